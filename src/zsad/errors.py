@@ -1,0 +1,51 @@
+"""Every error that a user can cause. Each says the rule, the value that broke it, and the remedy."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ZsadError(Exception):
+    """Base of all errors raised on purpose by this package.
+
+    Args:
+        rule: what must hold, as a full clause without a full stop.
+        value: what was found instead.
+        remedy: what to do about it.
+
+    >>> raise ZsadError("a threshold lies in [0, 1]", "1.5", "give a number such as 0.5")
+    Traceback (most recent call last):
+    ...
+    zsad.errors.ZsadError: a threshold lies in [0, 1]; got 1.5. Remedy: give a number such as 0.5.
+    """
+
+    def __init__(self, rule: str, value: object, remedy: str) -> None:
+        self.rule, self.value, self.remedy = rule, str(value), remedy
+        super().__init__(f"{rule}; got {value}. Remedy: {remedy}" + ("" if remedy.endswith("?") else "."))
+
+
+class InputError(ZsadError):
+    """A file, array or picture that cannot be used."""
+
+
+class ConfigError(ZsadError):
+    """A name, option or configuration value that does not exist or is out of range."""
+
+
+class WeightsError(ZsadError):
+    """Weights that cannot be found, read or fitted to their architecture."""
+
+
+class DependencyError(ZsadError):
+    """An optional package that is needed here and is not installed."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not in a list, with the nearest names first.
+
+    >>> print(unknown_name("detector", "winclp", ["clip", "winclip"]))
+    a detector must be one of clip, winclip; got 'winclp'. Remedy: did you mean 'winclip'?
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]!r}?" if near else "choose one of these names"
+    return ConfigError(f"a {what} must be one of {', '.join(names)}", repr(name), remedy)

@@ -1,0 +1,100 @@
+"""What travels between the rooms of the house, one small frozen dataclass per arrow.
+
+file -> Picture -> ImageBatch -> Trace -> Evidence -> Prediction -> report
+
+Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said where
+it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the joint space),
+``levels`` (depths of the tower), ``prompts`` (texts), ``states`` (always two, in this order: normal, anomalous).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8, UInt16
+from torch import Tensor
+
+Size = tuple[int, int]
+"""(rows, cols)"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture at its own size, upright, in RGB.
+
+    ``pixels`` is uint8 for sources of up to 8 bits a sample and uint16 (full range 0..65535) for deeper ones.
+    """
+
+    pixels: UInt8[np.ndarray, "rows cols 3"] | UInt16[np.ndarray, "rows cols 3"]
+    source: str
+
+    @property
+    def size(self) -> Size:
+        """(rows, cols) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Pictures resized to one size and normalised for a backbone, with the sizes they came in."""
+
+    pixels: Float[Tensor, "batch 3 rows cols"]
+    sizes: tuple[Size, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a forward pass through a vision tower leaves behind.
+
+    Attributes:
+        kept: output of the blocks that were asked for, by block index from 0; index -1 is the input of block 0.
+        last: output of the last block.
+        grid: (rows, cols) of the patch tokens; tokens = 1 + rows * cols.
+    """
+
+    kept: Mapping[int, Float[Tensor, "batch tokens width"]]
+    last: Float[Tensor, "batch tokens width"]
+    grid: Size
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method says about a batch.
+
+    Attributes:
+        maps: P(anomalous) per level on the patch grid, in [0, 1].
+        score: P(anomalous) of each image by its class branch, in [0, 1].
+    """
+
+    maps: Float[Tensor, "batch levels rows cols"]
+    score: Float[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        source: path, or ``"array 0"`` for the first picture in memory.
+        class_name: what the picture was said to show.
+        score: anomaly score in [0, 1]; higher is more anomalous.
+        threshold: the score from which a picture counts as anomalous.
+        anomaly_map: anomaly score of every pixel in [0, 1], at the picture's own size.
+    """
+
+    source: str
+    class_name: str
+    score: float
+    threshold: float
+    anomaly_map: Float32[np.ndarray, "rows cols"]
+
+    @property
+    def is_anomalous(self) -> bool:
+        """Whether the score reaches the threshold."""
+        return self.score >= self.threshold
+
+    @property
+    def size(self) -> Size:
+        """(rows, cols) of the picture in pixels."""
+        return self.anomaly_map.shape[0], self.anomaly_map.shape[1]
