@@ -1,0 +1,76 @@
+"""A vision tower and a text tower that share a space, with the tokenizer and the normalisation that belong to them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zsad.backbones import prompt_cache
+from zsad.backbones.config import ClipConfig
+from zsad.backbones.text import TextTower
+from zsad.backbones.tokenizer import Tokenizer
+from zsad.backbones.vision import VisionTower
+
+
+class Clip(nn.Module):
+    """CLIP (Radford et al. 2021). Freshly made, its weights are random and trainable; see :meth:`freeze`.
+
+    Attributes:
+        name: of the architecture, for instance ``"ViT-L-14-336"``.
+        weights: where the weights came from, in words for people.
+        fingerprint: content hash of weights and configuration; ``None`` while they can change.
+    """
+
+    def __init__(self, name: str, config: ClipConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.name, self.config, self.tokenizer = name, config, tokenizer
+        self.weights = "random"
+        self.fingerprint: str | None = None
+        self.vision = VisionTower(config)
+        self.text = TextTower(config)
+        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    def freeze(self, weights: str, fingerprint: str) -> "Clip":
+        """Declare the weights final: no gradients, evaluation mode for good, prompts cached under the fingerprint."""
+        self.weights, self.fingerprint = weights, fingerprint
+        self.requires_grad_(False)
+        return self.train(False)
+
+    def train(self, mode: bool = True) -> "Clip":
+        """As in PyTorch, except that a frozen Clip stays in evaluation mode."""
+        super().train(mode and self.fingerprint is None)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.logit_scale.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the weights."""
+        return self.vision.projection.dtype
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
+        """Features of the prompts, not normalised, in the order given; from the cache where these weights made them."""
+        key = None if self.fingerprint is None else prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
+        features = None if key is None else prompt_cache.read(key)
+        if features is None:
+            with torch.no_grad():
+                features = self._encode(prompts)
+            if key is not None:
+                prompt_cache.write(key, features)
+        return features.to(self.device, self.dtype)
+
+    def _encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
+        ids = [self.tokenizer.encode(prompt) for prompt in prompts]
+        by_length: defaultdict[int, list[int]] = defaultdict(list)
+        for number, tokens in enumerate(ids):
+            by_length[len(tokens)].append(number)
+        features = torch.empty(len(ids), self.config.embed, device=self.device, dtype=self.dtype)
+        for numbers in by_length.values():
+            batch = torch.tensor([ids[number] for number in numbers], device=self.device)
+            features[numbers] = self.text(batch)
+        return features

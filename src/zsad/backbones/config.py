@@ -1,0 +1,113 @@
+"""The architectures: one JSON file each in ``configs/``, read into these dataclasses."""
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from zsad.config import from_mapping
+from zsad.errors import ConfigError, unknown_name
+
+Activation = Literal["quick_gelu", "gelu"]
+PositionResize = Literal["bicubic_antialias", "bicubic", "bilinear"]
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Shape of a transformer: ``depth`` blocks of ``width`` channels in ``heads`` heads."""
+
+    width: int
+    depth: int
+    heads: int
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ConfigError("the width of a tower is a multiple of its heads", f"{self.width} / {self.heads}", "fix one")
+
+
+@dataclass(frozen=True)
+class VisionConfig(TowerConfig):
+    """Shape of a vision tower; ``image_size`` (px) is the square size that its position table was trained for."""
+
+    image_size: int
+    patch: int
+
+    @property
+    def grid(self) -> int:
+        """Side of the trained patch grid."""
+        return self.image_size // self.patch
+
+
+@dataclass(frozen=True)
+class TextConfig(TowerConfig):
+    """Shape of a text tower; ``context`` is the greatest number of tokens of a prompt, start and end counted."""
+
+    context: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """Where weights are published on the hub, and what they were trained with."""
+
+    repo: str
+    activation: Activation
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """A pair of towers with a joint space of ``embed`` dimensions.
+
+    ``activation`` and ``position_resize`` differ between published checkpoints although no tensor tells;
+    ``mean`` and ``std`` normalise the RGB channels in [0, 1].
+    """
+
+    embed: int
+    activation: Activation
+    vision: VisionConfig
+    text: TextConfig
+    weights: dict[str, PublishedWeights] = field(default_factory=dict)
+    position_resize: PositionResize = "bicubic_antialias"
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+    about: str = ""
+
+    def with_options(self, activation: Activation | None, position_resize: PositionResize | None) -> "ClipConfig":
+        """A copy in which the given options replace the configured ones."""
+        return replace(
+            self,
+            activation=activation or self.activation,
+            position_resize=position_resize or self.position_resize,
+        )
+
+
+def names() -> list[str]:
+    """Names of all architectures, read off the folder.
+
+    >>> "ViT-L-14-336" in names()
+    True
+    """
+    folder = files("zsad.backbones") / "configs"
+    return sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
+
+
+@cache
+def get(name: str) -> ClipConfig:
+    """The architecture of that name.
+
+    >>> get("ViT-L-14-336").vision.depth
+    24
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    if name not in names():
+        raise unknown_name("backbone", name, names())
+    text = (files("zsad.backbones") / "configs" / f"{name}.json").read_text(encoding="utf-8")
+    return from_mapping(ClipConfig, json.loads(text), f"{name}.json")

@@ -1,0 +1,119 @@
+"""The three layouts in which CLIP's weights are published, as tables from their tensor names to ours."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from zsad.errors import WeightsError
+
+_BLOCK = {
+    "ln_1.": "norm_1.",
+    "ln_2.": "norm_2.",
+    "attn.in_proj_": "attention.qkv.",
+    "attn.out_proj.": "attention.out.",
+    "mlp.c_fc.": "mlp.up.",
+    "mlp.c_proj.": "mlp.down.",
+}
+_HF_BLOCK = {
+    "layer_norm1.": "norm_1.",
+    "layer_norm2.": "norm_2.",
+    "self_attn.qkv_proj.": "attention.qkv.",
+    "self_attn.out_proj.": "attention.out.",
+    "mlp.fc1.": "mlp.up.",
+    "mlp.fc2.": "mlp.down.",
+}
+OPENAI = {
+    "visual.conv1.": "vision.patch_embedding.",
+    "visual.class_embedding": "vision.class_embedding",
+    "visual.positional_embedding": "vision.position_embedding",
+    "visual.ln_pre.": "vision.norm_pre.",
+    "visual.ln_post.": "vision.norm_post.",
+    "visual.proj": "vision.projection",
+    "token_embedding.": "text.token_embedding.",
+    "positional_embedding": "text.position_embedding",
+    "ln_final.": "text.norm_final.",
+    "text_projection": "text.projection",
+    "logit_scale": "logit_scale",
+}
+HUGGING_FACE = {
+    "vision_model.embeddings.patch_embedding.": "vision.patch_embedding.",
+    "vision_model.embeddings.class_embedding": "vision.class_embedding",
+    "vision_model.embeddings.position_embedding.weight": "vision.position_embedding",
+    "vision_model.pre_layrnorm.": "vision.norm_pre.",
+    "vision_model.post_layernorm.": "vision.norm_post.",
+    "visual_projection.weight": "vision.projection",
+    "text_model.embeddings.token_embedding.": "text.token_embedding.",
+    "text_model.embeddings.position_embedding.weight": "text.position_embedding",
+    "text_model.final_layer_norm.": "text.norm_final.",
+    "text_projection.weight": "text.projection",
+    "logit_scale": "logit_scale",
+}
+# Not weights: what OpenAI's archive and old Hugging Face files carry besides.
+IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\.position_ids)$")
+
+
+def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename and reshape a state dict of any of the layouts (OpenAI, open_clip, Hugging Face, or our own).
+
+    Raises:
+        WeightsError: the layout is not known, or it holds a tensor that CLIP does not have.
+    """
+    # Data-parallel training adds "module.", open_clip's models with a separate text module add "text.".
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items() if not IGNORED.match(name)}
+    if "vision.patch_embedding.weight" in state:
+        return state
+    if "visual.conv1.weight" in state:
+        return {_rename(name.removeprefix("text."), OPENAI, _openai_block): tensor for name, tensor in state.items()}
+    if "vision_model.embeddings.class_embedding" in state:
+        joined = _join_qkv(state)
+        return {_rename(name, HUGGING_FACE, _hf_block): _transpose(name, tensor) for name, tensor in joined.items()}
+    raise WeightsError(
+        "weights of CLIP come in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
+        f"tensors {', '.join(sorted(state)[:3])} …" if state else "no tensors",
+        "use a CLIP checkpoint with a ViT vision tower",
+    )
+
+
+def _openai_block(name: str) -> str | None:
+    match = re.match(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)", name)
+    return match and _block("vision" if match[1] else "text", match[2], match[3], _BLOCK)
+
+
+def _hf_block(name: str) -> str | None:
+    match = re.match(r"(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)", name)
+    return match and _block(match[1], match[2], match[3], _HF_BLOCK)
+
+
+def _block(tower: str, number: str, rest: str, table: Mapping[str, str]) -> str | None:
+    for theirs, ours in table.items():
+        if rest.startswith(theirs):
+            return f"{tower}.transformer.blocks.{number}.{ours}{rest.removeprefix(theirs)}"
+    return None
+
+
+def _rename(name: str, table: Mapping[str, str], block: Callable[[str], str | None]) -> str:
+    for theirs, ours in table.items():
+        if name == theirs or (theirs.endswith(".") and name.startswith(theirs)):
+            return ours + name.removeprefix(theirs)
+    if renamed := block(name):
+        return renamed
+    raise WeightsError("every tensor of the weights belongs to CLIP", name, "use an unmodified CLIP checkpoint")
+
+
+def _transpose(name: str, tensor: Tensor) -> Tensor:
+    """Hugging Face keeps the projections as linear layers, CLIP as matrices on the right."""
+    return tensor.T if name in ("visual_projection.weight", "text_projection.weight") else tensor
+
+
+def _join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join query, key and value, which Hugging Face keeps apart, into one matrix."""
+    joined = {}
+    for name, tensor in state.items():
+        if ".q_proj." in name:
+            parts = [state[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+            joined[name.replace(".q_proj.", ".qkv_proj.")] = torch.cat(parts)
+        elif ".k_proj." not in name and ".v_proj." not in name:
+            joined[name] = tensor
+    return joined

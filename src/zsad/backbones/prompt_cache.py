@@ -1,0 +1,52 @@
+"""Encoded prompts on disk, found by content: the same prompts under the same weights are never encoded twice."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+
+def cache_dir() -> Path:
+    """``$ZSAD_CACHE``, else ``$XDG_CACHE_HOME/zsad``, else ``~/.cache/zsad``."""
+    if override := os.environ.get("ZSAD_CACHE"):
+        return Path(override)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsad"
+
+
+def key(weights: str, prompts: Sequence[str]) -> str:
+    """The name under which the features of these prompts are kept, given a content hash of the weights."""
+    return hashlib.sha256("\0".join([weights, *prompts]).encode()).hexdigest()
+
+
+def read(key: str) -> Float[Tensor, "prompts embed"] | None:
+    """The features, or ``None`` where there are none or the file is damaged."""
+    try:
+        return load(_path(key).read_bytes())["features"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def write(key: str, features: Float[Tensor, "prompts embed"]) -> None:
+    """Keep the features; a cache that cannot be written is no error, only slower."""
+    try:
+        write_atomically(_path(key), save({"features": features.detach().cpu().contiguous()}))
+    except OSError:
+        return
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.replace(file.name, path)
+
+
+def _path(key: str) -> Path:
+    return cache_dir() / "prompts" / f"{key}.safetensors"

@@ -1,0 +1,97 @@
+"""CLIP's byte-pair encoding, run by the ``tokenizers`` library on a plain list of merges."""
+
+import gzip
+import html
+import re
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import ftfy
+from tokenizers import Regex, models, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from zsad.errors import WeightsError
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+WORD_END = "</w>"
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+SPACES = re.compile(r"\s+")
+
+
+class Tokenizer:
+    """Text to token ids, as OpenAI's CLIP does it (Radford et al. 2021, section 2.4).
+
+    Args:
+        backend: a byte-level BPE without normaliser or post-processor of its own that changes cleaned text.
+        context: the greatest number of ids, start and end counted; longer text is cut and keeps its end token.
+    """
+
+    def __init__(self, backend: Backend, context: int) -> None:
+        self.backend, self.context = backend, context
+        self.start, self.end = (self._special(token) for token in (START, END))
+
+    @classmethod
+    def from_merges(cls, path: Path | Traversable, context: int) -> "Tokenizer":
+        """Read gzipped merges, one pair a line. Ids: 256 bytes, 256 word-final bytes, the merges, start, end."""
+        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()
+        return cls(_bpe([(left, right) for left, right in (line.split(" ") for line in lines)]), context)
+
+    @classmethod
+    def from_tokenizer_json(cls, path: Path, context: int) -> "Tokenizer":
+        """Read the ``tokenizer.json`` of a Hugging Face CLIP folder."""
+        backend = Backend.from_file(str(path))
+        backend.no_padding()
+        backend.no_truncation()
+        return cls(backend, context)
+
+    def __len__(self) -> int:
+        return self.backend.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids from start to end token, at most ``context`` of them; nothing is padded."""
+        ids = self.backend.encode(clean(text), add_special_tokens=False).ids
+        return [self.start, *ids[: self.context - 2], self.end]
+
+    def _special(self, token: str) -> int:
+        number = self.backend.token_to_id(token)
+        if number is None:
+            raise WeightsError("the vocabulary of CLIP has start and end tokens", f"no {token}", "use CLIP's tokenizer")
+        return int(number)
+
+
+def clean(text: str) -> str:
+    """Repair broken Unicode, undo HTML entities, fold white space, lower the case: CLIP's own cleaning.
+
+    >>> clean("  A  photo&amp;nbsp;of a CAT ")
+    'a photo of a cat'
+    """
+    repaired = html.unescape(html.unescape(text if text.isascii() and text.isprintable() else ftfy.fix_text(text)))
+    return SPACES.sub(" ", repaired).strip().lower()
+
+
+def byte_symbols() -> list[str]:
+    """One printable character for each byte, in the order in which CLIP numbers them.
+
+    Printable bytes stand for themselves and come first; the others follow as the characters from 256 on.
+
+    >>> symbols = byte_symbols()
+    >>> len(set(symbols)), symbols[0], symbols[-1]
+    (256, '!', 'Ń')
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [chr(code) for code in printable] + [chr(256 + n) for n in range(256 - len(printable))]
+
+
+def _bpe(merges: list[tuple[str, str]]) -> Backend:
+    symbols = byte_symbols()
+    tokens = [*symbols, *(symbol + WORD_END for symbol in symbols), *(left + right for left, right in merges)]
+    vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
+    backend = Backend(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.add_special_tokens([START, END])
+    return backend

@@ -1,0 +1,172 @@
+"""The transformer that both towers share, as an open loop: what happens between its blocks is the caller's to edit."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsad.backbones.config import Activation, TowerConfig
+from zsad.errors import ConfigError
+from zsad.types import Size
+
+
+class Edit(Protocol):
+    """Changes the tokens between two blocks; ``grid`` is (rows, cols) of the patches, or (1, tokens) for text."""
+
+    def __call__(self, tokens: Float[Tensor, "batch tokens width"], grid: Size, /) -> Tensor: ...
+
+
+Edits = Mapping[int, Edit]
+NOTHING: Edits = MappingProxyType({})
+INPUT = -1
+"""Index under which the input of block 0 is kept."""
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x·σ(1.702x), the activation that OpenAI's CLIP was trained with."""
+    return F.silu(1.702 * x) * (1 / 1.702)
+
+
+ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (CLIP: heads of equal width, biases everywhere)."""
+
+    def __init__(self, width: int, heads: int, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        query, key, value = self.split_heads(self.qkv(x)).unbind(0)
+        return self.merge_heads(F.scaled_dot_product_attention(query, key, value, is_causal=self.causal))
+
+    def split_heads(self, x: Float[Tensor, "batch tokens n_width"]) -> Float[Tensor, "n batch heads tokens head_width"]:
+        """Cut n·width channels into n tensors of heads."""
+        width = self.out.in_features
+        heads = x.unflatten(-1, (x.shape[-1] // width, self.heads, width // self.heads))
+        return heads.permute(2, 0, 3, 1, 4)
+
+    def merge_heads(self, x: Float[Tensor, "batch heads tokens head_width"]) -> Float[Tensor, "batch tokens width"]:
+        """Join the heads and apply the output projection."""
+        return self.out(x.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """The two-layer perceptron of a block, four times as wide as the tower inside."""
+
+    def __init__(self, width: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        return self.down(self.activation(self.up(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: attention, then perceptron."""
+
+    def __init__(self, width: int, heads: int, activation: Activation, causal: bool) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, causal)
+        self.norm_2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, activation)
+
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        x = x + self.attention(self.norm_1(x))
+        return x + self.mlp(self.norm_2(x))
+
+
+class Transformer(nn.Module):
+    """A stack of blocks run as an open loop."""
+
+    def __init__(self, config: TowerConfig, activation: Activation, causal: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, activation, causal) for _ in range(config.depth)
+        )
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        grid: Size,
+        *,
+        before: Edits = NOTHING,
+        after: Edits = NOTHING,
+        keep: Collection[int] = (),
+    ) -> tuple[Float[Tensor, "batch tokens width"], dict[int, Tensor]]:
+        """Run all blocks.
+
+        Args:
+            tokens: input of block 0.
+            grid: handed to the edits.
+            before: edits of the input of a block, by block index from 0.
+            after: edits of the output of a block; the edited tokens are what is kept and fed on.
+            keep: block indices whose output is wanted; -1 is the input of block 0.
+
+        Returns:
+            The output of the last block, and the kept outputs by block index.
+
+        Raises:
+            ConfigError: an index lies outside the tower.
+        """
+        self._check(before, after, (index for index in keep if index != INPUT))
+        kept = {INPUT: tokens} if INPUT in keep else {}
+        for index, block in enumerate(self.blocks):
+            if index in before:
+                tokens = before[index](tokens, grid)
+            tokens = block(tokens)
+            if index in after:
+                tokens = after[index](tokens, grid)
+            if index in keep:
+                kept[index] = tokens
+        return tokens, kept
+
+    def _check(self, *uses: Iterable[int]) -> None:
+        for index in (index for use in uses for index in use):
+            if not 0 <= index < len(self.blocks):
+                raise ConfigError(
+                    f"a block index lies in 0..{len(self.blocks) - 1}", index, "count blocks from 0 (level_index converts)"
+                )
+
+
+def level_index(level: int, reference_depth: int, depth: int) -> int:
+    """Block index from 0 of a paper's "layer n", which counts from 1, on a tower of another depth.
+
+    The papers name layers 6, 12, 18, 24 of a 24-block tower: the quarter points, which other towers have elsewhere.
+
+    >>> [level_index(level, 24, 24) for level in (6, 12, 18, 24)]
+    [5, 11, 17, 23]
+    >>> [level_index(level, 24, 12) for level in (6, 12, 18, 24)]
+    [2, 5, 8, 11]
+    """
+    if not 1 <= level <= reference_depth:
+        raise ConfigError(f"a layer lies in 1..{reference_depth}", level, "count layers from 1, as the papers do")
+    return max(round(level * depth / reference_depth), 1) - 1
+
+
+def unit(x: Float[Tensor, "*shape embed"]) -> Float[Tensor, "*shape embed"]:
+    """Scale to unit length along the last axis."""
+    return F.normalize(x, dim=-1)
+
+
+__all__ = [
+    "INPUT",
+    "NOTHING",
+    "Attention",
+    "Block",
+    "Edit",
+    "Edits",
+    "Transformer",
+    "level_index",
+    "quick_gelu",
+    "unit",
+]

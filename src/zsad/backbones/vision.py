@@ -1,0 +1,98 @@
+"""CLIP's vision tower, open between its blocks."""
+
+from collections.abc import Collection
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsad.backbones.config import ClipConfig, PositionResize
+from zsad.backbones.transformer import NOTHING, Edits, Transformer
+from zsad.errors import InputError
+from zsad.types import Size, Trace
+
+MIN_GRID = 2
+
+
+class VisionTower(nn.Module):
+    """Vision transformer of CLIP (Radford et al. 2021): patches, class token, positions, pre-norm, blocks, post-norm."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        vision = config.vision
+        self.patch_size = vision.patch
+        self.position_resize: PositionResize = config.position_resize
+        scale = vision.width**-0.5
+        self.patch_embedding = nn.Conv2d(3, vision.width, vision.patch, stride=vision.patch, bias=False)
+        self.class_embedding = nn.Parameter(scale * torch.randn(vision.width))
+        self.position_embedding = nn.Parameter(scale * torch.randn(vision.grid**2 + 1, vision.width))
+        self.norm_pre = nn.LayerNorm(vision.width)
+        self.transformer = Transformer(vision, config.activation, causal=False)
+        self.norm_post = nn.LayerNorm(vision.width)
+        self.projection = nn.Parameter(scale * torch.randn(vision.width, config.embed))
+
+    def forward(
+        self,
+        images: Float[Tensor, "batch 3 rows cols"],
+        *,
+        before: Edits = NOTHING,
+        after: Edits = NOTHING,
+        keep: Collection[int] = (),
+    ) -> Trace:
+        """Run the tower on normalised images of any size whose patch grid is at least 2×2.
+
+        See :meth:`zsad.backbones.transformer.Transformer.forward` for ``before``, ``after`` and ``keep``.
+
+        Raises:
+            InputError: the images are too small for a 2×2 grid.
+        """
+        tokens, grid = self.embed(images)
+        return self.run(tokens, grid, before=before, after=after, keep=keep)
+
+    def embed(self, images: Float[Tensor, "batch 3 rows cols"]) -> tuple[Float[Tensor, "batch tokens width"], Size]:
+        """Tokens that enter block 0 (class token first), and their grid."""
+        rows, cols = (side // self.patch_size for side in images.shape[-2:])
+        if min(rows, cols) < MIN_GRID:
+            raise InputError(
+                f"an image covers at least {MIN_GRID}×{MIN_GRID} patches of {self.patch_size} px",
+                f"{images.shape[-2]}×{images.shape[-1]} px",
+                f"use an image size of at least {MIN_GRID * self.patch_size}",
+            )
+        patches = self.patch_embedding(images).flatten(2).transpose(1, 2)
+        first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        tokens = torch.cat([first, patches], dim=1) + self.positions((rows, cols)).to(patches.dtype)
+        return self.norm_pre(tokens), (rows, cols)
+
+    def run(
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        grid: Size,
+        *,
+        before: Edits = NOTHING,
+        after: Edits = NOTHING,
+        keep: Collection[int] = (),
+    ) -> Trace:
+        """Run the blocks on tokens that :meth:`embed` made, or on a selection of them."""
+        last, kept = self.transformer(tokens, grid, before=before, after=after, keep=keep)
+        return Trace(kept=kept, last=last, grid=grid)
+
+    def project(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape embed"]:
+        """Post-norm and projection into the joint space, as CLIP does with its class token."""
+        return self.norm_post(tokens) @ self.projection
+
+    def positions(self, grid: Size) -> Float[Tensor, "tokens width"]:
+        """The position table, resized to the grid. The trained table itself is never changed."""
+        first, table = self.position_embedding[:1], self.position_embedding[1:]
+        side = round(len(table) ** 0.5)
+        if grid == (side, side):
+            return self.position_embedding
+        square = table.float().T.reshape(1, -1, side, side)
+        resized = F.interpolate(
+            square,
+            size=grid,
+            mode="bilinear" if self.position_resize == "bilinear" else "bicubic",
+            align_corners=False,
+            antialias=self.position_resize == "bicubic_antialias",
+        )
+        return torch.cat([first, resized.flatten(2)[0].T.to(table.dtype)])

@@ -1,0 +1,264 @@
+"""From a name, a path or a hub repository to a frozen Clip."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zsad.backbones import config as configs
+from zsad.backbones.clip import Clip
+from zsad.backbones.config import Activation, ClipConfig, PositionResize
+from zsad.backbones.layouts import to_ours
+from zsad.backbones.prompt_cache import cache_dir, write_atomically
+from zsad.backbones.tokenizer import Tokenizer
+from zsad.errors import WeightsError, unknown_name
+
+EMBEDDED = "embedded"
+RANDOM = "random"
+TINY_NOTE = "small, project-trained; for trying out and for tests"
+HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights found on this machine.
+
+    Attributes:
+        path: the file with the tensors.
+        config: the architecture, with what these weights were trained with.
+        tokenizer: ``tokenizer.json`` where the weights bring one.
+        label: where the weights came from, for people.
+    """
+
+    path: Path
+    config: ClipConfig
+    tokenizer: Path | None
+    label: str
+
+
+def load(
+    backbone: str = "tiny",
+    weights: str | None = None,
+    *,
+    activation: Activation | None = None,
+    position_resize: PositionResize | None = None,
+) -> Clip:
+    """A frozen Clip in fp32 on the CPU.
+
+    Args:
+        backbone: name of an architecture (``zsad backbones`` lists them).
+        weights: a published tag of that architecture (``"openai"``), a file (OpenAI's archive, open_clip,
+            Hugging Face; ``.pt .pth .bin .safetensors``), a Hugging Face folder, a hub repository
+            (``"owner/name"``), or ``"random"``; where not given, the only one that there is.
+        activation: overrides what the weights are known to have been trained with.
+        position_resize: how the position table is resized to other grids.
+
+    Raises:
+        ConfigError: an unknown name.
+        WeightsError: weights that are missing, unreadable or of another architecture.
+    """
+    config = configs.get(backbone)
+    tag = weights or _only_choice(backbone, config)
+    if tag == RANDOM:
+        return _random(backbone, config.with_options(activation, position_resize))
+    source = find(backbone, tag)
+    options = source.config.with_options(activation, position_resize)
+    clip = Clip(backbone, options, _tokenizer(backbone, options, source.tokenizer))
+    _fill(clip, read_state(source.path), source.path)
+    return clip.freeze(source.label, _fingerprint(source, options))
+
+
+def find(backbone: str, weights: str) -> Source:
+    """Locate weights: the embedded file, a path on disk, or the hub (downloaded once, then cached)."""
+    config = configs.get(backbone)
+    if weights == EMBEDDED and _embedded(backbone).is_file():
+        return Source(_embedded(backbone), config, None, f"embedded ({TINY_NOTE})")
+    if weights in config.weights:
+        known = config.weights[weights]
+        used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
+        return Source(_download(known.repo, HUB_FILES), used, None, f"{weights} ({known.repo})")
+    if Path(weights).exists():
+        return _on_disk(Path(weights), config)
+    if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
+        return Source(_download(weights, HUB_FILES), config, None, weights)
+    if "/" in weights or weights.endswith(SUFFIXES):
+        raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
+    raise unknown_name(f"set of weights for {backbone}", weights, available(backbone))
+
+
+def available(backbone: str) -> list[str]:
+    """Names of the weights that ``backbone`` can be loaded with, beside paths and hub repositories."""
+    embedded = [EMBEDDED] if _embedded(backbone).is_file() else []
+    return [*embedded, *configs.get(backbone).weights, RANDOM]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, under our names. Pickles are only ever read with ``weights_only=True``.
+
+    Raises:
+        WeightsError: the file cannot be read as weights of CLIP.
+    """
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} must be a readable file of weights", error, "download it again") from error
+    return to_ours(state)
+
+
+def _only_choice(backbone: str, config: ClipConfig) -> str:
+    if _embedded(backbone).is_file():
+        return EMBEDDED
+    raise WeightsError(
+        f"{backbone} needs weights to be named",
+        "none",
+        f"say --weights {' or '.join(config.weights) or 'PATH'}, or the path of a checkpoint",
+    )
+
+
+def _embedded(backbone: str) -> Path:
+    with as_file(files("zsad") / "assets" / backbone) as folder:
+        return folder / "model.safetensors"
+
+
+def _on_disk(path: Path, config: ClipConfig) -> Source:
+    if path.is_file():
+        return Source(path, config, None, str(path))
+    found = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
+    if found is None:
+        raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", path, "name the file itself")
+    if found.name in ("model.safetensors", "pytorch_model.bin") and (path / "config.json").is_file():
+        config = replace(config, activation=_hugging_face_activation(path / "config.json"))
+    tokenizer = path / "tokenizer.json"
+    return Source(found, config, tokenizer if tokenizer.is_file() else None, str(path))
+
+
+def _hugging_face_activation(path: Path) -> Activation:
+    vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
+    # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
+    name = vision.get("hidden_act", "quick_gelu")
+    if name not in ("quick_gelu", "gelu"):
+        raise WeightsError("the activation of CLIP is quick_gelu or gelu", f"{name} in {path}", "use a CLIP checkpoint")
+    return "quick_gelu" if name == "quick_gelu" else "gelu"
+
+
+def _download(repo: str, names: tuple[str, ...]) -> Path:
+    """The first of the files that the repository has; from the cache where it was downloaded before."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    failure: Exception | None = None
+    for name in names:
+        try:
+            return Path(hf_hub_download(repo, name))
+        except LocalEntryNotFoundError as error:
+            failure = error
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # the hub's client lets errors of several HTTP libraries through
+            failure = error
+            break
+    raise WeightsError(
+        f"the weights of {repo} must be downloadable or in the cache",
+        failure or f"none of {', '.join(names)} in the repository",
+        f"on a machine with a connection download {names[0]} of huggingface.co/{repo}, bring the file here, "
+        "and say --weights PATH",
+    )
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """OpenAI publishes TorchScript archives, whose reader executes no pickled code; all else is ``weights_only``."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK" and _is_torchscript(path):
+            return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
+    return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _is_torchscript(path: Path) -> bool:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _tokenizer(backbone: str, config: ClipConfig, path: Path | None) -> Tokenizer:
+    if path is not None:
+        return Tokenizer.from_tokenizer_json(path, config.text.context)
+    own = files("zsad") / "assets" / backbone / "merges.txt.gz"
+    merges = own if own.is_file() else files("zsad.backbones") / "clip_merges.txt.gz"
+    return Tokenizer.from_merges(merges, config.text.context)
+
+
+def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
+    expected = clip.state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [name for name in expected if name in state and expected[name].shape != state[name].shape]
+    if missing or extra or wrong:
+        raise WeightsError(
+            f"{path} must hold weights of {clip.name}", _difference(expected, state, missing, extra, wrong), _remedy(state)
+        )
+    clip.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+
+
+def _difference(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], missing: list[str], extra: list[str], wrong: list[str]
+) -> str:
+    if wrong:
+        return f"{wrong[0]} of shape {tuple(state[wrong[0]].shape)} where {tuple(expected[wrong[0]].shape)} is expected"
+    return f"{len(missing)} missing tensors, {len(extra)} too many (first: {(missing + extra)[0]})"
+
+
+def _remedy(state: Mapping[str, Tensor]) -> str:
+    """Name the architectures that the tensors do fit."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    fitting = [name for name in configs.names() if _shapes(configs.get(name)) == shapes]
+    return f"say --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
+
+
+def _shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        clip = Clip("", config, _NO_TOKENIZER)
+    return {name: tuple(tensor.shape) for name, tensor in clip.state_dict().items()}
+
+
+_NO_TOKENIZER: Tokenizer = None  # type: ignore[assignment]  # shapes need no text
+
+
+def _random(backbone: str, config: ClipConfig) -> Clip:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        clip = Clip(backbone, config, _tokenizer(backbone, config, None))
+    return clip.freeze("random (untrained; for tests and timing only)", f"random {torch.__version__} {config!r}")
+
+
+def _fingerprint(source: Source, config: ClipConfig) -> str:
+    """Content hash of the weights file, its tokenizer and the configuration."""
+    parts = [file_hash(source.path), repr(config), file_hash(source.tokenizer) if source.tokenizer else ""]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, remembered by path, size and time of change so that gigabytes are hashed once."""
+    status = path.stat()
+    identity = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
+    memo = cache_dir() / "hashes" / identity
+    try:
+        return memo.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        write_atomically(memo, digest.encode("ascii"))
+    except OSError:
+        pass
+    return digest

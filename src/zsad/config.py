@@ -1,0 +1,84 @@
+"""Dataclasses from mappings (JSON, TOML, command line) and back, with nothing swallowed on the way."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from zsad.errors import ConfigError, unknown_name
+
+T = TypeVar("T")
+
+
+def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
+    """Build the dataclass ``kind`` from a mapping, checking every key and the type of every value.
+
+    Args:
+        kind: a dataclass; fields may be dataclasses, numbers, strings, booleans, literals, tuples, dicts or optional.
+        values: the keys and values, for instance a table of a TOML file.
+        where: what the mapping is, for error messages, for instance ``"recipe tiny.toml"``.
+
+    Raises:
+        ConfigError: for an unknown key (the nearest name is suggested), a missing key or a value of the wrong type.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Config:
+    ...     sigma: float = 4.0
+    >>> from_mapping(Config, {"sigma": 8}, "example")
+    Config(sigma=8.0)
+    >>> from_mapping(Config, {"sigmma": 8}, "example")
+    Traceback (most recent call last):
+    ...
+    zsad.errors.ConfigError: a key of example must be one of sigma; got 'sigmma'. Remedy: did you mean 'sigma'?
+    """
+    assert is_dataclass(kind)
+    known = {field.name: field for field in fields(kind)}
+    for key in values:
+        if key not in known:
+            raise unknown_name(f"key of {where}", key, known)
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"{where} needs the key {name!r}", sorted(values), f"add {name}")
+    hints = get_type_hints(kind)
+    return kind(**{key: _convert(hints[key], value, f"{where}, {key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: object, where: str) -> object:
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return from_mapping(hint, value, where)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _convert_optional(arguments, value, where)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return _convert_tuple(arguments, value, where)
+    if origin is dict and isinstance(value, Mapping):
+        return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ConfigError(f"{where} must be {_describe(hint)}", repr(value), "correct the value")
+
+
+def _convert_optional(arguments: tuple[Any, ...], value: object, where: str) -> object:
+    if value is None and type(None) in arguments:
+        return None
+    (inner,) = (argument for argument in arguments if argument is not type(None))
+    return _convert(inner, value, where)
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: list[object] | tuple[object, ...], where: str) -> object:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        arguments = (arguments[0],) * len(value)
+    if len(arguments) != len(value):
+        raise ConfigError(f"{where} must have {len(arguments)} entries", repr(value), "correct the value")
+    return tuple(_convert(hint, item, where) for hint, item in zip(arguments, value, strict=True))
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    return str(getattr(hint, "__name__", hint))
