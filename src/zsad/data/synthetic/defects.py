@@ -1,0 +1,158 @@
+"""Defects drawn into a picture, each with its exact mask.
+
+``draw_defect`` picks a kind from the one table ``KINDS``, paints it in a small window and composites it through its mask, so
+that nothing changes outside of the mask. The foreign texture behind a Perlin mask follows DRAEM (Zavrtanik et al., ICCV 2021),
+the misplaced patch follows CutPaste (Li et al., CVPR 2021), and soft, object-bound patches of varied size follow NSA (Schlüter
+et al., ECCV 2022); the other kinds are drawn from what inspection tables and clinical pictures show.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageFilter
+
+from zsad.data.synthetic import damage, marks
+from zsad.data.synthetic.canvas import Colours, ramp, to_bytes
+from zsad.data.synthetic.site import Layer, Site, choose_site
+from zsad.errors import InputError, unknown_name
+
+DRAWN = 0.15
+"""Pixels that a defect covers by more than this share may belong to its mask."""
+VISIBLE = 6
+"""A change of at least so many of 255 levels in one channel is visible."""
+NEAR = 2
+"""A pixel of the mask has a visible change within this many pixels, so that a mask has no pinholes."""
+FEWEST = 4
+"""The fewest visibly changed pixels of a defect."""
+TRIES = 6
+"""Draws until one is visible; the last is then filled with a contrasting colour."""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A picture with a defect.
+
+    Attributes:
+        image: equals the input wherever the mask is False.
+        mask: True where the defect was drawn and is visible; never empty.
+        kind: one of ``KINDS``.
+    """
+
+    image: UInt8[np.ndarray, "rows cols 3"]
+    mask: Bool[np.ndarray, "rows cols"]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of defect: its painter, and whether it sits on an edge rather than anywhere."""
+
+    paint: Callable[[Site], Layer]
+    on_edge: bool = False
+
+
+KINDS: Mapping[str, Kind] = {
+    "bent part": Kind(damage.bent, on_edge=True),
+    "blur": Kind(damage.blur, on_edge=True),
+    "chipped edge": Kind(damage.chip, on_edge=True),
+    "colour shift": Kind(damage.discoloured),
+    "contamination": Kind(marks.contamination),
+    "crack": Kind(marks.crack),
+    "dent": Kind(damage.dent),
+    "filled hole": Kind(damage.filled, on_edge=True),
+    "foreign texture": Kind(damage.foreign),
+    "growth": Kind(damage.growth),
+    "hole": Kind(damage.hole),
+    "misplaced patch": Kind(damage.misplaced),
+    "missing part": Kind(damage.missing, on_edge=True),
+    "pitting": Kind(marks.pitting),
+    "print error": Kind(marks.print_error),
+    "scratch": Kind(marks.scratch),
+    "stain": Kind(marks.stain),
+}
+"""Every kind of defect by its name in plain words."""
+
+
+def draw_defect(
+    rng: np.random.Generator,
+    image: UInt8[np.ndarray, "rows cols 3"],
+    foreground: Bool[np.ndarray, "rows cols"] | None = None,
+    kind: str | None = None,
+    donor: UInt8[np.ndarray, "donor_rows donor_cols 3"] | None = None,
+) -> Defect:
+    """Draws one defect into a copy of the picture.
+
+    Args:
+        rng: the only source of chance; the same state gives the same defect.
+        image: at least 8 by 8 pixels.
+        foreground: where the object is; the defect stays inside. Everywhere if not given.
+        kind: one of ``KINDS``; drawn evenly if not given.
+        donor: where foreign texture comes from; a random surface if not given.
+
+    Raises:
+        ConfigError: the kind is unknown.
+        InputError: a picture or mask has the wrong type, shape or size, or the foreground is empty.
+    """
+    _check(image, foreground, donor)
+    if kind is not None and kind not in KINDS:
+        raise unknown_name("kind of defect", kind, KINDS)
+    name = kind or str(rng.choice(list(KINDS)))
+    for _ in range(TRIES):
+        site = choose_site(rng, image, foreground, donor, KINDS[name].on_edge)
+        drawn, mask = _composited(site, KINDS[name].paint(site))
+        if np.count_nonzero(mask) >= FEWEST:
+            return _placed(site, drawn, mask, name)
+    return _placed(site, *_composited(site, _contrast(site)), name)
+
+
+def _composited(site: Site, layer: Layer) -> tuple[UInt8[np.ndarray, "rows cols 3"], Bool[np.ndarray, "rows cols"]]:
+    """The window with the layer on it, and the mask through which it was put there."""
+    before = to_bytes(site.base)
+    after = to_bytes(site.base + (layer.paint - site.base) * layer.cover[..., None])
+    change = np.abs(after.astype(np.int16) - before).max(2) >= VISIBLE
+    drawn = (layer.cover > DRAWN) & site.inside
+    change &= drawn
+    if np.count_nonzero(change) < FEWEST:
+        return before, np.zeros_like(drawn)
+    mask = drawn & _near(change)
+    return np.where(mask[..., None], after, before), mask
+
+
+def _near(change: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
+    """Where a changed pixel lies within ``NEAR``."""
+    spread = Image.fromarray(change.astype(np.uint8) * np.uint8(255)).filter(ImageFilter.BoxBlur(NEAR))
+    return np.asarray(spread) > 0
+
+
+def _contrast(site: Site) -> Layer:
+    """A disc that nobody can miss, for pictures in which a kind of defect cannot be seen (a blur of a plain wall)."""
+    rows, cols = np.indices(site.size, dtype=np.float32)
+    distance = np.hypot(rows - np.float32(site.centre[0]), cols - np.float32(site.centre[1]))
+    opposite: Colours = np.where(site.base < 128, site.base + 110, site.base - 110)
+    return Layer(opposite, ramp(np.float32(site.radius) - distance))
+
+
+def _placed(
+    site: Site, drawn: UInt8[np.ndarray, "rows cols 3"], mask: Bool[np.ndarray, "rows cols"], kind: str
+) -> Defect:
+    """The window put back into the whole picture."""
+    window = tuple(slice(first, first + extent) for first, extent in zip(site.corner, site.size, strict=True))
+    image, whole = site.image.copy(), np.zeros(site.image.shape[:2], np.bool_)
+    image[window], whole[window] = drawn, mask
+    return Defect(image, whole, kind)
+
+
+def _check(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
+    for what, picture in (("picture", image), ("donor", donor if donor is not None else image)):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape[:2]) < 8:
+            rule = f"a {what} is uint8 of rows, cols and 3 channels, and at least 8 by 8 pixels"
+            raise InputError(rule, f"{picture.dtype} {picture.shape}", "convert it to 8-bit RGB and enlarge it")
+    if foreground is None:
+        return
+    if foreground.dtype != np.bool_ or foreground.shape != image.shape[:2]:
+        found = f"{foreground.dtype} {foreground.shape} for a picture of {image.shape[:2]}"
+        raise InputError("a foreground is bool of the picture's rows and cols", found, "compare the mask with > 0")
+    if not foreground.any():
+        raise InputError("a foreground has at least one pixel", "none", "pass None to draw anywhere")

@@ -1,0 +1,72 @@
+"""Harmless variation: what changes from one picture of a good part to the next, and is no defect."""
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageFilter
+
+from zsad.data.synthetic.canvas import axes, noise, to_bytes
+
+Picture = UInt8[np.ndarray, "rows cols 3"]
+
+
+def distract(rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"]) -> UInt8[np.ndarray, "rows cols 3"]:
+    """A copy of the picture under one to three harmless changes of the whole of it; there is no mask.
+
+    Args:
+        rng: the only source of chance; the same state gives the same picture.
+        image: uint8 RGB of any size.
+    """
+    for index in rng.permutation(len(_CHANGES))[: int(rng.integers(1, 4))]:
+        image = _CHANGES[index](rng, image)
+    return image
+
+
+def _blur(rng: np.random.Generator, image: Picture) -> Picture:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5))))
+
+
+def _noise(rng: np.random.Generator, image: Picture) -> Picture:
+    grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(rng.uniform(1, 9))
+    return to_bytes(image + grain[..., None])
+
+
+def _compression(rng: np.random.Generator, image: Picture) -> Picture:
+    stored = io.BytesIO()
+    Image.fromarray(image).save(stored, "JPEG", quality=int(rng.integers(35, 90)))
+    return np.asarray(Image.open(stored))
+
+
+def _gamma(rng: np.random.Generator, image: Picture) -> Picture:
+    curve = 255 * np.linspace(0, 1, 256) ** math.exp(rng.normal(0, 0.25))
+    return to_bytes(curve)[image]
+
+
+def _tint(rng: np.random.Generator, image: Picture) -> Picture:
+    gains = (1 + rng.normal(0, 0.06, 3)).astype(np.float32) * np.float32(rng.uniform(0.8, 1.2))
+    return to_bytes(image * gains)
+
+
+def _illumination(rng: np.random.Generator, image: Picture) -> Picture:
+    light = noise(rng, image.shape[:2], rng.uniform(1, 2), octaves=1) - np.float32(0.5)
+    return to_bytes(image * (1 + np.float32(rng.uniform(0, 0.5)) * light)[..., None])
+
+
+def _vignette(rng: np.random.Generator, image: Picture) -> Picture:
+    size = image.shape[:2]
+    along, across = axes(size, (size[0] / 2, size[1] / 2), 0.0, max(size) / 2)
+    return to_bytes(image * (1 - np.float32(rng.uniform(0, 0.3)) * (along**2 + across**2))[..., None])
+
+
+_CHANGES: list[Callable[[np.random.Generator, Picture], Picture]] = [
+    _blur,
+    _noise,
+    _compression,
+    _gamma,
+    _tint,
+    _illumination,
+    _vignette,
+]
