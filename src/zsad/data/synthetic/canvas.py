@@ -57,7 +57,7 @@ def stretched(field: Field) -> Field:
 
 
 def axes(size: Size, centre: Point, angle: float = 0.0, scale: float = 1.0) -> tuple[Field, Field]:
-    """Coordinates (along, across) of every pixel about a centre in pixels, turned by ``angle``, divided by ``scale``."""
+    """Coordinates (along, across) of every pixel about a centre in pixels, turned by an angle, divided by a scale."""
     rows = (np.arange(size[0], dtype=np.float32)[:, None] - np.float32(centre[0])) / np.float32(scale)
     cols = (np.arange(size[1], dtype=np.float32)[None] - np.float32(centre[1])) / np.float32(scale)
     cosine, sine = np.float32(math.cos(angle)), np.float32(math.sin(angle))
@@ -66,12 +66,14 @@ def axes(size: Size, centre: Point, angle: float = 0.0, scale: float = 1.0) -> t
 
 def waves(phase: Field) -> Field:
     """A sine wave in [0, 1] with period 1."""
-    return np.float32(0.5) + np.float32(0.5) * np.sin(phase * np.float32(2 * math.pi))
+    swing: Field = np.sin(phase * np.float32(2 * math.pi))
+    return np.float32(0.5) + np.float32(0.5) * swing
 
 
 def ramp(field: Field, softness: float = 1.0) -> Field:
     """From 0 to 1 across zero, over ``softness`` units: turns a distance in pixels into anti-aliased coverage."""
-    return np.clip(field * np.float32(1 / softness) + np.float32(0.5), 0, 1)
+    coverage: Field = np.clip(field * np.float32(1 / softness) + np.float32(0.5), 0, 1)
+    return coverage
 
 
 def relief(height: Field, angle: float) -> Field:
@@ -90,7 +92,8 @@ def blurred(field: Field, radius: float) -> Field:
 
 def to_bytes(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Rounded and cut to 0..255."""
-    return (np.clip(values, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    levels: UInt8[np.ndarray, "*shape"] = (np.clip(values, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    return levels
 
 
 def strokes(size: Size, paths: Iterable[tuple[Sequence[Point], float]]) -> Field:

@@ -25,7 +25,7 @@ def dent(site: Site) -> Layer:
     """A hollow or a bump that only light and shade reveal."""
     depth = np.clip(site.depth(0.25), 0, 1)
     height = depth * depth * (np.float32(3) - np.float32(2) * depth)
-    strength = site.rng.uniform(15, 110) * site.radius / 1.5
+    strength = site.rng.uniform(12, 80) * site.radius / 1.5
     lit = relief(height, site.rng.uniform(0, 2 * math.pi)) * np.float32(strength)
     return Layer(site.base + lit[..., None], ramp(depth - np.float32(0.05), 0.1))
 
@@ -37,9 +37,9 @@ def growth(site: Site) -> Layer:
     dome = np.sqrt(np.clip(depth, 0, 1))
     angle = rng.uniform(0, 2 * math.pi)
     lit = relief(blurred(dome, 1 + site.radius / 10), angle) * np.float32(rng.uniform(20, 90) * site.radius / 3)
-    skin = site.tone(8, 60) + (site.base - site.local) * np.float32(rng.uniform(0.2, 1))
+    skin = site.tone(8.0, 60.0) + (site.base - site.local) * np.float32(rng.uniform(0.2, 1))
     skin = skin + (lit + np.float32(rng.uniform(-10, 30)) * dome)[..., None]
-    glint = ramp(lit - np.float32(rng.uniform(15, 60)), 10) * np.float32(rng.choice([0, 90]))
+    glint = ramp(lit - np.float32(rng.uniform(15, 60)), 10.0) * np.float32(rng.choice([0, 90]))
     return Layer(skin + glint[..., None], ramp(depth * np.float32(site.radius), rng.uniform(1, 1 + site.radius / 3)))
 
 
@@ -48,7 +48,7 @@ def missing(site: Site) -> Layer:
     rng = site.rng
     cover = site.blob(0.5) if rng.random() < 0.5 else _box(site)
     behind = np.broadcast_to(site.surroundings, site.base.shape) if rng.random() < 0.6 else _neighbour(site)
-    return Layer(behind + _speckle(site, 3), cover)
+    return Layer(behind + _speckle(site, 3.0), cover)
 
 
 def chip(site: Site) -> Layer:
@@ -56,10 +56,10 @@ def chip(site: Site) -> Layer:
     rng = site.rng
     cover = _jagged(site)
     if rng.random() < 0.5:
-        return Layer(site.surroundings + _speckle(site, 4), cover)
+        return Layer(site.surroundings + _speckle(site, 4.0), cover)
     facets = noise(rng, site.size, rng.uniform(4, 12), octaves=3)
     lit = relief(facets, rng.uniform(0, 2 * math.pi)) * np.float32(rng.uniform(100, 400))
-    return Layer(site.tone(20, 110) + lit[..., None], cover)
+    return Layer(site.tone(20.0, 110.0) + lit[..., None], cover)
 
 
 def misplaced(site: Site) -> Layer:
@@ -85,7 +85,7 @@ def blur(site: Site) -> Layer:
     """A part out of focus."""
     radius = site.rng.uniform(1.5, 6)
     soft = Image.fromarray(to_bytes(site.base)).filter(ImageFilter.GaussianBlur(radius))
-    return Layer(np.asarray(soft, dtype=np.float32), site.blob(0.4, softness=4))
+    return Layer(np.asarray(soft, dtype=np.float32), site.blob(0.4, softness=4.0))
 
 
 def discoloured(site: Site) -> Layer:
@@ -93,7 +93,7 @@ def discoloured(site: Site) -> Layer:
     rng = site.rng
     grey = site.base.mean(2, keepdims=True)
     if rng.random() < 0.6:
-        gains = colour(rng.random(), rng.uniform(0.15, 0.8), 1) / np.float32(200)
+        gains = colour(rng.random(), rng.uniform(0.15, 0.8), 1.0) / np.float32(200)
         changed = (site.base if rng.random() < 0.5 else grey) * gains
     else:
         changed = grey + (site.base - grey) * np.float32(rng.choice([0, 2.5])) + np.float32(rng.uniform(-40, 40))
@@ -106,13 +106,13 @@ def filled(site: Site) -> Layer:
     corners = site.base[rows[:, None], cols[None]]
     corners[1, 1] = corners[[0, 0, 1, 1, 2, 2], [0, 1, 0, 2, 1, 2]].mean(0)
     smooth = np.stack([resized(np.ascontiguousarray(corners[..., channel]), site.size) for channel in range(3)], 2)
-    return Layer(smooth + _speckle(site, 3), site.blob(0.2, softness=2))
+    return Layer(smooth + _speckle(site, 3.0), site.blob(0.2, softness=2.0))
 
 
 def bent(site: Site) -> Layer:
     """A part that is bent or swirled: pixels come from elsewhere in the window."""
     depth = np.clip(site.depth(0.1), 0, 1)
-    along, across = axes(site.size, (0, 0))
+    along, across = axes(site.size, (0.0, 0.0))
     angle, reach = site.rng.uniform(0, 2 * math.pi), np.float32(site.radius * site.rng.uniform(0.3, 1.2))
     push = depth * reach
     rows = np.clip(along + push * np.float32(math.cos(angle)), 0, site.size[0] - 1).astype(np.intp)
@@ -165,4 +165,5 @@ def _fitted(site: Site, patch: UInt8[np.ndarray, "h w 3"]) -> Colours:
 
 def _speckle(site: Site, strength: float) -> Colours:
     """Fine grey noise in the window."""
-    return site.rng.normal(0, strength, (*site.size, 1)).astype(np.float32) + np.zeros_like(site.base)
+    speckle: Colours = site.rng.normal(0, strength, (*site.size, 1)).astype(np.float32) + np.zeros_like(site.base)
+    return speckle

@@ -1,9 +1,9 @@
 """Defects drawn into a picture, each with its exact mask.
 
-``draw_defect`` picks a kind from the one table ``KINDS``, paints it in a small window and composites it through its mask, so
-that nothing changes outside of the mask. The foreign texture behind a Perlin mask follows DRAEM (Zavrtanik et al., ICCV 2021),
-the misplaced patch follows CutPaste (Li et al., CVPR 2021), and soft, object-bound patches of varied size follow NSA (Schlüter
-et al., ECCV 2022); the other kinds are drawn from what inspection tables and clinical pictures show.
+``draw_defect`` picks a kind from the one table ``KINDS``, paints it in a small window and composites it through its
+mask, so that nothing changes outside of the mask. The foreign texture behind a Perlin mask follows DRAEM (Zavrtanik et
+al., ICCV 2021), the misplaced patch follows CutPaste (Li et al., CVPR 2021), and patches of widely varied size that
+stay on the object follow NSA (Schlüter et al., ECCV 2022); the other kinds imitate what inspectors and physicians mark.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ DRAWN = 0.15
 """Pixels that a defect covers by more than this share may belong to its mask."""
 VISIBLE = 6
 """A change of at least so many of 255 levels in one channel is visible."""
-NEAR = 2
-"""A pixel of the mask has a visible change within this many pixels, so that a mask has no pinholes."""
+NEAR, NEAR_SHARE = 2, 1 / 8
+"""A pixel of the mask has a visible change within ``NEAR + NEAR_SHARE * radius`` pixels, so that it has no pinholes."""
 FEWEST = 4
 """The fewest visibly changed pixels of a defect."""
 TRIES = 6
@@ -95,35 +95,38 @@ def draw_defect(
         ConfigError: the kind is unknown.
         InputError: a picture or mask has the wrong type, shape or size, or the foreground is empty.
     """
-    _check(image, foreground, donor)
+    refuse_unusable(image, foreground, donor)
     if kind is not None and kind not in KINDS:
         raise unknown_name("kind of defect", kind, KINDS)
     name = kind or str(rng.choice(list(KINDS)))
     for _ in range(TRIES):
         site = choose_site(rng, image, foreground, donor, KINDS[name].on_edge)
-        drawn, mask = _composited(site, KINDS[name].paint(site))
-        if np.count_nonzero(mask) >= FEWEST:
+        fewest = min(FEWEST, int(np.count_nonzero(site.inside)))
+        drawn, mask = _composited(site, KINDS[name].paint(site), fewest)
+        if mask.any():
             return _placed(site, drawn, mask, name)
-    return _placed(site, *_composited(site, _contrast(site)), name)
+    return _placed(site, *_composited(site, _contrast(site), fewest=1), name)
 
 
-def _composited(site: Site, layer: Layer) -> tuple[UInt8[np.ndarray, "rows cols 3"], Bool[np.ndarray, "rows cols"]]:
-    """The window with the layer on it, and the mask through which it was put there."""
+def _composited(
+    site: Site, layer: Layer, fewest: int
+) -> tuple[UInt8[np.ndarray, "rows cols 3"], Bool[np.ndarray, "rows cols"]]:
+    """The window with the layer on it, and the mask through which it was put there: empty for fewer visible pixels."""
     before = to_bytes(site.base)
     after = to_bytes(site.base + (layer.paint - site.base) * layer.cover[..., None])
     change = np.abs(after.astype(np.int16) - before).max(2) >= VISIBLE
     drawn = (layer.cover > DRAWN) & site.inside
     change &= drawn
-    if np.count_nonzero(change) < FEWEST:
+    if np.count_nonzero(change) < fewest:
         return before, np.zeros_like(drawn)
-    mask = drawn & _near(change)
+    mask = drawn & _near(change, NEAR + int(NEAR_SHARE * site.radius))
     return np.where(mask[..., None], after, before), mask
 
 
-def _near(change: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "rows cols"]:
-    """Where a changed pixel lies within ``NEAR``."""
-    spread = Image.fromarray(change.astype(np.uint8) * np.uint8(255)).filter(ImageFilter.BoxBlur(NEAR))
-    return np.asarray(spread) > 0
+def _near(change: Bool[np.ndarray, "rows cols"], reach: int) -> Bool[np.ndarray, "rows cols"]:
+    """Where a changed pixel lies within a reach (of at most 10, beyond which the box mean rounds to nothing)."""
+    spread = Image.fromarray(change.astype(np.uint8) * np.uint8(255)).filter(ImageFilter.BoxBlur(reach))
+    return np.asarray(spread, dtype=np.bool_)
 
 
 def _contrast(site: Site) -> Layer:
@@ -144,7 +147,8 @@ def _placed(
     return Defect(image, whole, kind)
 
 
-def _check(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
+def refuse_unusable(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
+    """Raises InputError for arrays of any kind that ``draw_defect`` cannot work with."""
     for what, picture in (("picture", image), ("donor", donor if donor is not None else image)):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape[:2]) < 8:
             rule = f"a {what} is uint8 of rows, cols and 3 channels, and at least 8 by 8 pixels"

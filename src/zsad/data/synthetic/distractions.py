@@ -42,7 +42,8 @@ def _compression(rng: np.random.Generator, image: Picture) -> Picture:
 
 def _gamma(rng: np.random.Generator, image: Picture) -> Picture:
     curve = 255 * np.linspace(0, 1, 256) ** math.exp(rng.normal(0, 0.25))
-    return to_bytes(curve)[image]
+    changed: Picture = to_bytes(curve)[image]
+    return changed
 
 
 def _tint(rng: np.random.Generator, image: Picture) -> Picture:

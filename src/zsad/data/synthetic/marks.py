@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from zsad.data.synthetic.canvas import Field, Point, axes, dots, noise, ramp, relief, strokes, waves
+from zsad.data.synthetic.canvas import Colour, Colours, Field, Point, axes, dots, noise, ramp, relief, strokes, waves
 from zsad.data.synthetic.site import Layer, Site
 
 
@@ -14,7 +14,7 @@ def scratch(site: Site) -> Layer:
     paths = [(_curve(site, angle + rng.normal(0, 0.08)), _width(site)) for _ in range(_few(rng, 4))]
     cover = strokes(site.size, paths)
     if rng.random() < 0.4:
-        cover *= np.clip(np.float32(2.2) * noise(rng, site.size, 4), 0, 1)
+        cover *= np.clip(np.float32(2.2) * noise(rng, site.size, 4.0), 0, 1)
     return Layer(_flat(site), cover)
 
 
@@ -56,8 +56,8 @@ def stain(site: Site) -> Layer:
 
 def pitting(site: Site) -> Layer:
     """A cluster of small pits, dark inside and lit at one lip."""
-    pits = _cluster(site, int(site.rng.integers(4, 60)), 0.03, 0.16)
-    pits = ramp(pits - np.float32(0.6) * noise(site.rng, site.size, 12, octaves=1) + np.float32(0.0), 0.6)
+    pits = _cluster(site, _few(site.rng, 50), 0.03, 0.16)
+    pits *= np.float32(0.5) + np.float32(0.5) * noise(site.rng, site.size, 12.0, octaves=1)
     dark = site.base * np.float32(site.rng.uniform(0.15, 0.75))
     lip = relief(pits, site.rng.uniform(0, 2 * math.pi)) * np.float32(site.rng.uniform(0, 60))
     return Layer(dark + lip[..., None], pits)
@@ -81,21 +81,22 @@ def print_error(site: Site) -> Layer:
     return Layer(np.broadcast_to(smeared, site.base.shape), cover)
 
 
-def _flat(site: Site) -> np.ndarray:
+def _flat(site: Site) -> Colours:
     """A flat tone, through which some of the texture may show."""
     return _filled(site, site.tone())
 
 
-def _filled(site: Site, tone: np.ndarray) -> np.ndarray:
+def _filled(site: Site, tone: Colour) -> Colours:
     through = np.float32(site.rng.uniform(0, 0.4))
-    return tone + (site.base - site.local) * through
+    filled: Colours = tone + (site.base - site.local) * through
+    return filled
 
 
-def _strange(site: Site) -> np.ndarray:
+def _strange(site: Site) -> Colour:
     """Any colour at all, or one near the surface's."""
     if site.rng.random() < 0.6:
         return site.rng.uniform(0, 255, 3).astype(np.float32)
-    return site.tone(25)
+    return site.tone(25.0)
 
 
 def _few(rng: np.random.Generator, most: int) -> int:

@@ -41,19 +41,20 @@ def part(
     centre = size[0] / 2 + rng.normal(0, 0.03) * size[0], size[1] / 2 + rng.normal(0, 0.03) * size[1]
     angle = rng.normal(0, 0.12) if rng.random() < 0.8 else rng.uniform(0, 2 * math.pi)
     pieces = PARTS[name](rng, frame(size, centre, angle, extent))
-    return *_rendered(rng, size, pieces)[:1], name, _outline(pieces) > 0.5
-
-
-def _rendered(rng: Chance, size: Size, pieces: list[Piece]) -> tuple[UInt8[np.ndarray, "rows cols 3"]]:
-    angle = rng.uniform(0, 2 * math.pi)
     outline = _outline(pieces)
+    return _rendered(rng, pieces, outline), name, outline > 0.5
+
+
+def _rendered(rng: Chance, pieces: list[Piece], outline: Field) -> UInt8[np.ndarray, "rows cols 3"]:
+    """The pieces in their materials, on a background."""
+    size, angle = outline.shape, rng.uniform(0, 2 * math.pi)
     shade, second = _shading(rng, pieces, angle)
     first = _material(rng, size, 0.35)
     stuff = first + (_material(rng, size, 0.1) - first) * second[..., None] if second.any() else first
     behind = _background(rng, size) * _shadow(rng, outline, angle)[..., None]
     picture = behind + (stuff * shade[..., None] - behind) * outline[..., None]
     picture += (rng.standard_normal(size, dtype=np.float32) * np.float32(rng.uniform(0, 5)))[..., None]
-    return (to_bytes(picture),)
+    return to_bytes(picture)
 
 
 def _outline(pieces: list[Piece]) -> Field:
@@ -105,15 +106,17 @@ def _shadow(rng: Chance, outline: Field, angle: float) -> Field:
 
 
 def _disc(rng: Chance, f: Frame) -> list[Piece]:
-    return [Piece(disc(f, 1))] + [Piece(disc(f, rng.uniform(0.3, 0.85)), rng.uniform(0.6, 1.2))] * int(rng.integers(2))
+    return [Piece(disc(f, 1.0))] + [Piece(disc(f, rng.uniform(0.3, 0.85)), rng.uniform(0.6, 1.2))] * int(
+        rng.integers(2)
+    )
 
 
 def _ring(rng: Chance, f: Frame) -> list[Piece]:
-    return [Piece(disc(f, 1)), Piece(disc(f, rng.uniform(0.3, 0.8)), opens=True)]
+    return [Piece(disc(f, 1.0)), Piece(disc(f, rng.uniform(0.3, 0.8)), opens=True)]
 
 
 def _bolt(rng: Chance, f: Frame) -> list[Piece]:
-    washer = [Piece(disc(f, 1), rng.uniform(0.6, 1.1), second=True)] if rng.random() < 0.5 else []
+    washer = [Piece(disc(f, 1.0), rng.uniform(0.6, 1.1), second=True)] if rng.random() < 0.5 else []
     head = Piece(regular(f, rng.uniform(0.7, 0.85), int(rng.choice([4, 6, 6, 6, 8]))))
     socket = Piece(regular(f, rng.uniform(0.2, 0.4), 6), rng.uniform(0.1, 0.5))
     return [*washer, head, socket if rng.random() < 0.5 else Piece(disc(f, rng.uniform(0.4, 0.6)), 0.9)]
@@ -126,7 +129,7 @@ def _gear(rng: Chance, f: Frame) -> list[Piece]:
 
 
 def _bottle_top(rng: Chance, f: Frame) -> list[Piece]:
-    crimped = Piece(toothed(f, 0.93, int(rng.integers(18, 30)), rng.uniform(0, 0.06), 1))
+    crimped = Piece(toothed(f, 0.93, int(rng.integers(18, 30)), rng.uniform(0, 0.06), 1.0))
     radii = np.sort(rng.uniform(0.15, 0.85, int(rng.integers(2, 6))))[::-1]
     rings = [Piece(disc(f, float(r)), rng.uniform(0.3, 1.3), rng.random() < 0.3) for r in radii]
     return [crimped, *rings]
@@ -134,9 +137,9 @@ def _bottle_top(rng: Chance, f: Frame) -> list[Piece]:
 
 def _capsule(rng: Chance, f: Frame) -> list[Piece]:
     wide = rng.uniform(0.28, 0.45)
-    whole = box(f, wide, 1, corner=wide)
+    whole = box(f, wide, 1.0, corner=wide)
     half = np.minimum(whole, f.across - np.float32(rng.uniform(-0.3, 0.3) * f.extent))
-    return [Piece(whole), Piece(half, second=True), *_printed(rng, f, 0.25)]
+    return [Piece(whole), Piece(half, second=True), *_printed(rng, f, whole, 0.25)]
 
 
 def _plate(rng: Chance, f: Frame) -> list[Piece]:
@@ -165,8 +168,8 @@ def _cookie(rng: Chance, f: Frame) -> list[Piece]:
 
 
 def _label(rng: Chance, f: Frame) -> list[Piece]:
-    sheet = Piece(box(f, rng.uniform(0.5, 0.9), 1, corner=rng.uniform(0, 0.15)), 1.2)
-    return [sheet, *_printed(rng, f, 1.0)]
+    sheet = box(f, rng.uniform(0.5, 0.9), 1.0, corner=rng.uniform(0, 0.15))
+    return [Piece(sheet, 1.2), *_printed(rng, f, sheet, 1.0)]
 
 
 def _leads(rng: Chance, f: Frame) -> list[Piece]:
@@ -175,7 +178,7 @@ def _leads(rng: Chance, f: Frame) -> list[Piece]:
     pins = np.maximum.reduce([box(f, reach / 2, wide, reach / 2, float(place)) for place in places])
     upper = -rng.uniform(0.2, 0.8) / 2
     body = Piece(box(f, -upper + 0.15, 0.8, upper, corner=rng.uniform(0, 0.12)), rng.uniform(0.15, 0.8), second=True)
-    mark = Piece(disc(f, rng.uniform(0.05, 0.15), upper, 0), rng.uniform(0.1, 1.2))
+    mark = Piece(disc(f, rng.uniform(0.05, 0.15), upper, 0.0), rng.uniform(0.1, 1.2))
     return [Piece(pins, 1.1), body, *([mark] if rng.random() < 0.5 else [])]
 
 
@@ -184,17 +187,23 @@ def _screw(rng: Chance, f: Frame) -> list[Piece]:
     period = np.float32(pitch * f.extent)
     phase = ((f.across + f.along * np.float32(slant)) / period) % 1
     groove = (np.float32(rng.uniform(0.2, 0.35)) - np.abs(phase - np.float32(0.5))) * period
-    shank = box(f, wide, 1)
+    shank = box(f, wide, 1.0)
     core = np.minimum(shank, groove)
-    head = [Piece(box(f, wide * 1.7, 0.15, 0, -0.9, 0.05))] if rng.random() < 0.6 else []
+    head = [Piece(box(f, wide * 1.7, 0.15, 0.0, -0.9, 0.05))] if rng.random() < 0.6 else []
     return [Piece(shank), Piece(core, rng.uniform(0.4, 0.9)), *head]
 
 
-def _printed(rng: Chance, f: Frame, chance: float) -> list[Piece]:
-    """Text on a part, with a probability."""
+def _printed(rng: Chance, f: Frame, outline: Field, chance: float) -> list[Piece]:
+    """Text within an outline, with a probability."""
     if rng.random() >= chance:
         return []
-    return [Piece(lettering(rng, f, int(rng.integers(1, 5))), rng.uniform(0.05, 0.5), second=rng.random() < 0.3)]
+    return [
+        Piece(
+            np.minimum(outline, lettering(rng, f, int(rng.integers(1, 5)))),
+            rng.uniform(0.05, 0.5),
+            second=rng.random() < 0.3,
+        )
+    ]
 
 
 PARTS: Mapping[str, Callable[[Chance, Frame], list[Piece]]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from zsad.data.synthetic.canvas import Field, axes, noise
+from zsad.data.synthetic.canvas import Field, Point, axes, noise
 
 Chance = np.random.Generator
 
@@ -18,6 +18,8 @@ class Frame:
 
     along: Field
     across: Field
+    centre: Point
+    angle: float
     extent: float
 
 
@@ -68,25 +70,33 @@ def regular(frame: Frame, radius: float, sides: int) -> Field:
 def toothed(frame: Frame, radius: float, teeth: int, height: float, sharp: float) -> Field:
     """A circle whose radius swings ``teeth`` times round by ``height``; sharper swings look like cogs."""
     swing = np.clip(np.cos(np.arctan2(frame.across, frame.along) * np.float32(teeth)) * np.float32(sharp), -1, 1)
-    return disc(frame, radius) + np.float32(height * frame.extent) * swing
+    depth: Field = disc(frame, radius) + np.float32(height * frame.extent) * swing
+    return depth
 
 
 def irregular(rng: Chance, frame: Frame, radius: float, roughness: float) -> Field:
     """A circle with a wavy, crumbly outline."""
     wobble = noise(rng, frame.along.shape, rng.uniform(3, 8), octaves=4) - np.float32(0.5)
-    return disc(frame, radius) + np.float32(roughness * frame.extent) * wobble
+    depth: Field = disc(frame, radius) + np.float32(roughness * frame.extent) * wobble
+    return depth
 
 
 def lettering(rng: Chance, frame: Frame, lines: int) -> Field:
-    """Lines of random letters, as a depth of about half a pixel; upright to within a few degrees."""
+    """Lines of random letters, as a depth of about half a pixel."""
     sheet = Image.new("L", frame.along.shape[::-1])
     pen, height = ImageDraw.Draw(sheet), frame.extent / lines
-    middle = np.unravel_index(int(np.argmin(np.hypot(frame.along, frame.across))), frame.along.shape)
+    row, col = frame.centre
     for line in range(lines):
         text = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ0123456789 -/"), int(rng.integers(3, 11))))
-        row = float(middle[0]) + (line - (lines - 1) / 2) * height
-        pen.text((float(middle[1]), row), text, fill=255, font=_font(max(6, int(height * 0.8))), anchor="mm")
-    return np.asarray(sheet, dtype=np.float32) / np.float32(255) - np.float32(0.5)
+        pen.text(
+            (col, row + (line - (lines - 1) / 2) * height),
+            text,
+            fill=255,
+            font=_font(max(6, int(height * 0.8))),
+            anchor="mm",
+        )
+    turned = sheet.rotate(math.degrees(frame.angle), Image.Resampling.BILINEAR, center=(col, row))
+    return np.asarray(turned, dtype=np.float32) / np.float32(255) - np.float32(0.5)
 
 
 @functools.cache
@@ -94,6 +104,6 @@ def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(height)
 
 
-def frame(size: tuple[int, int], centre: tuple[float, float], angle: float, extent: float) -> Frame:
+def frame(size: tuple[int, int], centre: Point, angle: float, extent: float) -> Frame:
     """Coordinates about a centre in pixels."""
-    return Frame(*axes(size, centre, angle), extent)
+    return Frame(*axes(size, centre, angle), centre, angle, extent)

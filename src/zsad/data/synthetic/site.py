@@ -1,6 +1,6 @@
 """Where a defect goes: a small window of the picture, with coordinates in units of the defect's size.
 
-Drawing in the window only is what keeps a defect fast, and its units make every painter independent of the picture's size.
+Drawing in the window only keeps a defect fast, and its units make every painter independent of the picture's size.
 """
 
 import math
@@ -65,7 +65,8 @@ class Site:
     @cached_property
     def local(self) -> Colour:
         """Mean colour of the window."""
-        return self.base.mean((0, 1), dtype=np.float32)
+        mean: Colour = self.base.mean((0, 1), dtype=np.float32)
+        return mean
 
     def at(self, along: float, across: float) -> Point:
         """A point given in radii from the centre, in pixels of the window."""
@@ -81,15 +82,17 @@ class Site:
         along, across = axes(self.size, self.centre, self.rng.uniform(0, math.pi), self.radius)
         distance = np.hypot(along, across * np.float32(slender))
         wobble = noise(self.rng, self.size, self.rng.uniform(2, 6), octaves=3) - np.float32(0.5)
-        return np.float32(1) - distance + np.float32(roughness) * wobble
+        inside: Field = np.float32(1) - distance + np.float32(roughness) * wobble
+        return inside
 
-    def tone(self, weakest: float = 14, strongest: float = 150) -> Colour:
-        """A flat colour: the local one made darker or brighter by a random amount (subtle as often as strong), and tinted."""
+    def tone(self, weakest: float = 14.0, strongest: float = 150.0) -> Colour:
+        """A flat colour: the local one, darker or brighter (slightly as often as strongly), and tinted."""
         change = weakest * (strongest / weakest) ** self.rng.random()
         room = float(self.local.mean())
         sign = 1 if self.rng.random() * 255 > room else -1
         tint = self.rng.normal(0, 0.25 * change, 3)
-        return np.clip(self.local + sign * change + tint, 0, 255).astype(np.float32)
+        changed: Colour = np.clip(self.local + sign * change + tint, 0, 255).astype(np.float32)
+        return changed
 
     def elsewhere(self) -> UInt8[np.ndarray, "all_rows all_cols 3"]:
         """A foreign picture: the donor, or else a random surface of the window's size."""
@@ -105,7 +108,7 @@ def choose_site(
 ) -> Site:
     """A site of random size, anywhere on the object or ``on_edge``: at its outline, or at the strongest edge nearby."""
     shorter = min(image.shape[:2])
-    share = SMALLEST * (LARGEST / SMALLEST) ** rng.beta(1.6, 1.2)
+    share = SMALLEST * (LARGEST / SMALLEST) ** rng.beta(2.2, 1.1)
     radius = max(LEAST_RADIUS, share * shorter)
     centre, outward = _place(rng, image, foreground, radius, on_edge)
     first, last = _window(image.shape[:2], centre, radius)
@@ -145,20 +148,21 @@ def _place(
         chosen = rng.choice(np.flatnonzero(foreground), _CANDIDATES)
         rows, cols = np.divmod(chosen, size[1])
     if not on_edge:
-        return (int(rows[0]), int(cols[0])), rng.uniform(0, 2 * math.pi)
+        return (float(rows[0]), float(cols[0])), rng.uniform(0, 2 * math.pi)
     field = image[..., 1].astype(np.float32) if foreground is None else foreground.astype(np.float32) * np.float32(-255)
     step = max(1, round(radius / 2))
     down = field[np.minimum(rows + step, size[0] - 1), cols] - field[np.maximum(rows - step, 0), cols]
     right = field[rows, np.minimum(cols + step, size[1] - 1)] - field[rows, np.maximum(cols - step, 0)]
     best = int(np.argmax(np.hypot(down, right)))
     if down[best] == 0 and right[best] == 0:
-        return (int(rows[best]), int(cols[best])), rng.uniform(0, 2 * math.pi)
-    return (int(rows[best]), int(cols[best])), math.atan2(float(right[best]), float(down[best]))
+        return (float(rows[best]), float(cols[best])), rng.uniform(0, 2 * math.pi)
+    return (float(rows[best]), float(cols[best])), math.atan2(float(right[best]), float(down[best]))
 
 
 def _surroundings(image: UInt8[np.ndarray, "rows cols 3"], foreground: Bool[np.ndarray, "rows cols"] | None) -> Colour:
-    if foreground is None or bool(foreground.all()):
-        return image[[0, -1]].mean((0, 1), dtype=np.float32)
-    thin = ~foreground[::4, ::4]
-    outside = image[::4, ::4][thin] if thin.any() else image[~foreground]
-    return outside.mean(0, dtype=np.float32)
+    outside = image[[0, -1]].reshape(-1, 3)
+    if foreground is not None and not foreground.all():
+        thinned = ~foreground[::4, ::4]
+        outside = image[::4, ::4][thinned] if thinned.any() else image[~foreground]
+    mean: Colour = outside.mean(0, dtype=np.float32)
+    return mean

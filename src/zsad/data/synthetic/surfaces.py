@@ -99,4 +99,5 @@ def _palette(rng: np.random.Generator, family: Family) -> tuple[Colour, Colour]:
 def colour(hue: float, saturation: float, value: float) -> Colour:
     """RGB in 0 to 255 of hue (its whole part is dropped), saturation and value in [0, 1]."""
     ramps = np.abs(np.mod(hue + np.array([0, 2 / 3, 1 / 3]), 1) * 6 - 3) - 1
-    return (255 * value * (1 - saturation + saturation * np.clip(ramps, 0, 1))).astype(np.float32)
+    mixed: Colour = (255 * value * (1 - saturation + saturation * np.clip(ramps, 0, 1))).astype(np.float32)
+    return mixed

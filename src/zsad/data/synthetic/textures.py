@@ -59,7 +59,8 @@ def granite(rng: Chance, size: Size) -> Field:
 def leather(rng: Chance, size: Size) -> Field:
     """Creases between small cushions."""
     height = noise(rng, size, rng.uniform(12, 40), octaves=2)
-    return np.sqrt(np.abs(np.float32(2) * height - np.float32(1)))
+    cushions: Field = np.sqrt(np.abs(np.float32(2) * height - np.float32(1)))
+    return cushions
 
 
 def marble(rng: Chance, size: Size) -> Field:
@@ -91,13 +92,14 @@ def perforated(rng: Chance, size: Size) -> Field:
 
 def plain(rng: Chance, size: Size) -> Field:
     """One tone, hardly uneven."""
-    return np.float32(rng.random()) + np.float32(0.1) * (noise(rng, size, 3, octaves=1) - np.float32(0.5))
+    return np.float32(rng.random()) + np.float32(0.1) * (noise(rng, size, 3.0, octaves=1) - np.float32(0.5))
 
 
 def ribs(rng: Chance, size: Size) -> Field:
     """Parallel rounded ridges."""
     along, _ = _frame(rng, size)
-    return np.sqrt(waves(along * np.float32(rng.uniform(4, 30))))
+    ridges: Field = np.sqrt(waves(along * np.float32(rng.uniform(4, 30))))
+    return ridges
 
 
 def rough(rng: Chance, size: Size) -> Field:
@@ -120,7 +122,8 @@ def cell(rng: Chance, size: Size) -> Field:
     fingers = ramp(np.float32(1) - rows % np.float32(pitch))
     bars = ramp(np.float32(0.02 * min(size)) - np.abs(cols % np.float32(bar) - np.float32(bar / 2)))
     lines = np.maximum(np.float32(rng.uniform(0, 0.5)) * fingers, bars)
-    return grains * np.float32(0.6) * (np.float32(1) - lines) + lines * np.float32(rng.choice([0.0, 1.0]))
+    tones: Field = grains * np.float32(0.6) * (np.float32(1) - lines) + lines * np.float32(rng.choice([0.0, 1.0]))
+    return tones
 
 
 def stripes(rng: Chance, size: Size) -> Field:
@@ -142,10 +145,10 @@ def tiles(rng: Chance, size: Size) -> Field:
     along, across = along * np.float32(count) + 64, across * np.float32(count * rng.uniform(0.5, 1.2)) + 64
     table = rng.random((128, 128), dtype=np.float32)
     shade = table[along.astype(np.intp) % 128, across.astype(np.intp) % 128]
-    edge = np.minimum(np.abs(along % 1 - np.float32(0.5)), np.abs(across % 1 - np.float32(0.5)))
     edge = np.maximum(np.abs(along % 1 - np.float32(0.5)), np.abs(across % 1 - np.float32(0.5)))
     joint = ramp(np.float32(0.5 - rng.uniform(0.02, 0.06)) - edge, 2 * count / min(size))
-    return joint * (np.float32(1 - uneven) + np.float32(uneven) * shade)
+    tones: Field = joint * (np.float32(1 - uneven) + np.float32(uneven) * shade)
+    return tones
 
 
 def mesh(rng: Chance, size: Size) -> Field:
@@ -153,14 +156,15 @@ def mesh(rng: Chance, size: Size) -> Field:
     along, across = _frame(rng, size)
     count, thin = rng.uniform(5, 20), np.float32(rng.uniform(0.3, 0.8))
     one, other = waves(along * np.float32(count)), waves(across * np.float32(count))
-    return np.clip((np.maximum(one, other) - thin) / (np.float32(1) - thin), 0, 1)
+    wires: Field = np.clip((np.maximum(one, other) - thin) / (np.float32(1) - thin), 0, 1)
+    return wires
 
 
 def wood(rng: Chance, size: Size) -> Field:
     """Long rings bent by noise, with fine fibres."""
     bend = noise(rng, size, rng.uniform(2, 5), octaves=2, stretch=rng.uniform(3, 8))
     rows = np.linspace(0, rng.uniform(2, 8), size[0], dtype=np.float32)[:, None]
-    fibres = noise(rng, size, min(size) / 2.5, octaves=1, stretch=20)
+    fibres = noise(rng, size, min(size) / 2.5, octaves=1, stretch=20.0)
     return stretched(waves(rows + bend * np.float32(rng.uniform(1, 4))) + np.float32(rng.uniform(0.1, 0.6)) * fibres)
 
 
@@ -170,13 +174,14 @@ def weave(rng: Chance, size: Size) -> Field:
     count = np.float32(rng.uniform(5, 28))
     one, other = np.sin(along * count * np.float32(math.pi)), np.sin(across * count * np.float32(math.pi))
     over = (np.floor(along * count) + np.floor(across * count)) % 2 == 0
-    return np.where(over, np.abs(one), np.float32(0.85) * np.abs(other))
+    threads: Field = np.where(over, np.abs(one), np.float32(0.85) * np.abs(other))
+    return threads
 
 
 def _frame(rng: Chance, size: Size) -> tuple[Field, Field]:
     """Turned coordinates in units of the shorter side; mostly upright, as parts under a camera are."""
     angle = rng.normal(0, 0.05) + rng.choice([0, math.pi / 2]) if rng.random() < 0.6 else rng.uniform(0, math.pi)
-    return axes(size, (rng.random() * size[0], rng.random() * size[1]), angle, min(size))
+    return axes(size, (rng.random() * size[0], rng.random() * size[1]), angle, float(min(size)))
 
 
 def _scattered(rng: Chance, size: Size, count: int, radius: float) -> Field:
