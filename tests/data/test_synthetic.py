@@ -73,6 +73,23 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_does_not():
         assert not np.array_equal(everything(seed)[0], everything(seed + 100)[0])
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_draws_from_its_generator_alone(name):
+    for seed in range(5):
+        one, other = (FAMILIES[name].tones(chance(seed), (60, 71)) for _ in range(2))
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.float32
+        assert not np.array_equal(one, FAMILIES[name].tones(chance(seed + 50), (60, 71)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_draws_from_its_generator_alone(kind, granite):
+    for seed in range(5):
+        one, other = (draw_defect(chance(seed), granite, None, kind) for _ in range(2))
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_outside_of_the_mask_nothing_changes_and_inside_much_does(kind, size):

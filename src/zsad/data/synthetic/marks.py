@@ -56,7 +56,7 @@ def stain(site: Site) -> Layer:
 
 def pitting(site: Site) -> Layer:
     """A cluster of small pits, dark inside and lit at one lip."""
-    pits = _cluster(site, _few(site.rng, 50), 0.03, 0.16)
+    pits = _cluster(site, int(site.rng.integers(1, 45)), 0.03, 0.16)
     pits *= np.float32(0.5) + np.float32(0.5) * noise(site.rng, site.size, 12.0, octaves=1)
     dark = site.base * np.float32(site.rng.uniform(0.15, 0.75))
     lip = relief(pits, site.rng.uniform(0, 2 * math.pi)) * np.float32(site.rng.uniform(0, 60))
