@@ -1,8 +1,53 @@
 """Zero-shot visual anomaly detection with vision-language models.
 
->>> import zsad
->>> detector = zsad.load("clip")                              # doctest: +SKIP
->>> detector.predict("part.jpg", class_name="metal nut")      # doctest: +SKIP
+>>> import numpy as np, zsad
+>>> detector = zsad.load("clip")
+>>> prediction = detector.predict(np.zeros((64, 64, 3), np.uint8), class_name="metal nut")
+>>> prediction.anomaly_map.shape
+(64, 64)
 
 Importing this package is quick: PyTorch is loaded on first use of a name that needs it.
 """
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, ZsadError
+
+if TYPE_CHECKING:
+    from zsad.predictor import Detector, load
+    from zsad.types import Failure, Picture, Prediction
+
+__version__ = version("zsad")
+
+__all__ = [
+    "ConfigError",
+    "DependencyError",
+    "Detector",
+    "Failure",
+    "InputError",
+    "Picture",
+    "Prediction",
+    "WeightsError",
+    "ZsadError",
+    "load",
+]
+
+_HOMES = {
+    "Detector": "zsad.predictor",
+    "load": "zsad.predictor",
+    "Failure": "zsad.types",
+    "Picture": "zsad.types",
+    "Prediction": "zsad.types",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zsad' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

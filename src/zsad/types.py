@@ -98,3 +98,11 @@ class Prediction:
     def size(self) -> Size:
         """(rows, cols) of the picture in pixels."""
         return self.anomaly_map.shape[0], self.anomaly_map.shape[1]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A source that could not be read, and why."""
+
+    source: str
+    message: str

@@ -28,6 +28,7 @@ class Clip(nn.Module):
         self.name, self.config, self.tokenizer = name, config, tokenizer
         self.weights = "random"
         self.fingerprint: str | None = None
+        self._encoded: dict[str, Tensor] = {}
         self.vision = VisionTower(config)
         self.text = TextTower(config)
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
@@ -55,15 +56,21 @@ class Clip(nn.Module):
 
     def encode_prompts(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         """Features of the prompts, not normalised, in the order given; from the cache where these weights made them."""
-        key = None if self.fingerprint is None else prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
-        features = None if key is None else prompt_cache.read(key)
-        if features is None:
-            with torch.no_grad():
-                features = self._encode(prompts)
-            if key is not None:
-                prompt_cache.write(key, features)
-        return features.to(self.device, self.dtype)
+        if self.fingerprint is None:
+            return self._encode(prompts)
+        key = prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
+        if key not in self._encoded:
+            self._encoded[key] = self._from_disk(key, prompts)
+        return self._encoded[key].to(self.device, self.dtype)
 
+    def _from_disk(self, key: str, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
+        features = prompt_cache.read(key)
+        if features is None:
+            features = self._encode(prompts)
+            prompt_cache.write(key, features)
+        return features
+
+    @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         ids = [self.tokenizer.encode(prompt) for prompt in prompts]
         by_length: defaultdict[int, list[int]] = defaultdict(list)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Literal
 
 from zsad.config import from_mapping
@@ -11,6 +12,8 @@ from zsad.errors import ConfigError, unknown_name
 
 Activation = Literal["quick_gelu", "gelu"]
 PositionResize = Literal["bicubic_antialias", "bicubic", "bilinear"]
+
+EMBEDDED, RANDOM = "embedded", "random"
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -65,7 +68,8 @@ class ClipConfig:
     """A pair of towers with a joint space of ``embed`` dimensions.
 
     ``activation`` and ``position_resize`` differ between published checkpoints although no tensor tells;
-    ``mean`` and ``std`` normalise the RGB channels in [0, 1].
+    ``mean`` and ``std`` normalise the RGB channels in [0, 1]. ``detection_size`` is the side in px at which the papers
+    run this tower, where that is not the trained one.
     """
 
     embed: int
@@ -76,7 +80,13 @@ class ClipConfig:
     position_resize: PositionResize = "bicubic_antialias"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
+    detection_size: int | None = None
     about: str = ""
+
+    @property
+    def default_size(self) -> int:
+        """Side in px at which detectors run unless told otherwise: what the papers use, or what was trained."""
+        return self.detection_size or self.vision.image_size
 
     def with_options(self, activation: Activation | None, position_resize: PositionResize | None) -> "ClipConfig":
         """A copy in which the given options replace the configured ones."""
@@ -111,3 +121,17 @@ def get(name: str) -> ClipConfig:
         raise unknown_name("backbone", name, names())
     text = (files("zsad.backbones") / "configs" / f"{name}.json").read_text(encoding="utf-8")
     return from_mapping(ClipConfig, json.loads(text), f"{name}.json")
+
+
+def weight_names(name: str) -> list[str]:
+    """Names of the weights that the architecture can be loaded with, beside paths and hub repositories.
+
+    >>> weight_names("ViT-L-14-336")
+    ['openai', 'random']
+    """
+    return [*([EMBEDDED] if embedded_weights(name).is_file() else []), *get(name).weights, RANDOM]
+
+
+def embedded_weights(name: str) -> Traversable:
+    """Where the package keeps the weights of that architecture, if it brings any."""
+    return files("zsad") / "assets" / name / "model.safetensors"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,11 +12,8 @@ from zsad.errors import ConfigError
 from zsad.types import Size
 
 
-class Edit(Protocol):
-    """Changes the tokens between two blocks; ``grid`` is (rows, cols) of the patches, or (1, tokens) for text."""
-
-    def __call__(self, tokens: Float[Tensor, "batch tokens width"], grid: Size, /) -> Tensor: ...
-
+Edit = Callable[[Tensor, Size], Tensor]
+"""Changes the tokens (batch, tokens, width) between two blocks; the size is the patch grid, or (1, tokens) for text."""
 
 Edits = Mapping[int, Edit]
 NOTHING: Edits = MappingProxyType({})
@@ -156,17 +152,3 @@ def level_index(level: int, reference_depth: int, depth: int) -> int:
 def unit(x: Float[Tensor, "*shape embed"]) -> Float[Tensor, "*shape embed"]:
     """Scale to unit length along the last axis."""
     return F.normalize(x, dim=-1)
-
-
-__all__ = [
-    "INPUT",
-    "NOTHING",
-    "Attention",
-    "Block",
-    "Edit",
-    "Edits",
-    "Transformer",
-    "level_index",
-    "quick_gelu",
-    "unit",
-]

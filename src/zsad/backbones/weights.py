@@ -3,6 +3,8 @@
 import hashlib
 import json
 import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
@@ -15,15 +17,12 @@ from torch import Tensor
 
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.config import Activation, ClipConfig, PositionResize
+from zsad.backbones.config import EMBEDDED, RANDOM, Activation, ClipConfig, PositionResize, embedded_weights
 from zsad.backbones.layouts import to_ours
 from zsad.backbones.prompt_cache import cache_dir, write_atomically
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.errors import WeightsError, unknown_name
 
-EMBEDDED = "embedded"
-RANDOM = "random"
-TINY_NOTE = "small, project-trained; for trying out and for tests"
 HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -80,8 +79,9 @@ def load(
 def find(backbone: str, weights: str) -> Source:
     """Locate weights: the embedded file, a path on disk, or the hub (downloaded once, then cached)."""
     config = configs.get(backbone)
-    if weights == EMBEDDED and _embedded(backbone).is_file():
-        return Source(_embedded(backbone), config, None, f"embedded ({TINY_NOTE})")
+    if weights == EMBEDDED and embedded_weights(backbone).is_file():
+        with as_file(embedded_weights(backbone)) as path:
+            return Source(path, config, None, f"embedded ({config.about})")
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
@@ -92,13 +92,7 @@ def find(backbone: str, weights: str) -> Source:
         return Source(_download(weights, HUB_FILES), config, None, weights)
     if "/" in weights or weights.endswith(SUFFIXES):
         raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
-    raise unknown_name(f"set of weights for {backbone}", weights, available(backbone))
-
-
-def available(backbone: str) -> list[str]:
-    """Names of the weights that ``backbone`` can be loaded with, beside paths and hub repositories."""
-    embedded = [EMBEDDED] if _embedded(backbone).is_file() else []
-    return [*embedded, *configs.get(backbone).weights, RANDOM]
+    raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -115,18 +109,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _only_choice(backbone: str, config: ClipConfig) -> str:
-    if _embedded(backbone).is_file():
+    if embedded_weights(backbone).is_file():
         return EMBEDDED
     raise WeightsError(
         f"{backbone} needs weights to be named",
         "none",
         f"say --weights {' or '.join(config.weights) or 'PATH'}, or the path of a checkpoint",
     )
-
-
-def _embedded(backbone: str) -> Path:
-    with as_file(files("zsad") / "assets" / backbone) as folder:
-        return folder / "model.safetensors"
 
 
 def _on_disk(path: Path, config: ClipConfig) -> Source:
@@ -178,15 +167,20 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     """OpenAI publishes TorchScript archives, whose reader executes no pickled code; all else is ``weights_only``."""
     with path.open("rb") as file:
         if file.read(2) == b"PK" and _is_torchscript(path):
-            return dict(torch.jit.load(path, map_location="cpu").state_dict())
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return _read_torchscript(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
-def _is_torchscript(path: Path) -> bool:
-    import zipfile
+def _read_torchscript(path: Path) -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        # PyTorch wants new archives made in another way; the published ones are as they are.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())
 
+
+def _is_torchscript(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 

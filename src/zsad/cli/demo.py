@@ -1,0 +1,38 @@
+"""``zsad demo``: real photographs of solar cells, good and cracked, through the embedded backbone."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from zsad.cli.options import Verbs, add_detector, add_machine, load_detector, run_info
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    about = "Score real photographs of good and of cracked solar cells, and write heat maps and a report."
+    parser = verbs.add_parser("demo", help="score real photographs of solar cells", description=about)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    parser.add_argument("--pictures", type=int, default=24, metavar="N", help="of each kind (default: 24)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures are chosen (default: 0)")
+    add_detector(parser)
+    add_machine(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Predict, print the table and the AUROC, write heat maps and the report."""
+    from zsad import demo
+    from zsad.data.layouts import get
+    from zsad.report import ReportWriter
+
+    elpv = get("elpv")
+    samples = demo.choose(elpv.samples(demo.photographs()), options.pictures, options.seed)
+    detector = load_detector(options, threshold=0.5)
+    with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
+        outcomes = demo.run(detector, samples, report, options.out)
+    clip = detector.method.clip
+    print(f"{elpv.title}: {elpv.about}")
+    print(f"detector {detector.name}, backbone {clip.name}, weights {clip.weights}\n")
+    print(demo.table(outcomes))
+    print(f"\n{demo.verdict(outcomes)}")
+    print(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")
+    return 0

@@ -1,0 +1,90 @@
+"""``zsad methods``, ``zsad backbones``, ``zsad datasets``: what there is, for people and as JSON."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from shutil import get_terminal_size
+from textwrap import shorten, wrap
+
+from zsad.cli.options import Verbs
+
+Row = dict[str, object]
+
+
+def add(verbs: Verbs) -> None:
+    """Add the three verbs."""
+    for name, rows, about in (
+        ("methods", method_rows, "list the detectors"),
+        ("backbones", backbone_rows, "list the CLIP architectures and their weights"),
+        ("datasets", dataset_rows, "list the data set layouts"),
+    ):
+        parser = verbs.add_parser(name, help=about, description=about)
+        parser.add_argument("--json", action="store_true", help="machine-readable")
+        parser.set_defaults(run=_show, rows=rows)
+
+
+def method_rows() -> list[Row]:
+    """Name, what it is, whether it must be trained, backbone and source of each method."""
+    from zsad import methods
+
+    return [
+        {
+            "name": name,
+            "about": _first_line(sys.modules[methods.get(name).__module__].__doc__),
+            "paper_backbone": methods.get(name).paper_backbone,
+            "paper": str(methods.get(name).paper),
+        }
+        for name in methods.names()
+    ]
+
+
+def backbone_rows() -> list[Row]:
+    """Name, shape and weights of each architecture."""
+    from zsad.backbones import config
+
+    rows: list[Row] = []
+    for name in config.names():
+        shape = config.get(name)
+        vision = shape.vision
+        rows.append(
+            {
+                "name": name,
+                "about": shape.about or f"{vision.depth} blocks of {vision.width}, patches of {vision.patch} px",
+                "weights": config.weight_names(name),
+                "image_size": vision.image_size,
+                "detection_size": shape.default_size,
+            }
+        )
+    return rows
+
+
+def dataset_rows() -> list[Row]:
+    """Name and description of each layout."""
+    from zsad.data import layouts
+
+    return [{"name": name, "about": layouts.get(name).about} for name in layouts.names()]
+
+
+def _show(options: Namespace) -> int:
+    rows: Callable[[], list[Row]] = options.rows
+    print(json.dumps(rows(), indent=2) if options.json else "\n".join(map(_line, rows())))
+    return 0
+
+
+def _line(row: Row) -> str:
+    """The name, and beside it everything else, wrapped to the terminal."""
+    width = max(get_terminal_size().columns, 40)
+    weights = row.get("weights")
+    rest = [str(row["about"])]
+    if isinstance(weights, list):
+        rest.append(f"weights: {', '.join(weights)}; runs at {row['detection_size']} px")
+    if "paper" in row:
+        rest.append(str(row["paper"]))
+    indent = " " * 20
+    lines = [line for part in rest for line in wrap(part, width - 20, break_long_words=False)]
+    return "\n".join([f"{shorten(str(row['name']), 19):<20}{lines[0]}", *(indent + line for line in lines[1:])])
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0]

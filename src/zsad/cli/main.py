@@ -1,0 +1,52 @@
+"""``zsad VERB``: parse, run, and turn errors into one line and an exit status.
+
+Exit status: 0 all went well; 1 some of the work failed and was named; 2 the command could not run; 130 interrupted.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+import zsad
+from zsad.cli import demo, lists, predict, pretrain
+from zsad.errors import ZsadError
+
+OK, PARTLY, FAILED, INTERRUPTED = 0, 1, 2, 130
+VERBS = (predict, demo, lists, pretrain)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ZsadError as error:
+        print(f"zsad: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("zsad: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (zsad methods | head); leave nothing for Python to flush.
+        sys.stdout = None  # type: ignore[assignment]
+        return OK
+    return status
+
+
+def parser() -> ArgumentParser:
+    """The whole command line."""
+    root = ArgumentParser(prog="zsad", description=zsad.__doc__.splitlines()[0] if zsad.__doc__ else None)
+    root.add_argument("--version", action="version", version=f"zsad {zsad.__version__}")
+    verbs = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for verb in VERBS:
+        verb.add(verbs)
+    return root
+
+
+def entry_point() -> None:
+    """The ``zsad`` command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry_point()

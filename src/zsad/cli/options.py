@@ -1,0 +1,104 @@
+"""Options that several verbs share."""
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    from zsad.predictor import Detector
+    from zsad.report import RunInfo
+
+    Verbs = _SubParsersAction[ArgumentParser]
+else:
+    Verbs = Any
+
+
+def add_detector(parser: ArgumentParser) -> None:
+    """How a detector is chosen."""
+    group = parser.add_argument_group("detector")
+    group.add_argument("--detector", default="clip", metavar="NAME", help="see zsad methods (default: clip)")
+    group.add_argument(
+        "--backbone",
+        default="tiny",
+        metavar="NAME",
+        help="see zsad backbones (default: tiny, embedded: small, project-trained, for trying out; "
+        "real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai)",
+    )
+    group.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
+    group.add_argument("--activation", choices=("quick_gelu", "gelu"), help="override what the weights were trained with")
+    group.add_argument(
+        "--position-resize",
+        choices=("bicubic_antialias", "bicubic", "bilinear"),
+        help="how positions are resized to other image sizes (default: bicubic_antialias)",
+    )
+    group.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
+    group.add_argument(
+        "--set", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="a field of the method's configuration"
+    )
+
+
+def add_machine(parser: ArgumentParser) -> None:
+    """Where and how it runs."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
+    group.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: fp32")
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures at a time (default: 1)")
+
+
+def load_detector(options: Namespace, threshold: float) -> "Detector":
+    """The detector that the options describe."""
+    from zsad.predictor import load
+
+    return load(
+        options.detector,
+        backbone=options.backbone,
+        weights=options.weights,
+        image_size=options.image_size,
+        threshold=threshold,
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        activation=options.activation,
+        position_resize=options.position_resize,
+        options=dict(options.set),
+    )
+
+
+def run_info(detector: "Detector", class_name: str) -> "RunInfo":
+    """What a report says of the run."""
+    import shlex
+    from datetime import UTC, datetime
+
+    import zsad
+    from zsad.report import RunInfo
+
+    clip, settings = detector.method.clip, detector.settings
+    return RunInfo(
+        detector=detector.name,
+        backbone=clip.name,
+        weights=clip.weights,
+        image_size=settings.image_size,
+        precision=settings.precision,
+        device=settings.device,
+        class_name=class_name,
+        threshold=settings.threshold,
+        version=zsad.__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )
+
+
+def _pair(text: str) -> tuple[str, object]:
+    """``KEY=VALUE`` with the value read as TOML, so that numbers, lists and booleans are what they look like."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} is no KEY=VALUE, for instance sigma=8.0")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value

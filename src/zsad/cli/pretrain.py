@@ -1,0 +1,33 @@
+"""``zsad pretrain``: make the embedded backbone again, or one like it."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from zsad.cli.options import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "pretrain",
+        help="train a small CLIP from nothing",
+        description="Train a small CLIP: distil a CNN, align with captions, see drawn defects. Resumes what OUT holds.",
+    )
+    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/first.toml")
+    parser.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="JSON lines: file, caption, label, source")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Train and export."""
+    from zsad.pretrain import export, loop, recipe, store
+
+    chosen = recipe.read(options.recipe)
+    corpus = store.read_corpus(options.corpus)
+    clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
+    folder = export.write(clip, chosen, corpus, options.out)
+    print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
+    return 0

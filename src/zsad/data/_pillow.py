@@ -1,0 +1,96 @@
+"""Everything that Pillow decodes faithfully -> RGB pixels."""
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import ExifTags, Image
+
+from zsad.data._pixels import Pixels, from_unit, to_rgb, upright
+from zsad.data._reading import UNREADABLE, Stream, check_size, reading
+from zsad.errors import InputError
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
+"""Raster formats with a signature, whose decoders notice a missing end. Others of Pillow's run foreign programs (EPS),
+render (WMF), take almost any bytes for theirs (TGA), or may fill in what a truncated file lacks (JPEG 2000)."""
+
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La", "PA", "RGBA", "RGBa")
+
+
+def read(stream: Stream, name: str) -> Pixels:
+    """Decode a file that is open for reading; its first frame."""
+    with open_image(stream, name) as image:
+        return from_image(image, name)
+
+
+def open_image(stream: Stream, name: str) -> Image.Image:
+    """Read the header only."""
+    with reading(name):
+        return Image.open(stream, formats=FORMATS)
+
+
+def from_image(image: Image.Image, name: str) -> Pixels:
+    """Decode an image that has been opened or made; the frame it stands at."""
+    check_size(image.height, image.width, name)
+    with reading(name):
+        image.load()
+        return upright(to_rgb(_samples(image, name)), _orientation(image))
+
+
+def _samples(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols *channels"]:
+    """Grey, RGB or RGBA samples in uint8 or uint16, never through a ``convert`` that clips."""
+    if image.mode in DEEP_MODES:
+        return _deep(image)
+    if image.mode == "I":
+        return _whole_numbers(image, name)
+    if image.mode == "F":
+        return from_unit(np.asarray(image))
+    if image.mode not in SHALLOW_MODES:
+        raise InputError(
+            f"a picture is in one of the colour modes {', '.join(SHALLOW_MODES + DEEP_MODES)}, I, F",
+            f"{name} in mode {image.mode}",
+            "convert it to RGB first",
+        )
+    return _shallow(image)
+
+
+def _deep(image: Image.Image) -> Shaped[np.ndarray, "rows cols"]:
+    grey = np.asarray(image).astype(np.uint16)
+    clear = image.info.get("transparency")  # PNG: the one grey value that is see-through
+    if isinstance(clear, int):
+        grey[grey == clear] = 65535
+    return grey
+
+
+def _whole_numbers(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols"]:
+    """Mode I holds 32-bit numbers, by Pillow's convention those of a 16-bit picture."""
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise InputError(
+            "a picture of whole numbers lies in [0, 65535]",
+            f"{name} with values from {grey.min()} to {grey.max()}",
+            "scale it to 16 bits first",
+        )
+    return grey.astype(np.uint16)
+
+
+def _shallow(image: Image.Image) -> Shaped[np.ndarray, "rows cols channels"]:
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        return np.asarray(image.convert("RGBA"))
+    if image.mode == "CMYK" and _is_plain_cmyk_jpeg(image):
+        # Pillow inverts the inks of every CMYK JPEG, which is right only where Adobe's marker announces it.
+        image = Image.fromarray(255 - np.asarray(image), "CMYK")
+    return np.asarray(image.convert("RGB"))
+
+
+def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO") and "adobe" not in image.info
+
+
+def _orientation(image: Image.Image) -> object:
+    """EXIF orientation 1 to 8. (Pillow has turned a TIFF already, and then reports 1.)"""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except UNREADABLE:
+        return 1

@@ -1,0 +1,134 @@
+"""What every decoder shares: the limit on size, and one place where foreign exceptions and warnings end."""
+
+import lzma
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+from zsad.errors import InputError
+
+Stream = BytesIO | BufferedReader
+
+MAX_PIXELS = 178_956_970
+"""The most pixels (rows x cols) that are decoded: where Pillow's own check starts to raise. 512 MiB of 8-bit RGB."""
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # with NotImplementedError and RecursionError
+    SyntaxError,  # Pillow: "not a TIFF file", "broken PNG file"
+    SystemError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What Pillow, tifffile and pydicom raise on broken files (found by cutting and flipping bytes)."""
+
+
+@contextmanager
+def reading(name: str, *others: type[Exception]) -> Iterator[None]:
+    """Around calls into a decoding library: its exceptions become an ``InputError``, its warnings stay inside.
+
+    Args:
+        name: of the file.
+        others: what this library raises besides ``UNREADABLE``.
+    """
+    try:
+        with _quiet():
+            yield
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error)) from error
+    except (*UNREADABLE, *others) as error:
+        raise unreadable(name, _reason(error)) from error
+
+
+def unreadable(name: str, reason: str) -> InputError:
+    """The error for a file that cannot be decoded."""
+    return InputError(
+        "a picture must be a whole image file of a known kind",
+        f"{name} ({reason})",
+        "replace it, or save it again as PNG, JPEG, BMP, TIFF or WebP",
+    )
+
+
+def check_size(rows: int, cols: int, name: str) -> None:
+    """Refuse a picture without pixels or with more than ``MAX_PIXELS``; to be called before its pixels are decoded."""
+    if rows < 1 or cols < 1:
+        raise InputError("a picture must have at least one pixel", f"{name} ({rows} x {cols})", "replace the picture")
+    if rows * cols > MAX_PIXELS:
+        raise _too_large(name, f"{rows} x {cols} = {rows * cols} pixels")
+
+
+def _too_large(name: str, found: str) -> InputError:
+    return InputError(
+        f"a picture has at most {MAX_PIXELS} pixels", f"{name} ({found})", "scale it down or cut it into pieces first"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    first_line = str(error).strip().partition("\n")[0]
+    return first_line or type(error).__name__
+
+
+_lock = threading.Lock()
+_readers = 0
+_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore the warnings of the decoding libraries, in any number of threads at once.
+
+    ``catch_warnings`` of two threads that overlap would restore each other's filters; so the first reader in sets the
+    filter and the last one out restores what was before. Only warnings from within these libraries are ignored.
+    """
+    if getattr(
+        sys.flags, "context_aware_warnings", False
+    ):  # free-threaded Python: catch_warnings is safe, and per thread
+        with warnings.catch_warnings():
+            _ignore()
+            yield
+        return
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _ignore() -> None:
+    warnings.filterwarnings("ignore", module=r"(PIL|tifffile|pydicom)\b")
+
+
+def _enter() -> None:
+    global _readers, _filters
+    with _lock:
+        if _readers == 0:
+            _filters = warnings.catch_warnings()
+            _filters.__enter__()
+            _ignore()
+        _readers += 1
+
+
+def _leave() -> None:
+    global _readers
+    with _lock:
+        _readers -= 1
+        if _readers == 0:
+            _filters.__exit__(None, None, None)

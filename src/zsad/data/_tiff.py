@@ -1,0 +1,117 @@
+"""TIFF -> RGB pixels: by Pillow where it is faithful, by tifffile for the deeper kinds that Pillow cuts or refuses."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image
+
+from zsad.data import _pillow
+from zsad.data._pixels import Pixels, from_unit, full_range, to_rgb, upright
+from zsad.data._reading import Stream, check_size, reading
+from zsad.errors import InputError
+
+if TYPE_CHECKING:
+    import tifffile
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339  # tags
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations
+SIGNED = 2  # a sample format
+PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file that starts with ``head`` is TIFF or BigTIFF."""
+    return head.startswith(SIGNATURES)
+
+
+def read(stream: Stream, name: str) -> Pixels:
+    """Decode the first page of a TIFF that is open for reading."""
+    try:
+        image = _pillow.open_image(stream, name)
+    except InputError:
+        return _by_tifffile(stream, name)
+    with image:
+        _refuse_signed(image, name)
+        if _is_faithful(image) or not _tifffile_can(stream, name):
+            return _pillow.from_image(image, name)
+    return _by_tifffile(stream, name)
+
+
+def _is_faithful(image: Image.Image) -> bool:
+    """Whether Pillow gives the file's own samples: up to 8 bits, or one 16-bit or float channel with black at zero."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # every image that the TIFF plugin opens has it
+    bits = tags.get(BITS, (1,))
+    return max(bits) <= 8 or (bits in ((16,), (32,)) and image.mode != "I" and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO)
+
+
+def _refuse_signed(image: Image.Image, name: str) -> None:
+    if SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()):  # type: ignore[attr-defined]  # as above
+        raise _kind_error(name, "signed samples")
+
+
+def _tifffile_can(stream: Stream, name: str) -> bool:
+    """Whether tifffile has what it takes for the compression and the colours of the first page."""
+    from tifffile import TIFF, TiffFile
+
+    stream.seek(0)
+    with reading(name), TiffFile(stream) as file:
+        page = file.pages[0].aspage()
+        try:
+            TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
+        except KeyError:
+            return False
+        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
+
+
+def _by_tifffile(stream: Stream, name: str) -> Pixels:
+    from tifffile import TiffFile
+
+    stream.seek(0)
+    with reading(name), TiffFile(stream) as file:
+        page = file.pages[0].aspage()
+        check_size(page.imagelength, page.imagewidth, name)
+        _check_kind(page, name)
+        _check_whole(page, stream.seek(0, 2))
+        return _page_pixels(page)
+
+
+def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
+    if page.axes not in ("YX", "YXS", "SYX") or page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
+        raise _kind_error(name, f"axes {page.axes}, photometric interpretation {page.photometric}")
+    if page.dtype is None or page.dtype.kind not in "uf" or (page.dtype.kind == "u" and page.bitspersample > 16):
+        raise _kind_error(name, f"samples of {page.dtype}")
+
+
+def _check_whole(page: "tifffile.TiffPage", length: int) -> None:
+    """tifffile fills strips and tiles that are missing; a picture with a hole is not a picture."""
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if not segments or any(offset < 1 or count < 1 or offset + count > length for offset, count in segments):
+        raise ValueError("the file is truncated or has strips without data")
+
+
+def _page_pixels(page: "tifffile.TiffPage") -> Pixels:
+    samples = page.asarray()
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, 2)
+    samples = from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, page.bitspersample)
+    return upright(_colours(samples, page), page.tags.valueof(ORIENTATION, 1))
+
+
+def _colours(samples: Shaped[np.ndarray, "rows cols *channels"], page: "tifffile.TiffPage") -> Pixels:
+    colours = 3 if page.photometric == RGB else 1
+    samples = samples.reshape(*samples.shape[:2], -1)
+    extra = page.extrasamples[0] if page.extrasamples else ALPHA
+    if page.photometric == WHITE_IS_ZERO:
+        samples = np.concatenate([~samples[..., :1], samples[..., 1:]], axis=2)
+    kept = samples[..., : colours + (extra in (PREMULTIPLIED, ALPHA))]
+    return to_rgb(kept, premultiplied=extra == PREMULTIPLIED)
+
+
+def _kind_error(name: str, found: str) -> InputError:
+    return InputError(
+        "a TIFF holds grey or RGB in unsigned samples of up to 16 bits, or in floats within [0, 1]",
+        f"{name} ({found})",
+        "convert it to 8 or 16 bits without sign first",
+    )

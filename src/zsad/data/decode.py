@@ -1,0 +1,97 @@
+"""Decoding that never lies: any picture -> upright RGB at its own depth, or an error that names it.
+
+What is done to a picture on its way in, and nothing else:
+
+* grey, palette and 1-bit pictures become RGB; colours are otherwise taken as they stand. Embedded ICC profiles are
+  ignored, as CLIP's own preprocessing ignores them; CMYK becomes RGB by the plain formula (1 - ink) x (1 - black).
+* transparency is composited on white. A picture that is opaque everywhere is not changed.
+* EXIF (and TIFF) orientation is applied. An EXIF block that cannot be read counts as no orientation.
+* samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what a picture happens
+  to contain. Exceptions, rounded down to their high byte because Pillow offers no more: 16-bit colour PNG and
+  PPM, 16-bit grey with alpha in PNG, and 16-bit colour TIFF that only Pillow reads (LZW, CMYK).
+* of several pages or frames the first is read; a DICOM file with several frames is refused.
+* a DICOM file goes through its rescale and VOI window (or table), and MONOCHROME1 is inverted.
+"""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zsad.data import _arrays, _dicom, _pillow, _tiff
+from zsad.data._pixels import Pixels
+from zsad.data._reading import MAX_PIXELS, Stream, reading, unreadable
+from zsad.errors import InputError
+from zsad.types import Picture
+
+__all__ = ["MAX_PIXELS", "decode"]
+
+Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+
+
+def decode(source: Source, name: str | None = None) -> Picture:
+    """Read one picture.
+
+    Args:
+        source: a path; the bytes of a file; a PIL image (its current frame); or an array of shape (rows, cols),
+            (rows, cols, 1), (rows, cols, 3) or (rows, cols, 4) in uint8, uint16, bool, or float within [0, 1].
+            A contiguous uint8 or uint16 RGB array is not copied.
+        name: what to call it in the result and in errors; a path is its own name.
+
+    Returns:
+        The picture: upright RGB, pixels of shape (rows, cols, 3) in uint8, or uint16 for anything deeper than 8 bits.
+
+    Raises:
+        InputError: it is missing, empty, truncated, not a picture, of more than ``MAX_PIXELS`` pixels, or of a
+            kind that cannot be shown without guessing. The message names it.
+        DependencyError: it is a DICOM file, and the extra ``dicom`` is not installed.
+    """
+    called = name or _name_of(source)
+    return Picture(np.ascontiguousarray(_pixels_of(source, called)), called)
+
+
+def _name_of(source: object) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, np.ndarray):
+        return "array"
+    return str(getattr(source, "filename", "") or ("bytes" if isinstance(source, bytes) else "image"))
+
+
+def _pixels_of(source: object, name: str) -> Pixels:
+    if isinstance(source, np.ndarray):
+        return _arrays.from_array(source, name)
+    if isinstance(source, Image.Image):
+        return _pillow.from_image(source, name)
+    if isinstance(source, bytes):
+        return _from_stream(BytesIO(source), name)
+    if isinstance(source, str | os.PathLike):
+        return _from_path(source, name)
+    raise InputError("a picture is a path, bytes, a PIL image or an array", type(source).__name__, "pass one of these")
+
+
+def _from_path(source: str | os.PathLike[str], name: str) -> Pixels:
+    path = Path(source)
+    if not os.path.exists(path):
+        raise InputError("a picture file must exist", name, "check the path")
+    if not path.is_file():
+        raise InputError("a picture must be a file", f"{name} (a folder or a device)", "name the files in it")
+    with reading(name):
+        stream = path.open("rb")
+    with stream:
+        return _from_stream(stream, name)
+
+
+def _from_stream(stream: Stream, name: str) -> Pixels:
+    with reading(name):
+        head = stream.read(_dicom.HEAD_LENGTH)
+        stream.seek(0)
+    if not head:
+        raise unreadable(name, "it is empty")
+    if _dicom.is_dicom(head):
+        return _dicom.read(stream, name)
+    if _tiff.is_tiff(head):
+        return _tiff.read(stream, name)
+    return _pillow.read(stream, name)

@@ -1,0 +1,52 @@
+"""What a data-set layout is: a way to read off folders which picture shows what. Needs only the standard library."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+NORMAL, ANOMALOUS = 0, 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a data set.
+
+    Attributes:
+        picture: the file.
+        label: 0 normal, 1 anomalous, None unknown.
+        class_name: what it shows, such as ``"bottle"``.
+        kind: the kind of defect, ``"good"`` for normal pictures, ``"unknown"`` for unlabelled ones.
+        mask: the file with the truth per pixel (anything above 0 is anomalous), if there is one.
+        split: ``"train"`` or ``"test"``.
+    """
+
+    picture: Path
+    label: int | None
+    class_name: str
+    kind: str
+    mask: Path | None
+    split: str
+
+
+class Layout(ABC):
+    """How one data set, or one family of them, lies on disk.
+
+    Attributes:
+        title: name for people.
+        about: one line with the source, and the terms if there are any.
+        classes: names of its classes; () where they are read off the folders.
+    """
+
+    title: ClassVar[str]
+    about: ClassVar[str]
+    classes: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All samples below ``root``, in natural order.
+
+        Raises:
+            InputError: ``root`` does not exist or does not have this layout.
+        """

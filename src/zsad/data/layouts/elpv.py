@@ -1,0 +1,42 @@
+"""ELPV: solar cells in electroluminescence, as the Python package ``elpv-dataset`` brings them."""
+
+from pathlib import Path
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
+from zsad.errors import InputError
+
+LABELS = {"0.0": NORMAL, "1.0": ANOMALOUS}
+"""Defect probabilities that stand for a label; 1/3 and 2/3 mean that the experts were unsure."""
+
+
+class Elpv(Layout):
+    """``labels.csv`` (path, defect probability, cell type; divided by spaces) beside ``images/``."""
+
+    title = "ELPV"
+    about = "2,624 solar cells in electroluminescence, no masks (Buerhop-Lutz et al. 2018; CC BY-NC-SA 4.0)"
+    classes = ("solar cell",)
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All cells; those that the experts were unsure of have no label.
+
+        Raises:
+            InputError: ``labels.csv`` is missing or has other columns.
+        """
+        table = root / "labels.csv"
+        try:
+            with table.open(encoding="utf-8") as file:
+                rows = [line.split() for line in file if line.strip()]
+            return [cls._sample(root, *row) for row in rows]
+        except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise InputError(
+                "ELPV has a labels.csv of path, defect probability and cell type",
+                f"{table}: {error}",
+                "point at the folder 'data' of the package elpv-dataset",
+            ) from error
+
+    @classmethod
+    def _sample(cls, root: Path, path: str, probability: str, kind: str) -> Sample:
+        label = LABELS.get(str(float(probability)))
+        named = {NORMAL: "good", ANOMALOUS: f"defective ({kind}crystalline)", None: f"unsure ({probability})"}[label]
+        return Sample(root / path, label, cls.classes[0], named, None, "test")

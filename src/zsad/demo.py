@@ -1,0 +1,90 @@
+"""The demonstration: a seeded choice of real photographs, what the detector says of them, and how often it is right."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from zsad.data.layouts import get
+from zsad.data.layouts._base import Sample
+from zsad.errors import ConfigError, DependencyError, InputError
+from zsad.metrics import auroc, bootstrap_interval
+from zsad.predictor import Detector
+from zsad.render import contact_sheet, save_image
+from zsad.report import ReportWriter
+from zsad.types import Failure, Picture, Prediction
+
+CLASS_NAME = "solar cell"
+SHOWN = 3
+"""Pictures of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
+
+Outcome = tuple[Sample, Picture, Prediction]
+
+
+def photographs() -> Path:
+    """Where the package ``elpv-dataset`` keeps its photographs.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    package = find_spec("elpv_dataset")
+    if package is None or package.origin is None:
+        raise DependencyError("the demo needs the photographs of elpv-dataset", "no such package", "pip install 'zsad[demo]'")
+    return Path(package.origin).parent / "data"
+
+
+def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
+    """``count`` good and ``count`` defective samples, chosen by the seed alone; good ones first.
+
+    Raises:
+        ConfigError: there are not that many, or none are asked for.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in (0, 1):
+        group = [sample for sample in samples if sample.label == label]
+        if not 1 <= count <= len(group):
+            raise ConfigError(f"the demo shows 1 to {len(group)} pictures of each kind", count, "change --pictures")
+        chosen += [group[number] for number in rng.choice(len(group), count, replace=False)]
+    return chosen
+
+
+def run(detector: Detector, samples: Sequence[Sample], report: ReportWriter, out: Path) -> list[Outcome]:
+    """Score the samples into the report, and draw the first few of each kind on one sheet."""
+    outcomes: list[Outcome] = []
+    answers = detector.stream([sample.picture for sample in samples], CLASS_NAME)
+    for sample, answer in zip(samples, answers, strict=True):
+        if isinstance(answer, Failure):
+            raise InputError("the demo's photographs are readable", answer.message, "install elpv-dataset again")
+        report.add(*answer)
+        outcomes.append((sample, *answer))
+    shown = [group[number] for group in _by_label(outcomes) for number in range(min(SHOWN, len(group)))]
+    sheet = contact_sheet([(picture, prediction, sample.kind) for sample, picture, prediction in shown])
+    save_image(sheet, out / "heatmaps.png")
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """One line a picture, the highest score first."""
+    lines = [f"{'score':>6}  {'decision':<10} {'truth':<28} picture"]
+    for sample, _, prediction in sorted(outcomes, key=lambda outcome: -outcome[2].score):
+        decision = "anomalous" if prediction.is_anomalous else "normal"
+        lines.append(f"{prediction.score:6.3f}  {decision:<10} {sample.kind:<28} {sample.picture.name}")
+    return "\n".join(lines)
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """Image AUROC of the sample with its size and uncertainty."""
+    scores = [prediction.score for _, _, prediction in outcomes]
+    labels = [sample.label or 0 for sample, _, _ in outcomes]
+    low, high = bootstrap_interval(auroc, scores, labels)
+    good = labels.count(0)
+    return (
+        f"image AUROC {auroc(scores, labels):.3f} (95 % bootstrap interval {low:.2f} to {high:.2f}) "
+        f"on {good} good and {len(labels) - good} defective cells"
+    )
+
+
+def _by_label(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
+    return [[outcome for outcome in outcomes if outcome[0].label == label] for label in (0, 1)]

@@ -1,0 +1,56 @@
+"""What every method is: normalised images and class names in, evidence out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zsad.backbones.clip import Clip
+from zsad.types import Evidence
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str
+
+    def __str__(self) -> str:
+        return f"{self.authors}: {self.title}. {self.venue} {self.year}. {self.url}"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What all methods have in common; each adds the constants of its paper.
+
+    Attributes:
+        sigma: standard deviation, in px at the size at which the method runs, of the Gaussian that smooths the map.
+    """
+
+    sigma: float = 4.0
+
+
+class Method(nn.Module, ABC):
+    """One paper. A method sees no files, devices, epochs, thresholds or metrics; what is trained is what requires grad.
+
+    Subclasses name their paper, their configuration and the backbone that their paper uses.
+    """
+
+    paper: ClassVar[Paper]
+    config_type: ClassVar[type[Config]] = Config
+    paper_backbone: ClassVar[str] = "ViT-L-14-336"
+
+    def __init__(self, clip: Clip, config: Config) -> None:
+        super().__init__()
+        self.clip, self.config = clip, config
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        """Evidence of anomaly in normalised images; ``class_names`` says, for each, what it shows."""

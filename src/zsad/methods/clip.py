@@ -1,0 +1,74 @@
+"""CLIP as a zero-shot detector: is the picture nearer to a normal or to an anomalous thing?
+
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, used for anomaly
+detection as the row "CLIP" of AnomalyCLIP (Zhou et al., ICLR 2024) and of the tables that copy it.
+
+    images -> tower -> last tokens [batch, 1 + rows·cols, width] -> post-norm, projection
+    class name -> two prompts -> two unit vectors
+    score = softmax(cos(class token, states) / τ),  map = softmax(cos(patch tokens, states) / τ)
+
+Plain patch tokens point the wrong way ("opposite similarity"): on MVTec-AD the pixel AUROC of this row is published
+below one half. It is a baseline, and that is a property of a correct one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.backbones.clip import Clip
+from zsad.methods._base import Config, Method, Paper
+from zsad.parts.similarity import anomaly_probability, state_features
+from zsad.types import Evidence
+
+NORMAL_PROMPTS = ("a photo of a normal {}",)
+ANOMALOUS_PROMPTS = ("a photo of an anomalous {}",)
+
+
+@dataclass(frozen=True)
+class ClipConfig(Config):
+    """Constants of the published row.
+
+    Attributes:
+        temperature: τ of the softmax (AnomalyCLIP, section 4.1).
+    """
+
+    temperature: float = 0.07
+
+
+class ClipDetector(Method):
+    """CLIP with one prompt a state."""
+
+    paper = Paper(
+        title="Learning Transferable Visual Models From Natural Language Supervision",
+        authors="A. Radford et al.",
+        venue="ICML",
+        year=2021,
+        url="https://arxiv.org/abs/2103.00020",
+    )
+    config_type = ClipConfig
+    prompts: ClassVar[tuple[Sequence[str], Sequence[str]]] = (NORMAL_PROMPTS, ANOMALOUS_PROMPTS)
+
+    def __init__(self, clip: Clip, config: ClipConfig | None = None) -> None:
+        self.config: ClipConfig
+        super().__init__(clip, config or ClipConfig())
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        states = {name: self.states(name) for name in set(class_names)}
+        trace = self.clip.vision(images)
+        probability = anomaly_probability(
+            self.clip.vision.project(trace.last),
+            torch.stack([states[name] for name in class_names]),
+            self.config.temperature,
+        )
+        return Evidence(maps=probability[:, 1:].unflatten(1, (1, *trace.grid)), score=probability[:, 0])
+
+    def states(self, class_name: str) -> Float[Tensor, "2 embed"]:
+        """Unit vectors of the normal and the anomalous state of a class."""
+        texts = [prompt.format(class_name) for prompts in self.prompts for prompt in prompts]
+        features = self.clip.encode_prompts(texts)
+        normal = len(self.prompts[0])
+        return torch.cat([state_features(features[None, :normal]), state_features(features[None, normal:])])

@@ -1,0 +1,1 @@
+"""Ingredients that two or more methods share."""

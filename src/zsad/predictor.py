@@ -1,0 +1,204 @@
+"""From pictures to predictions: the one way in which detectors are loaded and run."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeVar, overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zsad import methods
+from zsad.backbones import weights as backbone_weights
+from zsad.backbones.config import Activation, PositionResize
+from zsad.config import from_mapping
+from zsad.data.decode import decode
+from zsad.data.preprocess import to_batch
+from zsad.errors import ConfigError, InputError
+from zsad.methods._base import Method
+from zsad.scoring import anomaly_maps, resize
+from zsad.types import Failure, Picture, Prediction
+
+Precision = Literal["fp32", "bf16"]
+Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+T = TypeVar("T")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DEFAULT_DETECTOR = "clip"
+DEFAULT_BACKBONE = "tiny"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The machine's and the user's circumstances.
+
+    Attributes:
+        image_size: side in px at which the method runs.
+        threshold: score in [0, 1] from which a picture counts as anomalous.
+        device: as PyTorch names it.
+        precision: of weights and activations; maps and scores are always fp32.
+        batch_size: pictures that go through the tower together.
+    """
+
+    image_size: int
+    threshold: float = 0.5
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
+        if self.batch_size < 1:
+            raise ConfigError("a batch has at least one picture", self.batch_size, "say --batch-size 1 or more")
+
+
+class Detector:
+    """A method on a backbone, ready to look at pictures. Made by :func:`load`."""
+
+    def __init__(self, name: str, method: Method, settings: Settings) -> None:
+        self.name, self.settings = name, settings
+        self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
+
+    @overload
+    def predict(self, pictures: Source, class_name: str = "object") -> Prediction: ...
+
+    @overload
+    def predict(self, pictures: Sequence[Source], class_name: str = "object") -> list[Prediction]: ...
+
+    def predict(self, pictures: Source | Sequence[Source], class_name: str = "object") -> Prediction | list[Prediction]:
+        """Score one picture, or a list of pictures.
+
+        Args:
+            pictures: path, file content, PIL image or array (rows × cols, grey or RGB or RGBA), or a list of these.
+            class_name: what the pictures show, in plain English.
+
+        Raises:
+            InputError: a picture cannot be read; the message names it.
+        """
+        if isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray):
+            return self.predict([pictures], class_name)[0]
+        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(pictures)]
+        return [prediction for _, prediction in self._batches(decoded, class_name)]
+
+    def stream(
+        self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object"
+    ) -> Iterator[tuple[Picture, Prediction] | Failure]:
+        """Score files one batch at a time, in order; a file that cannot be read is reported and the rest goes on."""
+        with ThreadPoolExecutor(1) as reader:
+            pending: list[Future[list[Picture | Failure]]] = []
+            for paths in _chunks(sources, self.settings.batch_size):
+                pending.append(reader.submit(_read, paths))
+                if len(pending) > 1:
+                    yield from self._answer(pending.pop(0).result(), class_name)
+            for future in pending:
+                yield from self._answer(future.result(), class_name)
+
+    def _answer(self, read: list[Picture | Failure], class_name: str) -> Iterator[tuple[Picture, Prediction] | Failure]:
+        answers = self._batches([item for item in read if isinstance(item, Picture)], class_name)
+        for item in read:
+            yield item if isinstance(item, Failure) else next(answers)
+
+    def _batches(self, pictures: Sequence[Picture], class_name: str) -> Iterator[tuple[Picture, Prediction]]:
+        for batch in _chunks(pictures, self.settings.batch_size):
+            yield from zip(batch, self._run(batch, class_name), strict=True)
+
+    @torch.inference_mode()
+    def _run(self, pictures: Sequence[Picture], class_name: str) -> list[Prediction]:
+        size = (self.settings.image_size, self.settings.image_size)
+        config = self.method.clip.config
+        batch = to_batch(pictures, size, config.mean, config.std)
+        pixels = batch.pixels.to(self.settings.device, DTYPES[self.settings.precision])
+        evidence = self.method(pixels, [class_name] * len(pictures))
+        maps = anomaly_maps(evidence, size, self.method.config.sigma).cpu()
+        return [
+            Prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], own)[0].numpy())
+            for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
+        ]
+
+
+def load(
+    detector: str = DEFAULT_DETECTOR,
+    *,
+    backbone: str = DEFAULT_BACKBONE,
+    weights: str | None = None,
+    image_size: int | None = None,
+    threshold: float = 0.5,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int = 1,
+    activation: Activation | None = None,
+    position_resize: PositionResize | None = None,
+    options: dict[str, object] | None = None,
+) -> Detector:
+    """Load a detector.
+
+    Args:
+        detector: name of a method (``zsad methods`` lists them).
+        backbone: name of an architecture (``zsad backbones``); ``"tiny"`` is embedded, small and project-trained, for
+            trying out and for tests; real work names a real CLIP.
+        weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
+        image_size: side in px at which the method runs; by default what suits the backbone.
+        threshold: score in [0, 1] from which a picture counts as anomalous.
+        device: ``"auto"`` takes a GPU where there is one.
+        precision: ``"fp32"`` or ``"bf16"``.
+        batch_size: pictures that go through the tower together.
+        activation, position_resize: override what the weights were trained with.
+        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
+
+    Raises:
+        ConfigError, WeightsError: what was asked for does not exist or does not fit.
+    """
+    method_type = methods.get(detector)
+    config = from_mapping(method_type.config_type, options or {}, f"the options of {detector}")
+    settings = Settings(_size(image_size, backbone), threshold, _device(device), _precision(precision), batch_size)
+    clip = backbone_weights.load(backbone, weights, activation=activation, position_resize=position_resize)
+    return Detector(detector, method_type(clip, config), settings)
+
+
+def _size(image_size: int | None, backbone: str) -> int:
+    config = backbone_weights.configs.get(backbone)
+    least = 2 * config.vision.patch
+    if image_size is not None and image_size < least:
+        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
+    return image_size or config.default_size
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError("the device must exist on this machine", f"{name!r} ({reason})", "say --device auto") from error
+    return name
+
+
+def _precision(name: str) -> Precision:
+    if name not in DTYPES:
+        raise ConfigError(f"a precision is one of {', '.join(DTYPES)}", repr(name), "choose one of these")
+    return "bf16" if name == "bf16" else "fp32"
+
+
+def _name(picture: Source, number: int) -> str | None:
+    return None if isinstance(picture, str | os.PathLike) else f"picture {number}"
+
+
+def _read(paths: Iterable[str | os.PathLike[str]]) -> list[Picture | Failure]:
+    return [_read_one(path) for path in paths]
+
+
+def _read_one(path: str | os.PathLike[str]) -> Picture | Failure:
+    try:
+        return decode(path)
+    except InputError as error:
+        return Failure(os.fspath(path), str(error))
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

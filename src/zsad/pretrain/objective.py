@@ -1,0 +1,116 @@
+"""The three losses of pretraining, and the heads that only pretraining needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsad.backbones.clip import Clip
+from zsad.backbones.transformer import unit
+from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.teacher import DEEP_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Features
+
+COVERAGE_GAIN = 4.0
+"""A patch counts as fully damaged from a quarter of its area on."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token ids padded to one length, with the index of each end token."""
+
+    ids: Int[Tensor, "prompts tokens"]
+    ends: Int[Tensor, "prompts"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures and words; ``same`` marks the captions that fit a picture (its own and equal ones)."""
+
+    images: Float[Tensor, "batch 3 rows cols"]
+    coverage: Float[Tensor, "batch grid_rows grid_cols"]
+    has_state: Float[Tensor, "batch"]
+    features: Features
+    captions: Prompts
+    same: Float[Tensor, "batch batch"]
+    states: Prompts
+    """First the normal prompts of the batch, then the anomalous ones."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms, unweighted."""
+
+    distil: Float[Tensor, ""]
+    align: Float[Tensor, ""]
+    state: Float[Tensor, ""]
+
+
+class Learner(nn.Module):
+    """A trainable Clip with linear heads that predict the CNN's features."""
+
+    def __init__(self, clip: Clip, recipe: Recipe) -> None:
+        super().__init__()
+        width = clip.config.vision.width
+        self.clip, self.recipe = clip, recipe
+        self.to_middle = nn.Linear(width, MIDDLE_CHANNELS)
+        self.to_deep = nn.Linear(width, DEEP_CHANNELS)
+        self.to_pooled = nn.Linear(width, POOLED_CHANNELS)
+
+    def forward(self, batch: Batch) -> Losses:
+        """All losses of a batch."""
+        trace = self.clip.vision(batch.images, keep=(self.recipe.distil_block,))
+        space = unit(self.clip.vision.project(trace.last))
+        return Losses(
+            self._distil(trace.kept[self.recipe.distil_block], trace.last, batch.features, trace.grid),
+            self._align(space[:, 0], batch),
+            self._state(space, batch),
+        )
+
+    def total(self, losses: Losses) -> Float[Tensor, ""]:
+        """The weighted sum."""
+        recipe = self.recipe
+        return recipe.distil * losses.distil + recipe.align * losses.align + recipe.state * losses.state
+
+    def _distil(self, middle: Tensor, last: Tensor, target: Features, grid: tuple[int, int]) -> Tensor:
+        """Patches predict the CNN's maps of stride 16 and 32, the class token its pooled vector (each standardised)."""
+        middle_map = self.to_middle(middle[:, 1:]).transpose(1, 2).unflatten(2, grid)
+        deep_map = F.avg_pool2d(self.to_deep(last[:, 1:]).transpose(1, 2).unflatten(2, grid).float(), 2)
+        return (
+            F.smooth_l1_loss(middle_map.float(), target.middle)
+            + F.smooth_l1_loss(deep_map, target.deep)
+            + F.smooth_l1_loss(self.to_pooled(last[:, 0]).float(), target.pooled)
+        )
+
+    def _align(self, image: Float[Tensor, "batch embed"], batch: Batch) -> Tensor:
+        """CLIP's symmetric contrastive loss; equal captions are all counted as right."""
+        text = unit(self.clip.text(batch.captions.ids, batch.captions.ends))
+        logits = self.clip.logit_scale.exp().clamp(max=100) * (image.float() @ text.float().T)
+        target = batch.same / batch.same.sum(1, keepdim=True)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+    def _state(self, space: Float[Tensor, "batch tokens embed"], batch: Batch) -> Tensor:
+        """Patches and class token are nearer to the anomalous prompt exactly where there is damage."""
+        normal, anomalous = unit(self.clip.text(batch.states.ids, batch.states.ends)).float().chunk(2)
+        logits = torch.einsum("bte,be->bt", space.float(), anomalous - normal) / self.recipe.temperature
+        damage = (COVERAGE_GAIN * batch.coverage.flatten(1)).clamp(max=1)
+        patches = F.binary_cross_entropy_with_logits(logits[:, 1:], damage, reduction="none").mean(1)
+        dice = _dice(logits[:, 1:].sigmoid(), damage)
+        whole = F.binary_cross_entropy_with_logits(logits[:, 0], damage.amax(1), reduction="none")
+        weight = batch.has_state / batch.has_state.sum().clamp(min=1)
+        return ((patches + 0.5 * dice + 0.5 * whole) * weight).sum()
+
+
+def _dice(probability: Float[Tensor, "batch cells"], target: Float[Tensor, "batch cells"]) -> Float[Tensor, "batch"]:
+    """Soft Dice loss of each picture, smoothed by one cell."""
+    overlap = 2 * (probability * target).sum(1) + 1
+    return 1 - overlap / (probability.sum(1) + target.sum(1) + 1)
+
+
+def pad(prompts: Sequence[Sequence[int]]) -> Prompts:
+    """Pad token ids to the longest; attention is causal, so what follows an end token changes nothing."""
+    ends = torch.tensor([len(ids) - 1 for ids in prompts])
+    length = int(ends.max()) + 1
+    return Prompts(torch.tensor([[*ids, *[0] * (length - len(ids))] for ids in prompts]), ends)

@@ -1,0 +1,61 @@
+"""Every number of a pretraining run, read from a TOML file."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsad.config import from_mapping
+from zsad.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines the weights, beside the pictures.
+
+    Attributes:
+        backbone: name of the architecture.
+        seed: of the pictures, the initial weights and the order.
+        pictures: number of training pictures prepared.
+        validation: number of validation pictures prepared; procedural ones, and corpus pictures that never train.
+        procedural: share of the pictures that is drawn; the rest comes from the corpus.
+        damaged: share of the pictures that gets drawn defects.
+        merges: number of byte-pair merges learned from the captions.
+        steps, batch: length and size of the optimisation.
+        learning_rate, weight_decay, warmup: AdamW with linear warm-up (steps), then a cosine to zero.
+        distil, align, state: weights of the three losses.
+        distil_block: index of the block whose patches learn the CNN's middle features.
+        temperature: of the state loss, as the detectors use it.
+        save_every: steps between checkpoints.
+    """
+
+    backbone: str
+    seed: int
+    pictures: int
+    validation: int
+    procedural: float
+    damaged: float
+    merges: int
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    warmup: int
+    distil: float
+    align: float
+    state: float
+    distil_block: int
+    temperature: float
+    save_every: int
+
+
+def read(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or has a wrong or missing key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/tiny/") from error
+    return from_mapping(Recipe, values, f"recipe {path.name}")

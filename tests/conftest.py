@@ -1,0 +1,17 @@
+"""Every test runs with shapes checked at run time, away from the user's caches, and without the network."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+install_import_hook("zsad", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: Path = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ZSAD_CACHE", str(folder / "zsad"))
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))

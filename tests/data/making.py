@@ -1,0 +1,101 @@
+"""Files made byte by byte, for kinds that Pillow reads but does not write."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+
+def saved(image: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
+    """An image as a file, by Pillow."""
+    stream = BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png(samples: np.ndarray, colour_type: int, transparent: bytes = b"") -> bytes:
+    """A 16-bit PNG of colour type 0 (grey), 2 (RGB), 4 (grey + alpha) or 6 (RGBA)."""
+    rows, cols = samples.shape[:2]
+    scanlines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", cols, rows, 16, colour_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(scanlines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks if chunk[1] or chunk[0] == b"IEND")
+
+
+def png_header(rows: int, cols: int) -> bytes:
+    """A 1-bit PNG that declares a size and holds no pixels."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
+
+
+def tiff(samples: np.ndarray, **options: object) -> bytes:
+    """A TIFF by tifffile."""
+    stream = BytesIO()
+    tifffile.imwrite(stream, samples, **options)
+    return stream.getvalue()
+
+
+def with_tag(content: bytes, code: int, value: int) -> bytes:
+    """A little-endian TIFF with the value of one tag replaced."""
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        tag = file.pages[0].tags[code]
+    layout = {3: "<H", 4: "<I"}[int(tag.dtype)]
+    changed = bytearray(content)
+    struct.pack_into(layout, changed, tag.valueoffset, value)
+    return bytes(changed)
+
+
+def adobe_segment(jpeg: bytes) -> slice:
+    """Where the Adobe marker segment of a JPEG is."""
+    start = jpeg.index(b"\xff\xee")
+    return slice(start, start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"))
+
+
+def dicom(stored: np.ndarray, **elements: object) -> bytes:
+    """A DICOM file of one uncompressed picture; ``elements`` add to or replace what is said about it (None removes)."""
+    from pydicom import Dataset, dcmwrite
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta, uid = FileMetaDataset(), generate_uid(entropy_srcs=["zsad"])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, uid
+    dataset = Dataset()
+    dataset.file_meta = meta
+    bits = stored.dtype.itemsize * 8
+    described = {
+        "SOPClassUID": SecondaryCaptureImageStorage,
+        "SOPInstanceUID": uid,
+        "Rows": stored.shape[0],
+        "Columns": stored.shape[1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(stored.dtype.kind == "i"),
+        "PixelData": stored.tobytes(),
+    }
+    for name, value in (described | elements).items():
+        if value is not None:
+            setattr(dataset, name, value)
+    stream = BytesIO()
+    dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def table(entries: list[int], bits: int) -> object:
+    """A DICOM lookup table whose first entry belongs to the value 0."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [len(entries), 0, bits], entries
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    return item
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
