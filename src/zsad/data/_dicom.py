@@ -32,7 +32,8 @@ def read(stream: Stream, name: str) -> Pixels:
         dataset = dcmread(stream)
         _check_frames(dataset, name)
         check_size(int(dataset.Rows), int(dataset.Columns), name)
-        return to_rgb(_samples(dataset))
+        samples = _samples(dataset)
+    return to_rgb(samples)
 
 
 def _require(name: str) -> None:

@@ -33,7 +33,8 @@ def from_image(image: Image.Image, name: str) -> Pixels:
     check_size(image.height, image.width, name)
     with reading(name):
         image.load()
-        return upright(to_rgb(_samples(image, name)), _orientation(image))
+        samples, orientation = _samples(image, name), _orientation(image)
+    return upright(to_rgb(samples), orientation)
 
 
 def _samples(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols *channels"]:
@@ -81,7 +82,7 @@ def _shallow(image: Image.Image) -> Shaped[np.ndarray, "rows cols channels"]:
     if image.mode == "CMYK" and _is_plain_cmyk_jpeg(image):
         # Pillow inverts the inks of every CMYK JPEG, which is right only where Adobe's marker announces it.
         image = Image.fromarray(255 - np.asarray(image), "CMYK")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # convert would copy
 
 
 def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:

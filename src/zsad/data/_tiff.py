@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tifffile
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339  # tags
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT, DEPTH = 258, 262, 274, 339, 32997  # tags
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations
 SIGNED = 2  # a sample format
 PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
@@ -33,7 +33,7 @@ def read(stream: Stream, name: str) -> Pixels:
     except InputError:
         return _by_tifffile(stream, name)
     with image:
-        _refuse_signed(image, name)
+        _refuse_misread(image, name)
         if _is_faithful(image) or not _tifffile_can(stream, name):
             return _pillow.from_image(image, name)
     return _by_tifffile(stream, name)
@@ -46,9 +46,13 @@ def _is_faithful(image: Image.Image) -> bool:
     return max(bits) <= 8 or (bits in ((16,), (32,)) and image.mode != "I" and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO)
 
 
-def _refuse_signed(image: Image.Image, name: str) -> None:
-    if SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()):  # type: ignore[attr-defined]  # as above
+def _refuse_misread(image: Image.Image, name: str) -> None:
+    """What Pillow would open, but as something else."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # as above
+    if SIGNED in tags.get(SAMPLE_FORMAT, ()):
         raise _kind_error(name, "signed samples")
+    if tags.get(DEPTH, 1) != 1:
+        raise _kind_error(name, f"a volume of depth {tags[DEPTH]}")
 
 
 def _tifffile_can(stream: Stream, name: str) -> bool:
@@ -74,7 +78,8 @@ def _by_tifffile(stream: Stream, name: str) -> Pixels:
         check_size(page.imagelength, page.imagewidth, name)
         _check_kind(page, name)
         _check_whole(page, stream.seek(0, 2))
-        return _page_pixels(page)
+        samples, orientation = _samples(page), page.tags.valueof(ORIENTATION, 1)
+    return upright(_colours(samples, page), orientation)
 
 
 def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
@@ -82,6 +87,8 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"axes {page.axes}, photometric interpretation {page.photometric}")
     if page.dtype is None or page.dtype.kind not in "uf" or (page.dtype.kind == "u" and page.bitspersample > 16):
         raise _kind_error(name, f"samples of {page.dtype}")
+    if page.samplesperpixel > _colour_count(page) + 1:
+        raise _kind_error(name, f"{page.samplesperpixel} channels")
 
 
 def _check_whole(page: "tifffile.TiffPage", length: int) -> None:
@@ -91,22 +98,24 @@ def _check_whole(page: "tifffile.TiffPage", length: int) -> None:
         raise ValueError("the file is truncated or has strips without data")
 
 
-def _page_pixels(page: "tifffile.TiffPage") -> Pixels:
-    samples = page.asarray()
-    if page.axes == "SYX":
-        samples = np.moveaxis(samples, 0, 2)
-    samples = from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, page.bitspersample)
-    return upright(_colours(samples, page), page.tags.valueof(ORIENTATION, 1))
-
-
-def _colours(samples: Shaped[np.ndarray, "rows cols *channels"], page: "tifffile.TiffPage") -> Pixels:
-    colours = 3 if page.photometric == RGB else 1
+def _samples(page: "tifffile.TiffPage") -> Shaped[np.ndarray, "rows cols channels"]:
+    """All channels in uint8 or uint16."""
+    samples = np.moveaxis(page.asarray(), 0, 2) if page.axes == "SYX" else page.asarray()
     samples = samples.reshape(*samples.shape[:2], -1)
+    return from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, page.bitspersample)
+
+
+def _colours(samples: Shaped[np.ndarray, "rows cols channels"], page: "tifffile.TiffPage") -> Pixels:
+    """Without channels that are neither colour nor alpha, and with white at the top."""
     extra = page.extrasamples[0] if page.extrasamples else ALPHA
     if page.photometric == WHITE_IS_ZERO:
         samples = np.concatenate([~samples[..., :1], samples[..., 1:]], axis=2)
-    kept = samples[..., : colours + (extra in (PREMULTIPLIED, ALPHA))]
+    kept = samples[..., : _colour_count(page) + (extra in (PREMULTIPLIED, ALPHA))]
     return to_rgb(kept, premultiplied=extra == PREMULTIPLIED)
+
+
+def _colour_count(page: "tifffile.TiffPage") -> int:
+    return 3 if page.photometric == RGB else 1
 
 
 def _kind_error(name: str, found: str) -> InputError:

@@ -1,7 +1,7 @@
 """How data sets lie on disk. One file per layout, and this folder is the list: ``mvtec.py`` is layout ``mvtec``.
 
->>> names()
-['folder', 'mvtec']
+>>> "mvtec" in names()
+True
 >>> get("folder").title
 'Folder of pictures'
 """
