@@ -30,7 +30,9 @@ def photographs() -> Path:
     """
     package = find_spec("elpv_dataset")
     if package is None or package.origin is None:
-        raise DependencyError("the demo needs the photographs of elpv-dataset", "no such package", "pip install 'zsad[demo]'")
+        raise DependencyError(
+            "the demo needs the photographs of elpv-dataset", "no such package", "pip install 'zsad[demo]'"
+        )
     return Path(package.origin).parent / "data"
 
 

@@ -173,7 +173,9 @@ def _device(name: str) -> str:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError("the device must exist on this machine", f"{name!r} ({reason})", "say --device auto") from error
+        raise ConfigError(
+            "the device must exist on this machine", f"{name!r} ({reason})", "say --device auto"
+        ) from error
     return name
 
 

@@ -68,7 +68,9 @@ def test_text(pair: tuple[Clip, nn.Module]) -> None:
         close(feature, theirs)
 
 
-@pytest.mark.parametrize("layout", ["hugging face", "open_clip", "open_clip .bin", "openai", "data parallel", "text module"])
+@pytest.mark.parametrize(
+    "layout", ["hugging face", "open_clip", "open_clip .bin", "openai", "data parallel", "text module"]
+)
 def test_every_layout_loads_to_the_same_weights(layout: str, tmp_path: Path) -> None:
     model = oracle.build("ViT-B-32")
     clip = weights.load("ViT-B-32", str(_save(model, layout, tmp_path)))

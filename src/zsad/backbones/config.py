@@ -29,7 +29,9 @@ class TowerConfig:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise ConfigError("the width of a tower is a multiple of its heads", f"{self.width} / {self.heads}", "fix one")
+            raise ConfigError(
+                "the width of a tower is a multiple of its heads", f"{self.width} / {self.heads}", "fix one"
+            )
 
 
 @dataclass(frozen=True)

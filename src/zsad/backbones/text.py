@@ -58,7 +58,9 @@ class TextTower(nn.Module):
         embedded = prompts if prompts.is_floating_point() else self.token_embedding(prompts)
         length, context = embedded.shape[1], len(self.position_embedding)
         if length > context:
-            raise InputError(f"a prompt has at most {context} tokens", length, "shorten it, or let the tokenizer cut it")
+            raise InputError(
+                f"a prompt has at most {context} tokens", length, "shorten it, or let the tokenizer cut it"
+            )
         tokens = embedded + self.position_embedding[:length]
         out: tuple[Tensor, dict[int, Tensor]] = self.transformer(
             tokens, (1, length), before=before, after=after, keep=keep

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,16 +18,19 @@ Edit = Callable[[Tensor, Size], Tensor]
 
 Edits = Mapping[int, Edit]
 NOTHING: Edits = MappingProxyType({})
+QUERY, KEY, VALUE = 0, 1, 2
 INPUT = -1
 """Index under which the input of block 0 is kept."""
 
 
-def quick_gelu(x: Tensor) -> Tensor:
-    """x·σ(1.702x), the activation that OpenAI's CLIP was trained with."""
-    return F.silu(1.702 * x) * (1 / 1.702)
+QUICK = 1.702
+"""QuickGELU(x) = x·σ(1.702x) = SiLU(1.702x) / 1.702, the activation that OpenAI's CLIP was trained with."""
 
-
-ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+ACTIVATIONS: Mapping[Activation, tuple[Callable[[Tensor], Tensor], float]] = {
+    "quick_gelu": (F.silu, QUICK),
+    "gelu": (F.gelu, 1.0),
+}
+"""A function f and a scale s, which together mean f(s·x) / s."""
 
 
 class Attention(nn.Module):
@@ -39,31 +43,38 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        query, key, value = self.split_heads(self.qkv(x)).unbind(0)
+        query, key, value = (self.heads_of(x, part) for part in (QUERY, KEY, VALUE))
         return self.merge_heads(F.scaled_dot_product_attention(query, key, value, is_causal=self.causal))
 
-    def split_heads(self, x: Float[Tensor, "batch tokens n_width"]) -> Float[Tensor, "n batch heads tokens head_width"]:
-        """Cut n·width channels into n tensors of heads."""
-        width = self.out.in_features
-        heads = x.unflatten(-1, (x.shape[-1] // width, self.heads, width // self.heads))
-        return heads.permute(2, 0, 3, 1, 4)
+    def heads_of(self, x: Float[Tensor, "batch tokens width"], part: int) -> Float[Tensor, "batch heads tokens head"]:
+        """Project to queries, keys or values, cut into heads.
 
-    def merge_heads(self, x: Float[Tensor, "batch heads tokens head_width"]) -> Float[Tensor, "batch tokens width"]:
+        One product for each part: attention reads its rows faster from three tensors than from one three times as wide.
+        """
+        weight, bias = self.qkv.weight.chunk(3)[part], self.qkv.bias.chunk(3)[part]
+        return F.linear(x, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def merge_heads(self, x: Float[Tensor, "batch heads tokens head"]) -> Float[Tensor, "batch tokens width"]:
         """Join the heads and apply the output projection."""
         return self.out(x.transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
-    """The two-layer perceptron of a block, four times as wide as the tower inside."""
+    """The two-layer perceptron of a block, four times as wide as the tower inside.
+
+    The activation's scale rides along in the matrix products, which saves two passes over the widest tensor.
+    """
 
     def __init__(self, width: int, activation: Activation) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.scale = ACTIVATIONS[activation]
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
     def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        return self.down(self.activation(self.up(x)))
+        rows, scale = x.flatten(0, 1), self.scale
+        wide = self.activation(torch.addmm(self.up.bias, rows, self.up.weight.T, beta=scale, alpha=scale))
+        return torch.addmm(self.down.bias, wide, self.down.weight.T, alpha=1 / scale).unflatten(0, x.shape[:2])
 
 
 class Block(nn.Module):
@@ -86,9 +97,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TowerConfig, activation: Activation, causal: bool) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, activation, causal) for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, activation, causal) for _ in range(config.depth))
 
     def forward(
         self,
@@ -130,7 +139,9 @@ class Transformer(nn.Module):
         for index in (index for use in uses for index in use):
             if not 0 <= index < len(self.blocks):
                 raise ConfigError(
-                    f"a block index lies in 0..{len(self.blocks) - 1}", index, "count blocks from 0 (level_index converts)"
+                    f"a block index lies in 0..{len(self.blocks) - 1}",
+                    index,
+                    "count blocks from 0 (level_index converts)",
                 )
 
 

@@ -199,7 +199,9 @@ def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
     wrong = [name for name in expected if name in state and expected[name].shape != state[name].shape]
     if missing or extra or wrong:
         raise WeightsError(
-            f"{path} must hold weights of {clip.name}", _difference(expected, state, missing, extra, wrong), _remedy(state)
+            f"{path} must hold weights of {clip.name}",
+            _difference(expected, state, missing, extra, wrong),
+            _remedy(state),
         )
     clip.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 

@@ -28,7 +28,9 @@ def add_detector(parser: ArgumentParser) -> None:
         "real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai)",
     )
     group.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
-    group.add_argument("--activation", choices=("quick_gelu", "gelu"), help="override what the weights were trained with")
+    group.add_argument(
+        "--activation", choices=("quick_gelu", "gelu"), help="override what the weights were trained with"
+    )
     group.add_argument(
         "--position-resize",
         choices=("bicubic_antialias", "bicubic", "bilinear"),
@@ -36,7 +38,12 @@ def add_detector(parser: ArgumentParser) -> None:
     )
     group.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
     group.add_argument(
-        "--set", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="a field of the method's configuration"
+        "--set",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a field of the method's configuration",
     )
 
 

@@ -18,7 +18,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, such as "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
     parser.add_argument(
-        "--threshold", type=float, default=0.5, metavar="P", help="score from which a picture is anomalous (default: 0.5)"
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="score from which a picture is anomalous (default: 0.5)",
     )
     add_detector(parser)
     add_machine(parser)

@@ -13,8 +13,12 @@ def add(verbs: Verbs) -> None:
         help="train a small CLIP from nothing",
         description="Train a small CLIP: distil a CNN, align with captions, see drawn defects. Resumes what OUT holds.",
     )
-    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/first.toml")
-    parser.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="JSON lines: file, caption, label, source")
+    parser.add_argument(
+        "--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/first.toml"
+    )
+    parser.add_argument(
+        "--corpus", type=Path, required=True, metavar="FILE", help="JSON lines: file, caption, label, source"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")

@@ -99,7 +99,9 @@ class WinClip(Method):
         for some in windows.split(at_once):
             chosen = tokens[:, some].flatten(0, 1)
             grid = (1, windows.shape[1] - 1)
-            scores.append(self._probability(chosen, grid, states.repeat_interleave(len(some), 0)).unflatten(0, (-1, len(some))))
+            scores.append(
+                self._probability(chosen, grid, states.repeat_interleave(len(some), 0)).unflatten(0, (-1, len(some)))
+            )
         return torch.cat(scores, 1)
 
     def _probability(

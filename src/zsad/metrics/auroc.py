@@ -56,12 +56,16 @@ def _check(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray
     if values.ndim != 1 or values.shape != truth.shape:
         raise InputError("scores and labels are lists of one length", f"{values.shape} and {truth.shape}", "pair them")
     if not np.isfinite(values).all():
-        raise InputError("scores are finite", f"{int((~np.isfinite(values)).sum())} NaN or infinite", "drop or repair them")
+        raise InputError(
+            "scores are finite", f"{int((~np.isfinite(values)).sum())} NaN or infinite", "drop or repair them"
+        )
     if not np.isin(truth, (0, 1)).all():
         raise InputError("labels are 0 (normal) or 1 (anomalous)", sorted(set(truth.tolist())), "convert them")
     anomalous = int(truth.sum())
     if anomalous in (0, len(truth)):
         raise InputError(
-            "AUROC needs normal and anomalous samples", f"{len(truth) - anomalous} and {anomalous}", "add the missing class"
+            "AUROC needs normal and anomalous samples",
+            f"{len(truth) - anomalous} and {anomalous}",
+            "add the missing class",
         )
     return values, truth.astype(bool)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsad.backbones.transformer import Attention, Block
+from zsad.backbones.transformer import VALUE, Attention, Block
 from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError
 from zsad.types import Trace
@@ -55,7 +55,5 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
 
 def vv_attention(attention: Attention, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
     """Attention in which query, key and value are all the value."""
-    width = x.shape[-1]
-    value = F.linear(x, attention.qkv.weight[2 * width :], attention.qkv.bias[2 * width :])
-    (heads,) = attention.split_heads(value).unbind(0)
-    return attention.merge_heads(F.scaled_dot_product_attention(heads, heads, heads))
+    value = attention.heads_of(x, VALUE)
+    return attention.merge_heads(F.scaled_dot_product_attention(value, value, value))

@@ -109,9 +109,7 @@ def _groups(learner: Learner, weight_decay: float) -> list[dict[str, object]]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _batch(
-    store: Store, recipe: Recipe, tokenizer: Tokenizer, standard: Standard, step: int, device: str
-) -> Batch:
+def _batch(store: Store, recipe: Recipe, tokenizer: Tokenizer, standard: Standard, step: int, device: str) -> Batch:
     """The pictures of a step: a pass over the store in a fresh order, again and again."""
     per_pass = len(store) // recipe.batch
     order = np.random.default_rng([recipe.seed, 7, step // per_pass]).permutation(len(store))
@@ -145,7 +143,9 @@ def _assemble(
         tensors["coverage"],
         torch.tensor([float(meta.has_state) for meta in metas]),
         Features(
-            _scale(tensors["middle"], standard.middle), _scale(tensors["deep"], standard.deep), _scale(pooled, standard.pooled)
+            _scale(tensors["middle"], standard.middle),
+            _scale(tensors["deep"], standard.deep),
+            _scale(pooled, standard.pooled),
         ),
         pad([tokenizer.encode(text) for text in captions]),
         torch.tensor([[float(a == b) for b in captions] for a in captions]),
@@ -205,5 +205,3 @@ def _log(out: Path, row: dict[str, float]) -> None:
 
 def _floats(losses: Losses) -> dict[str, float]:
     return {name: float(getattr(losses, name).detach()) for name in ("distil", "align", "state")}
-
-

@@ -85,7 +85,8 @@ def read_corpus(captions: Path) -> list[Entry]:
         return [Entry(str(_locate(captions, row["file"])), row["caption"], row["label"], row["source"]) for row in rows]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            "a corpus is a JSON-lines file with the keys file, caption, label and source", f"{captions}: {error!r}",
+            "a corpus is a JSON-lines file with the keys file, caption, label and source",
+            f"{captions}: {error!r}",
             "see docs/pretraining.md",
         ) from error
 
