@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zsad.data.layouts import get
 from zsad.data.layouts._base import Sample
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.metrics import auroc, bootstrap_interval

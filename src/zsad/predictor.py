@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from zsad import methods
+from zsad.backbones import config as architectures
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
@@ -66,9 +67,9 @@ class Detector:
     def predict(self, pictures: Source, class_name: str = "object") -> Prediction: ...
 
     @overload
-    def predict(self, pictures: Sequence[Source], class_name: str = "object") -> list[Prediction]: ...
+    def predict(self, pictures: list[Source], class_name: str = "object") -> list[Prediction]: ...
 
-    def predict(self, pictures: Source | Sequence[Source], class_name: str = "object") -> Prediction | list[Prediction]:
+    def predict(self, pictures: Source | list[Source], class_name: str = "object") -> Prediction | list[Prediction]:
         """Score one picture, or a list of pictures.
 
         Args:
@@ -159,7 +160,7 @@ def load(
 
 
 def _size(image_size: int | None, backbone: str) -> int:
-    config = backbone_weights.configs.get(backbone)
+    config = architectures.get(backbone)
     least = 2 * config.vision.patch
     if image_size is not None and image_size < least:
         raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")

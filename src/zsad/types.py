@@ -2,9 +2,10 @@
 
 file -> Picture -> ImageBatch -> Trace -> Evidence -> Prediction -> report
 
-Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said where
-it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the joint space),
-``levels`` (depths of the tower), ``prompts`` (texts), ``states`` (always two, in this order: normal, anomalous).
+Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said
+where it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the
+joint space), ``levels`` (depths of the tower), ``prompts`` (texts), ``states`` (always two, in this order: normal,
+anomalous).
 """
 
 from collections.abc import Mapping

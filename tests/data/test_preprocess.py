@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from zsad.data.preprocess import CLIP_MEAN, CLIP_STD, to_batch
+from zsad.backbones.config import CLIP_MEAN, CLIP_STD
+from zsad.data.preprocess import to_batch
 from zsad.types import Picture, Size
 
 RNG = np.random.default_rng(5)

@@ -1,1 +1,1 @@
-"""Frozen CLIP towers: architectures, weights in every published layout, tokenizer, and a forward open between blocks."""
+"""Frozen CLIP towers: architectures, weights in every published layout, tokenizer, a forward open between blocks."""

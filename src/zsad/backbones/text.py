@@ -1,4 +1,4 @@
-"""CLIP's text tower, open between its blocks. Attention is causal, so nothing after a prompt's end token is ever run."""
+"""CLIP's text tower, open between its blocks. Attention is causal: nothing after a prompt's end token is ever run."""
 
 from collections.abc import Collection
 

@@ -12,7 +12,6 @@ from zsad.backbones.config import Activation, TowerConfig
 from zsad.errors import ConfigError
 from zsad.types import Size
 
-
 Edit = Callable[[Tensor, Size], Tensor]
 """Changes the tokens (batch, tokens, width) between two blocks; the size is the patch grid, or (1, tokens) for text."""
 

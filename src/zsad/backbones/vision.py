@@ -16,7 +16,7 @@ MIN_GRID = 2
 
 
 class VisionTower(nn.Module):
-    """Vision transformer of CLIP (Radford et al. 2021): patches, class token, positions, pre-norm, blocks, post-norm."""
+    """Vision transformer of CLIP (Radford et al. 2021): patches, class token, positions, norm, blocks, norm."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()

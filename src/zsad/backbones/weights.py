@@ -6,6 +6,7 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -216,18 +217,22 @@ def _difference(
 
 def _remedy(state: Mapping[str, Tensor]) -> str:
     """Name the architectures that the tensors do fit."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    fitting = [name for name in configs.names() if _shapes(configs.get(name)) == shapes]
+    fitting = [name for name in configs.names() if _fits(configs.get(name), state)]
     return f"say --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
 
 
-def _shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        clip = Clip("", config, _NO_TOKENIZER)
-    return {name: tuple(tensor.shape) for name, tensor in clip.state_dict().items()}
-
-
-_NO_TOKENIZER: Tokenizer = None  # type: ignore[assignment]  # shapes need no text
+def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors that tell architectures apart have the shapes of this one."""
+    vision, text = config.vision, config.text
+    shapes = {
+        "vision.patch_embedding.weight": (vision.width, 3, vision.patch, vision.patch),
+        "vision.position_embedding": (vision.grid**2 + 1, vision.width),
+        "vision.projection": (vision.width, config.embed),
+        "text.token_embedding.weight": (text.vocabulary, text.width),
+        f"vision.transformer.blocks.{vision.depth - 1}.norm_1.weight": (vision.width,),
+        f"text.transformer.blocks.{text.depth - 1}.norm_1.weight": (text.width,),
+    }
+    return all(name in state and tuple(state[name].shape) == shape for name, shape in shapes.items())
 
 
 def _random(backbone: str, config: ClipConfig) -> Clip:
@@ -253,8 +258,6 @@ def file_hash(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
+    with suppress(OSError):
         write_atomically(memo, digest.encode("ascii"))
-    except OSError:
-        pass
     return digest

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (zsad methods | head); leave nothing for Python to flush.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return OK
     return status
 

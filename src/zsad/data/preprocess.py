@@ -9,8 +9,6 @@ from PIL import Image
 
 from zsad.types import ImageBatch, Picture, Size
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def to_batch(pictures: Sequence[Picture], size: Size, mean: Sequence[float], std: Sequence[float]) -> ImageBatch:

@@ -138,7 +138,7 @@ def _assemble(
         for name in ("coverage", "middle", "deep")
     }
     pooled = torch.from_numpy(np.asarray(store.pooled[rows], np.float32))
-    batch = Batch(
+    return Batch(
         _mirror(images, mirrored),
         tensors["coverage"],
         torch.tensor([float(meta.has_state) for meta in metas]),
@@ -151,7 +151,6 @@ def _assemble(
         torch.tensor([[float(a == b) for b in captions] for a in captions]),
         pad([tokenizer.encode(text) for text in states]),
     )
-    return batch
 
 
 def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -190,10 +190,8 @@ def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], 
         yield drawn, {name: getattr(features, name).float().numpy() for name in ("middle", "deep", "pooled")}
 
 
-def _meta(row: dict[str, object]) -> Meta:
-    kinds = row["kinds"]
-    assert isinstance(kinds, list)
-    return Meta(str(row["name"]), row["caption"] and str(row["caption"]) or None, tuple(kinds), bool(row["has_state"]))
+def _meta(row: dict[str, Any]) -> Meta:
+    return Meta(row["name"], row["caption"], tuple(row["kinds"]), row["has_state"])
 
 
 def _locate(captions: Path, file: str) -> Path:
