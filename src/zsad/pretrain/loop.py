@@ -17,7 +17,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.pretrain.objective import Batch, Learner, Losses, pad
+from zsad.pretrain.objective import Batch, Learner, Losses, move, pad
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import Entry, Store, prepare
 from zsad.pretrain.teacher import Features
@@ -138,7 +138,7 @@ def _assemble(
         for name in ("coverage", "middle", "deep")
     }
     pooled = torch.from_numpy(np.asarray(store.pooled[rows], np.float32))
-    return Batch(
+    batch = Batch(
         _mirror(images, mirrored),
         tensors["coverage"],
         torch.tensor([float(meta.has_state) for meta in metas]),
@@ -151,6 +151,7 @@ def _assemble(
         torch.tensor([[float(a == b) for b in captions] for a in captions]),
         pad([tokenizer.encode(text) for text in states]),
     )
+    return move(batch, device)
 
 
 def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:
@@ -197,7 +198,7 @@ def _save(path: Path, learner: Learner, optimizer: torch.optim.Optimizer, step: 
     os.replace(partial, path)
 
 
-def _log(out: Path, row: dict[str, float]) -> None:
+def _log(out: Path, row: dict[str, float | int]) -> None:
     with (out / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 

@@ -1,7 +1,8 @@
 """The three losses of pretraining, and the heads that only pretraining needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -107,6 +108,17 @@ def _dice(probability: Float[Tensor, "batch cells"], target: Float[Tensor, "batc
     """Soft Dice loss of each picture, smoothed by one cell."""
     overlap = 2 * (probability * target).sum(1) + 1
     return 1 - overlap / (probability.sum(1) + target.sum(1) + 1)
+
+
+T = TypeVar("T")
+
+
+def move(item: T, device: str) -> T:
+    """A batch, or any dataclass of tensors, on another device."""
+    if isinstance(item, Tensor):
+        return item.to(device)
+    assert is_dataclass(item) and not isinstance(item, type)
+    return replace(item, **{field.name: move(getattr(item, field.name), device) for field in fields(item)})
 
 
 def pad(prompts: Sequence[Sequence[int]]) -> Prompts:

@@ -1,0 +1,220 @@
+"""The recipe of the embedded backbone, at a size at which it takes seconds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zsad.backbones import weights
+from zsad.backbones.config import get
+from zsad.backbones.tokenizer import Tokenizer
+from zsad.data.synthetic import surface
+from zsad.errors import ConfigError, InputError
+from zsad.pretrain import export, loop, store
+from zsad.pretrain.objective import pad
+from zsad.pretrain.recipe import Recipe, read
+from zsad.pretrain.vocabulary import learn_merges, write_merges
+from zsad.pretrain.words import ANOMALOUS, NORMAL, caption, state_pair
+
+pytest.importorskip("efficientnet_lite_pytorch", reason="pretraining learns from the CNN of the extra 'pretrain'")
+
+SMALL = Recipe(
+    backbone="tiny",
+    seed=3,
+    pictures=6,
+    validation=2,
+    procedural=0.7,
+    damaged=0.6,
+    merges=200,
+    steps=4,
+    batch=2,
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    warmup=2,
+    distil=1.0,
+    align=0.5,
+    state=2.0,
+    distil_block=5,
+    temperature=0.07,
+    save_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[store.Entry]:
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(22):
+        image, name = surface(rng, (80, 100))
+        Image.fromarray(image).save(folder / f"{number}.png")
+        rows.append({"file": f"{number}.png", "caption": f"a photo of {name}", "label": name, "source": "drawn"})
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return store.read_corpus(folder / "captions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus: list[store.Entry], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("prepared")
+    store.prepare(SMALL, corpus, "train", out / "train", workers=0)
+    store.prepare(SMALL, corpus, "validation", out / "validation", workers=0)
+    return out
+
+
+def linked(prepared: Path, out: Path) -> Path:
+    """A run folder that shares the prepared pictures."""
+    out.mkdir()
+    for split in ("train", "validation"):
+        (out / split).symlink_to(prepared / split)
+    return out
+
+
+def state(out: Path) -> dict[str, Tensor]:
+    return torch.load(out / "checkpoint.pt", weights_only=True)["learner"]
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights_to_the_bit(
+    corpus: list[store.Entry], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = linked(prepared, tmp_path / "whole"), linked(prepared, tmp_path / "broken")
+    loop.run(SMALL, corpus, whole, workers=0)
+    step = loop._step
+
+    def killed(*arguments: object) -> dict[str, float]:
+        if arguments[-1] == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(SMALL, corpus, broken, workers=0)
+    halfway = state(broken)
+    monkeypatch.setattr(loop, "_step", step)
+    loop.run(SMALL, corpus, broken, workers=0)
+    ours, theirs = state(broken), state(whole)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not all(torch.equal(ours[name], halfway[name]) for name in ours)
+
+
+def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
+    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+) -> None:
+    out = linked(prepared, tmp_path / "run")
+    clip = loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    folder = export.write(clip, SMALL, corpus, out)
+    state = weights.read_state(folder / "model.safetensors")
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    torch.testing.assert_close(state["text.projection"].float(), clip.text.projection.detach(), rtol=1e-3, atol=1e-4)
+    card = json.loads((folder / "card.json").read_text())
+    assert card["corpus_pictures_by_source"] == {"drawn": 22}
+    assert card["steps"] == 2
+    assert set(card["validation"]) == {"validation_distil", "validation_align", "validation_state"}
+
+
+def test_training_lowers_every_loss_on_the_pictures_it_sees(
+    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+) -> None:
+    out = linked(prepared, tmp_path / "run")
+    recipe = replace(SMALL, steps=24, batch=4, warmup=2, save_every=24)
+    seen: list[dict[str, float]] = []
+    step = loop._step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_step", lambda *arguments: seen.append(step(*arguments)) or seen[-1])
+        loop.run(recipe, corpus, out, workers=0)
+    for name in ("distil", "state"):
+        first, last = (np.mean([row[name] for row in rows]) for rows in (seen[:4], seen[-4:]))
+        assert last < 0.9 * first, name
+
+
+def test_a_picture_depends_on_nothing_but_seed_and_number(corpus: list[store.Entry]) -> None:
+    first, again = (store.Pictures(SMALL, corpus, "train")[5] for _ in range(2))
+    np.testing.assert_array_equal(first.image, again.image)
+    assert first.meta == again.meta
+    other = store.Pictures(replace(SMALL, seed=4), corpus, "train")[5]
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_no_validation_picture_of_the_corpus_trains(corpus: list[store.Entry]) -> None:
+    train, validation = (store.Pictures(SMALL, corpus, split).corpus for split in ("train", "validation"))
+    assert len(validation) == 2
+    assert len(train) + len(validation) == len(corpus)
+    assert not {entry.file for entry in train} & {entry.file for entry in validation}
+
+
+def test_coverage_is_the_damaged_share_of_each_patch(corpus: list[store.Entry]) -> None:
+    pictures = store.Pictures(SMALL, corpus, "train")
+    mask = np.zeros((224, 224), bool)
+    mask[16:32, 32:40] = True
+    expected = np.zeros((14, 14), np.float32)
+    expected[1, 2] = 0.5
+    np.testing.assert_array_equal(pictures._coverage(mask), expected)
+
+
+def test_damage_is_drawn_and_named_on_some_pictures_and_only_there(corpus: list[store.Entry]) -> None:
+    drawn = [store.Pictures(SMALL, corpus, "train")[number] for number in range(40)]
+    damaged = [bool(item.coverage.any()) for item in drawn]
+    assert 10 < sum(damaged) < 35
+    assert damaged == [bool(item.meta.kinds) for item in drawn]
+
+
+def test_sources_with_real_damage_teach_no_state(corpus: list[store.Entry]) -> None:
+    entries = [replace(entry, source="casting") for entry in corpus]
+    drawn = [store.Pictures(replace(SMALL, procedural=0.0, damaged=1.0), entries, "train")[n] for n in range(10)]
+    assert not any(item.meta.has_state or item.meta.kinds for item in drawn)
+
+
+def test_words_say_the_state() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        normal, anomalous = state_pair(rng, "metal nut", ["scratch"])
+        assert normal != anomalous
+    damaged = {caption(rng, "metal nut", ["scratch"], None) for _ in range(200)}
+    assert any("scratch" in text for text in damaged)
+    assert not any(word in text for text in damaged for word in ("flawless", "intact", "undamaged"))
+    assert not set(NORMAL) & set(ANOMALOUS)
+    assert "as given" in {caption(rng, "nut", [], "as given") for _ in range(20)}
+
+
+def test_merges_are_learned_the_same_way_twice_and_spell_frequent_words_whole(tmp_path: Path) -> None:
+    texts = ["a photo of a damaged carpet", "a photo of a flawless carpet"] * 3
+    merges = learn_merges(texts, 60)
+    assert merges == learn_merges(texts, 60)
+    write_merges(merges, tmp_path / "merges.txt.gz")
+    tokenizer = Tokenizer.from_merges(tmp_path / "merges.txt.gz", 32)
+    assert len(tokenizer) == 512 + len(merges) + 2
+    assert len(tokenizer.encode("carpet")) == 3
+    assert len(tokenizer.encode("zebra")) > 4
+
+
+def test_padding_changes_no_feature() -> None:
+    clip = weights.load("ViT-B-32", "random")
+    ids = [clip.tokenizer.encode(text) for text in ("a nut", "a photo of a long metal nut")]
+    prompts = pad(ids)
+    with torch.inference_mode():
+        together = clip.text(prompts.ids, prompts.ends)
+        alone = torch.cat([clip.text(torch.tensor([one])) for one in ids])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
+    recipe = read(Path(__file__).parents[2] / "recipes" / "tiny" / "first.toml")
+    config = get(recipe.backbone)
+    assert 512 + recipe.merges + 2 <= config.text.vocabulary
+    assert recipe.distil_block < config.vision.depth
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="readable TOML"):
+        read(tmp_path / "none.toml")
+    (tmp_path / "typo.toml").write_text("stepz = 3\n")
+    with pytest.raises(ConfigError, match="did you mean 'steps'"):
+        read(tmp_path / "typo.toml")
+    (tmp_path / "captions.jsonl").write_text('{"file": "x.png"}\n')
+    with pytest.raises(InputError, match=r"captions\.jsonl"):
+        store.read_corpus(tmp_path / "captions.jsonl")
