@@ -14,8 +14,10 @@ from zsad.errors import WeightsError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
-WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 SPACES = re.compile(r"\s+")
+PLAIN = re.compile(r"[ -%'-~]*")
+"""Printable ASCII without ``&``, in which ftfy finds nothing to repair."""
 
 
 class Tokenizer:
@@ -39,7 +41,10 @@ class Tokenizer:
     @classmethod
     def from_tokenizer_json(cls, path: Path, context: int) -> "Tokenizer":
         """Read the ``tokenizer.json`` of a Hugging Face CLIP folder."""
-        backend = Backend.from_file(str(path))
+        try:
+            backend = Backend.from_file(str(path))
+        except Exception as error:  # the library raises nothing more precise
+            raise WeightsError(f"{path} must be a tokenizer.json of Hugging Face", error, "copy it again") from error
         backend.no_padding()
         backend.no_truncation()
         return cls(backend, context)
@@ -65,7 +70,7 @@ def clean(text: str) -> str:
     >>> clean("  A  photo&amp;nbsp;of a CAT ")
     'a photo of a cat'
     """
-    repaired = html.unescape(html.unescape(text if text.isascii() and text.isprintable() else ftfy.fix_text(text)))
+    repaired = text if PLAIN.fullmatch(text) else html.unescape(html.unescape(ftfy.fix_text(text)))
     return SPACES.sub(" ", repaired).strip().lower()
 
 
