@@ -112,8 +112,14 @@ def _join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     joined = {}
     for name, tensor in state.items():
         if ".q_proj." in name:
-            parts = [state[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+            parts = [_part(state, name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
             joined[name.replace(".q_proj.", ".qkv_proj.")] = torch.cat(parts)
         elif ".k_proj." not in name and ".v_proj." not in name:
             joined[name] = tensor
     return joined
+
+
+def _part(state: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in state:
+        raise WeightsError("the weights hold query, key and value", f"no {name}", "check that the download is whole")
+    return state[name]

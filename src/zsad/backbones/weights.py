@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -104,7 +102,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # what the readers raise over a damaged file is anything, down to struct.error
         raise WeightsError(f"{path} must be a readable file of weights", error, "download it again") from error
     return to_ours(state)
 
@@ -132,7 +130,10 @@ def _on_disk(path: Path, config: ClipConfig) -> Source:
 
 
 def _hugging_face_activation(path: Path) -> Activation:
-    vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
+    try:
+        vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} must be the configuration of a CLIP", error, "download it again") from error
     # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
     name = vision.get("hidden_act", "quick_gelu")
     if name not in ("quick_gelu", "gelu"):
@@ -188,10 +189,20 @@ def _is_torchscript(path: Path) -> bool:
 
 def _tokenizer(backbone: str, config: ClipConfig, path: Path | None) -> Tokenizer:
     if path is not None:
-        return Tokenizer.from_tokenizer_json(path, config.text.context)
+        return _fitting(Tokenizer.from_tokenizer_json(path, config.text.context), config, path)
     own = files("zsad") / "assets" / backbone / "merges.txt.gz"
     merges = own if own.is_file() else files("zsad.backbones") / "clip_merges.txt.gz"
     return Tokenizer.from_merges(merges, config.text.context)
+
+
+def _fitting(tokenizer: Tokenizer, config: ClipConfig, path: Path) -> Tokenizer:
+    if len(tokenizer) > config.text.vocabulary:
+        raise WeightsError(
+            f"{path} has at most the {config.text.vocabulary} tokens of the text tower",
+            len(tokenizer),
+            "use the tokenizer that came with these weights",
+        )
+    return tokenizer
 
 
 def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
