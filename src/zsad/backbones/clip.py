@@ -70,6 +70,8 @@ class Clip(nn.Module):
             prompt_cache.write(key, features)
         return features
 
+    # What is kept in the cache must serve training as well, which tensors made in inference mode cannot.
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         ids = [self.tokenizer.encode(prompt) for prompt in prompts]

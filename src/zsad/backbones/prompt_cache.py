@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import get_ident
 
 from jaxtyping import Float
 from safetensors import SafetensorError
@@ -20,7 +21,7 @@ def cache_dir() -> Path:
 
 def key(weights: str, prompts: Sequence[str]) -> str:
     """The name under which the features of these prompts are kept, given a content hash of the weights."""
-    return hashlib.sha256("\0".join([weights, *prompts]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([weights, *prompts]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read(key: str) -> Float[Tensor, "prompts embed"] | None:
@@ -42,9 +43,12 @@ def write(key: str, features: Float[Tensor, "prompts embed"]) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _path(key: str) -> Path:
