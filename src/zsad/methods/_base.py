@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
+from zsad.errors import ConfigError
 from zsad.types import Evidence
 
 
@@ -35,6 +36,16 @@ class Config:
     """
 
     sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not self.sigma >= 0:
+            raise ConfigError("the sigma of a Gaussian is at least 0", self.sigma, "say 0 for no smoothing")
+
+
+def check_temperature(temperature: float) -> None:
+    """A softmax is divided by a positive number."""
+    if not temperature > 0:
+        raise ConfigError("a temperature is greater than 0", temperature, "say 0.07, as the papers do")
 
 
 class Method(nn.Module, ABC):

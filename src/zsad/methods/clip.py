@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
-from zsad.methods._base import Config, Method, Paper
+from zsad.methods._base import Config, Method, Paper, check_temperature
 from zsad.parts.similarity import anomaly_probability, state_features
 from zsad.types import Evidence
 
@@ -37,6 +37,10 @@ class ClipConfig(Config):
     """
 
     temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperature(self.temperature)
 
 
 class ClipDetector(Method):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from zsad.backbones.clip import Clip
 from zsad.errors import ConfigError
-from zsad.methods._base import Config, Method, Paper
+from zsad.methods._base import Config, Method, Paper, check_temperature
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
 from zsad.parts.similarity import anomaly_probability, state_features
 from zsad.parts.windows import harmonic_spread, window_tokens
@@ -46,6 +46,8 @@ class WinClipConfig(Config):
     temperature: float = 0.07
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperature(self.temperature)
         if not self.scales or min(self.scales) < 1:
             raise ConfigError("WinCLIP has at least one window of at least 1 patch", self.scales, "for instance (2, 3)")
 
