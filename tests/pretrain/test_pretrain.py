@@ -39,7 +39,7 @@ SMALL = Recipe(
     distil=1.0,
     align=0.5,
     state=2.0,
-    distil_block=5,
+    distil_blocks=(2, 5),
     temperature=0.07,
     save_every=2,
 )
@@ -206,7 +206,7 @@ def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
     recipe = read(Path(__file__).parents[2] / "recipes" / "tiny" / "first.toml")
     config = get(recipe.backbone)
     assert 512 + recipe.merges + 2 <= config.text.vocabulary
-    assert recipe.distil_block < config.vision.depth
+    assert max(recipe.distil_blocks) < config.vision.depth
 
 
 def test_errors(tmp_path: Path) -> None:

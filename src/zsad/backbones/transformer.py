@@ -97,6 +97,19 @@ class Transformer(nn.Module):
     def __init__(self, config: TowerConfig, activation: Activation, causal: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(config.width, config.heads, activation, causal) for _ in range(config.depth))
+        self._initialise(config.width, config.depth)
+
+    def _initialise(self, width: int, depth: int) -> None:
+        """CLIP's own start: what writes into the residual stream is scaled down by the number of writers."""
+        into_stream = width**-0.5 * (2 * depth) ** -0.5
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            nn.init.normal_(block.attention.qkv.weight, std=width**-0.5)
+            nn.init.normal_(block.attention.out.weight, std=into_stream)
+            nn.init.normal_(block.mlp.up.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.down.weight, std=into_stream)
+            for layer in (block.attention.qkv, block.attention.out, block.mlp.up, block.mlp.down):
+                nn.init.zeros_(layer.bias)
 
     def forward(
         self,

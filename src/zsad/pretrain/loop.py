@@ -19,7 +19,7 @@ from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.pretrain.objective import Batch, Learner, Losses, move, pad
 from zsad.pretrain.recipe import Recipe
-from zsad.pretrain.store import Entry, Store, prepare
+from zsad.pretrain.store import FEATURES, Entry, Store, prepare
 from zsad.pretrain.teacher import Features
 from zsad.pretrain.vocabulary import learn_merges, write_merges
 from zsad.pretrain.words import caption, state_pair, vocabulary_text
@@ -29,6 +29,7 @@ from zsad.pretrain.words import caption, state_pair, vocabulary_text
 class Standard:
     """Mean and deviation of each channel of the CNN's features over part of the training pictures."""
 
+    early: tuple[Tensor, Tensor]
     middle: tuple[Tensor, Tensor]
     deep: tuple[Tensor, Tensor]
     pooled: tuple[Tensor, Tensor]
@@ -133,20 +134,17 @@ def _assemble(
     mirrored = torch.from_numpy(rng.random(len(rows)) < 0.5) if flip else torch.zeros(len(rows), dtype=torch.bool)
     images = torch.from_numpy(store.image[rows]).permute(0, 3, 1, 2).float() / 255
     images = (images - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
-    tensors = {
-        name: _mirror(torch.from_numpy(np.asarray(getattr(store, name)[rows], np.float32)), mirrored)
-        for name in ("coverage", "middle", "deep")
+    coverage = torch.from_numpy(np.asarray(store.coverage[rows], np.float32))
+    features = {
+        name: _scale(torch.from_numpy(np.asarray(getattr(store, name)[rows], np.float32)), getattr(standard, name))
+        for name in FEATURES
     }
-    pooled = torch.from_numpy(np.asarray(store.pooled[rows], np.float32))
+    maps = {name: _mirror(features[name], mirrored) for name in FEATURES if name != "pooled"}
     batch = Batch(
         _mirror(images, mirrored),
-        tensors["coverage"],
+        _mirror(coverage, mirrored),
         torch.tensor([float(meta.has_state) for meta in metas]),
-        Features(
-            _scale(tensors["middle"], standard.middle),
-            _scale(tensors["deep"], standard.deep),
-            _scale(pooled, standard.pooled),
-        ),
+        Features(**maps, pooled=features["pooled"]),
         pad([tokenizer.encode(text) for text in captions]),
         torch.tensor([[float(a == b) for b in captions] for a in captions]),
         pad([tokenizer.encode(text) for text in states]),
@@ -170,7 +168,7 @@ def _standardise(store: Store) -> Standard:
         axes = [axis for axis in range(part.ndim) if axis != 1]
         return part.mean(axes, keepdim=True)[0], part.std(axes, keepdim=True)[0].clamp(min=1e-3)
 
-    return Standard(of(store.middle), of(store.deep), of(store.pooled))
+    return Standard(*(of(getattr(store, name)) for name in FEATURES))
 
 
 def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:

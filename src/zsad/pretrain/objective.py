@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.pretrain.recipe import Recipe
-from zsad.pretrain.teacher import DEEP_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Features
+from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Features
+from zsad.types import Trace
 
 COVERAGE_GAIN = 4.0
 """A patch counts as fully damaged from a quarter of its area on."""
@@ -56,16 +57,17 @@ class Learner(nn.Module):
         super().__init__()
         width = clip.config.vision.width
         self.clip, self.recipe = clip, recipe
+        self.to_early = nn.Linear(width, EARLY_CHANNELS)
         self.to_middle = nn.Linear(width, MIDDLE_CHANNELS)
         self.to_deep = nn.Linear(width, DEEP_CHANNELS)
         self.to_pooled = nn.Linear(width, POOLED_CHANNELS)
 
     def forward(self, batch: Batch) -> Losses:
         """All losses of a batch."""
-        trace = self.clip.vision(batch.images, keep=(self.recipe.distil_block,))
+        trace = self.clip.vision(batch.images, keep=self.recipe.distil_blocks)
         space = unit(self.clip.vision.project(trace.last))
         return Losses(
-            self._distil(trace.kept[self.recipe.distil_block], trace.last, batch.features, trace.grid),
+            self._distil(trace, batch.features),
             self._align(space[:, 0], batch),
             self._state(space, batch),
         )
@@ -75,14 +77,18 @@ class Learner(nn.Module):
         recipe = self.recipe
         return recipe.distil * losses.distil + recipe.align * losses.align + recipe.state * losses.state
 
-    def _distil(self, middle: Tensor, last: Tensor, target: Features, grid: tuple[int, int]) -> Tensor:
-        """Patches predict the CNN's maps of stride 16 and 32, the class token its pooled vector (each standardised)."""
-        middle_map = self.to_middle(middle[:, 1:]).transpose(1, 2).unflatten(2, grid)
-        deep_map = F.avg_pool2d(self.to_deep(last[:, 1:]).transpose(1, 2).unflatten(2, grid).float(), 2)
+    def _distil(self, trace: Trace, target: Features) -> Tensor:
+        """Patches predict the CNN's maps at three depths, the class token its pooled vector (each standardised)."""
+        early, middle = (trace.kept[index] for index in self.recipe.distil_blocks)
+
+        def as_map(head: nn.Linear, tokens: Tensor) -> Tensor:
+            return head(tokens[:, 1:]).transpose(1, 2).unflatten(2, trace.grid).float()
+
         return (
-            F.smooth_l1_loss(middle_map.float(), target.middle)
-            + F.smooth_l1_loss(deep_map, target.deep)
-            + F.smooth_l1_loss(self.to_pooled(last[:, 0]).float(), target.pooled)
+            F.smooth_l1_loss(as_map(self.to_early, early), target.early)
+            + F.smooth_l1_loss(as_map(self.to_middle, middle), target.middle)
+            + F.smooth_l1_loss(F.avg_pool2d(as_map(self.to_deep, trace.last), 2), target.deep)
+            + F.smooth_l1_loss(self.to_pooled(trace.last[:, 0]).float(), target.pooled)
         )
 
     def _align(self, image: Float[Tensor, "batch embed"], batch: Batch) -> Tensor:
@@ -114,11 +120,11 @@ T = TypeVar("T")
 
 
 def move(item: T, device: str) -> T:
-    """A batch, or any dataclass of tensors, on another device."""
-    if isinstance(item, Tensor):
-        return item.to(device)
-    assert is_dataclass(item) and not isinstance(item, type)
-    return replace(item, **{field.name: move(getattr(item, field.name), device) for field in fields(item)})
+    """A batch, or any dataclass of tensors and of such dataclasses, on another device."""
+    assert is_dataclass(item)
+    values = {field.name: getattr(item, field.name) for field in fields(item)}
+    moved = {k: v.to(device) if isinstance(v, Tensor) else move(v, device) for k, v in values.items()}
+    return cast(T, replace(item, **moved))  # type: ignore[type-var]  # an instance, as asserted
 
 
 def pad(prompts: Sequence[Sequence[int]]) -> Prompts:

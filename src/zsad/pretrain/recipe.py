@@ -23,7 +23,7 @@ class Recipe:
         steps, batch: length and size of the optimisation.
         learning_rate, weight_decay, warmup: AdamW with linear warm-up (steps), then a cosine to zero.
         distil, align, state: weights of the three losses.
-        distil_block: index of the block whose patches learn the CNN's middle features.
+        distil_blocks: indices of the blocks whose patches learn the CNN's early and middle features.
         temperature: of the state loss, as the detectors use it.
         save_every: steps between checkpoints.
     """
@@ -43,7 +43,7 @@ class Recipe:
     distil: float
     align: float
     state: float
-    distil_block: int
+    distil_blocks: tuple[int, int]
     temperature: float
     save_every: int
 

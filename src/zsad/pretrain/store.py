@@ -21,9 +21,10 @@ from zsad.data.decode import decode
 from zsad.data.synthetic import distract, draw_defect, part, surface
 from zsad.errors import InputError
 from zsad.pretrain.recipe import Recipe
-from zsad.pretrain.teacher import DEEP_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
+from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
 
 Split = Literal["train", "validation"]
+FEATURES = ("early", "middle", "deep", "pooled")
 HOLD_OUT = 20
 """Every 20th picture of the corpus never trains."""
 MAX_DEFECTS = 3
@@ -65,8 +66,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.meta = [_meta(json.loads(line)) for line in (folder / "meta.jsonl").read_text().splitlines()]
-        self.image, self.coverage, self.middle, self.deep, self.pooled = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "coverage", "middle", "deep", "pooled")
+        self.image, self.coverage, self.early, self.middle, self.deep, self.pooled = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "coverage", *FEATURES)
         )
 
     def __len__(self) -> int:
@@ -161,6 +162,7 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) ->
     arrays = {
         "image": ((side, side, 3), np.uint8),
         "coverage": ((grid, grid), np.float16),
+        "early": ((EARLY_CHANNELS, grid, grid), np.float16),
         "middle": ((MIDDLE_CHANNELS, grid, grid), np.float16),
         "deep": ((DEEP_CHANNELS, grid // 2, grid // 2), np.float16),
         "pooled": ((POOLED_CHANNELS,), np.float16),
@@ -187,7 +189,7 @@ def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], 
         images = torch.from_numpy(np.stack([item.image for item in drawn])).permute(0, 3, 1, 2) / 255
         with torch.autocast("cpu", torch.bfloat16):
             features = teacher(images)
-        yield drawn, {name: getattr(features, name).float().numpy() for name in ("middle", "deep", "pooled")}
+        yield drawn, {name: getattr(features, name).float().numpy() for name in FEATURES}
 
 
 def _meta(row: dict[str, Any]) -> Meta:

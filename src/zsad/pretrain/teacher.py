@@ -5,17 +5,20 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zsad.errors import DependencyError
 
+EARLY_BLOCK, EARLY_CHANNELS = 4, 40
 MIDDLE_BLOCK, MIDDLE_CHANNELS = 10, 112
 DEEP_CHANNELS, POOLED_CHANNELS = 320, 1280
 
 
 @dataclass(frozen=True)
 class Features:
-    """Of one batch: stride 16 (112 channels), stride 32 (320 channels), and pooled (1280 channels)."""
+    """Of one batch: early (block 4, averaged to stride 16), middle (block 10), deep (last block, stride 32), pooled."""
 
+    early: Float[Tensor, "batch 40 rows cols"]
     middle: Float[Tensor, "batch 112 rows cols"]
     deep: Float[Tensor, "batch 320 half_rows half_cols"]
     pooled: Float[Tensor, "batch 1280"]
@@ -43,10 +46,10 @@ class Teacher(nn.Module):
         """Features of RGB images in [0, 1]."""
         network = self.network
         x = network._swish(network._bn0(network._conv_stem(images * 2 - 1)))
-        middle = x
-        for number, block in enumerate(network._blocks):
+        outputs = []
+        for block in network._blocks:
             x = block(x)
-            if number == MIDDLE_BLOCK:
-                middle = x
+            outputs.append(x)
         pooled = network._swish(network._bn1(network._conv_head(x))).mean((2, 3))
-        return Features(middle, x, pooled)
+        early = F.avg_pool2d(outputs[EARLY_BLOCK], 2)
+        return Features(early, outputs[MIDDLE_BLOCK], x, pooled)
