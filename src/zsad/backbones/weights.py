@@ -1,7 +1,7 @@
 """From a name, a path or a hub repository to a frozen Clip."""
 
 import hashlib
-import json
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from zsad.backbones import cards
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import EMBEDDED, RANDOM, Activation, ClipConfig, PositionResize, embedded_weights
@@ -88,7 +89,7 @@ def find(backbone: str, weights: str) -> Source:
     if Path(weights).exists():
         return _on_disk(Path(weights), config)
     if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
-        return Source(_download(weights, HUB_FILES), config, None, weights)
+        return _on_hub(weights, config)
     if "/" in weights or weights.endswith(SUFFIXES):
         raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
     raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
@@ -102,6 +103,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message is a page long, and advises to trust the file.
+        reason = "damage, or content other than tensors"
+        raise WeightsError(f"{path} must be a readable file of weights", reason, "download it again") from error
     except Exception as error:  # what the readers raise over a damaged file is anything, down to struct.error
         raise WeightsError(f"{path} must be a readable file of weights", error, "download it again") from error
     return to_ours(state)
@@ -123,22 +128,25 @@ def _on_disk(path: Path, config: ClipConfig) -> Source:
     found = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
     if found is None:
         raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", path, "name the file itself")
-    if found.name in ("model.safetensors", "pytorch_model.bin") and (path / "config.json").is_file():
-        config = replace(config, activation=_hugging_face_activation(path / "config.json"))
-    tokenizer = path / "tokenizer.json"
-    return Source(found, config, tokenizer if tokenizer.is_file() else None, str(path))
+    return _beside(found, config, str(path))
 
 
-def _hugging_face_activation(path: Path) -> Activation:
-    try:
-        vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
-    except (OSError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path} must be the configuration of a CLIP", error, "download it again") from error
-    # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
-    name = vision.get("hidden_act", "quick_gelu")
-    if name not in ("quick_gelu", "gelu"):
-        raise WeightsError("the activation of CLIP is quick_gelu or gelu", f"{name} in {path}", "use a CLIP checkpoint")
-    return "quick_gelu" if name == "quick_gelu" else "gelu"
+def _beside(path: Path, config: ClipConfig, label: str) -> Source:
+    """Weights with the cards and the tokenizer that lie beside them."""
+    tokenizer = path.with_name("tokenizer.json")
+    return Source(path, cards.described(path, config), tokenizer if tokenizer.is_file() else None, label)
+
+
+def _on_hub(repo: str, config: ClipConfig) -> Source:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    path = _download(repo, HUB_FILES)
+    for name in (*cards.FILES, "tokenizer.json"):
+        # Few repositories have them all; those there are come to lie beside the weights.
+        with suppress(EntryNotFoundError):
+            hf_hub_download(repo, name)
+    return _beside(path, config, repo)
 
 
 def _download(repo: str, names: tuple[str, ...]) -> Path:
@@ -160,8 +168,8 @@ def _download(repo: str, names: tuple[str, ...]) -> Path:
     raise WeightsError(
         f"the weights of {repo} must be downloadable or in the cache",
         failure or f"none of {', '.join(names)} in the repository",
-        f"on a machine with a connection download {names[0]} of huggingface.co/{repo}, bring the file here, "
-        "and say --weights PATH",
+        f"on a machine with a connection download {names[0]} and the .json files of huggingface.co/{repo}, "
+        "bring them here in one folder, and say --weights FOLDER",
     )
 
 
@@ -213,7 +221,7 @@ def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
         raise WeightsError(
             f"{path} must hold weights of {clip.name}",
             _difference(expected, state, missing, extra, wrong),
-            _remedy(state),
+            _remedy(state, clip.name),
         )
     clip.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
@@ -226,9 +234,9 @@ def _difference(
     return f"{len(missing)} missing tensors, {len(extra)} too many (first: {(missing + extra)[0]})"
 
 
-def _remedy(state: Mapping[str, Tensor]) -> str:
-    """Name the architectures that the tensors do fit."""
-    fitting = [name for name in configs.names() if _fits(configs.get(name), state)]
+def _remedy(state: Mapping[str, Tensor], asked: str) -> str:
+    """Name the other architectures that the tensors do fit."""
+    fitting = [name for name in configs.names() if name != asked and _fits(configs.get(name), state)]
     return f"say --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
 
 
@@ -264,11 +272,11 @@ def file_hash(path: Path) -> str:
     status = path.stat()
     identity = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
     memo = cache_dir() / "hashes" / identity
-    try:
-        return memo.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError, UnicodeDecodeError):
+        if len(known := memo.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
+            return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     with suppress(OSError):
         write_atomically(memo, digest.encode("ascii"))
     return digest
