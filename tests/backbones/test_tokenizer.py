@@ -44,9 +44,8 @@ WORLD = (
     "שלום עולם مرحبا بالعالم ١٢٣ हिन्दी में परीक्षण ภาษาไทย",
     "🔧🔩 crack 😀👍🏽 👩\u200d🔬 🇩🇪 ❤️ ☠ ♻️ ①②③ Ⅷ ½ ⅔ x² H₂O",
     "e\u0301 a\u0308\u0323 n\u0303o \u0301alone Z̷a̸l̵g̶o̴",
-    "tab\there new",
-    "line cr\r",
-    "lf nbsp\xa0em\u2003thin\u2009ideo\u3000zero\u200bwidth\u2060joiner\ufeff vt\x0bff\x0cnel\x85ls\u2028x",
+    "tab\there new\nline cr\r\nlf",
+    "nbsp\xa0em\u2003thin\u2009ideo\u3000zero\u200bwidth\u2060joiner\ufeff vt\x0bff\x0cnel\x85ls\u2028x",
     "  leading and trailing   \t  many      spaces",
     "“curly” ‘quotes’ don’t it’s he’ll ‚low‘ „German“ «guillemets» … – — ′ ″",
     "mojibake: cafÃ© â€œquotedâ€\x9d schÃ¶n l’Ã©tÃ©",
@@ -76,7 +75,8 @@ STRINGS = sorted(
         "x" * 500,
     }
 )
-LETTERS = st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"]), max_size=40)
+# Start and end tokens in text have a test of their own.
+LETTERS = st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], exclude_characters="|"), max_size=40)
 WORDY = st.text(st.sampled_from("aAsStTvVeErRlLdDmM'’ 12.,!-é&;#"), max_size=30)
 
 
@@ -192,6 +192,10 @@ def test_cleaning_is_pinned(text: str, cleaned: str) -> None:
 def test_ids_known_from_openai() -> None:
     assert tokenizer().encode("a photo of a cat") == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert len(tokenizer()) == 49408
+
+
+def test_an_end_token_in_the_text_is_the_end_token_as_in_openais() -> None:
+    assert tokenizer().encode("a <|endoftext|> a") == [49406, 320, 49407, 320, 49407]
 
 
 def test_empty_text_is_start_and_end() -> None:
