@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, fp32, fastest of {options.rounds}; bar: time over arithmetic")
     print(
-        f"{'method':<10}{'backbone':<20}{'tower s':>9}{'method s':>10}{'time':>8}{'arithmetic':>11}{'over':>7}{'bar':>6}"
+        f"{'method':<10}{'backbone':<20}{'tower s':>9}{'method s':>10}{'ratio':>8}{'arithm.':>9}{'over':>7}{'bar':>6}"
     )
     for name, backbone, size, bar in CASES:
         clip = weights.load(backbone, "random")
@@ -37,7 +37,7 @@ def main() -> None:
         tower, whole = seconds["tower"].fastest, seconds["method"].fastest
         expected = arithmetic(name, clip, size)
         print(
-            f"{name:<10}{backbone:<20}{tower:9.3f}{whole:10.3f}{whole / tower:8.3f}{expected:11.3f}"
+            f"{name:<10}{backbone:<20}{tower:9.3f}{whole:10.3f}{whole / tower:8.3f}{expected:9.3f}"
             f"{whole / tower / expected:7.3f}{bar:6.2f}"
         )
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+import tests.checked  # noqa: F401  # the hook finds it by name
+
 os.environ["HF_HUB_OFFLINE"] = "1"
-install_import_hook("zsad", "beartype.beartype")
+install_import_hook("zsad", "tests.checked.checked")
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,10 @@ ANCHORS = (
     (253, 197, 39),
     (240, 249, 33),
 )
-"""The colours of 0, 1/8, ..., 1 in sRGB: nine stations of matplotlib's "plasma" (CC0). It grows evenly in lightness from
-dark blue to yellow, keeps its order for colour-blind readers and in grey print, and differs from every grey."""
+"""The colours of 0, 1/8, ..., 1 in sRGB: nine stations of matplotlib's "plasma" (CC0).
+
+It grows evenly in lightness from dark blue to yellow, keeps its order for colour-blind readers and in grey print, and
+differs from every grey."""
 
 OPACITY = 0.85
 """Opacity of the heat map where the anomaly is 1."""

@@ -17,7 +17,11 @@ VERBS = (predict, demo, lists, pretrain)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    options = parser().parse_args(arguments)
+    command_line = parser()
+    options = command_line.parse_args(arguments)
+    if "run" not in options:
+        command_line.print_help(sys.stderr)
+        return FAILED
     try:
         status: int = options.run(options)
     except ZsadError as error:
@@ -37,7 +41,7 @@ def parser() -> ArgumentParser:
     """The whole command line."""
     root = ArgumentParser(prog="zsad", description=zsad.__doc__.splitlines()[0] if zsad.__doc__ else None)
     root.add_argument("--version", action="version", version=f"zsad {zsad.__version__}")
-    verbs = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = root.add_subparsers(title="commands", metavar="COMMAND")
     for verb in VERBS:
         verb.add(verbs)
     return root

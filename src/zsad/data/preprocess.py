@@ -10,7 +10,6 @@ from PIL import Image
 from zsad.types import ImageBatch, Picture, Size
 
 
-
 def to_batch(pictures: Sequence[Picture], size: Size, mean: Sequence[float], std: Sequence[float]) -> ImageBatch:
     """Resize and normalise pictures of any sizes.
 

@@ -61,6 +61,7 @@ class Learner(nn.Module):
         self.to_middle = nn.Linear(width, MIDDLE_CHANNELS)
         self.to_deep = nn.Linear(width, DEEP_CHANNELS)
         self.to_pooled = nn.Linear(width, POOLED_CHANNELS)
+        self.to_damage = nn.Linear(width, 1)
 
     def forward(self, batch: Batch) -> Losses:
         """All losses of a batch."""
@@ -69,7 +70,7 @@ class Learner(nn.Module):
         return Losses(
             self._distil(trace, batch.features),
             self._align(space[:, 0], batch),
-            self._state(space, batch),
+            self._state(space, trace.last, batch),
         )
 
     def total(self, losses: Losses) -> Float[Tensor, ""]:
@@ -98,16 +99,25 @@ class Learner(nn.Module):
         target = batch.same / batch.same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
-    def _state(self, space: Float[Tensor, "batch tokens embed"], batch: Batch) -> Tensor:
-        """Patches and class token are nearer to the anomalous prompt exactly where there is damage."""
+    def _state(self, space: Tensor, last: Tensor, batch: Batch) -> Tensor:
+        """Tokens are nearer to the anomalous prompt exactly where there is damage.
+
+        The same is asked of a linear head, whose direction is fixed from the start: it teaches the vision tower while
+        the text tower is still learning what the words of a state have in common.
+        """
         normal, anomalous = unit(self.clip.text(batch.states.ids, batch.states.ends)).float().chunk(2)
-        logits = torch.einsum("bte,be->bt", space.float(), anomalous - normal) / self.recipe.temperature
+        by_words = torch.einsum("bte,be->bt", space.float(), anomalous - normal) / self.recipe.temperature
+        by_head = self.to_damage(last)[..., 0].float()
         damage = (COVERAGE_GAIN * batch.coverage.flatten(1)).clamp(max=1)
-        patches = F.binary_cross_entropy_with_logits(logits[:, 1:], damage, reduction="none").mean(1)
-        dice = _dice(logits[:, 1:].sigmoid(), damage)
-        whole = F.binary_cross_entropy_with_logits(logits[:, 0], damage.amax(1), reduction="none")
         weight = batch.has_state / batch.has_state.sum().clamp(min=1)
-        return ((patches + 0.5 * dice + 0.5 * whole) * weight).sum()
+        return ((_damage_loss(by_words, damage) + _damage_loss(by_head, damage)) * weight).sum()
+
+
+def _damage_loss(logits: Float[Tensor, "batch tokens"], damage: Float[Tensor, "batch cells"]) -> Float[Tensor, "batch"]:
+    """Cross-entropy and Dice over the patches, cross-entropy of the class token against the worst patch."""
+    patches = F.binary_cross_entropy_with_logits(logits[:, 1:], damage, reduction="none").mean(1)
+    whole = F.binary_cross_entropy_with_logits(logits[:, 0], damage.amax(1), reduction="none")
+    return patches + 0.5 * _dice(logits[:, 1:].sigmoid(), damage) + 0.5 * whole
 
 
 def _dice(probability: Float[Tensor, "batch cells"], target: Float[Tensor, "batch cells"]) -> Float[Tensor, "batch"]:

@@ -1,0 +1,203 @@
+"""What a run leaves behind: tables, anomaly maps, overlays, and one page that shows them all.
+
+predictions.csv    one line a picture, written as the run goes
+predictions.json   the run, the predictions and the failures
+maps/*.png         anomaly maps at the pictures' own sizes, 16-bit grey, 65535 is 1
+overlays/*.png     heat maps over the pictures, at the pictures' own sizes
+legend.png         the fixed colour scale
+report.html        self-contained: no other file, no network
+"""
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+
+from PIL import Image
+
+from zsad.errors import InputError
+from zsad.render import ANCHORS, eight_bit, legend, overlay, replacing, save_image, save_map
+from zsad.types import Picture, Prediction
+
+THUMBNAIL = 360
+"""Longer side of a picture on the page, in px: about 40 kB a picture with its overlay."""
+
+COLUMNS = ("source", "class_name", "score", "threshold", "is_anomalous", "rows", "cols", "map", "overlay", "error")
+OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What ran, on what, and when; every field stands in the report.
+
+    ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed.
+    """
+
+    detector: str
+    backbone: str
+    weights: str
+    image_size: int
+    precision: str
+    device: str
+    class_name: str
+    threshold: float
+    version: str
+    created: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture on the page; pictures are JPEG data URIs."""
+
+    source: str
+    score: float
+    is_anomalous: bool
+    rows: int
+    cols: int
+    map: str
+    overlay: str
+    photo_uri: str
+    overlay_uri: str
+
+
+class ReportWriter:
+    """Writes a report while pictures are being scored; a context manager.
+
+    What has been added is written even when the block ends with an exception. An earlier report in the same folder is
+    replaced; files that no report made are left alone.
+
+    Args:
+        out: folder, made where it does not exist.
+        run: what ran.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+
+    def __init__(self, out: Path, run: RunInfo) -> None:
+        self.out, self.run = out, run
+        self.cards: list[Card] = []
+        self.failures: list[dict[str, str]] = []
+        self._names: set[str] = set()
+        try:
+            _clear(out)
+            for folder in ("maps", "overlays"):
+                (out / folder).mkdir(parents=True, exist_ok=True)
+            self._table = (out / "predictions.csv").open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise InputError("the output folder must be writable", error, "choose another --out") from error
+        self._rows = csv.DictWriter(self._table, COLUMNS, restval="")
+        self._rows.writeheader()
+        save_image(legend(run.threshold), out / "legend.png")
+
+    def __enter__(self) -> "ReportWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, picture: Picture, prediction: Prediction) -> None:
+        """Write the map and the overlay of a picture, and its line of the table."""
+        name = self._unique(prediction.source)
+        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}.png"
+        heat = Image.fromarray(overlay(picture, prediction.anomaly_map))
+        save_map(prediction.anomaly_map, self.out / map_path)
+        save_image(heat, self.out / overlay_path)
+        rows, cols = prediction.size
+        self.cards.append(
+            Card(
+                source=prediction.source,
+                score=round(prediction.score, 6),
+                is_anomalous=prediction.is_anomalous,
+                rows=rows,
+                cols=cols,
+                map=map_path,
+                overlay=overlay_path,
+                photo_uri=_data_uri(Image.fromarray(eight_bit(picture.pixels))),
+                overlay_uri=_data_uri(heat),
+            )
+        )
+        self._write_row(
+            source=prediction.source,
+            class_name=prediction.class_name,
+            score=f"{prediction.score:.6f}",
+            threshold=f"{prediction.threshold:g}",
+            is_anomalous=str(prediction.is_anomalous).lower(),
+            rows=str(rows),
+            cols=str(cols),
+            map=map_path,
+            overlay=overlay_path,
+        )
+
+    def add_failure(self, source: str, message: str) -> None:
+        """Note a picture that could not be read."""
+        self.failures.append({"source": source, "message": message})
+        self._write_row(source=source, error=message)
+
+    def close(self) -> None:
+        """Finish the table, and write the JSON and the page."""
+        self._table.close()
+        run = asdict(self.run)
+        hidden = ("photo_uri", "overlay_uri")
+        predictions = [{key: v for key, v in asdict(card).items() if key not in hidden} for card in self.cards]
+        _write(
+            self.out / "predictions.json",
+            json.dumps({"run": run, "predictions": predictions, "failures": self.failures}, indent=2) + "\n",
+        )
+        page = {"run": run, "cards": [asdict(card) for card in self.cards], "failures": self.failures, "scale": ANCHORS}
+        _write(self.out / "report.html", _page(page))
+
+    def _write_row(self, **values: str) -> None:
+        self._rows.writerow(values)
+        self._table.flush()
+
+    def _unique(self, source: str) -> str:
+        """A file name made of the source's, safe everywhere and not yet taken (also where case does not count)."""
+        stem = re.sub(r"[^\w.-]+", "_", Path(source).stem).strip("._")[:80] or "picture"
+        name, number = stem, 1
+        while name.casefold() in self._names:
+            number += 1
+            name = f"{stem}-{number}"
+        self._names.add(name.casefold())
+        return name
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier report listed as its own."""
+    listing = out / "predictions.csv"
+    if listing.is_file():
+        with listing.open(encoding="utf-8", newline="") as table:
+            listed = [row.get(key) for row in csv.DictReader(table) for key in ("map", "overlay")]
+        for name in listed:
+            if name and re.fullmatch(r"(maps|overlays)/[^/\\]+\.png", name):
+                (out / name).unlink(missing_ok=True)
+    for name in OWN_FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def _page(data: Mapping[str, object]) -> str:
+    """The template with the data in it; ``<`` is escaped so that no text can end the script element."""
+    template = (files("zsad") / "assets" / "report.html").read_text(encoding="utf-8")
+    return template.replace("@DATA@", json.dumps(data).replace("<", "\\u003c"))
+
+
+def _data_uri(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

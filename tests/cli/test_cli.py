@@ -1,0 +1,134 @@
+"""The command line as a user meets it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from zsad.cli.main import main
+from zsad.data.synthetic import part
+
+RANDOM = ["--backbone", "ViT-B-32", "--weights", "random"]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Five pictures of five kinds, and three files that are none."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    image = Image.fromarray(part(np.random.default_rng(0), (120, 160))[0])
+    image.save(folder / "good.png")
+    tifffile.imwrite(folder / "deep.tiff", np.asarray(image.convert("L"), np.uint16) * 257)
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[0x112] = 6
+    image.save(folder / "rotated.jpg", exif=exif)
+    image.convert("RGBA").save(folder / "rgba.png")
+    whole = (folder / "cmyk.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    return folder
+
+
+def test_predict_scores_what_can_be_read_and_names_the_rest(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert (
+        main(["predict", str(mixed), *RANDOM, "--class-name", "metal nut", "--out", str(out), "--batch-size", "3"]) == 1
+    )
+    captured = capsys.readouterr()
+    for name in ("truncated.jpg", "text.png", "empty.png"):
+        assert re.search(rf"skipped: .*{re.escape(name)}", captured.err)
+    assert "5 pictures scored" in captured.out
+    assert "3 could not be read: see the lines above (exit status 1)" in captured.out
+    found = json.loads((out / "predictions.json").read_text())
+    sizes = {Path(item["source"]).name: (item["rows"], item["cols"]) for item in found["predictions"]}
+    upright = (120, 160)
+    assert sizes == {
+        "cmyk.jpg": upright,
+        "deep.tiff": upright,
+        "good.png": upright,
+        "rgba.png": upright,
+        "rotated.jpg": (160, 120),
+    }
+    assert {Path(item["source"]).name for item in found["failures"]} == {"truncated.jpg", "text.png", "empty.png"}
+    for item in found["predictions"]:
+        with Image.open(out / item["map"]) as image:
+            assert (image.height, image.width) == (item["rows"], item["cols"])
+    scores = {Path(item["source"]).name: item["score"] for item in found["predictions"]}
+    assert scores["rgba.png"] == scores["good.png"]
+
+
+def test_predict_of_good_pictures_ends_well(mixed: Path, tmp_path: Path) -> None:
+    assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_the_threshold_decides(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for threshold, expected in (("0", "1 anomalous"), ("1", "0 anomalous")):
+        arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--threshold", threshold]
+        assert main([*arguments, "--out", str(tmp_path / threshold)]) == 0
+        assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--detector", "winclp"], "did you mean 'winclip'?"),
+        (["--backbone", "ViT-L-14-337"], "did you mean 'ViT-L-14-336'?"),
+        (["--backbone", "ViT-L-14-336"], "say --weights openai"),
+        ([*RANDOM, "--threshold", "7"], "a threshold lies in [0, 1]; got 7.0"),
+        ([*RANDOM, "--image-size", "8"], "at least 64 px"),
+        ([*RANDOM, "--batch-size", "0"], "at least one picture"),
+        ([*RANDOM, "--device", "nonsense"], "the device must exist"),
+        ([*RANDOM, "--set", "sigmma=8"], "did you mean 'sigma'?"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_says_what_to_do(
+    arguments: list[str], message: str, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(mixed), *arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("zsad: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(tmp_path / "nowhere"), *RANDOM, "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_an_option_of_the_method_reaches_it(mixed: Path, tmp_path: Path) -> None:
+    maps = []
+    for sigma in ("0", "16.0"):
+        arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--set", f"sigma={sigma}"]
+        assert main([*arguments, "--out", str(tmp_path / sigma)]) == 0
+        with Image.open(tmp_path / sigma / "maps" / "good.png") as image:
+            maps.append(np.asarray(image).astype(float))
+    assert maps[1].std() < 0.8 * maps[0].std()
+
+
+@pytest.mark.parametrize("verb", ["methods", "backbones", "datasets"])
+def test_lists_fit_80_columns_and_say_the_same_as_json(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([verb]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert main([verb, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [line.split()[0] for line in text.splitlines() if not line.startswith(" ")] == [row["name"] for row in rows]
+    assert len(rows) >= 3
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "score pictures and draw heat maps" in capsys.readouterr().err

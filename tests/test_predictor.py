@@ -1,0 +1,331 @@
+"""Loading detectors and running them on every kind of picture; and that importing the package is quick."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import zsad
+from tests import small
+from zsad.data.preprocess import to_batch
+from zsad.errors import ConfigError, InputError
+from zsad.methods.clip import ClipConfig, ClipDetector
+from zsad.methods.winclip import WinClip
+from zsad.predictor import Detector, Settings, load
+from zsad.scoring import anomaly_maps, resize
+from zsad.types import Failure, Picture, Prediction
+
+ROWS, COLS = 45, 70
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector("clip", ClipDetector(small.frozen()), Settings(32))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    small.register(monkeypatch)
+    save_file(small.snapshot(small.build()), tmp_path / "weights.safetensors")
+    return str(tmp_path / "weights.safetensors")
+
+
+def pixels(seed: int = 0, rows: int = ROWS, cols: int = COLS) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (4, 6, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((cols, rows), Image.Resampling.BILINEAR))
+
+
+def png(array: np.ndarray) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def assert_same(ours: Prediction, theirs: Prediction, atol: float = 0) -> None:
+    np.testing.assert_allclose(ours.score, theirs.score, rtol=0, atol=atol)
+    np.testing.assert_allclose(ours.anomaly_map, theirs.anomaly_map, rtol=0, atol=atol)
+
+
+# --- predict
+
+
+def test_a_prediction_is_what_the_parts_give(detector: Detector) -> None:
+    prediction = detector.predict(pixels(), "metal nut")
+    config = detector.method.clip.config
+    batch = to_batch([Picture(pixels(), "x")], (32, 32), config.mean, config.std)
+    with torch.inference_mode():
+        evidence = detector.method(batch.pixels, ["metal nut"])
+        expected = resize(anomaly_maps(evidence, (32, 32), 4.0), (ROWS, COLS))[0]
+    np.testing.assert_array_equal(prediction.anomaly_map, expected.numpy())
+    assert prediction.score == float(evidence.score[0])
+    assert (prediction.class_name, prediction.threshold) == ("metal nut", 0.5)
+
+
+def test_the_map_has_the_size_of_the_picture_and_lies_in_range(detector: Detector) -> None:
+    for rows, cols in ((ROWS, COLS), (32, 32), (7, 300), (1, 1)):
+        prediction = detector.predict(pixels(0, rows, cols))
+        assert prediction.anomaly_map.shape == prediction.size == (rows, cols)
+        assert prediction.anomaly_map.dtype == np.float32
+        assert prediction.anomaly_map.min() >= 0
+        assert prediction.anomaly_map.max() <= 1
+        assert 0 <= prediction.score <= 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda array, path: path,
+        lambda array, path: str(path),
+        lambda array, path: png(array),
+        lambda array, path: Image.fromarray(array),
+        lambda array, path: np.dstack([array, np.full(array.shape[:2], 255, np.uint8)]),
+        lambda array, path: array.astype(np.uint16) * 257,
+    ],
+    ids=["path", "string", "bytes", "PIL", "RGBA", "16 bits"],
+)
+def test_every_form_of_a_picture_gives_the_same(
+    form: Callable[[np.ndarray, Path], object], detector: Detector, tmp_path: Path
+) -> None:
+    (tmp_path / "picture.png").write_bytes(png(pixels()))
+    prediction = detector.predict(form(pixels(), tmp_path / "picture.png"))
+    assert isinstance(prediction, Prediction)
+    # Pictures of 16 bits are resized without rounding to 8.
+    assert_same(prediction, detector.predict(pixels()), atol=0.01)
+
+
+def test_grey_pictures_are_pictures(detector: Detector) -> None:
+    grey = pixels()[..., 0]
+    expected = detector.predict(np.dstack([grey] * 3))
+    assert_same(detector.predict(grey), expected)
+    assert_same(detector.predict(grey[..., None]), expected)
+
+
+def test_a_list_gives_a_list_in_order(detector: Detector, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(png(pixels(1)))
+    predictions = detector.predict([pixels(0), tmp_path / "picture.png", Image.fromarray(pixels(2))], "nut")
+    assert [prediction.source for prediction in predictions] == [
+        "picture 0",
+        str(tmp_path / "picture.png"),
+        "picture 2",
+    ]
+    for seed, prediction in enumerate(predictions):
+        assert_same(prediction, detector.predict(pixels(seed), "nut"), atol=1e-5)
+    assert detector.predict([]) == []
+
+
+def test_the_class_name_matters(detector: Detector) -> None:
+    assert detector.predict(pixels(), "metal nut").score != detector.predict(pixels(), "carpet").score
+
+
+@pytest.mark.parametrize("kind", [ClipDetector, WinClip])
+def test_the_batch_size_changes_nothing(kind: type[ClipDetector]) -> None:
+    pictures = [pixels(seed, ROWS + seed, COLS - seed) for seed in range(5)]
+    one, several, many = (
+        Detector("x", kind(small.frozen()), Settings(32, batch_size=size)).predict(pictures) for size in (1, 2, 100)
+    )
+    for alone, paired, together in zip(one, several, many, strict=True):
+        assert_same(paired, alone, atol=1e-5)
+        assert_same(together, alone, atol=1e-5)
+
+
+def test_the_threshold_is_the_score_from_which_a_picture_is_anomalous() -> None:
+    score = Detector("clip", ClipDetector(small.frozen()), Settings(32)).predict(pixels()).score
+    for threshold, expected in ((score, True), (score + 1e-6, False), (0.0, True)):
+        prediction = Detector("clip", ClipDetector(small.frozen()), Settings(32, threshold)).predict(pixels())
+        assert prediction.is_anomalous == expected
+
+
+def test_smoothing_is_that_of_the_method() -> None:
+    rough, fine = (
+        Detector("clip", ClipDetector(small.frozen(), ClipConfig(sigma=sigma)), Settings(32)).predict(pixels())
+        for sigma in (0.0, 8.0)
+    )
+    assert rough.anomaly_map.std() > 1.5 * fine.anomaly_map.std() > 0
+    assert rough.score == fine.score
+
+
+def test_bf16_is_near_fp32(detector: Detector) -> None:
+    half = Detector("clip", ClipDetector(small.frozen()), Settings(32, precision="bf16")).predict(pixels())
+    assert half.anomaly_map.dtype == np.float32
+    assert_same(half, detector.predict(pixels()), atol=0.05)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"not a picture", "")])
+def test_a_picture_that_cannot_be_read_is_named(
+    content: bytes, reason: str, detector: Detector, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(InputError, match=rf"broken\.png.*{reason}"):
+        detector.predict([pixels(), tmp_path / "broken.png"])
+    with pytest.raises(InputError, match="picture 1"):
+        detector.predict([pixels(), content])
+    with pytest.raises(InputError, match="nowhere"):
+        detector.predict("nowhere.png")
+
+
+# --- stream
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
+def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tmp_path: Path) -> None:
+    detector = Detector("clip", ClipDetector(small.frozen()), Settings(32, batch_size=batch_size))
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    broken = {1, 2, 3, 6}
+    for number, path in enumerate(paths):
+        path.write_bytes(b"broken" if number in broken else png(pixels(number)))
+    paths[6].unlink()
+    answers = list(detector.stream(paths, "nut"))
+    assert len(answers) == 7
+    for number, (path, answer) in enumerate(zip(paths, answers, strict=True)):
+        if number in broken:
+            assert isinstance(answer, Failure)
+            assert answer.source == str(path)
+            assert f"{number}.png" in answer.message
+        else:
+            picture, prediction = answer
+            np.testing.assert_array_equal(picture.pixels, pixels(number))
+            assert picture.source == prediction.source == str(path)
+            assert_same(prediction, detector.predict(path, "nut"), atol=1e-5)
+
+
+def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
+    assert list(detector.stream([])) == []
+
+
+def test_a_stream_reads_little_ahead(detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def listen(path: Path) -> Picture:
+        read.append(path)
+        return Picture(pixels(), str(path))
+
+    monkeypatch.setattr("zsad.predictor.decode", listen)
+    answers = detector.stream([tmp_path / f"{number}.png" for number in range(50)])
+    for number in range(1, 10):
+        next(answers)
+        assert len(read) <= number + 1
+    answers.close()
+    assert len(read) < 15
+
+
+# --- load
+
+
+def test_load_gives_a_detector(checkpoint: str) -> None:
+    detector = load("clip", backbone="small", weights=checkpoint, image_size=40, threshold=0.25, device="cpu")
+    assert detector.settings == Settings(40, 0.25, "cpu", "fp32", 1)
+    assert detector.method.config == ClipConfig()
+    expected = Detector("clip", ClipDetector(small.frozen()), Settings(40))
+    assert_same(detector.predict(pixels()), expected.predict(pixels()))
+
+
+def test_load_takes_every_option(checkpoint: str) -> None:
+    detector = load(
+        "winclip",
+        backbone="small",
+        weights=checkpoint,
+        precision="bf16",
+        batch_size=3,
+        activation="gelu",
+        position_resize="bilinear",
+        options={"sigma": 2, "scales": [1, 2]},
+    )
+    assert isinstance(detector.method, WinClip)
+    assert (detector.method.config.sigma, detector.method.config.scales) == (2.0, (1, 2))
+    assert (detector.method.clip.config.activation, detector.method.clip.config.position_resize) == ("gelu", "bilinear")
+    assert detector.method.clip.dtype == torch.bfloat16
+    assert (detector.settings.batch_size, detector.settings.image_size) == (3, 32)
+    assert detector.predict(pixels()).size == (ROWS, COLS)
+
+
+def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
+    assert load("clip", backbone="ViT-B-32", weights="random").settings.image_size == 518
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detector": "winclp"}, r"a detector must be one of clip, clip-ac, winclip.*'winclp'.*did you mean 'winclip'"),
+        ({"backbone": "smal"}, r"a backbone must be one of .*'smal'.*did you mean 'small'"),
+        ({"weights": "openia"}, r"a set of weights for small must be one of .*'openia'"),
+        ({"threshold": 1.5}, r"a threshold lies in \[0, 1\]; got 1\.5"),
+        ({"threshold": -0.1}, r"a threshold lies in \[0, 1\]; got -0\.1"),
+        ({"threshold": float("nan")}, r"a threshold lies in \[0, 1\]; got nan"),
+        ({"device": "gpu"}, r"the device must exist on this machine; got 'gpu' \(.*--device auto"),
+        ({"device": "cuda:99"}, r"the device must exist on this machine; got 'cuda:99' \("),
+        ({"device": ""}, r"the device must exist on this machine; got ''"),
+        ({"precision": "fp16"}, r"a precision is one of fp32, bf16; got 'fp16'"),
+        ({"image_size": 15}, r"small needs an image size of at least 16 px; got 15.*say 16 or more"),
+        ({"image_size": 0}, r"small needs an image size of at least 16 px; got 0"),
+        ({"image_size": -32}, r"small needs an image size of at least 16 px; got -32"),
+        ({"batch_size": 0}, r"a batch has at least one picture; got 0"),
+        ({"options": {"sigmma": 2.0}}, r"a key of the options of clip must be one of .*'sigmma'.*did you mean 'sigma'"),
+        ({"options": {"sigma": "wide"}}, r"the options of clip, sigma must be float; got 'wide'"),
+        ({"options": {"sigma": -1}}, r"the sigma of a Gaussian is at least 0; got -1\.0"),
+        ({"options": {"temperature": 0}}, r"a temperature is greater than 0; got 0\.0"),
+    ],
+)
+def test_what_cannot_be_loaded_says_why(options: dict[str, object], message: str, checkpoint: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(**{"backbone": "small", "weights": checkpoint, **options})
+
+
+def test_what_is_asked_for_is_checked_before_any_weights_are_read(checkpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    for options in ({"detector": "x"}, {"device": "x"}, {"precision": "x"}, {"options": {"x": 1}}, {"threshold": 2.0}):
+        with pytest.raises(ConfigError):
+            load(**{"backbone": "small", "weights": checkpoint, **options})
+
+
+# --- the package
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def quickest(*arguments: str, runs: int = 5) -> float:
+    """The least of several: everything that disturbs a start makes it longer."""
+    times = []
+    for _ in range(runs):
+        started = perf_counter()
+        run(*arguments)
+        times.append(perf_counter() - started)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import zsad", "import zsad.cli.main; zsad.cli.main.parser()", "import zsad; zsad.InputError; dir(zsad)"],
+)
+def test_what_shows_help_does_not_import_what_computes(statement: str) -> None:
+    heavy = ("torch", "numpy", "PIL", "huggingface_hub", "tokenizers", "ftfy", "jaxtyping", "safetensors", "tqdm")
+    assert run("-c", f"{statement}; import sys; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
+
+
+def test_importing_the_package_is_quick() -> None:
+    assert quickest("-c", "import zsad") - quickest("-c", "pass") < 0.2
+
+
+def test_help_is_quick() -> None:
+    # Half a second is where waiting for help begins to be felt; importing PyTorch alone takes several times that.
+    assert quickest("-m", "zsad.cli.main", "--help") < 0.5
+
+
+def test_public_names_are_there_and_no_others() -> None:
+    for name in zsad.__all__:
+        assert getattr(zsad, name).__name__ == name
+        assert name in dir(zsad)
+    with pytest.raises(AttributeError, match="module 'zsad' has no attribute 'Detecter'"):
+        zsad.Detecter  # noqa: B018  # the look-up is the test

@@ -1,0 +1,115 @@
+"""Enlarging and smoothing of maps, against SciPy and by their properties."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from zsad.scoring import anomaly_maps, resize, smooth
+from zsad.types import Evidence, Size
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of smoothing is SciPy")
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_equals_scipy(maps: Tensor, sigma: float) -> None:
+    smoothed = smooth(maps, sigma)
+    assert smoothed.shape == maps.shape
+    for ours, original in zip(smoothed, maps, strict=True):
+        expected = ndimage.gaussian_filter(original.numpy().astype(np.float64), sigma, mode="reflect")
+        np.testing.assert_allclose(ours.numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 1.625, 4.0, 8.0])
+@pytest.mark.parametrize("size", [(40, 40), (24, 61), (100, 33)])
+def test_smoothing_equals_scipy(size: Size, sigma: float) -> None:
+    assert_equals_scipy(noise(2, *size), sigma)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (3, 50), (5, 4)])
+def test_smoothing_of_maps_smaller_than_the_filter_equals_scipy(size: Size) -> None:
+    assert_equals_scipy(noise(2, *size), 4.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(0.05, 12), st.integers(0, 99))
+def test_smoothing_equals_scipy_at_any_size(rows: int, cols: int, sigma: float, seed: int) -> None:
+    assert_equals_scipy(noise(1, rows, cols, seed=seed), sigma)
+
+
+def test_sigma_0_changes_nothing() -> None:
+    maps = noise(1, 9, 9)
+    torch.testing.assert_close(smooth(maps, 0), maps, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 1.0])
+def test_constant_maps_stay_constant(value: float) -> None:
+    maps = torch.full((1, 1, 5, 6), value)
+    fused = anomaly_maps(Evidence(maps, torch.zeros(1)), (37, 53), 4.0)
+    torch.testing.assert_close(fused, torch.full((1, 37, 53), value), rtol=0, atol=1e-6)
+
+
+def test_maps_stay_in_range() -> None:
+    extremes = (noise(4, 3, 8, 8) > 0.5).float()
+    for size, sigma in (((8, 8), 0.0), ((50, 61), 4.0), ((5, 3), 1.0), ((8, 8), 0.4)):
+        fused = anomaly_maps(Evidence(extremes, torch.zeros(4)), size, sigma)
+        assert fused.min() >= 0
+        assert fused.max() <= 1
+
+
+def test_each_map_is_smoothed_by_itself() -> None:
+    maps = noise(3, 20, 20)
+    together = smooth(maps, 2.0)
+    for number in range(3):
+        torch.testing.assert_close(smooth(maps[number : number + 1], 2.0)[0], together[number], rtol=1e-6, atol=1e-7)
+
+
+def test_levels_are_averaged() -> None:
+    maps = noise(2, 3, 6, 5)
+    fused = anomaly_maps(Evidence(maps, torch.zeros(2)), (6, 5), 0.0)
+    torch.testing.assert_close(fused, (maps[:, 0] + maps[:, 1] + maps[:, 2]) / 3)
+
+
+def test_low_precision_evidence_is_fused_in_fp32() -> None:
+    fused = anomaly_maps(Evidence(noise(1, 2, 4, 4).bfloat16(), torch.zeros(1)), (16, 16), 2.0)
+    assert fused.dtype == torch.float32
+
+
+def test_enlarging_is_bilinear_between_pixel_centres() -> None:
+    enlarged = resize(torch.tensor([[[0.0, 1.0]]]), (1, 8))[0, 0]
+    torch.testing.assert_close(enlarged, torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]))
+
+
+def test_enlarging_equals_pytorch() -> None:
+    maps = noise(2, 5, 7)
+    expected = F.interpolate(maps[:, None], (20, 31), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(resize(maps, (20, 31)), expected, rtol=0, atol=0)
+
+
+def test_the_same_size_changes_nothing() -> None:
+    maps = noise(2, 5, 7)
+    torch.testing.assert_close(resize(maps, (5, 7)), maps, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 64), (4, 80)])
+def test_shrinking_averages_and_loses_no_small_defect(size: Size) -> None:
+    maps = torch.zeros(1, 64, 64)
+    maps[0, 33, 33] = 1
+    small = resize(maps, size)
+    assert small.max() > 0
+    torch.testing.assert_close(small.mean(), maps.mean(), rtol=0.1, atol=0)
+
+
+def test_a_blob_stays_where_it_is() -> None:
+    maps = torch.zeros(1, 1, 10, 10)
+    maps[0, 0, 2, 7] = 1
+    fused = anomaly_maps(Evidence(maps, torch.zeros(1)), (100, 200), 4.0)[0]
+    row, col = divmod(int(fused.argmax()), 200)
+    assert abs(row - 24.5) <= 1
+    assert abs(col - 149.5) <= 1
