@@ -5,13 +5,16 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, unknown_name
 
 Activation = Literal["quick_gelu", "gelu"]
 PositionResize = Literal["bicubic_antialias", "bicubic", "bilinear"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+RESIZES: tuple[PositionResize, ...] = get_args(PositionResize)
+T = TypeVar("T", bound=str)
 
 EMBEDDED, RANDOM = "embedded", "random"
 
@@ -91,12 +94,22 @@ class ClipConfig:
         return self.detection_size or self.vision.image_size
 
     def with_options(self, activation: Activation | None, position_resize: PositionResize | None) -> "ClipConfig":
-        """A copy in which the given options replace the configured ones."""
+        """A copy in which the given options replace the configured ones.
+
+        Raises:
+            ConfigError: an option is none of its choices.
+        """
         return replace(
             self,
-            activation=activation or self.activation,
-            position_resize=position_resize or self.position_resize,
+            activation=_one_of(ACTIVATIONS, activation or self.activation, "kind of activation"),
+            position_resize=_one_of(RESIZES, position_resize or self.position_resize, "way of resizing positions"),
         )
+
+
+def _one_of(choices: tuple[T, ...], value: T, what: str) -> T:
+    if value not in choices:
+        raise unknown_name(what, value, choices)
+    return value
 
 
 def names() -> list[str]:
