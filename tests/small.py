@@ -21,7 +21,7 @@ CONFIG = ClipConfig(
     text=TextConfig(width=32, depth=2, heads=2, context=77, vocabulary=49408),
     weights={"published": PublishedWeights("owner/name", "gelu", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))},
 )
-WIDER = replace(CONFIG, vision=VisionConfig(width=48, depth=DEPTH, heads=2, image_size=SIZE, patch=PATCH))
+WIDER = replace(CONFIG, vision=replace(CONFIG.vision, width=48), detection_size=48)
 
 
 @cache
