@@ -47,6 +47,8 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
 def _convert(hint: Any, value: object, where: str) -> object:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return from_mapping(hint, value, where)
+    if hint is Any:
+        return value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _convert_optional(arguments, value, where)

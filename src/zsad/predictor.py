@@ -3,22 +3,23 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, TypeVar, overload
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
 
-from zsad import methods
+from zsad import checkpoint, methods
 from zsad.backbones import config as architectures
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._base import Method
 from zsad.scoring import anomaly_maps, resize
 from zsad.types import Failure, Picture, Prediction
@@ -28,7 +29,6 @@ Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 T = TypeVar("T")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_DETECTOR = "clip"
-DEFAULT_BACKBONE = "tiny"
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Settings:
 class Detector:
     """A method on a backbone, ready to look at pictures. Made by :func:`load`."""
 
-    def __init__(self, name: str, method: Method, settings: Settings) -> None:
-        self.name, self.settings = name, settings
+    def __init__(self, card: checkpoint.Card, method: Method, settings: Settings) -> None:
+        self.card, self.settings = card, settings
         self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
 
     @overload
@@ -83,6 +83,10 @@ class Detector:
             return self.predict([pictures], class_name)[0]
         decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(pictures)]
         return [prediction for _, prediction in self._batches(decoded, class_name)]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the detector's card into a folder that ``zsad.load`` and ``--detector`` take."""
+        checkpoint.write(self.card, Path(folder))
 
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object"
@@ -121,28 +125,29 @@ class Detector:
 
 
 def load(
-    detector: str = DEFAULT_DETECTOR,
+    detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
     *,
-    backbone: str = DEFAULT_BACKBONE,
+    backbone: str | None = None,
     weights: str | None = None,
     image_size: int | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     device: str = "auto",
     precision: Precision = "fp32",
     batch_size: int = 1,
     activation: Activation | None = None,
     position_resize: PositionResize | None = None,
-    options: dict[str, object] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Detector:
     """Load a detector.
 
     Args:
-        detector: name of a method (``zsad methods`` lists them).
-        backbone: name of an architecture (``zsad backbones``); ``"tiny"`` is embedded, small and project-trained, for
-            trying out and for tests; real work names a real CLIP.
+        detector: name of a method (``zsad methods`` lists them), or the folder of a saved detector; what is not given
+            below is then taken from its card.
+        backbone: name of an architecture (``zsad backbones``). The default, ``"tiny"``, is embedded: small and
+            project-trained, for trying out and for tests; real work names a real CLIP.
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
         image_size: side in px at which the method runs; by default what suits the backbone.
-        threshold: score in [0, 1] from which a picture counts as anomalous.
+        threshold: score in [0, 1] from which a picture counts as anomalous; by default 0.5.
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
         batch_size: pictures that go through the tower together.
@@ -152,11 +157,39 @@ def load(
     Raises:
         ConfigError, WeightsError: what was asked for does not exist or does not fit.
     """
-    method_type = methods.get(detector)
-    config = from_mapping(method_type.config_type, options or {}, f"the options of {detector}")
-    settings = Settings(_size(image_size, backbone), threshold, _device(device), _precision(precision), batch_size)
-    clip = backbone_weights.load(backbone, weights, activation=activation, position_resize=position_resize)
-    return Detector(detector, method_type(clip, config), settings)
+    asked: dict[str, Any] = {
+        "backbone": backbone,
+        "weights": weights,
+        "image_size": image_size,
+        "threshold": threshold,
+        "activation": activation,
+        "position_resize": position_resize,
+        "options": options,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    card = replace(_card(detector), **given)
+    method_type = methods.get(card.method)
+    config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
+    size = _size(card.image_size, card.backbone)
+    settings = Settings(size, card.threshold, _device(device), _precision(precision), batch_size)
+    clip = backbone_weights.load(
+        card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
+    )
+    if card.fingerprint not in (None, clip.fingerprint) and not given.keys() & {"backbone", "weights"}:
+        raise WeightsError(
+            f"the backbone of {detector} must be the one that it was saved with",
+            f"other weights or settings ({clip.weights})",
+            "restore the weights, or name the backbone to say that another one is meant",
+        )
+    return Detector(replace(card, fingerprint=clip.fingerprint), method_type(clip, config), settings)
+
+
+def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
+    """A name stands for a method unless it looks like a path or is a folder with a card."""
+    name = os.fspath(detector)
+    if os.sep in name or (Path(name) / checkpoint.CARD).is_file():
+        return checkpoint.read(Path(name))
+    return checkpoint.Card(name)
 
 
 def _size(image_size: int | None, backbone: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+import zsad
 from zsad.cli.main import main
 from zsad.data.synthetic import part
 
@@ -132,3 +133,45 @@ def test_lists_fit_80_columns_and_say_the_same_as_json(
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "score pictures and draw heat maps" in capsys.readouterr().err
+
+
+def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "saved"
+    options = {"sigma": 9.0}
+    zsad.load("clip", backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
+    picture = str(mixed / "good.png")
+    assert main(["predict", picture, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
+    typed = ["--image-size", "96", "--threshold", "0.25", "--set", "sigma=9.0"]
+    assert main(["predict", picture, *RANDOM, *typed, "--out", str(tmp_path / "b")]) == 0
+    first, second = ((tmp_path / name / "maps" / "good.png").read_bytes() for name in "ab")
+    assert first == second
+    assert "score ≥ 0.25" in capsys.readouterr().out
+
+
+def test_a_saved_detector_refuses_another_backbone(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zsad.load("clip", backbone="ViT-B-32", weights="random").save(tmp_path)
+    card = json.loads((tmp_path / "detector.json").read_text())
+    (tmp_path / "detector.json").write_text(json.dumps(card | {"fingerprint": "of other weights"}))
+    arguments = ["predict", str(mixed / "good.png"), "--detector", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "must be the one that it was saved with" in capsys.readouterr().err
+    assert main([*arguments, *RANDOM]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "holds a readable detector.json"),
+        ("[]", "must hold an object"),
+        ('{"metod": "clip"}', "did you mean 'method'?"),
+    ],
+)
+def test_a_folder_that_is_no_detector_is_named(
+    content: str | None, message: str, mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "detector.json").write_text(content)
+    assert main(["predict", str(mixed), "--detector", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err

@@ -26,12 +26,12 @@ def run(options: Namespace) -> int:
 
     elpv = get("elpv")
     samples = demo.choose(elpv.samples(demo.photographs()), options.pictures, options.seed)
-    detector = load_detector(options, threshold=0.5)
+    detector = load_detector(options)
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
         outcomes = demo.run(detector, samples, report, options.out)
     clip = detector.method.clip
     print(f"{elpv.title}: {elpv.about}")
-    print(f"detector {detector.name}, backbone {clip.name}, weights {clip.weights}\n")
+    print(f"detector {detector.card.method}, backbone {clip.name}, weights {clip.weights}\n")
     print(demo.table(outcomes))
     print(f"\n{demo.verdict(outcomes)}")
     print(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")

@@ -19,10 +19,9 @@ else:
 def add_detector(parser: ArgumentParser) -> None:
     """How a detector is chosen."""
     group = parser.add_argument_group("detector")
-    group.add_argument("--detector", default="clip", metavar="NAME", help="see zsad methods (default: clip)")
+    group.add_argument("--detector", default="clip", metavar="NAME|DIR", help="see zsad methods (default: clip)")
     group.add_argument(
         "--backbone",
-        default="tiny",
         metavar="NAME",
         help="see zsad backbones (default: tiny, embedded: small, project-trained, for trying out; "
         "real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai)",
@@ -55,7 +54,7 @@ def add_machine(parser: ArgumentParser) -> None:
     group.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures at a time (default: 1)")
 
 
-def load_detector(options: Namespace, threshold: float) -> "Detector":
+def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":
     """The detector that the options describe."""
     from zsad.predictor import load
 
@@ -70,7 +69,7 @@ def load_detector(options: Namespace, threshold: float) -> "Detector":
         batch_size=options.batch_size,
         activation=options.activation,
         position_resize=options.position_resize,
-        options=dict(options.set),
+        options=dict(options.set) or None,
     )
 
 
@@ -84,7 +83,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
 
     clip, settings = detector.method.clip, detector.settings
     return RunInfo(
-        detector=detector.name,
+        detector=detector.card.method,
         backbone=clip.name,
         weights=clip.weights,
         image_size=settings.image_size,

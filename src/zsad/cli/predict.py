@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
             else:
                 anomalous += answer[1].is_anomalous
                 report.add(*answer)
-    print(summary(len(paths) - failed, anomalous, failed, options.threshold))
+    print(summary(len(paths) - failed, anomalous, failed, detector.settings.threshold))
     print(f"report: {options.out / 'report.html'}")
     return 1 if failed else 0
 
