@@ -1,7 +1,7 @@
 """Dataclasses from mappings: every kind of field, and every refusal."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -27,6 +27,7 @@ class Outer:
     table: dict[str, Inner] = field(default_factory=dict)
     inner: Inner | None = None
     maybe: int | None = None
+    free: dict[str, Any] = field(default_factory=dict)
 
 
 def read(**values: object) -> Outer:
@@ -50,6 +51,7 @@ def read(**values: object) -> Outer:
         ("inner", None, None),
         ("maybe", 3, 3),
         ("maybe", None, None),
+        ("free", {"a": [1, "x"], "b": None}, {"a": [1, "x"], "b": None}),
     ],
 )
 def test_every_kind_of_field_is_read(key: str, value: object, read_as: object) -> None:

@@ -15,8 +15,10 @@ from safetensors.torch import save_file
 
 import zsad
 from tests import small
+from zsad.checkpoint import CARD, Card
 from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError, InputError, WeightsError
+from zsad.methods._base import Config, Method
 from zsad.methods.clip import ClipConfig, ClipDetector
 from zsad.methods.winclip import WinClip
 from zsad.predictor import Detector, Settings, load
@@ -26,9 +28,13 @@ from zsad.types import Failure, Picture, Prediction
 ROWS, COLS = 45, 70
 
 
+def make(settings: Settings, kind: type[Method] = ClipDetector, config: Config | None = None) -> Detector:
+    return Detector(Card("clip"), kind(small.frozen(), config or kind.config_type()), settings)
+
+
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return Detector("clip", ClipDetector(small.frozen()), Settings(32))
+    return make(Settings(32))
 
 
 @pytest.fixture
@@ -127,34 +133,29 @@ def test_the_class_name_matters(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("kind", [ClipDetector, WinClip])
-def test_the_batch_size_changes_nothing(kind: type[ClipDetector]) -> None:
+def test_the_batch_size_changes_nothing(kind: type[Method]) -> None:
     pictures = [pixels(seed, ROWS + seed, COLS - seed) for seed in range(5)]
-    one, several, many = (
-        Detector("x", kind(small.frozen()), Settings(32, batch_size=size)).predict(pictures) for size in (1, 2, 100)
-    )
+    one, several, many = (make(Settings(32, batch_size=size), kind).predict(pictures) for size in (1, 2, 100))
     for alone, paired, together in zip(one, several, many, strict=True):
         assert_same(paired, alone, atol=1e-5)
         assert_same(together, alone, atol=1e-5)
 
 
 def test_the_threshold_is_the_score_from_which_a_picture_is_anomalous() -> None:
-    score = Detector("clip", ClipDetector(small.frozen()), Settings(32)).predict(pixels()).score
+    score = make(Settings(32)).predict(pixels()).score
     for threshold, expected in ((score, True), (score + 1e-6, False), (0.0, True)):
-        prediction = Detector("clip", ClipDetector(small.frozen()), Settings(32, threshold)).predict(pixels())
+        prediction = make(Settings(32, threshold)).predict(pixels())
         assert prediction.is_anomalous == expected
 
 
 def test_smoothing_is_that_of_the_method() -> None:
-    rough, fine = (
-        Detector("clip", ClipDetector(small.frozen(), ClipConfig(sigma=sigma)), Settings(32)).predict(pixels())
-        for sigma in (0.0, 8.0)
-    )
+    rough, fine = (make(Settings(32), config=ClipConfig(sigma=sigma)).predict(pixels()) for sigma in (0.0, 8.0))
     assert rough.anomaly_map.std() > 1.5 * fine.anomaly_map.std() > 0
     assert rough.score == fine.score
 
 
 def test_bf16_is_near_fp32(detector: Detector) -> None:
-    half = Detector("clip", ClipDetector(small.frozen()), Settings(32, precision="bf16")).predict(pixels())
+    half = make(Settings(32, precision="bf16")).predict(pixels())
     assert half.anomaly_map.dtype == np.float32
     assert_same(half, detector.predict(pixels()), atol=0.05)
 
@@ -177,7 +178,7 @@ def test_a_picture_that_cannot_be_read_is_named(
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
 def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tmp_path: Path) -> None:
-    detector = Detector("clip", ClipDetector(small.frozen()), Settings(32, batch_size=batch_size))
+    detector = make(Settings(32, batch_size=batch_size))
     paths = [tmp_path / f"{number}.png" for number in range(7)]
     broken = {1, 2, 3, 6}
     for number, path in enumerate(paths):
@@ -224,7 +225,7 @@ def test_load_gives_a_detector(checkpoint: str) -> None:
     detector = load("clip", backbone="small", weights=checkpoint, image_size=40, threshold=0.25, device="cpu")
     assert detector.settings == Settings(40, 0.25, "cpu", "fp32", 1)
     assert detector.method.config == ClipConfig()
-    expected = Detector("clip", ClipDetector(small.frozen()), Settings(40))
+    expected = make(Settings(40))
     assert_same(detector.predict(pixels()), expected.predict(pixels()))
 
 
@@ -305,6 +306,62 @@ def test_what_is_asked_for_is_checked_before_any_weights_are_read(checkpoint: st
     for options in ({"detector": "x"}, {"device": "x"}, {"image_size": 1}, {"options": {"x": 1}}, {"threshold": 2.0}):
         with pytest.raises(ConfigError):
             load(**{"backbone": "small", "weights": checkpoint, **options})
+
+
+# --- save
+
+
+def test_a_saved_detector_is_loaded_as_it_was(checkpoint: str, tmp_path: Path) -> None:
+    saved = load(
+        "winclip",
+        backbone="small",
+        weights=checkpoint,
+        image_size=40,
+        threshold=0.25,
+        activation="gelu",
+        options={"scales": [1, 2], "sigma": 1},
+    )
+    saved.save(tmp_path / "folder" / "detector")
+    for place in (tmp_path / "folder" / "detector", str(tmp_path / "folder" / "detector")):
+        loaded = load(place)
+        assert loaded.settings == saved.settings
+        assert loaded.method.config == saved.method.config
+        assert loaded.method.clip.config.activation == "gelu"
+        assert_same(loaded.predict(pixels()), saved.predict(pixels()))
+
+
+def test_what_is_said_at_loading_wins_over_the_card(checkpoint: str, tmp_path: Path) -> None:
+    load("clip", backbone="small", weights=checkpoint, threshold=0.25, options={"sigma": 1}).save(tmp_path)
+    loaded = load(tmp_path, threshold=0.75, image_size=48, options={"sigma": 2})
+    assert (loaded.settings.threshold, loaded.settings.image_size, loaded.method.config.sigma) == (0.75, 48, 2.0)
+
+
+def test_a_backbone_that_changed_since_is_refused_unless_it_is_named(checkpoint: str, tmp_path: Path) -> None:
+    load("clip", backbone="small", weights=checkpoint).save(tmp_path)
+    save_file(small.snapshot(small.build(seed=1)), checkpoint)
+    with pytest.raises(WeightsError, match=r"must be the one that it was saved with; got other weights or settings"):
+        load(tmp_path)
+    assert load(tmp_path, weights=checkpoint).predict(pixels()).size == (ROWS, COLS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, rf"a folder of a detector holds a readable {CARD}"),
+        (b"", rf"a folder of a detector holds a readable {CARD}"),
+        (b"\xff", rf"a folder of a detector holds a readable {CARD}"),
+        (b"[]", r"must hold an object; got list"),
+        (b"{}", r"needs the key 'method'"),
+        (b'{"method": "clip", "treshold": 1}', r"did you mean 'threshold'"),
+        (b'{"method": "clip", "threshold": "high"}', r"threshold must be float; got 'high'"),
+        (b'{"method": "clap"}', r"did you mean 'clip'"),
+    ],
+)
+def test_a_damaged_card_says_why(content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / CARD).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path)
 
 
 # --- the package
