@@ -41,6 +41,8 @@ SMALL = Recipe(
     state=2.0,
     distil_blocks=(2, 5),
     temperature=0.07,
+    window=8,
+    window_until=0.5,
     save_every=2,
 )
 

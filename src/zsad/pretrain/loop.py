@@ -17,7 +17,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.pretrain.objective import Batch, Learner, Losses, move, pad
+from zsad.pretrain.objective import Batch, Learner, Losses, Window, move, pad
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import FEATURES, Entry, Store, prepare
 from zsad.pretrain.teacher import Features
@@ -87,12 +87,21 @@ def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, step
     for group in optimizer.param_groups:
         group["lr"] = _learning_rate(learner.recipe, step)
     with torch.autocast(batch.images.device.type, torch.bfloat16):
-        losses: Losses = learner(batch)
+        losses: Losses = learner(batch, _window(learner.recipe, batch, step))
     optimizer.zero_grad()
     learner.total(losses).backward()
     clip_grad_norm_(learner.parameters(), 1.0)
     optimizer.step()
     return {name: round(value, 4) for name, value in _floats(losses).items()}
+
+
+def _window(recipe: Recipe, batch: Batch, step: int) -> Window | None:
+    """A random window of patches in the first part of the run (fast), the whole picture in the rest."""
+    if step >= recipe.window_until * recipe.steps:
+        return None
+    rng, grid = np.random.default_rng([recipe.seed, 9, step]), batch.coverage.shape[1]
+    top, left = (int(2 * rng.integers((grid - recipe.window) // 2 + 1)) for _ in range(2))
+    return Window(top, left, recipe.window)
 
 
 def _learning_rate(recipe: Recipe, step: int) -> float:

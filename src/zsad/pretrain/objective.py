@@ -13,7 +13,7 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Features
-from zsad.types import Trace
+from zsad.types import Size, Trace
 
 COVERAGE_GAIN = 4.0
 """A patch counts as fully damaged from a quarter of its area on."""
@@ -50,6 +50,37 @@ class Losses:
     state: Float[Tensor, ""]
 
 
+@dataclass(frozen=True)
+class Window:
+    """A square of patches; ``top``, ``left`` and ``side`` are even, as the CNN's deepest map has half the grid."""
+
+    top: int
+    left: int
+    side: int
+
+    def tokens(self, grid: Size) -> Int[Tensor, "tokens"]:
+        """Indices of the class token and of the window's patches."""
+        cells = torch.arange(1, grid[0] * grid[1] + 1).reshape(grid)
+        return torch.cat([torch.zeros(1, dtype=torch.long), self._cut(cells).flatten()])
+
+    def crop(self, batch: Batch) -> Batch:
+        """The batch's maps inside the window; pictures and words stay whole."""
+        features = batch.features
+        return replace(
+            batch,
+            coverage=self._cut(batch.coverage),
+            features=replace(
+                features,
+                early=self._cut(features.early),
+                middle=self._cut(features.middle),
+                deep=Window(self.top // 2, self.left // 2, self.side // 2)._cut(features.deep),
+            ),
+        )
+
+    def _cut(self, maps: Tensor) -> Tensor:
+        return maps[..., self.top : self.top + self.side, self.left : self.left + self.side]
+
+
 class Learner(nn.Module):
     """A trainable Clip with linear heads that predict the CNN's features."""
 
@@ -63,10 +94,15 @@ class Learner(nn.Module):
         self.to_pooled = nn.Linear(width, POOLED_CHANNELS)
         self.to_damage = nn.Linear(width, 1)
 
-    def forward(self, batch: Batch) -> Losses:
-        """All losses of a batch."""
-        trace = self.clip.vision(batch.images, keep=self.recipe.distil_blocks)
-        space = unit(self.clip.vision.project(trace.last))
+    def forward(self, batch: Batch, window: "Window | None" = None) -> Losses:
+        """All losses of a batch, or of one window of its patches, which costs as much less as it is smaller."""
+        vision = self.clip.vision
+        tokens, grid = vision.embed(batch.images)
+        if window is not None:
+            tokens, grid = tokens[:, window.tokens(grid)], (window.side, window.side)
+            batch = window.crop(batch)
+        trace = vision.run(tokens, grid, keep=self.recipe.distil_blocks)
+        space = unit(vision.project(trace.last))
         return Losses(
             self._distil(trace, batch.features),
             self._align(space[:, 0], batch),

@@ -25,6 +25,8 @@ class Recipe:
         distil, align, state: weights of the three losses.
         distil_blocks: indices of the blocks whose patches learn the CNN's early and middle features.
         temperature: of the state loss, as the detectors use it.
+        window, window_until: side in patches (even) of the window that is trained on, and the share of the steps for
+            which it is; the rest trains on whole pictures.
         save_every: steps between checkpoints.
     """
 
@@ -45,6 +47,8 @@ class Recipe:
     state: float
     distil_blocks: tuple[int, int]
     temperature: float
+    window: int
+    window_until: float
     save_every: int
 
 
