@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from zsad.errors import ConfigError, InputError
-from zsad.render import colourise, contact_sheet, eight_bit, legend, overlay, save_map
+from zsad.render import ANCHORS, colourise, contact_sheet, eight_bit, legend, overlay, save_map
 from zsad.types import Picture, Prediction
 
 RNG = np.random.default_rng(0)
@@ -26,6 +26,10 @@ def test_a_value_has_the_same_colour_whatever_else_is_in_the_map() -> None:
     low = np.array([[0.1, 0.3]], np.float32)
     high = np.array([[0.9, 0.3]], np.float32)
     np.testing.assert_array_equal(colourise(low)[0, 1], colourise(high)[0, 1])
+
+
+def test_the_anchors_are_the_colours_of_the_eighths() -> None:
+    np.testing.assert_array_equal(colourise(np.linspace(0, 1, 9, dtype=np.float32)[None])[0], ANCHORS)
 
 
 def test_the_scale_grows_in_lightness_at_every_step() -> None:

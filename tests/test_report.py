@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -90,6 +91,45 @@ def test_names_never_clash_and_are_safe(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"maps/[\w.-]+\.png", name) and (tmp_path / name).is_file() for name in names)
 
 
+def test_names_that_a_file_system_refuses_are_changed(tmp_path: Path) -> None:
+    sources = [os.fsdecode(b"caf\xe9.png"), "\U00020000" * 80 + ".png", "NUL.png", "com1.x.png"]
+    with ReportWriter(tmp_path, RUN) as report:
+        for source in sources:
+            add(report, source, 0.1)
+    names = [row["map"].removeprefix("maps/") for row in table(tmp_path)]
+    assert (names[0], names[2], names[3]) == ("caf.png", "picture-NUL.png", "picture-com1.x.png")
+    found = json.loads((tmp_path / "predictions.json").read_text())
+    assert [item["source"] for item in found["predictions"]] == sources
+
+
+def test_a_score_is_written_so_that_it_agrees_with_its_decision(tmp_path: Path) -> None:
+    with ReportWriter(tmp_path, RUN) as report:
+        add(report, "almost.png", 0.4999999)
+    found = json.loads((tmp_path / "predictions.json").read_text())["predictions"][0]
+    assert (found["score"], found["threshold"], found["is_anomalous"]) == (0.4999999, 0.5, False)
+    assert found["class_name"] == "metal nut"
+
+
+def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: Path) -> None:
+    with ReportWriter(tmp_path, RUN) as report:
+        picture, anomaly_map = Picture(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
+        with pytest.raises(InputError, match="score lies in"):
+            report.add(picture, Prediction("a.png", "nut", float("nan"), 0.5, anomaly_map))
+    assert table(tmp_path) == []
+
+
+def test_a_large_overlay_is_a_jpeg_of_the_same_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zsad.report.LARGEST_PNG", 30 * 50)
+    with ReportWriter(tmp_path, RUN) as report:
+        add(report, "small.png", 0.1, (30, 50))
+        add(report, "large.png", 0.1, (30, 51))
+    assert [row["overlay"] for row in table(tmp_path)] == ["overlays/small.png", "overlays/large.jpg"]
+    with Image.open(tmp_path / "overlays" / "large.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (51, 30))
+    ReportWriter(tmp_path, RUN).close()
+    assert not list((tmp_path / "overlays").iterdir())
+
+
 def test_the_page_needs_nothing_from_outside_and_escapes_what_it_shows(out: Path) -> None:
     page = (out / "report.html").read_text()
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -110,8 +150,10 @@ def test_an_interrupted_run_keeps_what_was_done(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert len(json.loads((tmp_path / "predictions.json").read_text())["predictions"]) == 1
-    assert (tmp_path / "report.html").is_file()
+    found = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(found["predictions"]) == 1
+    assert found["run"]["stopped_by"] == "KeyboardInterrupt"
+    assert '"stopped_by": "KeyboardInterrupt"' in (tmp_path / "report.html").read_text()
 
 
 def test_an_earlier_report_is_replaced_and_other_files_stay(out: Path) -> None:
@@ -119,18 +161,28 @@ def test_an_earlier_report_is_replaced_and_other_files_stay(out: Path) -> None:
     (out / "maps" / "mine.png").write_text("mine")
     with ReportWriter(out, RUN) as report:
         add(report, "new.png", 0.2)
-    assert [row["source"] for row in table(out)] == ["new.png"]
-    assert sorted(path.name for path in (out / "maps").iterdir()) == ["mine.png", "new.png"]
-    assert sorted(path.name for path in (out / "overlays").iterdir()) == ["new.png"]
-    assert (out / "notes.txt").read_text() == "mine"
+        add(report, "mine.jpg", 0.2)
+    assert [row["source"] for row in table(out)] == ["new.png", "mine.jpg"]
+    assert sorted(path.name for path in (out / "maps").iterdir()) == ["mine-2.png", "mine.png", "new.png"]
+    assert sorted(path.name for path in (out / "overlays").iterdir()) == ["mine-2.png", "new.png"]
+    assert (out / "notes.txt").read_text() == (out / "maps" / "mine.png").read_text() == "mine"
 
 
-def test_a_table_from_elsewhere_never_makes_us_delete_outside(tmp_path: Path) -> None:
+def test_a_table_never_makes_us_delete_outside(tmp_path: Path) -> None:
     (tmp_path / "keep.png").write_text("mine")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "predictions.csv").write_text("map,overlay\n../keep.png,maps/../../keep.png\n")
+    ReportWriter(tmp_path / "run", RUN).close()
+    with (tmp_path / "run" / "predictions.csv").open("a") as lines:
+        lines.write(",,,,,,,../keep.png,maps/../../keep.png,\nhalf a li")
     ReportWriter(tmp_path / "run", RUN).close()
     assert (tmp_path / "keep.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.json", "report.html", "legend.png"])
+def test_a_file_of_a_reports_name_from_elsewhere_is_refused_and_kept(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"source,\xff mine")
+    with pytest.raises(InputError, match=f"got {name} from elsewhere"):
+        ReportWriter(tmp_path, RUN)
+    assert (tmp_path / name).read_bytes() == b"source,\xff mine"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -149,7 +201,8 @@ def dump(page: Path, state: str, profile: Path) -> str:
         "--dump-dom",
     ]
     found = subprocess.run([*command, f"{page.as_uri()}{state}"], capture_output=True, text=True, timeout=120)
-    assert "Uncaught" not in found.stderr
+    assert "<!DOCTYPE html>" in found.stdout, found.stderr
+    assert 'data-error="' not in found.stdout.split("<head>")[0], found.stdout[:300]
     return found.stdout
 
 
@@ -162,10 +215,52 @@ def test_a_browser_shows_sorts_and_filters(out: Path, tmp_path: Path) -> None:
     assert everything.count("a picture must be whole") >= 2  # in the data and on the page
     normal = dump(page, "#show=normal", tmp_path / "profile")
     assert re.findall(r'<span class="score">([\d.]+)', normal) == ["0.250"]
+    assert 'id="moved" hidden=""' in normal
     strict = dump(page, "#threshold=0.7&sort=low", tmp_path / "profile")
     badges = re.findall(r'<span class="badge \w+">(\w+)', strict)
     assert badges == ["normal", "normal", "anomalous"]
+    assert 'id="moved" hidden=""' not in strict
     assert "trying out and for tests" in everything
     untrained = replace(RUN, weights="random (untrained)")
     ReportWriter(tmp_path / "random", untrained).close()
     assert "these numbers mean nothing" in dump(tmp_path / "random" / "report.html", "", tmp_path / "profile")
+
+
+DRIVER = """
+const say = (key, value) => { document.body.dataset[key] = value; };
+const move = (id, value) => { at(id).value = value; at(id).dispatchEvent(new Event("input")); };
+tabs.normal.focus(); tabs.normal.click();
+say("focus", document.activeElement.textContent);
+tabs.all.click();
+document.querySelectorAll(".card")[0].click(); at("next").click();
+say("large", at("large").open + " " + at("large-score").textContent + " " + at("large-map").getAttribute("href"));
+at("close").click();
+move("search", "B/1");
+say("found", document.querySelectorAll(".card").length);
+move("search", "");
+move("threshold", 0.8);
+requestAnimationFrame(() => {
+  say("strict", counts.anomalous.textContent);
+  at("back").click();
+  say("back", counts.anomalous.textContent);
+});
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium to look at the page")
+def test_a_browser_takes_clicks(out: Path, tmp_path: Path) -> None:
+    page = (out / "report.html").read_text()
+    (out / "driven.html").write_text(page.replace("</body>", f"<script>{DRIVER}</script></body>"))
+    body = re.findall("<body[^>]*>", dump(out / "driven.html", "", tmp_path / "profile"))[0]
+    seen = dict(re.findall(r'data-(\w+)="([^"]*)"', body))
+    assert seen["focus"] == "normal 1"
+    assert seen["large"].startswith("true 0.500 maps/")
+    assert (seen["found"], seen["strict"], seen["back"]) == ("1", "0", "2")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium to look at the page")
+def test_a_broken_page_is_noticed(out: Path, tmp_path: Path) -> None:
+    page = (out / "report.html").read_text()
+    (out / "broken.html").write_text(page.replace("</body>", "<script>nothing.here()</script></body>"))
+    with pytest.raises(AssertionError, match="nothing is not defined"):
+        dump(out / "broken.html", "", tmp_path / "profile")

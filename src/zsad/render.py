@@ -112,11 +112,11 @@ def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
     _check_width(width, 160)
     unit = min(max(width / 480, 0.6), 2)
     left, right = round(24 * unit), width - round(24 * unit)
-    sheet = Image.new("RGB", (width, round(92 * unit)), PAPER)
+    sheet = Image.new("RGB", (width, round(98 * unit)), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13 * unit)
     draw.text((left, 8 * unit), "Anomaly, fixed scale", INK, font)
     bar = colourise(np.linspace(0, 1, right - left, dtype=np.float32)[None])
-    top, bottom = round(48 * unit), round(64 * unit)
+    top, bottom = round(54 * unit), round(70 * unit)
     sheet.paste(Image.fromarray(bar).resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
     for value in (0, 0.25, 0.5, 0.75, 1):
         x = left + value * (right - left - 1)
@@ -201,9 +201,9 @@ def _steps(values: Float32[np.ndarray, "*shape"], count: int) -> UInt16[np.ndarr
 
 
 def _heat(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray, "rows cols 3"]:
-    at, steps = np.linspace(0, 255, len(ANCHORS)), np.arange(256)
+    at, steps = np.linspace(0, 256, len(ANCHORS)), np.arange(257)  # 257 steps, of which every anchor is one
     table = np.stack([np.interp(steps, at, channel) for channel in np.array(ANCHORS).T], 1)
-    return np.take(np.rint(table).astype(np.uint8), _steps(anomaly_map, 256), axis=0)
+    return np.take(np.rint(table).astype(np.uint8), _steps(anomaly_map, 257), axis=0)
 
 
 def _muted(pixels: UInt8[np.ndarray, "rows cols 3"]) -> Float32[np.ndarray, "rows cols 3"]:
@@ -242,12 +242,13 @@ def _pair(picture: Picture, prediction: Prediction, caption: str, width: int) ->
     shown = Image.fromarray(eight_bit(picture.pixels)), Image.fromarray(overlay(picture, prediction.anomaly_map))
     pair = [_fitted(image, side) for image in shown]
     strip = Image.new("RGB", (width, gap + pair[0].height + round(3 * type_size)), PAPER)
-    for column, image in enumerate(pair):
-        strip.paste(image, (gap + column * (side + gap) + (side - image.width) // 2, gap))
     draw, line = ImageDraw.Draw(strip), gap + pair[0].height + 0.6 * type_size
     verdict = f"{'anomalous' if prediction.is_anomalous else 'normal'}, score {prediction.score:.3f}"
-    draw.text((gap, line), _shortened(caption, font, side), INK, font)
-    draw.text((2 * gap + side, line), verdict, INK if prediction.is_anomalous else QUIET, font)
+    inks = INK, INK if prediction.is_anomalous else QUIET
+    for column, (image, text, ink) in enumerate(zip(pair, (caption, verdict), inks, strict=True)):
+        left = gap + column * (side + gap) + (side - image.width) // 2
+        strip.paste(image, (left, gap))
+        draw.text((left, line), _shortened(text, font, max(image.width, side // 2)), ink, font)
     return strip
 
 

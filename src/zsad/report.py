@@ -3,7 +3,7 @@
 predictions.csv    one line a picture, written as the run goes
 predictions.json   the run, the predictions and the failures
 maps/*.png         anomaly maps at the pictures' own sizes, 16-bit grey, 65535 is 1
-overlays/*.png     heat maps over the pictures, at the pictures' own sizes
+overlays/*         heat maps over the pictures, at the pictures' own sizes: PNG, above 4 megapixels JPEG
 legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
 """
@@ -13,7 +13,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -26,9 +26,17 @@ from zsad.render import ANCHORS, eight_bit, legend, overlay, replacing, save_ima
 from zsad.types import Picture, Prediction
 
 THUMBNAIL = 360
-"""Longer side of a picture on the page, in px: about 40 kB a picture with its overlay."""
+"""Longer side of a picture on the page, in px: about 40 kB a picture with its overlay.
+
+They stay in memory until the page is written: a thousand pictures make a page of about 40 MB."""
+
+LARGEST_PNG = 4_000_000
+"""Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
 
 COLUMNS = ("source", "class_name", "score", "threshold", "is_anomalous", "rows", "cols", "map", "overlay", "error")
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+"""Names that no file can have on Windows, whatever its ending."""
+
 OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png")
 
 
@@ -57,7 +65,9 @@ class Card:
     """One picture on the page; pictures are JPEG data URIs."""
 
     source: str
+    class_name: str
     score: float
+    threshold: float
     is_anomalous: bool
     rows: int
     cols: int
@@ -70,27 +80,29 @@ class Card:
 class ReportWriter:
     """Writes a report while pictures are being scored; a context manager.
 
-    What has been added is written even when the block ends with an exception. An earlier report in the same folder is
-    replaced; files that no report made are left alone.
+    Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
+    the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its four files,
+    and the maps and overlays that its table lists. No other file is deleted or written over.
 
     Args:
         out: folder, made where it does not exist.
         run: what ran.
 
     Raises:
-        InputError: the folder cannot be made or written.
+        InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
     """
 
     def __init__(self, out: Path, run: RunInfo) -> None:
         self.out, self.run = out, run
         self.cards: list[Card] = []
         self.failures: list[dict[str, str]] = []
-        self._names: set[str] = set()
         try:
             _clear(out)
             for folder in ("maps", "overlays"):
                 (out / folder).mkdir(parents=True, exist_ok=True)
-            self._table = (out / "predictions.csv").open("w", encoding="utf-8", newline="")
+            self._names = {path.stem.casefold() for folder in ("maps", "overlays") for path in (out / folder).iterdir()}
+            # The name of a file need not be Unicode; what is not is written as an escape.
+            self._table = (out / "predictions.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise InputError("the output folder must be writable", error, "choose another --out") from error
         self._rows = csv.DictWriter(self._table, COLUMNS, restval="")
@@ -103,20 +115,28 @@ class ReportWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close("" if kind is None else kind.__name__)
 
     def add(self, picture: Picture, prediction: Prediction) -> None:
-        """Write the map and the overlay of a picture, and its line of the table."""
-        name = self._unique(prediction.source)
-        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}.png"
+        """Write the map and the overlay of a picture, and its line of the table.
+
+        Raises:
+            InputError: a score outside [0, 1], or as :func:`zsad.render.overlay`.
+        """
+        if not 0 <= prediction.score <= 1:
+            raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
         heat = Image.fromarray(overlay(picture, prediction.anomaly_map))
+        name = self._unique(prediction.source)
+        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
         save_map(prediction.anomaly_map, self.out / map_path)
         save_image(heat, self.out / overlay_path)
         rows, cols = prediction.size
         self.cards.append(
             Card(
                 source=prediction.source,
-                score=round(prediction.score, 6),
+                class_name=prediction.class_name,
+                score=prediction.score,
+                threshold=prediction.threshold,
                 is_anomalous=prediction.is_anomalous,
                 rows=rows,
                 cols=cols,
@@ -143,10 +163,10 @@ class ReportWriter:
         self.failures.append({"source": source, "message": message})
         self._write_row(source=source, error=message)
 
-    def close(self) -> None:
-        """Finish the table, and write the JSON and the page."""
+    def close(self, stopped_by: str = "") -> None:
+        """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
         self._table.close()
-        run = asdict(self.run)
+        run = asdict(self.run) | {"stopped_by": stopped_by}
         hidden = ("photo_uri", "overlay_uri")
         predictions = [{key: v for key, v in asdict(card).items() if key not in hidden} for card in self.cards]
         _write(
@@ -162,7 +182,9 @@ class ReportWriter:
 
     def _unique(self, source: str) -> str:
         """A file name made of the source's, safe everywhere and not yet taken (also where case does not count)."""
-        stem = re.sub(r"[^\w.-]+", "_", Path(source).stem).strip("._")[:80] or "picture"
+        stem = re.sub(r"[^\w.-]+", "_", Path(source).stem).strip("._")[:60] or "picture"  # 60 letters: up to 240 bytes
+        if stem.split(".")[0].casefold() in RESERVED:
+            stem = f"picture-{stem}"
         name, number = stem, 1
         while name.casefold() in self._names:
             number += 1
@@ -172,16 +194,34 @@ class ReportWriter:
 
 
 def _clear(out: Path) -> None:
-    """Remove what an earlier report listed as its own."""
-    listing = out / "predictions.csv"
-    if listing.is_file():
-        with listing.open(encoding="utf-8", newline="") as table:
-            listed = [row.get(key) for row in csv.DictReader(table) for key in ("map", "overlay")]
-        for name in listed:
-            if name and re.fullmatch(r"(maps|overlays)/[^/\\]+\.png", name):
-                (out / name).unlink(missing_ok=True)
-    for name in OWN_FILES:
+    """Remove an earlier report: its own files, and the maps and overlays that it lists."""
+    found = [name for name in OWN_FILES if (out / name).exists()]
+    if not found:
+        return
+    table = out / "predictions.csv"
+    if not _is_ours(table):
+        rule = "a report replaces an earlier report and no other file"
+        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+    for name in (*_listed(table), *OWN_FILES):
         (out / name).unlink(missing_ok=True)
+
+
+def _is_ours(table: Path) -> bool:
+    if not table.is_file():
+        return False
+    with table.open(encoding="utf-8", errors="replace") as lines:
+        return lines.readline().strip() == ",".join(COLUMNS)
+
+
+def _listed(table: Path) -> Iterator[str]:
+    with table.open(encoding="utf-8", errors="replace", newline="") as lines:
+        names = [row[key] or "" for row in csv.DictReader(lines) for key in ("map", "overlay")]
+    return (name for name in names if re.fullmatch(r"(maps|overlays)/[^/\\]+\.(png|jpg)", name))
+
+
+def _suffix(heat: Image.Image) -> str:
+    """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
+    return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
 
 
 def _page(data: Mapping[str, object]) -> str:
