@@ -8,7 +8,7 @@ from typing import Any
 from zsad.backbones.config import Activation, PositionResize
 from zsad.backbones.prompt_cache import write_atomically
 from zsad.config import from_mapping
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, InputError
 
 CARD = "detector.json"
 
@@ -38,8 +38,15 @@ class Card:
 
 
 def write(card: Card, folder: Path) -> None:
-    """Write the card into the folder, which is made where it does not exist."""
-    write_atomically(folder / CARD, (json.dumps(asdict(card), indent=2) + "\n").encode("utf-8"))
+    """Write the card into the folder, which is made where it does not exist.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    try:
+        write_atomically(folder / CARD, (json.dumps(asdict(card), indent=2) + "\n").encode("utf-8"))
+    except OSError as error:
+        raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
 
 
 def read(folder: Path) -> Card:

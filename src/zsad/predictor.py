@@ -19,7 +19,7 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, InputError, WeightsError
+from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
 from zsad.scoring import anomaly_maps, resize
 from zsad.types import Failure, Picture, Prediction
@@ -152,7 +152,7 @@ def load(
         precision: ``"fp32"`` or ``"bf16"``.
         batch_size: pictures that go through the tower together.
         activation, position_resize: override what the weights were trained with.
-        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
+        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
 
     Raises:
         ConfigError, WeightsError: what was asked for does not exist or does not fit.
@@ -164,10 +164,10 @@ def load(
         "threshold": threshold,
         "activation": activation,
         "position_resize": position_resize,
-        "options": options,
     }
+    saved = _card(detector)
     given = {key: value for key, value in asked.items() if value is not None}
-    card = replace(_card(detector), **given)
+    card = replace(saved, **given, options=saved.options | (options or {}))
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     size = _size(card.image_size, card.backbone)
@@ -175,7 +175,8 @@ def load(
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
-    if card.fingerprint not in (None, clip.fingerprint) and not given.keys() & {"backbone", "weights"}:
+    another = given.keys() & {"backbone", "weights", "activation", "position_resize"}
+    if card.fingerprint not in (None, clip.fingerprint) and not another:
         raise WeightsError(
             f"the backbone of {detector} must be the one that it was saved with",
             f"other weights or settings ({clip.weights})",
@@ -204,7 +205,7 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=name).cpu()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
@@ -230,7 +231,7 @@ def _read(paths: Iterable[str | os.PathLike[str]]) -> list[Picture | Failure]:
 def _read_one(path: str | os.PathLike[str]) -> Picture | Failure:
     try:
         return decode(path)
-    except InputError as error:
+    except (InputError, DependencyError) as error:
         return Failure(os.fspath(path), str(error))
 
 

@@ -11,6 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+REVISION = 1
+"""Raised whenever the same prompt under the same weights comes out otherwise (tokenizer or text tower mended)."""
+
 
 def cache_dir() -> Path:
     """``$ZSAD_CACHE``, else ``$XDG_CACHE_HOME/zsad``, else ``~/.cache/zsad``."""
@@ -21,7 +24,7 @@ def cache_dir() -> Path:
 
 def key(weights: str, prompts: Sequence[str]) -> str:
     """The name under which the features of these prompts are kept, given a content hash of the weights."""
-    return hashlib.sha256("\0".join([weights, *prompts]).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256("\0".join([str(REVISION), weights, *prompts]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read(key: str) -> Float[Tensor, "prompts embed"] | None:

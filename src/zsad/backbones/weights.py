@@ -34,7 +34,7 @@ class Source:
     Attributes:
         path: the file with the tensors.
         config: the architecture, with what these weights were trained with.
-        tokenizer: ``tokenizer.json`` where the weights bring one.
+        tokenizer: ``tokenizer.json`` or merges where the weights bring them; CLIP's own where they do not.
         label: where the weights came from, for people.
     """
 
@@ -71,7 +71,8 @@ def load(
         return _random(backbone, config.with_options(activation, position_resize))
     source = find(backbone, tag)
     options = source.config.with_options(activation, position_resize)
-    clip = Clip(backbone, options, _tokenizer(backbone, options, source.tokenizer))
+    with torch.device("meta"):  # every tensor comes from the file, so none is drawn at random first
+        clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))
     _fill(clip, read_state(source.path), source.path)
     return clip.freeze(source.label, _fingerprint(source, options))
 
@@ -81,7 +82,7 @@ def find(backbone: str, weights: str) -> Source:
     config = configs.get(backbone)
     if weights == EMBEDDED and embedded_weights(backbone).is_file():
         with as_file(embedded_weights(backbone)) as path:
-            return Source(path, config, None, f"embedded ({config.about})")
+            return Source(path, config, _own_merges(backbone), f"embedded ({config.about})")
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
@@ -195,12 +196,18 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _tokenizer(backbone: str, config: ClipConfig, path: Path | None) -> Tokenizer:
-    if path is not None:
-        return _fitting(Tokenizer.from_tokenizer_json(path, config.text.context), config, path)
-    own = files("zsad") / "assets" / backbone / "merges.txt.gz"
-    merges = own if own.is_file() else files("zsad.backbones") / "clip_merges.txt.gz"
-    return Tokenizer.from_merges(merges, config.text.context)
+def _own_merges(backbone: str) -> Path | None:
+    """The merges of an embedded backbone that does not read as CLIP does."""
+    with as_file(files("zsad") / "assets" / backbone / "merges.txt.gz") as path:
+        return path if path.is_file() else None
+
+
+def _tokenizer(config: ClipConfig, path: Path | None) -> Tokenizer:
+    """CLIP's own tokenizer, or the one that came with the weights."""
+    if path is None:
+        return Tokenizer.from_merges(files("zsad.backbones") / "clip_merges.txt.gz", config.text.context)
+    read = Tokenizer.from_merges if path.suffix == ".gz" else Tokenizer.from_tokenizer_json
+    return _fitting(read(path, config.text.context), config, path)
 
 
 def _fitting(tokenizer: Tokenizer, config: ClipConfig, path: Path) -> Tokenizer:
@@ -257,7 +264,7 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
 def _random(backbone: str, config: ClipConfig) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        clip = Clip(backbone, config, _tokenizer(backbone, config, None))
+        clip = Clip(backbone, config, _tokenizer(config, _own_merges(backbone)))
     return clip.freeze("random (untrained; for tests and timing only)", f"random {torch.__version__} {config!r}")
 
 
