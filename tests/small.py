@@ -12,6 +12,9 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig, PublishedWeights, TextConfig, VisionConfig
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.methods.clip import ClipDetector
+from zsad.methods.winclip import WinClip
+from zsad.parts.similarity import class_states
 
 SIZE, PATCH, DEPTH = 32, 8, 4
 CONFIG = ClipConfig(
@@ -49,6 +52,11 @@ def build(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
 def frozen(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
     """As loaded weights are."""
     return build(config, seed).freeze("test", f"test {seed} {config!r}")
+
+
+def states_of(method: ClipDetector | WinClip, class_name: str) -> Tensor:
+    """The two states of a class, as the method asks for them."""
+    return class_states(method.clip, [class_name], 1, method.prompts)[0]
 
 
 def images(batch: int, rows: int = SIZE, cols: int | None = None, seed: int = 0) -> Tensor:

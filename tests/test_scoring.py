@@ -113,3 +113,10 @@ def test_a_blob_stays_where_it_is() -> None:
     row, col = divmod(int(fused.argmax()), 200)
     assert abs(row - 24.5) <= 1
     assert abs(col - 149.5) <= 1
+
+
+@pytest.mark.parametrize("size", [(150, 150), (97, 53), (100, 300), (333, 223), (64, 64), (1, 1)])
+def test_a_saturated_map_stays_in_range_at_every_size(size: tuple[int, int]) -> None:
+    resized = resize(torch.ones(1, 224, 224), size)
+    assert float(resized.max()) <= 1
+    torch.testing.assert_close(resized, torch.ones(1, *size))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from zsad.backbones.config import Activation, PositionResize
-from zsad.backbones.prompt_cache import write_atomically
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError
+from zsad.files import write_atomically
 
 CARD = "detector.json"
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from zsad.data.layouts._base import Sample
 from zsad.errors import ConfigError, DependencyError, InputError
@@ -55,7 +56,7 @@ def run(detector: Detector, samples: Sequence[Sample], report: ReportWriter, out
     """Score the samples into the report, and draw the first few of each kind on one sheet."""
     outcomes: list[Outcome] = []
     answers = detector.stream([sample.picture for sample in samples], CLASS_NAME)
-    for sample, answer in zip(samples, answers, strict=True):
+    for sample, answer in zip(samples, tqdm(answers, total=len(samples), unit="picture", disable=None), strict=True):
         if isinstance(answer, Failure):
             raise InputError("the demo's photographs are readable", answer.message, "install elpv-dataset again")
         report.add(*answer)

@@ -17,7 +17,7 @@ from zsad.backbones import config as architectures
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
-from zsad.data.decode import decode
+from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
@@ -25,7 +25,6 @@ from zsad.scoring import anomaly_maps, resize
 from zsad.types import Failure, Picture, Prediction
 
 Precision = Literal["fp32", "bf16"]
-Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 T = TypeVar("T")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_DETECTOR = "clip"
@@ -116,8 +115,9 @@ class Detector:
         config = self.method.clip.config
         batch = to_batch(pictures, size, config.mean, config.std)
         pixels = batch.pixels.to(self.settings.device, DTYPES[self.settings.precision])
-        evidence = self.method(pixels, [class_name] * len(pictures))
-        maps = anomaly_maps(evidence, size, self.method.config.sigma).cpu()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 means fp32 on a GPU too
+            evidence = self.method(pixels, [class_name] * len(pictures))
+        maps = anomaly_maps(evidence, size, self.method.config.sigma)
         return [
             Prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], own)[0].numpy())
             for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
@@ -146,7 +146,8 @@ def load(
         backbone: name of an architecture (``zsad backbones``). The default, ``"tiny"``, is embedded: small and
             project-trained, for trying out and for tests; real work names a real CLIP.
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
-        image_size: side in px at which the method runs; by default what suits the backbone.
+        image_size: side in px at which the method runs, rounded down to whole patches; by default what suits the
+            backbone.
         threshold: score in [0, 1] from which a picture counts as anomalous; by default 0.5.
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
@@ -182,15 +183,21 @@ def load(
             f"other weights or settings ({clip.weights})",
             "restore the weights, or name the backbone to say that another one is meant",
         )
-    return Detector(replace(card, fingerprint=clip.fingerprint), method_type(clip, config), settings)
+    kept = replace(card, fingerprint=clip.fingerprint, weights=_anywhere(card.weights))
+    return Detector(kept, method_type(clip, config), settings)
 
 
 def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
-    """A name stands for a method unless it looks like a path or is a folder with a card."""
-    name = os.fspath(detector)
-    if os.sep in name or (Path(name) / checkpoint.CARD).is_file():
-        return checkpoint.read(Path(name))
-    return checkpoint.Card(name)
+    """A name stands for a method unless it looks like a path or is a folder."""
+    path = Path(detector)
+    if len(path.parts) > 1 or path.is_dir():
+        return checkpoint.read(path)
+    return checkpoint.Card(os.fspath(detector))
+
+
+def _anywhere(weights: str | None) -> str | None:
+    """A path as it is found from any folder; names stay as they are."""
+    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
 
 
 def _size(image_size: int | None, backbone: str) -> int:
@@ -198,7 +205,8 @@ def _size(image_size: int | None, backbone: str) -> int:
     least = 2 * config.vision.patch
     if image_size is not None and image_size < least:
         raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
-    return image_size or config.default_size
+    chosen = image_size or config.default_size
+    return chosen - chosen % config.vision.patch
 
 
 def _device(name: str) -> str:

@@ -4,17 +4,15 @@ The scale runs from 0 to 1 and is the same in every picture. It is never stretch
 maximum: that makes the hottest spot of a good part look as bad as a defect.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image, ImageDraw, ImageFont
 
 from zsad.errors import ConfigError, InputError
+from zsad.files import replacing
 from zsad.types import Picture, Prediction
 
 ANCHORS = (
@@ -171,17 +169,6 @@ def save_image(image: Image.Image, path: Path) -> None:
             image.save(temporary, "JPEG", quality=92, subsampling=0)
         else:
             image.save(temporary, "PNG", compress_level=3)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``: it takes its place when the block ends well and is removed when it does not."""
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check_width(width: int, least: int) -> None:

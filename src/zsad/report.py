@@ -22,7 +22,8 @@ from types import TracebackType
 from PIL import Image
 
 from zsad.errors import InputError
-from zsad.render import ANCHORS, eight_bit, legend, overlay, replacing, save_image, save_map
+from zsad.files import write_atomically
+from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import Picture, Prediction
 
 THUMBNAIL = 360
@@ -37,7 +38,7 @@ COLUMNS = ("source", "class_name", "score", "threshold", "is_anomalous", "rows",
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 """Names that no file can have on Windows, whatever its ending."""
 
-OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png")
+OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png", "heatmaps.png")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Card:
+class Entry:
     """One picture on the page; pictures are JPEG data URIs."""
 
     source: str
@@ -94,7 +95,7 @@ class ReportWriter:
 
     def __init__(self, out: Path, run: RunInfo) -> None:
         self.out, self.run = out, run
-        self.cards: list[Card] = []
+        self.entries: list[Entry] = []
         self.failures: list[dict[str, str]] = []
         try:
             _clear(out)
@@ -102,12 +103,12 @@ class ReportWriter:
                 (out / folder).mkdir(parents=True, exist_ok=True)
             self._names = {path.stem.casefold() for folder in ("maps", "overlays") for path in (out / folder).iterdir()}
             # The name of a file need not be Unicode; what is not is written as an escape.
+            save_image(legend(run.threshold), out / "legend.png")
             self._table = (out / "predictions.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise InputError("the output folder must be writable", error, "choose another --out") from error
         self._rows = csv.DictWriter(self._table, COLUMNS, restval="")
         self._rows.writeheader()
-        save_image(legend(run.threshold), out / "legend.png")
 
     def __enter__(self) -> "ReportWriter":
         return self
@@ -131,8 +132,8 @@ class ReportWriter:
         save_map(prediction.anomaly_map, self.out / map_path)
         save_image(heat, self.out / overlay_path)
         rows, cols = prediction.size
-        self.cards.append(
-            Card(
+        self.entries.append(
+            Entry(
                 source=prediction.source,
                 class_name=prediction.class_name,
                 score=prediction.score,
@@ -168,13 +169,16 @@ class ReportWriter:
         self._table.close()
         run = asdict(self.run) | {"stopped_by": stopped_by}
         hidden = ("photo_uri", "overlay_uri")
-        predictions = [{key: v for key, v in asdict(card).items() if key not in hidden} for card in self.cards]
-        _write(
-            self.out / "predictions.json",
-            json.dumps({"run": run, "predictions": predictions, "failures": self.failures}, indent=2) + "\n",
-        )
-        page = {"run": run, "cards": [asdict(card) for card in self.cards], "failures": self.failures, "scale": ANCHORS}
-        _write(self.out / "report.html", _page(page))
+        predictions = [{key: v for key, v in asdict(entry).items() if key not in hidden} for entry in self.entries]
+        listing = {"run": run, "predictions": predictions, "failures": self.failures}
+        write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
+        page = {
+            "run": run,
+            "cards": [asdict(entry) for entry in self.entries],
+            "failures": self.failures,
+            "scale": ANCHORS,
+        }
+        write_atomically(self.out / "report.html", _page(page).encode())
 
     def _write_row(self, **values: str) -> None:
         self._rows.writerow(values)
@@ -236,8 +240,3 @@ def _data_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -12,14 +12,14 @@ TRUNCATE = 4.0
 
 
 def anomaly_maps(evidence: Evidence, size: Size, sigma: float) -> Float[Tensor, "batch rows cols"]:
-    """Mean over levels, enlarged bilinearly to ``size`` and smoothed with ``sigma`` px; fp32, in [0, 1]."""
-    return smooth(resize(evidence.maps.float().mean(1), size), sigma)
+    """Mean over levels, enlarged bilinearly to ``size`` and smoothed with ``sigma`` px; fp32 on the CPU, in [0, 1]."""
+    return smooth(resize(evidence.maps.float().mean(1).cpu(), size), sigma)
 
 
 def resize(maps: Float[Tensor, "batch rows cols"], size: Size) -> Float[Tensor, "batch new_rows new_cols"]:
-    """Bilinear, pixel centres aligned (``align_corners=False``), averaged when shrinking."""
+    """Bilinear, pixel centres aligned (``align_corners=False``), averaged when shrinking; in [0, 1]."""
     shrinks = size[0] < maps.shape[1] or size[1] < maps.shape[2]
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False, antialias=shrinks)[:, 0]
+    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False, antialias=shrinks)[:, 0].clamp(0, 1)
 
 
 def smooth(maps: Float[Tensor, "batch rows cols"], sigma: float) -> Float[Tensor, "batch rows cols"]:

@@ -77,7 +77,7 @@ class Prediction:
     """The answer for one picture.
 
     Attributes:
-        source: path, or ``"array 0"`` for the first picture in memory.
+        source: path, or ``"picture 0"`` for the first picture in memory.
         class_name: what the picture was said to show.
         score: anomaly score in [0, 1]; higher is more anomalous.
         threshold: the score from which a picture counts as anomalous.

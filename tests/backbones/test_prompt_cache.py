@@ -9,7 +9,8 @@ from time import perf_counter
 import pytest
 import torch
 
-from tests.small import CONFIG, build, frozen
+from tests.small import CONFIG, build, frozen, states_of
+from zsad import files as whole_files
 from zsad.backbones import prompt_cache
 from zsad.backbones.clip import Clip
 from zsad.methods.winclip import WinClip
@@ -58,13 +59,13 @@ def test_one_clip_encodes_once() -> None:
 def test_all_prompts_of_winclip_are_read_quickly() -> None:
     prompts = compose([*NORMAL_STATES, *ANOMALOUS_STATES], TEMPLATES, "metal nut")
     frozen().encode_prompts(prompts)
-    WinClip(frozen()).states("metal nut")
+    states_of(WinClip(frozen()), "metal nut")
     times = []
     for _ in range(3):
         clip = deaf(frozen())
         started = perf_counter()
         clip.encode_prompts(prompts)
-        WinClip(clip).states("metal nut")
+        states_of(WinClip(clip), "metal nut")
         times.append(perf_counter() - started)
     assert min(times) < 0.05
 
@@ -123,7 +124,7 @@ def test_a_write_that_fails_leaves_nothing_behind(step: str, monkeypatch: pytest
 
     with monkeypatch.context() as patch:
         if step == "replace":
-            patch.setattr(prompt_cache.os, "replace", full)
+            patch.setattr(whole_files.os, "replace", full)
         else:
             whole = Path.write_bytes
             patch.setattr(Path, "write_bytes", lambda self, content: (whole(self, content[:10]), full()))
@@ -136,14 +137,14 @@ def test_a_write_leaves_one_file_and_readers_see_the_old_content_until_it_is_who
 ) -> None:
     target, seen = tmp_path / "file", []
     target.write_bytes(b"old")
-    replace_file = prompt_cache.os.replace
+    replace_file = whole_files.os.replace
 
     def watch(partial: Path, path: Path) -> None:
         seen.append((partial.read_bytes(), path.read_bytes()))
         replace_file(partial, path)
 
-    monkeypatch.setattr(prompt_cache.os, "replace", watch)
-    prompt_cache.write_atomically(target, b"new")
+    monkeypatch.setattr(whole_files.os, "replace", watch)
+    whole_files.write_atomically(target, b"new")
     assert seen == [(b"new", b"old")]
     assert target.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [target]
@@ -155,7 +156,7 @@ def test_threads_that_write_one_file_do_not_meet(tmp_path: Path) -> None:
     def write(content: bytes) -> None:
         try:
             for _ in range(50):
-                prompt_cache.write_atomically(tmp_path / "file", content)
+                whole_files.write_atomically(tmp_path / "file", content)
         except OSError as error:
             errors.append(error)
 

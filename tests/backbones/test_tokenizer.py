@@ -67,7 +67,7 @@ STRINGS = sorted(
             prompt.format(c)
             for c in CLASSES
             for name in ("clip", "clip-ac")
-            for prompts in methods.get(name).prompts
+            for prompts in methods.get(name).templates
             for prompt in prompts
         ),
         " ".join(ENGLISH),

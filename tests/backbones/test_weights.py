@@ -101,7 +101,7 @@ def test_a_file_cut_off_anywhere_is_named(written: Callable[[dict[str, Tensor]],
     for length in range(0, len(whole), max(1, len(whole) // 60)):
         path.write_bytes(whole[:length])
         with pytest.raises(WeightsError, match=r"cut\.\w+ must be a readable file of weights.*download it again"):
-            weights.read_state(path)
+            read_state(path)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors", "bin", "pth"])
@@ -493,7 +493,9 @@ def test_without_a_connection_the_error_says_what_to_bring(backbone: str) -> Non
 
 
 def test_a_repository_that_cannot_be_reached_is_named() -> None:
-    with pytest.raises(WeightsError, match=r"the weights of someone/something must be downloadable or in the cache"):
+    with pytest.raises(
+        WeightsError, match=r"the weights of someone/something must be on this machine, downloadable or in the cache"
+    ):
         weights.load("small", "someone/something")
 
 
@@ -502,6 +504,8 @@ def test_what_was_downloaded_before_is_found_without_a_connection(
     name: str, hub: Path, state: dict[str, Tensor]
 ) -> None:
     lay_out(hub, "someone/something", name, save(state) if name.endswith("safetensors") else _zip(state))
+    for card in ("open_clip_config.json", "config.json"):
+        lay_out(hub, "someone/something", card, b'{"model_cfg": {}, "preprocess_cfg": {}}')
     clip = weights.load("small", "someone/something")
     assert_same_weights(clip, state)
     assert clip.weights == "someone/something"
@@ -522,6 +526,7 @@ def test_what_lies_beside_the_weights_of_a_repository_is_asked_for(
     hub: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out(hub, "someone/something", "model.safetensors", save(state))
+    lay_out(hub, "someone/something", "config.json", b"{}")
     download, asked = huggingface_hub.hf_hub_download, []
 
     def listen(repo: str, name: str) -> str:
@@ -531,6 +536,14 @@ def test_what_lies_beside_the_weights_of_a_repository_is_asked_for(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", listen)
     weights.load("small", "someone/something")
     assert {"open_clip_config.json", "config.json", "preprocessor_config.json", "tokenizer.json"} < set(asked)
+
+
+def test_weights_without_what_says_how_they_were_trained_are_refused_offline(
+    hub: Path, state: dict[str, Tensor]
+) -> None:
+    lay_out(hub, "someone/something", "open_clip_model.safetensors", save(state))
+    with pytest.raises(WeightsError, match=r"download the \.json files"):
+        weights.load("small", "someone/something")
 
 
 def test_a_published_tag_brings_its_activation_and_normalisation(hub: Path, state: dict[str, Tensor]) -> None:

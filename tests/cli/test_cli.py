@@ -70,6 +70,31 @@ def test_predict_of_good_pictures_ends_well(mixed: Path, tmp_path: Path) -> None
     assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]) == 0
 
 
+def test_heat_maps_of_an_earlier_run_are_not_scored(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mixed / "inside").mkdir()
+    (mixed / "good.png").rename(mixed / "inside" / "good.png")
+    arguments = ["predict", str(mixed / "inside"), *RANDOM, "--out", str(mixed / "inside" / "runs")]
+    for _ in range(2):
+        assert main(arguments) == 0
+        assert "1 picture scored" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_full_is_told_and_what_was_done_stays(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zsad.report.save_map", full)
+    assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(out)]) == 2
+    assert "zsad: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert (out / "report.html").is_file()
+
+
 def test_the_threshold_decides(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for threshold, expected in (("0", "1 anomalous"), ("1", "0 anomalous")):
         arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--threshold", threshold]
@@ -141,11 +166,11 @@ def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys:
     zsad.load("clip", backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
     picture = str(mixed / "good.png")
     assert main(["predict", picture, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
+    assert "score ≥ 0.25" in capsys.readouterr().out
     typed = ["--image-size", "96", "--threshold", "0.25", "--set", "sigma=9.0"]
     assert main(["predict", picture, *RANDOM, *typed, "--out", str(tmp_path / "b")]) == 0
     first, second = ((tmp_path / name / "maps" / "good.png").read_bytes() for name in "ab")
     assert first == second
-    assert "score ≥ 0.25" in capsys.readouterr().out
 
 
 def test_a_saved_detector_refuses_another_backbone(

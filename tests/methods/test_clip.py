@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.small import frozen, images
+from tests.small import frozen, images, states_of
 from zsad.methods.clip import ClipConfig, ClipDetector
 from zsad.methods.clip_ac import ClipAc
 from zsad.parts.similarity import anomaly_probability, state_features
@@ -18,7 +18,7 @@ def test_the_definition_written_out(kind: type[ClipDetector], temperature: float
         evidence = kind(clip, ClipConfig(temperature=temperature))(pixels, ["nut", "carpet"])
         tokens = clip.vision.norm_post(clip.vision(pixels).last) @ clip.vision.projection
         for number, name in enumerate(("nut", "carpet")):
-            states = torch.stack([_state(clip.encode_prompts([p.format(name) for p in ps])) for ps in kind.prompts])
+            states = torch.stack([_state(clip.encode_prompts([p.format(name) for p in ps])) for ps in kind.templates])
             cosine = (tokens[number] / tokens[number].norm(dim=-1, keepdim=True)) @ states.T
             probability = (cosine / temperature).softmax(-1)[:, 1]
             torch.testing.assert_close(evidence.score[number], probability[0], rtol=1e-4, atol=1e-6)
@@ -63,24 +63,26 @@ def test_a_prompt_counts_by_its_direction_and_not_by_its_length() -> None:
 
 
 def test_prompts_of_clip() -> None:
-    assert ClipDetector.prompts == (("a photo of a normal {}",), ("a photo of an anomalous {}",))
+    assert ClipDetector.templates == (("a photo of a normal {}",), ("a photo of an anomalous {}",))
 
 
 @pytest.mark.parametrize("state", [0, 1])
 def test_clip_ac_has_24_distinct_prompts_a_state(state: int) -> None:
-    prompts = ClipAc.prompts[state]
+    prompts = ClipAc.templates[state]
     assert len(prompts) == len(set(prompts)) == 24
-    assert not set(ClipAc.prompts[0]) & set(ClipAc.prompts[1])
+    assert not set(ClipAc.templates[0]) & set(ClipAc.templates[1])
 
 
 def test_clip_ac_says_the_same_of_both_states() -> None:
-    normal = [prompt.replace("a normal", "an anomalous").replace("normal", "anomalous") for prompt in ClipAc.prompts[0]]
-    assert normal == list(ClipAc.prompts[1])
+    normal = [
+        prompt.replace("a normal", "an anomalous").replace("normal", "anomalous") for prompt in ClipAc.templates[0]
+    ]
+    assert normal == list(ClipAc.templates[1])
 
 
 @pytest.mark.parametrize("kind", [ClipDetector, ClipAc])
 def test_articles_fit_their_words(kind: type[ClipDetector]) -> None:
-    normal, anomalous = kind.prompts
+    normal, anomalous = kind.templates
     assert all(" normal {}" in prompt and " an normal" not in prompt for prompt in normal)
     assert all(" anomalous {}" in prompt and " a anomalous" not in prompt for prompt in anomalous)
     assert any(" a normal {}" in prompt for prompt in normal)
@@ -91,4 +93,4 @@ def test_articles_fit_their_words(kind: type[ClipDetector]) -> None:
 def test_states_are_normal_first() -> None:
     clip = frozen()
     expected = [_state(clip.encode_prompts([f"a photo of {state} nut"])) for state in ("a normal", "an anomalous")]
-    torch.testing.assert_close(ClipDetector(clip).states("nut"), torch.stack(expected))
+    torch.testing.assert_close(states_of(ClipDetector(clip), "nut"), torch.stack(expected))

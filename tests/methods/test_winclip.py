@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.small import frozen, images
+from tests.small import frozen, images, states_of
 from zsad.errors import ConfigError
 from zsad.methods import winclip
 from zsad.methods.winclip import WinClip, WinClipConfig
@@ -179,4 +179,4 @@ def test_braces_in_a_class_name_stay_as_they_are() -> None:
 def test_normal_and_anomalous_are_said_alike_but_for_the_state() -> None:
     clip = frozen()
     method = WinClip(clip)
-    torch.testing.assert_close(method.states("nut"), slow_states(method, "nut"), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(states_of(method, "nut"), slow_states(method, "nut"), rtol=1e-5, atol=1e-6)

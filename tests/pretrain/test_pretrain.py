@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zsad.backbones import weights
 from zsad.backbones.config import get
+from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.data.synthetic import surface
 from zsad.errors import ConfigError, InputError
@@ -110,7 +111,11 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     out = linked(prepared, tmp_path / "run")
     clip = loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
     folder = export.write(clip, SMALL, corpus, out)
-    state = weights.read_state(folder / "model.safetensors")
+    for place in (folder, folder / "model.safetensors"):
+        loaded = weights.load("tiny", str(place))
+        assert len(loaded.tokenizer) == len(clip.tokenizer)
+        assert loaded.encode_prompts(["a photo of a nut"]).shape == (1, clip.config.embed)
+    state = read_state(folder / "model.safetensors")
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
     torch.testing.assert_close(state["text.projection"].float(), clip.text.projection.detach(), rtol=1e-3, atol=1e-4)
     card = json.loads((folder / "card.json").read_text())
@@ -119,7 +124,7 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     assert set(card["validation"]) == {"validation_distil", "validation_align", "validation_state"}
 
 
-def test_training_lowers_every_loss_on_the_pictures_it_sees(
+def test_training_lowers_the_losses_on_the_pictures_it_sees(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")

@@ -1,30 +1,36 @@
 """Encoded prompts on disk, found by content: the same prompts under the same weights are never encoded twice."""
 
 import hashlib
+import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from threading import get_ident
 
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from zsad.files import write_atomically
+
 REVISION = 1
 """Raised whenever the same prompt under the same weights comes out otherwise (tokenizer or text tower mended)."""
 
 
 def cache_dir() -> Path:
-    """``$ZSAD_CACHE``, else ``$XDG_CACHE_HOME/zsad``, else ``~/.cache/zsad``."""
+    """``$ZSAD_CACHE``, else ``$XDG_CACHE_HOME/zsad``, else ``~/.cache/zsad``; without a home, a temporary folder."""
     if override := os.environ.get("ZSAD_CACHE"):
         return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsad"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsad"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir()) / "zsad-cache"
 
 
 def key(weights: str, prompts: Sequence[str]) -> str:
     """The name under which the features of these prompts are kept, given a content hash of the weights."""
-    return hashlib.sha256("\0".join([str(REVISION), weights, *prompts]).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(json.dumps([REVISION, weights, *prompts]).encode("ascii")).hexdigest()
 
 
 def read(key: str) -> Float[Tensor, "prompts embed"] | None:
@@ -41,17 +47,6 @@ def write(key: str, features: Float[Tensor, "prompts embed"]) -> None:
         write_atomically(_path(key), save({"features": features.detach().cpu().contiguous()}))
     except OSError:
         return
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _path(key: str) -> Path:

@@ -87,16 +87,21 @@ def byte_symbols() -> list[str]:
     return [chr(code) for code in printable] + [chr(256 + n) for n in range(256 - len(printable))]
 
 
-def _bpe(merges: list[tuple[str, str]]) -> Backend:
-    symbols = byte_symbols()
-    tokens = [*symbols, *(symbol + WORD_END for symbol in symbols), *(left + right for left, right in merges)]
-    vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
-    backend = Backend(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
+def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """Words as CLIP cuts them, as byte symbols."""
+    return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+
+
+def _bpe(merges: list[tuple[str, str]]) -> Backend:
+    symbols = byte_symbols()
+    tokens = [*symbols, *(symbol + WORD_END for symbol in symbols), *(left + right for left, right in merges)]
+    vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
+    backend = Backend(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
+    backend.pre_tokenizer = pre_tokenizer()
     backend.add_special_tokens([START, END])
     return backend

@@ -1,9 +1,6 @@
 """From a name, a path or a hub repository to a frozen Clip."""
 
 import hashlib
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,19 +8,20 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from zsad.backbones import cards
+from zsad.backbones import cards, hub
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import EMBEDDED, RANDOM, Activation, ClipConfig, PositionResize, embedded_weights
-from zsad.backbones.layouts import to_ours
-from zsad.backbones.prompt_cache import cache_dir, write_atomically
+from zsad.backbones.prompt_cache import cache_dir
+from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.errors import WeightsError, unknown_name
+from zsad.files import write_atomically
 
 HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+MERGES = "merges.txt.gz"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -82,11 +80,11 @@ def find(backbone: str, weights: str) -> Source:
     config = configs.get(backbone)
     if weights == EMBEDDED and embedded_weights(backbone).is_file():
         with as_file(embedded_weights(backbone)) as path:
-            return Source(path, config, _own_merges(backbone), f"embedded ({config.about})")
+            return Source(path, config, _merges_beside(path), f"embedded ({config.about})")
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
-        return Source(_download(known.repo, HUB_FILES), used, None, f"{weights} ({known.repo})")
+        return Source(hub.weights(known.repo, (HUB_FILES[0], HUB_FILES[2])), used, None, f"{weights} ({known.repo})")
     if Path(weights).exists():
         return _on_disk(Path(weights), config)
     if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
@@ -94,23 +92,6 @@ def find(backbone: str, weights: str) -> Source:
     if "/" in weights or weights.endswith(SUFFIXES):
         raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
     raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, under our names. Pickles are only ever read with ``weights_only=True``.
-
-    Raises:
-        WeightsError: the file cannot be read as weights of CLIP.
-    """
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except pickle.UnpicklingError as error:
-        # PyTorch's own message is a page long, and advises to trust the file.
-        reason = "damage, or content other than tensors"
-        raise WeightsError(f"{path} must be a readable file of weights", reason, "download it again") from error
-    except Exception as error:  # what the readers raise over a damaged file is anything, down to struct.error
-        raise WeightsError(f"{path} must be a readable file of weights", error, "download it again") from error
-    return to_ours(state)
 
 
 def _only_choice(backbone: str, config: ClipConfig) -> str:
@@ -125,7 +106,7 @@ def _only_choice(backbone: str, config: ClipConfig) -> str:
 
 def _on_disk(path: Path, config: ClipConfig) -> Source:
     if path.is_file():
-        return Source(path, config, None, str(path))
+        return Source(path, config, _merges_beside(path), str(path))
     found = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
     if found is None:
         raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", path, "name the file itself")
@@ -135,77 +116,27 @@ def _on_disk(path: Path, config: ClipConfig) -> Source:
 def _beside(path: Path, config: ClipConfig, label: str) -> Source:
     """Weights with the cards and the tokenizer that lie beside them."""
     tokenizer = path.with_name("tokenizer.json")
-    return Source(path, cards.described(path, config), tokenizer if tokenizer.is_file() else None, label)
+    found = tokenizer if tokenizer.is_file() else _merges_beside(path)
+    return Source(path, cards.described(path, config), found, label)
+
+
+def _merges_beside(path: Path) -> Path | None:
+    """The vocabulary that ``zsad pretrain`` leaves beside its weights."""
+    merges = path.with_name(MERGES)
+    return merges if merges.is_file() else None
 
 
 def _on_hub(repo: str, config: ClipConfig) -> Source:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    path = _download(repo, HUB_FILES)
-    for name in (*cards.FILES, "tokenizer.json"):
-        # Few repositories have them all; those there are come to lie beside the weights.
-        with suppress(EntryNotFoundError):
-            hf_hub_download(repo, name)
+    path = hub.weights(repo, HUB_FILES)
+    hub.companions(repo, (*cards.FILES, "tokenizer.json"), path)
     return _beside(path, config, repo)
-
-
-def _download(repo: str, names: tuple[str, ...]) -> Path:
-    """The first of the files that the repository has; from the cache where it was downloaded before."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    failure: Exception | None = None
-    for name in names:
-        try:
-            return Path(hf_hub_download(repo, name))
-        except LocalEntryNotFoundError as error:
-            failure = error
-        except EntryNotFoundError:
-            continue
-        except Exception as error:  # the hub's client lets errors of several HTTP libraries through
-            failure = error
-            break
-    raise WeightsError(
-        f"the weights of {repo} must be downloadable or in the cache",
-        failure or f"none of {', '.join(names)} in the repository",
-        f"on a machine with a connection download {names[0]} and the .json files of huggingface.co/{repo}, "
-        "bring them here in one folder, and say --weights FOLDER",
-    )
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """OpenAI publishes TorchScript archives, whose reader executes no pickled code; all else is ``weights_only``."""
-    with path.open("rb") as file:
-        if file.read(2) == b"PK" and _is_torchscript(path):
-            return _read_torchscript(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
-    return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-
-
-def _read_torchscript(path: Path) -> dict[str, Tensor]:
-    with warnings.catch_warnings():
-        # PyTorch wants new archives made in another way; the published ones are as they are.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _own_merges(backbone: str) -> Path | None:
-    """The merges of an embedded backbone that does not read as CLIP does."""
-    with as_file(files("zsad") / "assets" / backbone / "merges.txt.gz") as path:
-        return path if path.is_file() else None
 
 
 def _tokenizer(config: ClipConfig, path: Path | None) -> Tokenizer:
     """CLIP's own tokenizer, or the one that came with the weights."""
     if path is None:
-        return Tokenizer.from_merges(files("zsad.backbones") / "clip_merges.txt.gz", config.text.context)
+        with as_file(files("zsad.backbones") / "clip_merges.txt.gz") as own:
+            return _tokenizer(config, own)
     read = Tokenizer.from_merges if path.suffix == ".gz" else Tokenizer.from_tokenizer_json
     return _fitting(read(path, config.text.context), config, path)
 
@@ -264,14 +195,23 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
 def _random(backbone: str, config: ClipConfig) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        clip = Clip(backbone, config, _tokenizer(config, _own_merges(backbone)))
-    return clip.freeze("random (untrained; for tests and timing only)", f"random {torch.__version__} {config!r}")
+        with as_file(embedded_weights(backbone)) as path:
+            clip = Clip(backbone, config, _tokenizer(config, _merges_beside(path)))
+    return clip.freeze(
+        "random (untrained; for tests and timing only)", f"random {torch.__version__} {_identity(config)}"
+    )
 
 
 def _fingerprint(source: Source, config: ClipConfig) -> str:
     """Content hash of the weights file, its tokenizer and the configuration."""
-    parts = [file_hash(source.path), repr(config), file_hash(source.tokenizer) if source.tokenizer else ""]
+    parts = [file_hash(source.path), _identity(config), file_hash(source.tokenizer) if source.tokenizer else ""]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _identity(config: ClipConfig) -> str:
+    """What of a configuration changes a feature; not what is only said of it."""
+    names = ("embed", "activation", "vision", "text", "position_resize", "mean", "std")
+    return repr([getattr(config, name) for name in names])
 
 
 def file_hash(path: Path) -> str:

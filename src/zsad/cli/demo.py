@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs, add_detector, add_machine, load_detector, run_info
+from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info
 
 
 def add(verbs: Verbs) -> None:
@@ -29,9 +29,8 @@ def run(options: Namespace) -> int:
     detector = load_detector(options)
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
         outcomes = demo.run(detector, samples, report, options.out)
-    clip = detector.method.clip
     print(f"{elpv.title}: {elpv.about}")
-    print(f"detector {detector.card.method}, backbone {clip.name}, weights {clip.weights}\n")
+    print(f"{describe(detector)}\n")
     print(demo.table(outcomes))
     print(f"\n{demo.verdict(outcomes)}")
     print(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")

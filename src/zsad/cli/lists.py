@@ -25,7 +25,7 @@ def add(verbs: Verbs) -> None:
 
 
 def method_rows() -> list[Row]:
-    """Name, what it is, whether it must be trained, backbone and source of each method."""
+    """Name, what it is, backbone and source of each method."""
     from zsad import methods
 
     return [

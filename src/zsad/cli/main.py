@@ -6,6 +6,7 @@ Exit status: 0 all went well; 1 some of the work failed and was named; 2 the com
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import zsad
 from zsad.cli import demo, lists, predict, pretrain
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ZsadError as error:
         print(f"zsad: {error}", file=sys.stderr)
         return FAILED
+    except MemoryError:
+        print("zsad: out of memory. Lower --batch-size or --image-size.", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("zsad: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -34,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (zsad methods | head); leave nothing for Python to flush.
         sys.stdout = None
         return OK
+    except OSError as error:
+        print(f"zsad: {error}. What was finished before is kept.", file=sys.stderr)
+        return FAILED
     return status
 
 
@@ -49,6 +56,9 @@ def parser() -> ArgumentParser:
 
 def entry_point() -> None:
     """The ``zsad`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode loses a sign, not the run
     sys.exit(main())
 
 

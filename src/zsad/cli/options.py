@@ -73,6 +73,12 @@ def load_detector(options: Namespace, threshold: float | None = None) -> "Detect
     )
 
 
+def describe(detector: "Detector") -> str:
+    """What runs, in one line; names the embedded backbone as what it is."""
+    clip, settings = detector.method.clip, detector.settings
+    return f"detector {detector.card.method} at {settings.image_size} px, backbone {clip.name}, weights {clip.weights}"
+
+
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     """What a report says of the run."""
     import shlex

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs, add_detector, add_machine, load_detector, run_info
+from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info
 
 
 def add(verbs: Verbs) -> None:
@@ -18,11 +18,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, such as "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
     parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        metavar="P",
-        help="score from which a picture is anomalous (default: 0.5)",
+        "--threshold", type=float, metavar="P", help="score from which a picture is anomalous (default: 0.5)"
     )
     add_detector(parser)
     add_machine(parser)
@@ -37,8 +33,10 @@ def run(options: Namespace) -> int:
     from zsad.report import ReportWriter
     from zsad.types import Failure
 
-    paths = find_pictures(options.paths)
+    # Heat maps of an earlier run are no pictures to score.
+    paths = [path for path in find_pictures(options.paths) if not _below(path, options.out)]
     detector = load_detector(options, options.threshold)
+    print(describe(detector))
     anomalous = failed = 0
     with ReportWriter(options.out, run_info(detector, options.class_name)) as report:
         for answer in tqdm(detector.stream(paths, options.class_name), total=len(paths), unit="picture", disable=None):
@@ -52,6 +50,10 @@ def run(options: Namespace) -> int:
     print(summary(len(paths) - failed, anomalous, failed, detector.settings.threshold))
     print(f"report: {options.out / 'report.html'}")
     return 1 if failed else 0
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def summary(scored: int, anomalous: int, failed: int, threshold: float) -> str:

@@ -1,9 +1,8 @@
 """The detectors, one file each. The folder is the registry: a new paper is one new file."""
 
-from importlib import import_module
-from pkgutil import iter_modules
+import sys
 
-from zsad.errors import unknown_name
+from zsad import registry
 from zsad.methods._base import Method
 
 
@@ -13,7 +12,7 @@ def names() -> list[str]:
     >>> "winclip" in names()
     True
     """
-    return sorted(item.name.replace("_", "-") for item in iter_modules(__path__) if not item.name.startswith("_"))
+    return registry.names(sys.modules[__name__])
 
 
 def get(name: str) -> type[Method]:
@@ -22,12 +21,4 @@ def get(name: str) -> type[Method]:
     Raises:
         ConfigError: the name is unknown.
     """
-    if name not in names():
-        raise unknown_name("detector", name, names())
-    module = import_module(f"zsad.methods.{name.replace('-', '_')}")
-    (method,) = (
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Method) and item.__module__ == module.__name__
-    )
-    return method
+    return registry.get(sys.modules[__name__], name, Method, "detector")  # type: ignore[type-abstract]  # what is found is concrete

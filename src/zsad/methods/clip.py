@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config, Method, Paper, check_temperature
-from zsad.parts.similarity import anomaly_probability, state_features
+from zsad.parts.similarity import anomaly_probability, class_states
 from zsad.types import Evidence
 
 NORMAL_PROMPTS = ("a photo of a normal {}",)
@@ -54,25 +53,19 @@ class ClipDetector(Method):
         url="https://arxiv.org/abs/2103.00020",
     )
     config_type = ClipConfig
-    prompts: ClassVar[tuple[Sequence[str], Sequence[str]]] = (NORMAL_PROMPTS, ANOMALOUS_PROMPTS)
+    templates: ClassVar[tuple[Sequence[str], Sequence[str]]] = (NORMAL_PROMPTS, ANOMALOUS_PROMPTS)
 
     def __init__(self, clip: Clip, config: ClipConfig | None = None) -> None:
         self.config: ClipConfig
         super().__init__(clip, config or ClipConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        states = {name: self.states(name) for name in set(class_names)}
+        states = class_states(self.clip, class_names, len(images), self.prompts)
         trace = self.clip.vision(images)
-        probability = anomaly_probability(
-            self.clip.vision.project(trace.last),
-            torch.stack([states[name] for name in class_names]),
-            self.config.temperature,
-        )
+        probability = anomaly_probability(self.clip.vision.project(trace.last), states, self.config.temperature)
         return Evidence(maps=probability[:, 1:].unflatten(1, (1, *trace.grid)), score=probability[:, 0])
 
-    def states(self, class_name: str) -> Float[Tensor, "2 embed"]:
-        """Unit vectors of the normal and the anomalous state of a class."""
-        texts = [prompt.format(class_name) for prompts in self.prompts for prompt in prompts]
-        features = self.clip.encode_prompts(texts)
-        normal = len(self.prompts[0])
-        return torch.cat([state_features(features[None, :normal]), state_features(features[None, normal:])])
+    def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
+        """The normal and the anomalous prompts of a class."""
+        normal, anomalous = ([prompt.format(class_name) for prompt in state] for state in self.templates)
+        return normal, anomalous

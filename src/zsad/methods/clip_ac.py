@@ -46,4 +46,4 @@ class ClipAc(ClipDetector):
         year=2024,
         url="https://arxiv.org/abs/2310.18961",
     )
-    prompts = (_say("normal {}"), _say("anomalous {}"))
+    templates = (_say("normal {}"), _say("anomalous {}"))

@@ -24,7 +24,7 @@ from zsad.backbones.clip import Clip
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method, Paper, check_temperature
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
-from zsad.parts.similarity import anomaly_probability, state_features
+from zsad.parts.similarity import anomaly_probability, class_states
 from zsad.parts.windows import harmonic_spread, window_tokens
 from zsad.types import Evidence
 
@@ -70,8 +70,7 @@ class WinClip(Method):
         super().__init__(clip, config or WinClipConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        by_name = {name: self.states(name) for name in set(class_names)}
-        states = torch.stack([by_name[name] for name in class_names])
+        states = class_states(self.clip, class_names, len(images), self.prompts)
         tokens, grid = self.clip.vision.embed(images)
         score = self._probability(tokens, grid, states)
         maps = [score[:, None, None].expand(-1, *grid)]
@@ -81,13 +80,9 @@ class WinClip(Method):
         fused = 1 / torch.stack([1 / scale for scale in maps], 1).mean(1, keepdim=True)
         return Evidence(maps=fused, score=score)
 
-    def states(self, class_name: str) -> Float[Tensor, "2 embed"]:
-        """Unit vectors of the normal and the anomalous state of a class."""
-        features = [
-            self.clip.encode_prompts(compose(states, TEMPLATES, class_name))
-            for states in (NORMAL_STATES, ANOMALOUS_STATES)
-        ]
-        return torch.cat([state_features(of_state[None]) for of_state in features])
+    def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
+        """The normal and the anomalous prompts of a class."""
+        return compose(NORMAL_STATES, TEMPLATES, class_name), compose(ANOMALOUS_STATES, TEMPLATES, class_name)
 
     def _windows(
         self,

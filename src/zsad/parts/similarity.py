@@ -1,14 +1,42 @@
 """From features to probabilities: cosine similarity with the two states, one softmax."""
 
+from collections.abc import Callable, Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
+from zsad.errors import InputError
 
 
 def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tensor, "states embed"]:
     """One unit vector a state: the mean of its prompts' unit vectors (prompt ensemble of CLIP, section 3.1.4)."""
-    return unit(unit(prompts).mean(1))
+    return unit(unit(prompts.float()).mean(1))
+
+
+def class_states(
+    clip: Clip, class_names: Sequence[str], images: int, prompts: Callable[[str], tuple[Sequence[str], Sequence[str]]]
+) -> Float[Tensor, "batch 2 embed"]:
+    """Unit vectors of the normal and the anomalous state of what each image shows; a class is encoded once.
+
+    Args:
+        clip: the backbone whose text tower reads the prompts.
+        class_names: what each image shows.
+        images: how many images there are.
+        prompts: the normal and the anomalous prompts of a class.
+
+    Raises:
+        InputError: there is not one class name for each image.
+    """
+    if len(class_names) != images:
+        raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
+    states = {
+        name: torch.cat([state_features(clip.encode_prompts(texts)[None]) for texts in prompts(name)])
+        for name in set(class_names)
+    }
+    return torch.stack([states[name] for name in class_names])
 
 
 def anomaly_probability(
@@ -22,6 +50,6 @@ def anomaly_probability(
         temperature: τ; CLIP was trained at 0.01, zero-shot anomaly detection uses 0.07.
     """
     between = (len(states), *[1] * (features.ndim - 2), states.shape[-1])
-    difference = (states[:, 1] - states[:, 0]).reshape(between)
+    difference = (states[:, 1] - states[:, 0]).float().reshape(between)
     # With two states the softmax is the logistic function of the difference.
-    return ((unit(features) * difference).sum(-1).float() / temperature).sigmoid()
+    return ((unit(features.float()) * difference).sum(-1) / temperature).sigmoid()

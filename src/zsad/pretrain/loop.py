@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.files import replacing
 from zsad.pretrain.objective import Batch, Learner, Losses, Window, move, pad
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import FEATURES, Entry, Store, prepare
@@ -200,9 +200,8 @@ def _resume(path: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> i
 
 
 def _save(path: Path, learner: Learner, optimizer: torch.optim.Optimizer, step: int) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save({"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        torch.save({"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, temporary)
 
 
 def _log(out: Path, row: dict[str, float | int]) -> None:

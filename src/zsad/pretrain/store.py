@@ -98,7 +98,7 @@ def prepare(recipe: Recipe, corpus: list[Entry], split: Split, folder: Path, wor
         folder.mkdir(parents=True, exist_ok=True)
         pictures = Pictures(recipe, corpus, split)
         loader = DataLoader(pictures, batch_size=32, num_workers=workers, collate_fn=list)
-        _write(folder, len(pictures), loader, pictures.grid)
+        _write(folder, len(pictures), loader, pictures.side, pictures.grid)
     return Store(folder)
 
 
@@ -157,8 +157,7 @@ def _crop(rng: np.random.Generator, image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
 
 
-def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) -> None:
-    side = grid * 16
+def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", side: int, grid: int) -> None:
     arrays = {
         "image": ((side, side, 3), np.uint8),
         "coverage": ((grid, grid), np.float16),

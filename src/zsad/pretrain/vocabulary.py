@@ -1,26 +1,20 @@
 """Byte-pair merges learned from the captions, in the form of CLIP's own vocabulary."""
 
 import gzip
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, trainers
 
-from zsad.backbones.prompt_cache import write_atomically
-from zsad.backbones.tokenizer import WORD_END, WORDS, byte_symbols, clean
+from zsad.backbones.tokenizer import WORD_END, byte_symbols, clean, pre_tokenizer
+from zsad.files import write_atomically
 
 
 def learn_merges(texts: Iterable[str], merges: int) -> list[tuple[str, str]]:
     """At most ``merges`` pairs, the most frequent first; the same texts give the same merges."""
-    import json
-
     backend = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    backend.pre_tokenizer = pre_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=2 * 256 + merges,
         initial_alphabet=byte_symbols(),
