@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 
 from PIL import Image
@@ -29,7 +30,7 @@ from zsad.types import Picture, Prediction
 THUMBNAIL = 360
 """Longer side of a picture on the page, in px: about 40 kB a picture with its overlay.
 
-They stay in memory until the page is written: a thousand pictures make a page of about 40 MB."""
+A thousand pictures make a page of about 40 MB."""
 
 LARGEST_PNG = 4_000_000
 """Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
@@ -63,7 +64,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture on the page; pictures are JPEG data URIs."""
+    """One picture of the report."""
 
     source: str
     class_name: str
@@ -74,8 +75,6 @@ class Entry:
     cols: int
     map: str
     overlay: str
-    photo_uri: str
-    overlay_uri: str
 
 
 class ReportWriter:
@@ -101,6 +100,8 @@ class ReportWriter:
             _clear(out)
             for folder in ("maps", "overlays"):
                 (out / folder).mkdir(parents=True, exist_ok=True)
+            # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
+            self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
             self._names = {path.stem.casefold() for folder in ("maps", "overlays") for path in (out / folder).iterdir()}
             # The name of a file need not be Unicode; what is not is written as an escape.
             save_image(legend(run.threshold), out / "legend.png")
@@ -143,10 +144,11 @@ class ReportWriter:
                 cols=cols,
                 map=map_path,
                 overlay=overlay_path,
-                photo_uri=_data_uri(Image.fromarray(eight_bit(picture.pixels))),
-                overlay_uri=_data_uri(heat),
             )
         )
+        photo = Image.fromarray(eight_bit(picture.pixels))
+        thumbnails = {"photo_uri": _data_uri(photo), "overlay_uri": _data_uri(heat)}
+        self._cards.write(_embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
         self._write_row(
             source=prediction.source,
             class_name=prediction.class_name,
@@ -168,17 +170,21 @@ class ReportWriter:
         """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
         self._table.close()
         run = asdict(self.run) | {"stopped_by": stopped_by}
-        hidden = ("photo_uri", "overlay_uri")
-        predictions = [{key: v for key, v in asdict(entry).items() if key not in hidden} for entry in self.entries]
+        predictions = [asdict(entry) for entry in self.entries]
         listing = {"run": run, "predictions": predictions, "failures": self.failures}
         write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
-        page = {
-            "run": run,
-            "cards": [asdict(entry) for entry in self.entries],
-            "failures": self.failures,
-            "scale": ANCHORS,
-        }
-        write_atomically(self.out / "report.html", _page(page).encode())
+        with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
+            page.writelines(self._page({"run": run, "failures": self.failures, "scale": ANCHORS}))
+        self._cards.close()
+
+    def _page(self, data: Mapping[str, object]) -> Iterator[str]:
+        """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""
+        head, tail = (files("zsad") / "assets" / "report.html").read_text(encoding="utf-8").split("@DATA@")
+        yield head + _embeddable(data)[:-1] + ', "cards": ['
+        self._cards.seek(0)
+        for number, card in enumerate(self._cards):
+            yield f",{card}" if number else card
+        yield "]}" + tail
 
     def _write_row(self, **values: str) -> None:
         self._rows.writerow(values)
@@ -228,10 +234,9 @@ def _suffix(heat: Image.Image) -> str:
     return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
 
 
-def _page(data: Mapping[str, object]) -> str:
-    """The template with the data in it; ``<`` is escaped so that no text can end the script element."""
-    template = (files("zsad") / "assets" / "report.html").read_text(encoding="utf-8")
-    return template.replace("@DATA@", json.dumps(data).replace("<", "\\u003c"))
+def _embeddable(data: Mapping[str, object]) -> str:
+    """JSON for a script element; ``<`` is escaped so that no text can end it."""
+    return json.dumps(data).replace("<", "\\u003c")
 
 
 def _data_uri(image: Image.Image) -> str:

@@ -128,7 +128,7 @@ def test_training_lowers_the_losses_on_the_pictures_it_sees(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
-    recipe = replace(SMALL, steps=24, batch=4, warmup=2, save_every=24)
+    recipe = replace(SMALL, steps=24, warmup=2, save_every=24)
     seen: list[dict[str, float]] = []
     step = loop._step
     with pytest.MonkeyPatch.context() as patch:
@@ -214,6 +214,40 @@ def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
     config = get(recipe.backbone)
     assert 512 + recipe.merges + 2 <= config.text.vocabulary
     assert max(recipe.distil_blocks) < config.vision.depth
+
+
+def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
+    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+) -> None:
+    out = linked(prepared, tmp_path / "run")
+    loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    with pytest.raises(ConfigError, match="another seed"):
+        loop.run(replace(SMALL, steps=2, seed=9), corpus, out, workers=0)
+    with pytest.raises(ConfigError, match="another corpus"):
+        loop.run(replace(SMALL, steps=2), corpus[1:], out, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"batch": 7}, "pictures are at least one batch"),
+        ({"validation": 1}, "validation pictures"),
+        ({"window": 7}, "even number"),
+        ({"window": 16}, "within the grid"),
+        ({"distil_blocks": (2, 12)}, "blocks of the backbone"),
+        ({"damaged": 1.5}, "shares lie in"),
+        ({"backbone": "tinny"}, "did you mean 'tiny'"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object], rule: str) -> None:
+    with pytest.raises(ConfigError, match=rule):
+        replace(SMALL, **change)
+
+
+def test_a_recipe_that_is_all_procedural_needs_no_corpus() -> None:
+    assert store.Pictures(replace(SMALL, procedural=1.0), [], "train")[0].image.shape == (224, 224, 3)
+    with pytest.raises(ConfigError, match="needs a corpus"):
+        store.Pictures(SMALL, [], "train")
 
 
 def test_errors(tmp_path: Path) -> None:

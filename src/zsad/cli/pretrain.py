@@ -17,7 +17,10 @@ def add(verbs: Verbs) -> None:
         "--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/first.toml"
     )
     parser.add_argument(
-        "--corpus", type=Path, required=True, metavar="FILE", help="JSON lines: file, caption, label, source"
+        "--corpus",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines: file, caption, label, source; not needed if all is drawn",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
@@ -30,7 +33,7 @@ def run(options: Namespace) -> int:
     from zsad.pretrain import export, loop, recipe, store
 
     chosen = recipe.read(options.recipe)
-    corpus = store.read_corpus(options.corpus)
+    corpus = [] if options.corpus is None else store.read_corpus(options.corpus)
     clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
     folder = export.write(clip, chosen, corpus, options.out)
     print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")

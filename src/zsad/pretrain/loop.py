@@ -1,9 +1,10 @@
 """The optimisation: resumable at any checkpoint, and the same weights to the bit on the same machine."""
 
+import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.files import replacing
+from zsad.errors import ConfigError
+from zsad.files import replacing, write_atomically
 from zsad.pretrain.objective import Batch, Learner, Losses, Window, move, pad
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import FEATURES, Entry, Store, prepare
@@ -46,6 +48,7 @@ def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, dev
         device: where to train, for instance ``"cuda"``.
     """
     out.mkdir(parents=True, exist_ok=True)
+    _same_run(recipe, corpus, out / "run.json")
     validation = prepare(recipe, corpus, "validation", out / "validation", workers)
     train = prepare(recipe, corpus, "train", out / "train", workers)
     tokenizer = _vocabulary(recipe, corpus, train, out)
@@ -178,6 +181,21 @@ def _standardise(store: Store) -> Standard:
         return part.mean(axes, keepdim=True)[0], part.std(axes, keepdim=True)[0].clamp(min=1e-3)
 
     return Standard(*(of(getattr(store, name)) for name in FEATURES))
+
+
+def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
+    """Note what the run is made of, or refuse to go on with a run that is made of something else."""
+    words = repr([(entry.caption, entry.label, entry.source) for entry in corpus])
+    corpus_hash = hashlib.sha256(words.encode()).hexdigest()
+    mine = json.loads(json.dumps({"recipe": asdict(recipe), "corpus": corpus_hash}))
+    if not path.is_file():
+        write_atomically(path, (json.dumps(mine, indent=2) + "\n").encode())
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in mine["recipe"] if mine["recipe"][key] != found["recipe"].get(key)]
+    if found != mine:
+        rule = f"{path.parent} goes on with the recipe and the corpus that it began with"
+        raise ConfigError(rule, f"another {(changed or ['corpus'])[0]}", "say another --out")
 
 
 def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:

@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsad.backbones import config as configs
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
 
@@ -50,6 +51,20 @@ class Recipe:
     window: int
     window_until: float
     save_every: int
+
+    def __post_init__(self) -> None:
+        vision = configs.get(self.backbone).vision
+        rules = {
+            "pictures are at least one batch": self.pictures >= self.batch >= 1,
+            "validation pictures are at least one batch": self.validation >= self.batch,
+            "the window is an even number of patches": self.window % 2 == 0,
+            "the window lies within the grid": 0 < self.window <= vision.grid,
+            "distil_blocks are blocks of the backbone": all(0 <= block < vision.depth for block in self.distil_blocks),
+            "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise ConfigError(f"in a recipe {rule}", self, "correct the recipe")
 
 
 def read(path: Path) -> Recipe:

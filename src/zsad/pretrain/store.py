@@ -19,7 +19,7 @@ from tqdm import tqdm
 from zsad.backbones import config as configs
 from zsad.data.decode import decode
 from zsad.data.synthetic import distract, draw_defect, part, surface
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
 
@@ -109,6 +109,8 @@ class Pictures(Dataset[Drawn]):
         vision = configs.get(recipe.backbone).vision
         self.recipe, self.side, self.grid, self.split = recipe, vision.image_size, vision.grid, split
         held_out = split == "validation"
+        if not corpus and recipe.procedural < 1:
+            raise ConfigError("a recipe that is not all procedural needs a corpus", "none", "say --corpus FILE")
         self.corpus = [entry for number, entry in enumerate(corpus) if (number % HOLD_OUT == 0) == held_out]
 
     def __len__(self) -> int:
