@@ -100,14 +100,14 @@ class ReportWriter:
             _clear(out)
             for folder in ("maps", "overlays"):
                 (out / folder).mkdir(parents=True, exist_ok=True)
-            # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
-            self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
             self._names = {path.stem.casefold() for folder in ("maps", "overlays") for path in (out / folder).iterdir()}
             # The name of a file need not be Unicode; what is not is written as an escape.
             save_image(legend(run.threshold), out / "legend.png")
             self._table = (out / "predictions.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise InputError("the output folder must be writable", error, "choose another --out") from error
+        # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
+        self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
         self._rows = csv.DictWriter(self._table, COLUMNS, restval="")
         self._rows.writeheader()
 
@@ -168,14 +168,13 @@ class ReportWriter:
 
     def close(self, stopped_by: str = "") -> None:
         """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
-        self._table.close()
-        run = asdict(self.run) | {"stopped_by": stopped_by}
-        predictions = [asdict(entry) for entry in self.entries]
-        listing = {"run": run, "predictions": predictions, "failures": self.failures}
-        write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
-        with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
-            page.writelines(self._page({"run": run, "failures": self.failures, "scale": ANCHORS}))
-        self._cards.close()
+        with self._table, self._cards:
+            run = asdict(self.run) | {"stopped_by": stopped_by}
+            predictions = [asdict(entry) for entry in self.entries]
+            listing = {"run": run, "predictions": predictions, "failures": self.failures}
+            write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
+            with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
+                page.writelines(self._page({"run": run, "failures": self.failures, "scale": ANCHORS}))
 
     def _page(self, data: Mapping[str, object]) -> Iterator[str]:
         """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""

