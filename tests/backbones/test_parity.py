@@ -70,6 +70,18 @@ def test_text(pair: tuple[Clip, nn.Module]) -> None:
         close(feature, theirs)
 
 
+def test_all_layouts_are_the_same_weights_at_every_shape(pair: tuple[Clip, nn.Module]) -> None:
+    """Vision and text, every tensor, to the bit."""
+    clip, model = pair
+    for theirs in (model.state_dict(), oracle.openai_keys(model)):
+        assert_same(to_ours(theirs), clip.state_dict())
+
+
+def assert_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert not [name for name in expected if not torch.equal(found[name], expected[name])]
+
+
 @pytest.mark.parametrize(
     "layout", ["hugging face", "open_clip", "open_clip .bin", "openai", "data parallel", "text module"]
 )
