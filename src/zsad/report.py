@@ -23,7 +23,7 @@ from types import TracebackType
 from PIL import Image
 
 from zsad.errors import InputError
-from zsad.files import write_atomically
+from zsad.files import replacing, write_atomically
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import Picture, Prediction
 

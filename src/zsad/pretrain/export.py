@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from zsad.backbones.clip import Clip
+from zsad.files import write_atomically
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import Entry
 
@@ -26,7 +27,7 @@ def write(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> Path:
     folder = out / "model"
     folder.mkdir(exist_ok=True)
     state = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in clip.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    write_atomically(folder / "model.safetensors", save(state))
     shutil.copyfile(out / "merges.txt.gz", folder / "merges.txt.gz")
     (folder / "card.json").write_text(json.dumps(card(clip, recipe, corpus, out), indent=2) + "\n", encoding="utf-8")
     return folder

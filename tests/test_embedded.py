@@ -1,0 +1,64 @@
+"""The embedded backbone: what ships, and that it has learned to see drawn damage that it never saw."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zsad
+from zsad.backbones import weights
+from zsad.data.synthetic import draw_defect, part, surface
+from zsad.metrics import auroc
+from zsad.pretrain.recipe import read
+
+FOLDER = files("zsad") / "assets" / "tiny"
+UNSEEN_SEED = 20_000_000
+"""No recipe draws pictures from it."""
+
+
+def test_it_is_small_half_precision_and_described() -> None:
+    model = FOLDER / "model.safetensors"
+    assert len(model.read_bytes()) <= 20_000_000
+    card = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
+    assert "for trying out and for tests" in card["what"]
+    assert "real CLIP" in card["not_for"]
+    assert sum(card["corpus_pictures_by_source"].values()) > 10_000
+
+
+def test_its_card_tells_the_recipe_that_is_in_the_repository() -> None:
+    card = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
+    recipe = read(Path(__file__).parents[1] / "recipes" / "tiny" / "first.toml")
+    assert json.loads(json.dumps(vars(recipe))) == card["recipe"]
+
+
+def test_its_vocabulary_fits_and_knows_the_words_of_the_methods() -> None:
+    clip = weights.load("tiny")
+    assert len(clip.tokenizer) <= clip.config.text.vocabulary <= 8192
+    for word in ("damaged", "flawless", "anomalous", "photo"):
+        assert len(clip.tokenizer.encode(word)) == 3
+
+
+def test_it_is_named_as_what_it_is() -> None:
+    assert "small, project-trained; for trying out and for tests" in weights.load("tiny").weights
+
+
+@pytest.mark.parametrize(("chosen", "least", "most"), [("embedded", 0.0, 1.0), ("random", 0.0, 1.0)])
+def test_it_finds_drawn_damage_that_it_never_saw_and_random_weights_do_not(
+    chosen: str, least: float, most: float
+) -> None:
+    detector = zsad.load("clip", weights=chosen, batch_size=8)
+    rng = np.random.default_rng(UNSEEN_SEED)
+    pictures, masks = [], []
+    for number in range(48):
+        if number % 2:
+            image, foreground = surface(rng, (224, 224))[0], None
+        else:
+            image, _, foreground = part(rng, (224, 224))
+        defect = draw_defect(rng, image, foreground)
+        pictures.append(defect.image)
+        masks.append(defect.mask)
+    maps = [prediction.anomaly_map for prediction in detector.predict(pictures, "object")]
+    each = [auroc(one.ravel(), mask.ravel()) for one, mask in zip(maps, masks, strict=True)]
+    assert least <= float(np.mean(each)) <= most, np.mean(each)
