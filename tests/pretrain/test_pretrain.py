@@ -42,6 +42,7 @@ SMALL = Recipe(
     state=2.0,
     distil_blocks=(2, 5),
     temperature=0.07,
+    damage_weight=1.0,
     window=8,
     window_until=0.5,
     save_every=2,
@@ -209,8 +210,9 @@ def test_padding_changes_no_feature() -> None:
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
-    recipe = read(Path(__file__).parents[2] / "recipes" / "tiny" / "first.toml")
+@pytest.mark.parametrize("name", ["first", "balanced"])
+def test_the_shipped_recipes_read_and_fit_their_backbone(name: str) -> None:
+    recipe = read(Path(__file__).parents[2] / "recipes" / "tiny" / f"{name}.toml")
     config = get(recipe.backbone)
     assert 512 + recipe.merges + 2 <= config.text.vocabulary
     assert max(recipe.distil_blocks) < config.vision.depth
@@ -223,8 +225,19 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
     loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
     with pytest.raises(ConfigError, match="another seed"):
         loop.run(replace(SMALL, steps=2, seed=9), corpus, out, workers=0)
-    with pytest.raises(ConfigError, match="another corpus"):
+    with pytest.raises(ConfigError, match="another corpus or start"):
         loop.run(replace(SMALL, steps=2), corpus[1:], out, workers=0)
+
+
+def test_a_run_can_go_on_from_another(corpus: list[store.Entry], prepared: Path, tmp_path: Path) -> None:
+    first, second = linked(prepared, tmp_path / "first"), linked(prepared, tmp_path / "second")
+    loop.run(replace(SMALL, steps=2), corpus, first, workers=0)
+    still = replace(SMALL, steps=2, learning_rate=0.0, damage_weight=20.0)
+    clip = loop.run(still, corpus, second, start=first, workers=0)
+    ours, theirs = state(second), state(first)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    card = export.card(clip, still, corpus, second)
+    assert card["started_from"]["recipe"]["damage_weight"] == 1.0
 
 
 @pytest.mark.parametrize(

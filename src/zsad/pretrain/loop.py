@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,23 +38,30 @@ class Standard:
     pooled: tuple[Tensor, Tensor]
 
 
-def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, device: str = "cpu") -> Clip:
+def run(
+    recipe: Recipe, corpus: list[Entry], out: Path, *, start: Path | None = None, workers: int = 2, device: str = "cpu"
+) -> Clip:
     """Prepare the pictures, learn the merges, train; whatever is already in ``out`` is used and not done again.
 
     Args:
         recipe: all numbers.
         corpus: captioned pictures.
         out: folder of this run.
+        start: folder of an earlier run to go on from, with its vocabulary; random weights where not given.
         workers: processes that draw pictures.
         device: where to train, for instance ``"cuda"``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _same_run(recipe, corpus, out / "run.json")
+    _same_run(recipe, corpus, start, out / "run.json")
     validation = prepare(recipe, corpus, "validation", out / "validation", workers)
     train = prepare(recipe, corpus, "train", out / "train", workers)
+    if start is not None:
+        shutil.copyfile(start / "merges.txt.gz", out / "merges.txt.gz")
     tokenizer = _vocabulary(recipe, corpus, train, out)
     torch.manual_seed(recipe.seed)
     learner = Learner(Clip(recipe.backbone, configs.get(recipe.backbone), tokenizer), recipe).to(device)
+    if start is not None:
+        learner.load_state_dict(torch.load(start / "checkpoint.pt", map_location="cpu", weights_only=True)["learner"])
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
     done = _resume(out / "checkpoint.pt", learner, optimizer)
     standard = _standardise(train)
@@ -183,11 +191,12 @@ def _standardise(store: Store) -> Standard:
     return Standard(*(of(getattr(store, name)) for name in FEATURES))
 
 
-def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
+def _same_run(recipe: Recipe, corpus: list[Entry], start: Path | None, path: Path) -> None:
     """Note what the run is made of, or refuse to go on with a run that is made of something else."""
     words = repr([(entry.caption, entry.label, entry.source) for entry in corpus])
     corpus_hash = hashlib.sha256(words.encode()).hexdigest()
-    mine = json.loads(json.dumps({"recipe": asdict(recipe), "corpus": corpus_hash}))
+    before = None if start is None else json.loads((start / "run.json").read_text(encoding="utf-8"))
+    mine = json.loads(json.dumps({"recipe": asdict(recipe), "corpus": corpus_hash, "start": before}))
     if not path.is_file():
         write_atomically(path, (json.dumps(mine, indent=2) + "\n").encode())
         return
@@ -195,7 +204,7 @@ def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
     changed = [key for key in mine["recipe"] if mine["recipe"][key] != found["recipe"].get(key)]
     if found != mine:
         rule = f"{path.parent} goes on with the recipe and the corpus that it began with"
-        raise ConfigError(rule, f"another {(changed or ['corpus'])[0]}", "say another --out")
+        raise ConfigError(rule, f"another {(changed or ['corpus or start'])[0]}", "say another --out")
 
 
 def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:

@@ -146,14 +146,21 @@ class Learner(nn.Module):
         by_head = self.to_damage(last)[..., 0].float()
         damage = (COVERAGE_GAIN * batch.coverage.flatten(1)).clamp(max=1)
         weight = batch.has_state / batch.has_state.sum().clamp(min=1)
-        return ((_damage_loss(by_words, damage) + _damage_loss(by_head, damage)) * weight).sum()
+        rarity = self.recipe.damage_weight
+        return ((_damage_loss(by_words, damage, rarity) + _damage_loss(by_head, damage, rarity)) * weight).sum()
 
 
-def _damage_loss(logits: Float[Tensor, "batch tokens"], damage: Float[Tensor, "batch cells"]) -> Float[Tensor, "batch"]:
+def _damage_loss(
+    logits: Float[Tensor, "batch tokens"], damage: Float[Tensor, "batch cells"], rarity: float
+) -> Float[Tensor, "batch"]:
     """Cross-entropy and Dice over the patches, cross-entropy of the class token against the worst patch."""
-    patches = F.binary_cross_entropy_with_logits(logits[:, 1:], damage, reduction="none").mean(1)
+    patches = F.binary_cross_entropy_with_logits(
+        logits[:, 1:], damage, reduction="none", pos_weight=torch.tensor(rarity, device=logits.device)
+    )
+    # The Dice loss is for finding few patches among many; where these are weighted it would pull the other way.
+    dice = 0.5 * _dice(logits[:, 1:].sigmoid(), damage) if rarity == 1 else 0.0
     whole = F.binary_cross_entropy_with_logits(logits[:, 0], damage.amax(1), reduction="none")
-    return patches + 0.5 * _dice(logits[:, 1:].sigmoid(), damage) + 0.5 * whole
+    return patches.mean(1) + dice + 0.5 * whole
 
 
 def _dice(probability: Float[Tensor, "batch cells"], target: Float[Tensor, "batch cells"]) -> Float[Tensor, "batch"]:

@@ -26,6 +26,8 @@ class Recipe:
         distil, align, state: weights of the three losses.
         distil_blocks: indices of the blocks whose patches learn the CNN's early and middle features.
         temperature: of the state loss, as the detectors use it.
+        damage_weight: how many normal patches a damaged one counts for. Damage is rare: at 1 maps stay near 0 where
+            nothing is known, at the inverse of its share they begin at one half.
         window, window_until: side in patches (even) of the window that is trained on, and the share of the steps for
             which it is; the rest trains on whole pictures.
         save_every: steps between checkpoints.
@@ -48,6 +50,7 @@ class Recipe:
     state: float
     distil_blocks: tuple[int, int]
     temperature: float
+    damage_weight: float
     window: int
     window_until: float
     save_every: int
