@@ -16,7 +16,7 @@ from zsad.report import ReportWriter
 from zsad.types import Failure, Picture, Prediction
 
 CLASS_NAME = "solar cell"
-SHOWN = 3
+SHOWN = 2
 """Pictures of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
 
 Outcome = tuple[Sample, Picture, Prediction]
