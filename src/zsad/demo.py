@@ -83,7 +83,7 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     low, high = bootstrap_interval(auroc, scores, labels)
     good = labels.count(0)
     return (
-        f"image AUROC {auroc(scores, labels):.3f} (95 % bootstrap interval {low:.2f} to {high:.2f}) "
+        f"image AUROC {auroc(scores, labels):.3f} (95 % bootstrap interval {low:.2f} to {high:.2f})\n"
         f"on {good} good and {len(labels) - good} defective cells"
     )
 

@@ -20,6 +20,8 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Predict, print the table and the AUROC, write heat maps and the report."""
+    from textwrap import fill
+
     from zsad import demo
     from zsad.data.layouts import get
     from zsad.report import ReportWriter
@@ -29,7 +31,7 @@ def run(options: Namespace) -> int:
     detector = load_detector(options)
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
         outcomes = demo.run(detector, samples, report, options.out)
-    print(f"{elpv.title}: {elpv.about}")
+    print(fill(f"{elpv.title}: {elpv.about}", 80))
     print(f"{describe(detector)}\n")
     print(demo.table(outcomes))
     print(f"\n{demo.verdict(outcomes)}")

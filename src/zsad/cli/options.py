@@ -74,9 +74,9 @@ def load_detector(options: Namespace, threshold: float | None = None) -> "Detect
 
 
 def describe(detector: "Detector") -> str:
-    """What runs, in one line; names the embedded backbone as what it is."""
+    """What runs, in two lines; names the embedded backbone as what it is."""
     clip, settings = detector.method.clip, detector.settings
-    return f"detector {detector.card.method} at {settings.image_size} px, backbone {clip.name}, weights {clip.weights}"
+    return f"detector {detector.card.method} at {settings.image_size} px on {clip.name}\nweights: {clip.weights}"
 
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
