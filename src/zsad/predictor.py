@@ -188,9 +188,10 @@ def load(
 
 
 def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
-    """A name stands for a method unless it looks like a path or is a folder."""
+    """The name of a method stands for it, whatever folders there are (``./clip`` is the folder); all else is a path."""
     path = Path(detector)
-    if len(path.parts) > 1 or path.is_dir():
+    is_method = isinstance(detector, str) and detector in methods.names()
+    if not is_method and (len(path.parts) > 1 or path.is_dir()):
         return checkpoint.read(path)
     return checkpoint.Card(os.fspath(detector))
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def test_heat_maps_of_an_earlier_run_are_not_scored(
     for _ in range(2):
         assert main(arguments) == 0
         assert "1 picture scored" in capsys.readouterr().out
+
+
+def test_pictures_that_all_lie_in_the_output_folder_are_not_dropped_in_silence(
+    mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(mixed)]) == 2
+    assert "outside of the output folder" in capsys.readouterr().err
+
+
+def test_a_folder_named_as_a_method_does_not_hide_it(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(mixed / "good.png"), *RANDOM, "--detector", "clip", "--out", "out"]) == 0
+    assert (
+        main(["predict", str(mixed / "good.png"), *RANDOM, "--detector", f".{os.sep}clip{os.sep}", "--out", "b"]) == 2
+    )
 
 
 def test_a_disk_that_is_full_is_told_and_what_was_done_stays(

@@ -21,7 +21,7 @@ PLAIN = re.compile(r"[ -%'-~]*")
 
 
 class Tokenizer:
-    """Text to token ids, as OpenAI's CLIP does it (Radford et al. 2021, section 2.4).
+    """Text to token ids, as OpenAI's CLIP does it (Radford et al. 2021).
 
     Args:
         backend: a byte-level BPE without normaliser or post-processor of its own that changes cleaned text.

@@ -12,7 +12,7 @@ import zsad
 from zsad.cli import demo, lists, predict, pretrain
 from zsad.errors import ZsadError
 
-OK, PARTLY, FAILED, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, INTERRUPTED = 0, 2, 130
 VERBS = (predict, demo, lists, pretrain)
 
 

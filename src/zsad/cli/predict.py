@@ -30,11 +30,14 @@ def run(options: Namespace) -> int:
     from tqdm import tqdm
 
     from zsad.data.sources import find_pictures
+    from zsad.errors import InputError
     from zsad.report import ReportWriter
     from zsad.types import Failure
 
     # Heat maps of an earlier run are no pictures to score.
     paths = [path for path in find_pictures(options.paths) if not _below(path, options.out)]
+    if not paths:
+        raise InputError("there is a picture to score outside of the output folder", "none", "choose another --out")
     detector = load_detector(options, options.threshold)
     print(describe(detector))
     anomalous = failed = 0

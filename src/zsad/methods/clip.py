@@ -32,7 +32,7 @@ class ClipConfig(Config):
     """Constants of the published row.
 
     Attributes:
-        temperature: τ of the softmax (AnomalyCLIP, section 4.1).
+        temperature: τ of the softmax; 0.07 is what the published row was reproduced with.
     """
 
     temperature: float = 0.07

@@ -4,7 +4,7 @@ Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation",
 
     images -> embedding -> tokens [batch, 1 + rows·cols, width]
     every k×k window (k = 2, 3; stride 1) -> class token + its k² tokens -> tower -> class token -> P(anomalous)
-    cell   = harmonic mean of the windows that cover it (equation 4), one map a scale
+    cell   = harmonic mean of the windows that cover it, one map a scale
     map    = harmonic mean over {scales, whole image}
     score  = P(anomalous) of the whole image
 
@@ -37,8 +37,8 @@ class WinClipConfig(Config):
     """Constants of the paper.
 
     Attributes:
-        scales: window sides in patches (section 4.1: 2 and 3).
-        temperature: τ of the softmax (section 3: 0.07).
+        scales: window sides in patches.
+        temperature: τ of the softmax.
     """
 
     sigma: float = 0.0

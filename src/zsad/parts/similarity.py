@@ -12,7 +12,7 @@ from zsad.errors import InputError
 
 
 def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tensor, "states embed"]:
-    """One unit vector a state: the mean of its prompts' unit vectors (prompt ensemble of CLIP, section 3.1.4)."""
+    """One unit vector a state: the mean of its prompts' unit vectors (CLIP's prompt ensemble)."""
     return unit(unit(prompts.float()).mean(1))
 
 

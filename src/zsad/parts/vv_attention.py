@@ -26,7 +26,7 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
 
     The stream leaves the original path at the input of block ``start`` and takes its values from the original path at
     every block: S_l = Proj(softmax(V V^T / sqrt(d)) V) + S_(l-1), without a perceptron (KAnoCLIP, equations 7-8;
-    AnomalyCLIP, Zhou et al. 2024, section 3.3).
+    AnomalyCLIP, Zhou et al. 2024, does the same).
 
     Args:
         tower: the tower that made the trace.

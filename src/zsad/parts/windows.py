@@ -26,7 +26,7 @@ def window_tokens(grid: Size, side: int) -> Int[Tensor, "windows tokens"]:
 def harmonic_spread(
     scores: Float[Tensor, "batch windows"], windows: Int[Tensor, "windows tokens"], grid: Size
 ) -> Float[Tensor, "batch rows cols"]:
-    """Each cell's harmonic mean of the scores of the windows that cover it (WinCLIP, Jeong et al. 2023, equation 4)."""
+    """Each cell's harmonic mean of the scores of the windows that cover it (WinCLIP, Jeong et al. 2023)."""
     members = windows[:, 1:] - 1
     cells = members.flatten().to(scores.device)
     inverse = (1 / scores).repeat_interleave(members.shape[1], 1)
