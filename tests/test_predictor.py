@@ -21,8 +21,9 @@ from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._base import Config, Method
 from zsad.methods.clip import ClipConfig, ClipDetector
 from zsad.methods.winclip import WinClip
+from zsad.parts.maps import resize
 from zsad.predictor import Detector, Settings, load
-from zsad.scoring import anomaly_maps, resize
+from zsad.scoring import anomaly_maps
 from zsad.types import Failure, Picture, Prediction
 
 ROWS, COLS = 45, 70

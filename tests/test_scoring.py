@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsad.scoring import anomaly_maps, resize, smooth
+from zsad.parts.maps import resize, smooth
+from zsad.scoring import anomaly_maps
 from zsad.types import Evidence, Size
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of smoothing is SciPy")

@@ -21,7 +21,8 @@ from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
-from zsad.scoring import anomaly_maps, resize
+from zsad.parts.maps import resize
+from zsad.scoring import anomaly_maps
 from zsad.types import Failure, Picture, Prediction
 
 Precision = Literal["fp32", "bf16"]

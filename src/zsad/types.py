@@ -1,6 +1,6 @@
 """What travels between the rooms of the house, one small frozen dataclass per arrow.
 
-file -> Picture -> ImageBatch -> Trace -> Evidence -> Prediction -> report
+file -> Picture -> ImageBatch -> Trace (-> Observation) -> Evidence -> Prediction -> report
 
 Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said
 where it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the
@@ -65,11 +65,43 @@ class Evidence:
 
     Attributes:
         maps: P(anomalous) per level on the patch grid, in [0, 1].
-        score: P(anomalous) of each image by its class branch, in [0, 1].
+        score: P(anomalous) of each image, in [0, 1], as the method combines it.
+
+    A method that trains may return a subclass that holds what only its loss needs.
     """
 
     maps: Float[Tensor, "batch levels rows cols"]
     score: Float[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a method reads off a frozen tower that it does not edit; it never changes, so training keeps it on disk.
+
+    Attributes:
+        patches: patch tokens at the levels that the method reads, class token left out.
+        image: class token of the last block, in the joint space.
+        grid: (rows, cols) of the patches; cells = rows * cols.
+    """
+
+    patches: Float[Tensor, "batch levels cells width"]
+    image: Float[Tensor, "batch embed"]
+    grid: Size
+
+
+@dataclass(frozen=True)
+class Target:
+    """The truth about a batch, for training.
+
+    Attributes:
+        labels: 0 normal, 1 anomalous.
+        masks: 0 normal, 1 anomalous, at the size of the images.
+        descriptions: sentences about what is or may be wrong with each image; () where the method does not ask.
+    """
+
+    labels: Float[Tensor, "batch"]
+    masks: Float[Tensor, "batch rows cols"]
+    descriptions: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from zsad.backbones import config as configs
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method
-from zsad.types import Evidence, Size
+from zsad.methods._trainable import Trainable
+from zsad.types import Evidence, Size, Target
 
 pytestmark = pytest.mark.parametrize("name", methods.names())
 NAMES = ("metal nut", "carpet", "metal nut", "transistor")
@@ -28,6 +29,24 @@ def make(name: str) -> Method:
 def judge(method: Method, batch: int = 3, size: Size = (SIZE, SIZE), class_names: Sequence[str] = NAMES) -> Evidence:
     dtype = method.clip.dtype
     return method(images(batch, *size).to(dtype), class_names[:batch])
+
+
+def target(batch: int) -> Target:
+    """The first half normal; of the others a corner is anomalous."""
+    labels = (torch.arange(batch) >= batch / 2).float()
+    masks = torch.zeros(batch, SIZE, SIZE)
+    masks[labels == 1, : SIZE // 2, : SIZE // 2] = 1
+    described = tuple((f"a broken {what}", f"a {what} with a hole") for what in NAMES[:batch])
+    return Target(labels, masks, described)
+
+
+def stir(method: Method) -> None:
+    """Move every trained parameter off its start, where zeros may block a gradient."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for one in method.parameters():
+            if one.requires_grad:
+                one.add_(0.05 * torch.randn(one.shape, generator=generator))
 
 
 def assert_same(ours: Evidence, theirs: Evidence, rtol: float = 0, atol: float = 0) -> None:
@@ -79,7 +98,6 @@ def test_clip_is_not_changed_by_a_backward_pass_and_a_step(name: str) -> None:
     assert pixels.grad is not None
     assert pixels.grad.abs().sum() > 0
     if trained := [parameter for parameter in method.parameters() if parameter.requires_grad]:
-        assert all(parameter.grad is not None for parameter in trained)
         torch.optim.SGD(trained, lr=0.1).step()
     assert_unchanged(method.clip, before)
     assert not any(module.training for module in method.clip.modules())
@@ -91,6 +109,60 @@ def test_a_batch_equals_its_images_one_by_one(name: str) -> None:
     with torch.inference_mode():
         for number, (picture, class_name) in enumerate(zip(images(4), NAMES, strict=True)):
             assert_same(method(picture[None], [class_name]), image(together, number), rtol=1e-5, atol=1e-6)
+
+
+def test_every_trained_parameter_is_reached_by_the_loss(name: str) -> None:
+    method = make(name).train()
+    if not isinstance(method, Trainable):
+        assert not any(parameter.requires_grad for parameter in method.parameters())
+        return
+    stir(method)
+    before = snapshot(method.clip)
+    trained = {key: one for key, one in method.named_parameters() if one.requires_grad}
+    assert trained
+    untouched = set(trained)
+    for seed in range(10):  # what is routed is reached by some pictures and not by others
+        terms = method.loss(method(images(2, seed=seed), NAMES[:2]), target(2))
+        for term in terms.values():
+            assert term.shape == ()
+            assert term.isfinite()
+        sum(terms.values(), torch.zeros(())).backward()
+        untouched -= {key for key, one in trained.items() if one.grad is not None and one.grad.abs().sum() > 0}
+        if not untouched:
+            break
+    assert untouched == set()
+    torch.optim.Adam(trained.values(), lr=0.01).step()
+    assert_unchanged(method.clip, before)
+
+
+def test_a_few_steps_lower_the_loss(name: str) -> None:
+    method = make(name).train()
+    if not isinstance(method, Trainable):
+        return
+    trained = [one for one in method.parameters() if one.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=0.003)
+    history = []
+    for _ in range(30):
+        torch.manual_seed(0)
+        loss = sum(method.loss(method(images(2), NAMES[:2]), target(2)).values(), torch.zeros(()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        history.append(float(loss.detach()))
+    assert min(history[-5:]) < 0.95 * history[0]
+
+
+def test_what_was_learnt_is_not_hidden_by_what_is_remembered(name: str) -> None:
+    method = make(name)
+    if not isinstance(method, Trainable):
+        return
+    before = judge(method)
+    stir(method)
+    changed = judge(method)
+    assert (changed.maps - before.maps).abs().max() > 1e-5
+    fresh = make(name)
+    fresh.load_state_dict(method.state_dict())
+    assert_same(judge(fresh), changed)
 
 
 def test_another_size_and_then_the_native_size_gives_the_old_answer(name: str) -> None:
@@ -116,8 +188,11 @@ def test_bf16_is_near_fp32(name: str) -> None:
     assert (half.score - full.score).abs().mean() < 0.02
 
 
-def test_class_names_matter(name: str) -> None:
+def test_class_names_matter_where_the_method_says_so(name: str) -> None:
     method = make(name)
+    if not method.uses_class_names:
+        assert_same(judge(method, 2, class_names=["carpet"] * 2), judge(method, 2))
+        return
     nuts, carpets = (judge(method, 2, class_names=[what] * 2) for what in ("metal nut", "carpet"))
     assert (nuts.score - carpets.score).abs().min() > 1e-4
     assert (nuts.maps - carpets.maps).abs().max() > 1e-4

@@ -51,12 +51,15 @@ def check_temperature(temperature: float) -> None:
 class Method(nn.Module, ABC):
     """One paper. A method sees no files, devices, epochs, thresholds or metrics; what is trained is what requires grad.
 
-    Subclasses name their paper, their configuration and the backbone that their paper uses.
+    Subclasses name their paper, their configuration, the backbone that their paper uses, and whether the answer depends
+    on the class names; ``foreign`` names the children whose weights come from elsewhere and are never saved.
     """
 
     paper: ClassVar[Paper]
     config_type: ClassVar[type[Config]] = Config
     paper_backbone: ClassVar[str] = "ViT-L-14-336"
+    uses_class_names: ClassVar[bool] = True
+    foreign: ClassVar[tuple[str, ...]] = ("clip",)
 
     def __init__(self, clip: Clip, config: Config) -> None:
         super().__init__()

@@ -1,0 +1,95 @@
+"""What a method that trains adds: a loss, the paper's way of training, and, where it only reads the tower, a cache."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.errors import ConfigError
+from zsad.methods._base import Method
+from zsad.types import Evidence, Observation, Target
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a paper trains its method: the constants of its optimisation, all with Adam.
+
+    Attributes:
+        epochs: passes over the data.
+        batch_size: images a step.
+        learning_rate: at the first epoch.
+        betas: of Adam.
+        weight_decay: of Adam.
+        schedule: the rate of epoch e, counted from 0, is the first times 1 (``constant``), decay^e (``exponential``) or
+            1 / (e + 1) (``inverse``).
+        decay: of the exponential schedule.
+        rates: other first rates for parameters whose name contains the key.
+        clip_norms: bounds on the norm of the gradient of parameters whose name contains the key.
+        augment: whether pictures are turned, shifted, mirrored, recoloured and overlaid with noise.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "exponential", "inverse"] = "constant"
+    decay: float = 0.9
+    rates: dict[str, float] = field(default_factory=dict)
+    clip_norms: dict[str, float] = field(default_factory=dict)
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ConfigError(
+                "training has at least one epoch and one image a step",
+                f"{self.epochs} and {self.batch_size}",
+                "say 1 or more",
+            )
+        if not min(self.learning_rate, *self.rates.values(), self.decay) > 0:
+            raise ConfigError(
+                "learning rates and decay are greater than 0", self.learning_rate, "say 0.001, for instance"
+            )
+
+    def rate(self, epoch: int) -> float:
+        """What the first learning rates are multiplied with at an epoch, counted from 0.
+
+        >>> Training(epochs=9, batch_size=16, learning_rate=5e-4, schedule="inverse").rate(3)
+        0.25
+        """
+        return {"constant": 1.0, "exponential": self.decay**epoch, "inverse": 1 / (epoch + 1)}[self.schedule]
+
+
+class Trainable(Method):
+    """A method with parameters of its own beside the frozen Clip; these are what requires grad.
+
+    Subclasses say how their paper trains them, and whether their loss asks for descriptions.
+    """
+
+    training_defaults: ClassVar[Training]
+    uses_descriptions: ClassVar[bool] = False
+
+    @abstractmethod
+    def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
+        """The terms of the paper's loss, weighted as in the paper, by name; training minimises their sum.
+
+        ``evidence`` is what :meth:`forward` returned for the images that ``target`` is about.
+        """
+
+
+class Reader(Trainable):
+    """A method that reads the frozen tower and never edits it, so that training runs the tower once per picture."""
+
+    @abstractmethod
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+        """All that the method reads off the tower; no trained parameter takes part."""
+
+    @abstractmethod
+    def judge(self, observation: Observation, class_names: Sequence[str]) -> Evidence:
+        """Evidence from what was observed."""
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        return self.judge(self.observe(images), class_names)

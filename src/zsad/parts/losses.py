@@ -1,0 +1,47 @@
+"""The losses that this family of papers shares, as its published code computes them (VAND and its descendants).
+
+All take probabilities, not logits, in fp32, and return the mean over the batch.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+SMOOTHING = 1e-5
+"""Label smoothing of the focal loss, which keeps its logarithm finite."""
+GAMMA = 2.0
+EPSILON = 1e-6
+
+
+def focal(
+    maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch rows cols"], gamma: float = GAMMA
+) -> Float[Tensor, ""]:
+    """Focal loss (Lin et al. 2017) of P(anomalous) per pixel: -(1 - p)^γ log p of the true state, without α.
+
+    Args:
+        maps: P(anomalous) in [0, 1].
+        masks: 0 normal, 1 anomalous.
+        gamma: γ, the focus on what is still wrong.
+    """
+    right = maps * masks + (1 - maps) * (1 - masks)
+    smoothed = right * (1 - SMOOTHING) + (1 - right) * SMOOTHING + SMOOTHING
+    # The smoothing lifts a perfect pixel just above 1.
+    return -((1 - smoothed).clamp(min=0) ** gamma * smoothed.log()).mean()
+
+
+def dice(maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch rows cols"]) -> Float[Tensor, ""]:
+    """Soft Dice loss (Milletari et al. 2016) of each picture: 1 - (2 Σ p·g + 1) / (Σ p + Σ g + 1)."""
+    both = (maps * masks).sum((1, 2))
+    return (1 - (2 * both + 1) / (maps.sum((1, 2)) + masks.sum((1, 2)) + 1)).mean()
+
+
+def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
+    """Binary cross-entropy of P(anomalous) of whole pictures; kept finite where a probability is 0 or 1."""
+    return F.binary_cross_entropy(score.float().clamp(EPSILON, 1 - EPSILON), labels)
+
+
+def enlarge(
+    maps: Float[Tensor, "batch levels rows cols"], masks: Float[Tensor, "batch mask_rows mask_cols"]
+) -> Float[Tensor, "batch levels mask_rows mask_cols"]:
+    """Maps of the grid at the size of the masks, bilinear with aligned corners, as the published code trains them."""
+    return F.interpolate(maps, masks.shape[-2:], mode="bilinear", align_corners=True)
