@@ -1,16 +1,21 @@
-"""A detector on disk: a folder with a JSON card that says how to make it again, and from which backbone."""
+"""A detector on disk: a folder with a JSON card that says how to make it again, and the tensors that it learnt."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import write_atomically
+from zsad.methods._base import Method
 
-CARD = "detector.json"
+CARD, LEARNT = "detector.json", "learnt.safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,51 @@ class Card:
     fingerprint: str | None = None
 
 
-def write(card: Card, folder: Path) -> None:
-    """Write the card into the folder, which is made where it does not exist.
+def write(card: Card, method: Method, folder: Path) -> None:
+    """Write card and learnt tensors into the folder, which is made where it does not exist.
 
     Raises:
         InputError: the folder cannot be made or written.
     """
+    tensors = learnt(method)
     try:
+        if tensors:
+            write_atomically(folder / LEARNT, save({name: one.cpu().contiguous() for name, one in tensors.items()}))
         write_atomically(folder / CARD, (json.dumps(asdict(card), indent=2) + "\n").encode("utf-8"))
     except OSError as error:
         raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
+
+
+def learnt(method: Method) -> dict[str, Tensor]:
+    """All tensors of a method that do not come from elsewhere, by name: trained parameters, memories."""
+    elsewhere = tuple(f"{child}." for child in method.foreign)
+    return {name: one.detach() for name, one in method.state_dict().items() if not name.startswith(elsewhere)}
+
+
+def fill(method: Method, folder: Path) -> None:
+    """Give a method the tensors that the folder holds.
+
+    Raises:
+        WeightsError: they are missing, unreadable or of another shape than the method on this backbone has.
+    """
+    path, wanted = folder / LEARNT, learnt(method)
+    if not wanted:
+        return
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} must be readable", error, "copy the folder again, or train again") from error
+    if tensors.keys() != wanted.keys():
+        odd = sorted(tensors.keys() ^ wanted.keys())
+        raise WeightsError(f"{path} holds the tensors of its method", f"differences in {odd[:3]}", "check the options")
+    try:
+        method.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path} fits the backbone and the options",
+            str(error).splitlines()[-1].strip(),
+            "name those it was made for",
+        ) from error
 
 
 def read(folder: Path) -> Card:

@@ -6,14 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
 
 from zsad import checkpoint, methods
-from zsad.backbones import config as architectures
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
@@ -21,13 +20,14 @@ from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
+from zsad.methods._few_shot import FewShot
+from zsad.methods._trainable import Trainable
 from zsad.parts.maps import resize
+from zsad.runtime import DTYPES, Precision, check_precision, find_device, image_size_for
 from zsad.scoring import anomaly_maps
-from zsad.types import Failure, Picture, Prediction
+from zsad.types import Failure, ImageBatch, Picture, Prediction
 
-Precision = Literal["fp32", "bf16"]
 T = TypeVar("T")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_DETECTOR = "clip"
 
 
@@ -85,8 +85,31 @@ class Detector:
         return [prediction for _, prediction in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the detector's card into a folder that ``zsad.load`` and ``--detector`` take."""
-        checkpoint.write(self.card, Path(folder))
+        """Write card and learnt tensors into a folder that ``zsad.load`` and ``--detector`` take."""
+        checkpoint.write(self.card, self.method, Path(folder))
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def fit_normal(self, pictures: Sequence[Source]) -> None:
+        """Remember normal pictures (the few-shot mode of methods that have one); adds to what is remembered already.
+
+        Raises:
+            ConfigError: the method has no few-shot mode, or there is no picture.
+            InputError: a picture cannot be read; the message names it.
+        """
+        if not isinstance(self.method, FewShot):
+            having = ", ".join(name for name in methods.names() if issubclass(methods.get(name), FewShot))
+            raise ConfigError("the detector must have a few-shot mode", self.card.method, f"choose one of {having}")
+        if not pictures:
+            raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
+        for chunk in _chunks(pictures, self.settings.batch_size):
+            self.method.fit_normal(self._pixels([decode(one, _name(one, n)) for n, one in enumerate(chunk)]).pixels)
+
+    def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
+        """The batch as the method takes it, on its device and in its precision."""
+        size, config = (self.settings.image_size, self.settings.image_size), self.method.clip.config
+        batch = to_batch(pictures, size, config.mean, config.std)
+        return replace(batch, pixels=batch.pixels.to(self.settings.device, DTYPES[self.settings.precision]))
 
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object"
@@ -112,13 +135,11 @@ class Detector:
 
     @torch.inference_mode()
     def _run(self, pictures: Sequence[Picture], class_name: str) -> list[Prediction]:
-        size = (self.settings.image_size, self.settings.image_size)
-        config = self.method.clip.config
-        batch = to_batch(pictures, size, config.mean, config.std)
-        pixels = batch.pixels.to(self.settings.device, DTYPES[self.settings.precision])
+        batch = self._pixels(pictures)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 means fp32 on a GPU too
-            evidence = self.method(pixels, [class_name] * len(pictures))
-        maps = anomaly_maps(evidence, size, self.method.config.sigma)
+            evidence = self.method(batch.pixels, [class_name] * len(pictures))
+        side = self.settings.image_size
+        maps = anomaly_maps(evidence, (side, side), self.method.config.sigma)
         return [
             Prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], own)[0].numpy())
             for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
@@ -172,8 +193,8 @@ def load(
     card = replace(saved, **given, options=saved.options | (options or {}))
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
-    size = _size(card.image_size, card.backbone)
-    settings = Settings(size, card.threshold, _device(device), _precision(precision), batch_size)
+    side = image_size_for(card.backbone, card.image_size)
+    settings = Settings(side, card.threshold, find_device(device), check_precision(precision), batch_size)
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
@@ -184,50 +205,33 @@ def load(
             f"other weights or settings ({clip.weights})",
             "restore the weights, or name the backbone to say that another one is meant",
         )
+    method = method_type(clip, config)
+    if _is_folder(detector):
+        checkpoint.fill(method, Path(detector))
+    elif isinstance(method, Trainable):
+        raise ConfigError(
+            f"{detector} is trained before it is used",
+            "the method's name alone",
+            f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
+        )
     kept = replace(card, fingerprint=clip.fingerprint, weights=_anywhere(card.weights))
-    return Detector(kept, method_type(clip, config), settings)
+    return Detector(kept, method, settings)
 
 
-def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
+def _is_folder(detector: str | os.PathLike[str]) -> bool:
     """The name of a method stands for it, whatever folders there are (``./clip`` is the folder); all else is a path."""
     path = Path(detector)
     is_method = isinstance(detector, str) and detector in methods.names()
-    if not is_method and (len(path.parts) > 1 or path.is_dir()):
-        return checkpoint.read(path)
-    return checkpoint.Card(os.fspath(detector))
+    return not is_method and (len(path.parts) > 1 or path.is_dir())
+
+
+def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
+    return checkpoint.read(Path(detector)) if _is_folder(detector) else checkpoint.Card(os.fspath(detector))
 
 
 def _anywhere(weights: str | None) -> str | None:
     """A path as it is found from any folder; names stay as they are."""
     return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
-
-
-def _size(image_size: int | None, backbone: str) -> int:
-    config = architectures.get(backbone)
-    least = 2 * config.vision.patch
-    if image_size is not None and image_size < least:
-        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
-    chosen = image_size or config.default_size
-    return chosen - chosen % config.vision.patch
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name).cpu()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            "the device must exist on this machine", f"{name!r} ({reason})", "say --device auto"
-        ) from error
-    return name
-
-
-def _precision(name: str) -> Precision:
-    if name not in DTYPES:
-        raise ConfigError(f"a precision is one of {', '.join(DTYPES)}", repr(name), "choose one of these")
-    return "bf16" if name == "bf16" else "fp32"
 
 
 def _name(picture: Source, number: int) -> str | None:

@@ -1,0 +1,54 @@
+"""The machine's circumstances, checked: device, precision, the size at which a method runs."""
+
+from typing import Literal
+
+import torch
+
+from zsad.backbones import config as architectures
+from zsad.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def image_size_for(backbone: str, image_size: int | None) -> int:
+    """Side in px at which a method runs: what was asked for, rounded down to whole patches, or what suits the backbone.
+
+    Raises:
+        ConfigError: the size is below two patches.
+    """
+    config = architectures.get(backbone)
+    least = 2 * config.vision.patch
+    if image_size is not None and image_size < least:
+        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
+    chosen = image_size or config.default_size
+    return chosen - chosen % config.vision.patch
+
+
+def find_device(name: str) -> str:
+    """``"auto"`` is a GPU where there is one; any other name is PyTorch's own.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            "the device must exist on this machine", f"{name!r} ({reason})", "say --device auto"
+        ) from error
+    return name
+
+
+def check_precision(name: str) -> Precision:
+    """The name, if it is one.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if name not in DTYPES:
+        raise ConfigError(f"a precision is one of {', '.join(DTYPES)}", repr(name), "choose one of these")
+    return "bf16" if name == "bf16" else "fp32"
