@@ -1,5 +1,21 @@
-"""Metrics of detection, exact."""
+"""Metrics of detection, exact: of arrays at once, or gathered batch by batch in memory that does not grow."""
 
-from zsad.metrics.auroc import auroc, bootstrap_interval
+from zsad.metrics.auroc import auroc
+from zsad.metrics.average_precision import average_precision
+from zsad.metrics.bootstrap import bootstrap_interval
+from zsad.metrics.f1_max import f1_max
+from zsad.metrics.gathered import ImageMetrics, PixelMetrics
+from zsad.metrics.pro import pro, pro_200
+from zsad.metrics.undefined import Undefined
 
-__all__ = ["auroc", "bootstrap_interval"]
+__all__ = [
+    "ImageMetrics",
+    "PixelMetrics",
+    "Undefined",
+    "auroc",
+    "average_precision",
+    "bootstrap_interval",
+    "f1_max",
+    "pro",
+    "pro_200",
+]

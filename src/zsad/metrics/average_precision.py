@@ -1,0 +1,31 @@
+"""Average precision: the area under precision over recall, as a step function."""
+
+from numpy.typing import ArrayLike
+
+from zsad.metrics.tally import Tally, from_above, tally_scores
+from zsad.metrics.undefined import Undefined, defined
+
+
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over the anomalous samples of the precision at their score, samples of equal score taken together; exact.
+
+    Args:
+        scores: finite numbers, higher is more anomalous.
+        labels: 0 (normal) or 1 (anomalous), of the same length; both must occur.
+
+    Raises:
+        InputError: the lengths differ, a score is not finite, a label is neither 0 nor 1, or a class is missing.
+
+    >>> average_precision([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.8333333333333333
+    """
+    return defined(average_precision_of(tally_scores(scores, labels)))
+
+
+def average_precision_of(tally: Tally) -> float | Undefined:
+    """Average precision of counted samples."""
+    if missing := tally.missing("average precision"):
+        return missing
+    found = from_above(tally.anomalous)
+    precision = found / (found + from_above(tally.normal))
+    return float((tally.anomalous[::-1] * precision).sum() / found[-1])

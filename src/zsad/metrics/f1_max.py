@@ -1,0 +1,33 @@
+"""F1 at the best threshold."""
+
+from numpy.typing import ArrayLike
+
+from zsad.metrics.tally import Tally, from_above, tally_scores
+from zsad.metrics.undefined import Undefined, defined
+
+
+def f1_max(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Highest harmonic mean of precision and recall over all thresholds, each distinct score being one; exact.
+
+    The threshold is chosen on the labels themselves: an upper bound of what a threshold fixed beforehand reaches.
+
+    Args:
+        scores: finite numbers, higher is more anomalous.
+        labels: 0 (normal) or 1 (anomalous), of the same length; both must occur.
+
+    Raises:
+        InputError: the lengths differ, a score is not finite, a label is neither 0 nor 1, or a class is missing.
+
+    >>> f1_max([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.8
+    """
+    return defined(f1_max_of(tally_scores(scores, labels)))
+
+
+def f1_max_of(tally: Tally) -> float | Undefined:
+    """F1-max of counted samples."""
+    if missing := tally.missing("F1-max"):
+        return missing
+    found = from_above(tally.anomalous)
+    called = found + from_above(tally.normal)
+    return float((2 * found / (called + found[-1])).max())

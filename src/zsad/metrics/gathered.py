@@ -1,0 +1,132 @@
+"""Metrics gathered batch by batch, in one process or several, and computed at the end.
+
+    metrics = PixelMetrics()
+    for maps, masks in batches:
+        metrics.update(maps, masks)
+    metrics.merge(metrics_of_another_process).compute()["pro"]
+
+Counts are whole numbers, so that neither the order of the batches nor that of the merges changes an answer (PRO, whose
+counts are shares of regions: not by more than their rounding in double precision).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from zsad.errors import ConfigError, InputError
+from zsad.metrics.auroc import auroc_of
+from zsad.metrics.average_precision import average_precision_of
+from zsad.metrics.checks import LARGEST, Maps, paired_maps, paired_scores
+from zsad.metrics.counters import Precision, counter
+from zsad.metrics.f1_max import f1_max_of
+from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
+from zsad.metrics.regions import region_shares
+from zsad.metrics.tally import Tally
+from zsad.metrics.undefined import Undefined
+
+Results = dict[str, float | Undefined]
+
+
+class ImageMetrics:
+    """AUROC, average precision and F1-max of the images of a class.
+
+    Args:
+        precision: ``"float32"`` keeps every score (16 bytes an image at most); ``"keys"`` counts them as
+            ``PixelMetrics`` does, in memory that does not grow.
+    """
+
+    def __init__(self, precision: Precision = "float32") -> None:
+        self._counter = counter(precision)
+
+    def update(self, scores: ArrayLike, labels: ArrayLike) -> "ImageMetrics":
+        """Add the images of a batch and return self.
+
+        Args:
+            scores: finite, one an image; higher is more anomalous.
+            labels: 0 (normal) or 1 (anomalous).
+
+        Raises:
+            InputError: there are no scores, they and the labels do not pair, or one is not what it should be.
+        """
+        values, truth = paired_scores(scores, labels)
+        if not len(values) or np.abs(values).max() > LARGEST:
+            raise InputError(f"a batch has images, their scores within ±{LARGEST}", list(values[:3]), "correct it")
+        single = values.astype(np.float32)
+        self._counter.add(single, single[truth], np.zeros(int(truth.sum())))
+        return self
+
+    def merge(self, other: "ImageMetrics") -> "ImageMetrics":
+        """Add the images of another and return self.
+
+        Raises:
+            ConfigError: the other has another precision.
+        """
+        self._counter.merge(other._counter)
+        return self
+
+    def compute(self) -> Results:
+        """``auroc``, ``average_precision`` and ``f1_max`` of all images so far; ``Undefined`` where there is none."""
+        return _common(self._counter.tally(0))
+
+
+class PixelMetrics:
+    """AUROC, average precision, F1-max and PRO of the pixels of a class.
+
+    Args:
+        limit: of the FPR up to which PRO is taken, in (0, 1].
+        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 82 MiB;
+            ``"float32"`` keeps every score and sorts, in memory that grows.
+
+    >>> metrics = PixelMetrics().update([[0.9, 0.2, 0.8, 0.1]], [[1, 0, 0, 0]])
+    >>> metrics.compute()["auroc"]
+    1.0
+    """
+
+    def __init__(self, limit: float = LIMIT, precision: Precision = "keys") -> None:
+        check_limit(limit)
+        self._limit = limit
+        self._regions = 0
+        self._counter = counter(precision)
+
+    def update(self, maps: Maps, masks: Maps) -> "PixelMetrics":
+        """Add the images of a batch and return self; a batch that is refused adds nothing.
+
+        Args:
+            maps: finite anomaly scores, [rows, cols], [images, rows, cols] or a list of [rows, cols] of any sizes;
+                arrays or tensors, taken as float32.
+            masks: 0 (normal) or 1 (anomalous), of the same sizes.
+
+        Raises:
+            InputError: there are no maps, they and the masks do not pair, or one is not what it should be.
+        """
+        for scores, mask in paired_maps(maps, masks):
+            values = scores.ravel().astype(np.float32, copy=False)
+            pixels, shares, regions = region_shares(mask.astype(bool, copy=False))
+            self._counter.add(values, values[pixels], shares)
+            self._regions += regions
+        return self
+
+    def merge(self, other: "PixelMetrics") -> "PixelMetrics":
+        """Add the images of another and return self.
+
+        Raises:
+            ConfigError: the other has another precision or limit.
+        """
+        if other._limit != self._limit:
+            raise ConfigError(
+                "metrics to merge have one limit of the FPR", f"{self._limit} and {other._limit}", "choose one"
+            )
+        self._counter.merge(other._counter)
+        self._regions += other._regions
+        return self
+
+    def compute(self) -> Results:
+        """``auroc``, ``average_precision``, ``f1_max``, ``pro`` and ``pro_200`` of all images so far, in [0, 1].
+
+        ``pro_200`` has a limit of 0.3 always. A metric that the images do not define is ``Undefined``.
+        """
+        tally = self._counter.tally(self._regions)
+        return {**_common(tally), "pro": pro_of(tally, self._limit), "pro_200": pro_200_of(tally)}
+
+
+def _common(tally: Tally) -> Results:
+    return {"auroc": auroc_of(tally), "average_precision": average_precision_of(tally), "f1_max": f1_max_of(tally)}
