@@ -22,7 +22,10 @@ NAMES = ("metal nut", "carpet", "metal nut", "transistor")
 
 
 def make(name: str) -> Method:
-    return methods.get(name)(frozen(), methods.get(name).config_type()).eval()
+    """Drawn from a seed, as training draws it: a method has none of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return methods.get(name)(frozen(), methods.get(name).config_type()).eval()
 
 
 @torch.inference_mode()
