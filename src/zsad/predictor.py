@@ -23,7 +23,7 @@ from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.parts.maps import resize
-from zsad.runtime import DTYPES, Precision, check_precision, find_device, image_size_for
+from zsad.runtime import DTYPES, Precision, check_precision, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
 from zsad.types import Failure, ImageBatch, Picture, Prediction
 
@@ -214,7 +214,7 @@ def load(
             "the method's name alone",
             f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
         )
-    kept = replace(card, fingerprint=clip.fingerprint, weights=_anywhere(card.weights))
+    kept = replace(card, fingerprint=clip.fingerprint, weights=from_anywhere(card.weights))
     return Detector(kept, method, settings)
 
 
@@ -227,11 +227,6 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 
 def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
     return checkpoint.read(Path(detector)) if _is_folder(detector) else checkpoint.Card(os.fspath(detector))
-
-
-def _anywhere(weights: str | None) -> str | None:
-    """A path as it is found from any folder; names stay as they are."""
-    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
 
 
 def _name(picture: Source, number: int) -> str | None:

@@ -1,5 +1,6 @@
 """The machine's circumstances, checked: device, precision, the size at which a method runs."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -52,3 +53,8 @@ def check_precision(name: str) -> Precision:
     if name not in DTYPES:
         raise ConfigError(f"a precision is one of {', '.join(DTYPES)}", repr(name), "choose one of these")
     return "bf16" if name == "bf16" else "fp32"
+
+
+def from_anywhere(weights: str | None) -> str | None:
+    """A path as it is found from any folder; names stay as they are."""
+    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights

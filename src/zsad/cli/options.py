@@ -38,7 +38,7 @@ def add_detector(parser: ArgumentParser) -> None:
     group.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
     group.add_argument(
         "--set",
-        type=_pair,
+        type=pair,
         action="append",
         default=[],
         metavar="KEY=VALUE",
@@ -103,7 +103,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     )
 
 
-def _pair(text: str) -> tuple[str, object]:
+def pair(text: str) -> tuple[str, object]:
     """``KEY=VALUE`` with the value read as TOML, so that numbers, lists and booleans are what they look like."""
     import tomllib
 

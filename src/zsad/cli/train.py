@@ -1,0 +1,110 @@
+"""``zsad train``: teach a method on an auxiliary data set."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zsad.cli.options import Verbs, pair
+
+if TYPE_CHECKING:
+    from zsad.trainer.loop import Epoch
+    from zsad.trainer.recipe import Recipe
+
+ABOUT = """Train a method on an auxiliary data set, as its paper does or as a recipe says. Methods of this family learn
+from the test split of the data set, with its anomalous pictures and their masks, and are then used on other data."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("train", help="train a method on an auxiliary data set", description=ABOUT)
+    parser.add_argument(
+        "method", metavar="METHOD|RECIPE", help="see zsad methods; or a file such as recipes/…/paper.toml"
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", action="append", required=True, metavar="LAYOUT:PATH", help="see zsad datasets")
+    data.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
+    data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
+    data.add_argument("--knowledge", type=Path, metavar="FILE", help="descriptions beside those that are shipped")
+    how = parser.add_argument_group("how")
+    how.add_argument("--backbone", metavar="NAME", help="default: the recipe's, or tiny")
+    how.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
+    how.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
+    how.add_argument("--set", type=pair, action="append", default=[], metavar="KEY=VALUE", help="a field of the method")
+    how.add_argument("--epochs", type=int, metavar="N", help="default: the paper's")
+    how.add_argument("--batch-size", type=int, metavar="N", help="default: the paper's")
+    how.add_argument("--learning-rate", type=float, metavar="RATE", help="default: the paper's")
+    how.add_argument("--seed", type=int, default=111, metavar="N", help="default: 111")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
+    machine.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: fp32")
+    machine.add_argument("--micro-batch", type=int, metavar="N", help="images that go through at once (default: all)")
+    machine.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
+    machine.add_argument("--cache", type=Path, metavar="DIR", help="where views of frozen towers are kept")
+    machine.add_argument("--cache-gb", type=float, default=20.0, metavar="GB", help="most room for them (default: 20)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the detector and its checkpoints")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
+    parser.add_argument("--tensorboard", action="store_true", help="write scalars to DIR (needs zsad[tensorboard])")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Train, saying after each epoch how it went."""
+    from zsad.trainer.progress import Scalars, Teller
+    from zsad.trainer.training import train
+
+    teller = Teller(lambda line: print(line, file=sys.stderr, flush=True))
+    scalars = Scalars(options.out) if options.tensorboard else None
+
+    def watch(epoch: "Epoch") -> None:
+        teller.epoch(epoch)
+        if scalars is not None:
+            scalars.epoch(epoch)
+
+    folder = train(
+        _recipe(options),
+        options.data,
+        options.out,
+        split=options.split,
+        classes=options.classes,
+        seed=options.seed,
+        resume=options.resume,
+        knowledge=options.knowledge,
+        device=options.device,
+        precision=options.precision,
+        micro_batch=options.micro_batch,
+        workers=options.workers,
+        cache=options.cache,
+        cache_gb=options.cache_gb,
+        watch=watch,
+        progress=teller.observed,
+    )
+    print(f"detector: {folder} (use it with --detector {folder})")
+    return 0
+
+
+def _recipe(options: Namespace) -> "Recipe":
+    """The recipe with what the command line says otherwise."""
+    from dataclasses import replace
+
+    from zsad.trainer.recipe import read
+
+    recipe = read(options.method)
+    given: dict[str, Any] = {
+        "backbone": options.backbone,
+        "weights": options.weights,
+        "image_size": options.image_size,
+    }
+    if options.backbone is not None:  # another architecture: the recipe's weights and size are not for it
+        recipe = replace(recipe, weights=None, image_size=None, activation=None)
+    training = {
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+    }
+    return replace(
+        recipe,
+        **{key: value for key, value in given.items() if value is not None},
+        options=recipe.options | dict(options.set),
+        training=recipe.training | {key: value for key, value in training.items() if value is not None},
+    )

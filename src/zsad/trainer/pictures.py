@@ -1,0 +1,135 @@
+"""The pictures and masks that a method trains on: read once, kept in memory while there is room."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from PIL import Image
+
+from zsad.data.decode import decode
+from zsad.data.layouts import Sample
+from zsad.data.preprocess import to_batch
+from zsad.errors import InputError
+from zsad.types import Picture, Size
+
+AHEAD = 2
+"""Batches that are read while one is trained on."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures at the size of the method.
+
+    Attributes:
+        indices: their numbers in the set.
+        pixels: in [0, 1], not normalised.
+        masks: 0 normal, 1 anomalous.
+        labels: 0 normal, 1 anomalous.
+    """
+
+    indices: tuple[int, ...]
+    pixels: torch.Tensor
+    masks: torch.Tensor
+    labels: torch.Tensor
+
+
+class Pictures:
+    """Labelled samples, each decoded and resized at most once while they fit into ``memory`` bytes.
+
+    A mask becomes binary at its own size, is resized bilinearly with antialiasing and is cut at one half, as in the
+    published code of this family.
+
+    Raises:
+        InputError: there are no anomalous or no normal samples.
+    """
+
+    def __init__(self, samples: Sequence[Sample], side: int, memory: int = 2 << 30) -> None:
+        self.samples = [one for one in samples if one.label == 0 or (one.label == 1 and one.mask is not None)]
+        self.left_out = len(samples) - len(self.samples)
+        counts = [sum(one.label == label for one in self.samples) for label in (0, 1)]
+        if 0 in counts:
+            raise InputError(
+                "training needs normal pictures, and anomalous ones with masks",
+                f"{counts[0]} and {counts[1]}",
+                "name data sets or a split that have both",
+            )
+        self.size: Size = (side, side)
+        self._room = memory
+        self._pictures: dict[int, Picture] = {}
+        self._masks: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(self, indices: Sequence[int], with_pixels: bool = True) -> Batch:
+        """Read some samples; ``pixels`` is empty where they are not wanted."""
+        pictures = [self._picture(index) for index in indices] if with_pixels else []
+        return Batch(
+            tuple(indices),
+            to_batch(pictures, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
+            torch.from_numpy(np.stack([self._mask(index) for index in indices]).astype(np.float32)),
+            torch.tensor([float(self.samples[index].label or 0) for index in indices]),
+        )
+
+    def batches(self, numbers: Iterable[Sequence[int]], workers: int, with_pixels: bool = True) -> Iterator[Batch]:
+        """Batches in the order asked for, read ahead by ``workers`` threads."""
+        with ThreadPoolExecutor(max(workers, 1)) as readers:
+            pending: deque[Future[Batch]] = deque()
+            for indices in numbers:
+                pending.append(readers.submit(self.batch, indices, with_pixels))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def hashes(self, workers: int) -> list[str]:
+        """SHA-256 of each picture's file and its mask's."""
+        with ThreadPoolExecutor(max(workers, 1)) as readers:
+            return list(readers.map(_hash, self.samples))
+
+    def _picture(self, index: int) -> Picture:
+        if index not in self._pictures:
+            picture = _resized(decode(self.samples[index].picture), self.size)
+            if not self._fits(picture.pixels):
+                return picture
+            self._pictures[index] = picture
+        return self._pictures[index]
+
+    def _mask(self, index: int) -> Bool[np.ndarray, "rows cols"]:
+        if index not in self._masks:
+            mask = _read_mask(self.samples[index], self.size)
+            if not self._fits(mask):
+                return mask
+            self._masks[index] = mask
+        return self._masks[index]
+
+    def _fits(self, array: np.ndarray) -> bool:
+        self._room -= array.nbytes
+        return self._room >= 0
+
+
+def _resized(picture: Picture, size: Size) -> Picture:
+    """At the method's size and in its own depth of colour, so that keeping it takes little room."""
+    scale = 255 if picture.pixels.dtype == np.uint8 else 65535
+    pixels = to_batch([picture], size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels[0].permute(1, 2, 0).numpy()
+    return Picture(np.rint(pixels * scale).astype(picture.pixels.dtype), picture.source)
+
+
+def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
+    if sample.mask is None:
+        return np.zeros(size, bool)
+    truth = decode(sample.mask).pixels.max(axis=2) > 0
+    whole = Image.fromarray(truth.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(whole) > 127
+
+
+def _hash(sample: Sample) -> str:
+    digest = hashlib.sha256(sample.picture.read_bytes())
+    if sample.mask is not None:
+        digest.update(sample.mask.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""What is trained and how: the method's own constants, or a TOML file that names one row of a paper's tables."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zsad import methods
+from zsad.backbones.config import Activation
+from zsad.config import from_mapping
+from zsad.errors import ConfigError
+from zsad.methods._trainable import Trainable, Training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of training one method.
+
+    Attributes:
+        method: its name.
+        paper: the row of the paper's tables that this is, in words.
+        backbone, weights, activation, image_size: as :func:`zsad.load` takes them.
+        options: fields of the method's configuration that differ from the defaults.
+        training: fields of :class:`zsad.methods._trainable.Training` that differ from the method's own.
+        published: the row's own numbers in percent, by data set and metric.
+    """
+
+    method: str
+    paper: str = ""
+    backbone: str = "tiny"
+    weights: str | None = None
+    activation: Activation | None = None
+    image_size: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def method_type(self) -> type[Trainable]:
+        """The class of the method.
+
+        Raises:
+            ConfigError: the name is unknown, or nothing of the method is trained.
+        """
+        found = methods.get(self.method)
+        if not issubclass(found, Trainable):
+            able = [name for name in methods.names() if issubclass(methods.get(name), Trainable)]
+            raise ConfigError(
+                "the method must have something to train", self.method, f"choose one of {', '.join(able)}"
+            )
+        return found
+
+    def optimisation(self) -> Training:
+        """The method's way of training with this recipe's changes."""
+        values = asdict(self.method_type().training_defaults) | self.training
+        return from_mapping(Training, values, f"the training of {self.method}")
+
+
+def read(method_or_file: str) -> Recipe:
+    """The recipe in a TOML file, or the one that a method's name stands for.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or has a wrong or missing key; or the name is unknown.
+    """
+    if not method_or_file.endswith(".toml"):
+        recipe = Recipe(method_or_file)
+    else:
+        path = Path(method_or_file)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/") from error
+        recipe = from_mapping(Recipe, values, f"recipe {path.name}")
+    recipe.optimisation()
+    return recipe

@@ -1,0 +1,92 @@
+"""Everything that training goes on from, in one file: it is whole or it is not there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from zsad.errors import InputError
+from zsad.files import write_atomically
+
+FILE = "resume.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after a whole number of epochs.
+
+    Attributes:
+        epochs: how many are done.
+        run: what determines the result; a run with other values is another run.
+        history: mean of each term of the loss, by epoch.
+        tensors: parameters (``model.``) and moments of Adam (``adam.``) by name.
+    """
+
+    epochs: int
+    run: dict[str, Any]
+    history: list[dict[str, float]]
+    tensors: dict[str, Tensor]
+
+
+def write(state: State, folder: Path) -> None:
+    """Write the state in the place of the former one.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    words = {"epochs": state.epochs, "run": state.run, "history": state.history}
+    tensors = {name: one.detach().cpu().contiguous() for name, one in state.tensors.items()}
+    try:
+        write_atomically(folder / FILE, save(tensors, {key: json.dumps(value) for key, value in words.items()}))
+    except OSError as error:
+        raise InputError("the folder of a run must be writable", error, "choose another folder") from error
+
+
+def read(folder: Path) -> State:
+    """Read a state.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        with safe_open(path, "pt") as file:
+            words = {key: json.loads(value) for key, value in file.metadata().items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        return State(words["epochs"], words["run"], words["history"], tensors)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            "a run that goes on has a readable resume.safetensors", f"{path}: {error}", "train anew into another folder"
+        ) from error
+
+
+def tensors_of(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Parameters by name, and what Adam remembers of each."""
+    tensors = {f"model.{name}": one for name, one in parameters.items()}
+    for name, one in parameters.items():
+        for moment in MOMENTS:
+            if moment in optimiser.state[one]:
+                tensors[f"adam.{moment}.{name}"] = optimiser.state[one][moment]
+    return tensors
+
+
+def restore(tensors: dict[str, Tensor], parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """Put everything back where :func:`tensors_of` found it."""
+    with torch.no_grad():
+        for name, one in parameters.items():
+            one.copy_(tensors[f"model.{name}"])
+            kept = {moment: tensors.get(f"adam.{moment}.{name}") for moment in MOMENTS}
+            moved = {
+                moment: value if moment == "step" else value.to(one.device)
+                for moment, value in kept.items()
+                if value is not None
+            }
+            if moved:
+                optimiser.state[one].update(moved)

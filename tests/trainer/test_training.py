@@ -1,0 +1,246 @@
+"""Training: it learns, it can be killed, and frozen work is done once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import zsad
+from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
+from zsad.errors import ConfigError, InputError, ZsadError
+from zsad.trainer.loop import Circumstances, Epoch, Run
+from zsad.trainer.recipe import Recipe
+from zsad.trainer.training import begin, prepare, samples_of, train
+
+READER = Recipe("toy-reader", backbone="small", weights="random")
+EDITOR = Recipe("toy-editor", backbone="small", weights="random")
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_toys(monkeypatch)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return draw(tmp_path / "data")
+
+
+def prepared(recipe: Recipe, data: str, folder: Path, **changes: object) -> Run:
+    circumstances = Circumstances(**{"cache": folder.parent / "cache", **changes})  # type: ignore[arg-type]
+    return prepare(recipe, samples_of([data], "test"), folder, circumstances=circumstances)
+
+
+def finish(run: Run, resume: bool = False) -> dict[str, torch.Tensor]:
+    done = begin(run, resume)
+    list(run.observe())
+    list(run.epochs(done))
+    return load_file(run.folder / "learnt.safetensors")
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], tolerance: float = 0) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("recipe", [READER, EDITOR])
+def test_it_learns_and_leaves_a_detector_that_loads(recipe: Recipe, data: str, tmp_path: Path) -> None:
+    told: list[Epoch] = []
+    longer = Recipe(recipe.method, backbone="small", weights="random", training={"epochs": 8})
+    folder = train(longer, [data], tmp_path / "out", cache=tmp_path / "cache", watch=told.append, device="cpu")
+    assert [epoch.number for epoch in told] == list(range(1, 9))
+    assert told[-1].loss < told[0].loss
+    detector = zsad.load(folder)
+    assert isinstance(detector.method, ToyReader | ToyEditor)
+    assert_same({"head.weight": detector.method.head.weight.detach()}, _head(folder))
+    card = json.loads((folder / "training.json").read_text())
+    assert card["epochs_done"] == 8
+    assert card["facts"]["classes"] == {"metal nut": 8}
+    assert card["trained_parameters"] == sum(one.numel() for one in load_file(folder / "learnt.safetensors").values())
+    assert len(set((folder / "pictures.txt").read_text().split())) == 8
+
+
+def _head(folder: Path) -> dict[str, torch.Tensor]:
+    return {"head.weight": load_file(folder / "learnt.safetensors")["head.weight"]}
+
+
+@pytest.mark.parametrize("recipe", [READER, EDITOR])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_was_broken_off_ends_in_the_same_bits(
+    recipe: Recipe, precision: str, data: str, tmp_path: Path
+) -> None:
+    whole = finish(prepared(recipe, data, tmp_path / "whole", precision=precision))
+    broken = prepared(recipe, data, tmp_path / "broken", precision=precision)
+    list(broken.observe())
+    next(broken.epochs())
+    again = prepared(recipe, data, tmp_path / "broken", precision=precision)
+    assert_same(finish(again, resume=True), whole)
+    histories = [json.loads((tmp_path / name / "training.json").read_text())["history"] for name in ("whole", "broken")]
+    assert histories[0] == histories[1]
+
+
+def test_a_finished_run_resumes_to_itself(data: str, tmp_path: Path) -> None:
+    done = finish(prepared(EDITOR, data, tmp_path / "out"))
+    (tmp_path / "out" / "learnt.safetensors").unlink()  # as a kill between two files leaves it
+    assert_same(finish(prepared(EDITOR, data, tmp_path / "out"), resume=True), done)
+
+
+def test_seeds_make_other_weights_and_the_same_seed_the_same(data: str, tmp_path: Path) -> None:
+    runs = [
+        prepare(EDITOR, samples_of([data], "test"), tmp_path / str(n), seed=seed) for n, seed in enumerate((1, 1, 2))
+    ]
+    first, same, other = (finish(run) for run in runs)
+    assert_same(first, same)
+    assert (first["head.weight"] - other["head.weight"]).abs().max() > 1e-3
+
+
+def test_the_users_random_numbers_are_not_disturbed(data: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    finish(prepared(EDITOR, data, tmp_path / "out"))
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_the_frozen_tower_sees_every_picture_once(data: str, tmp_path: Path) -> None:
+    cached, uncached = (prepared(READER, data, tmp_path / name) for name in ("cached", "uncached"))
+    first = finish(cached)
+    assert isinstance(cached.method, ToyReader)
+    assert cached.method.seen == 2 * len(cached.pictures)  # one chunk tells the shape
+    uncached.circumstances = Circumstances(cache=None)
+    assert_same(finish(uncached), first, tolerance=1e-4)
+    again = prepared(READER, data, tmp_path / "again")
+    assert_same(finish(again), first)
+    assert isinstance(again.method, ToyReader)
+    assert again.method.seen == len(again.pictures)
+
+
+def test_a_cache_that_is_too_small_changes_nothing_but_the_time(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", count=9)
+    whole = finish(prepared(READER, data, tmp_path / "whole"))
+    row = (16 * 32 + 24) * 4
+    small = prepared(READER, data, tmp_path / "small", cache=tmp_path / "other", cache_bytes=11 * row)
+    assert_same(finish(small), whole, tolerance=1e-4)
+    (folder,) = (tmp_path / "other").iterdir()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12 * row
+
+
+def test_old_caches_make_room_for_new_ones(data: str, tmp_path: Path) -> None:
+    finish(prepared(READER, data, tmp_path / "one"))
+    (old,) = (tmp_path / "cache").iterdir()
+    size = sum(file.stat().st_size for file in old.iterdir())
+    bf16 = prepared(READER, data, tmp_path / "two", precision="bf16", cache_bytes=size)
+    finish(bf16)
+    (new,) = (tmp_path / "cache").iterdir()
+    assert new != old
+
+
+def test_a_damaged_cache_is_made_again(data: str, tmp_path: Path) -> None:
+    first = finish(prepared(READER, data, tmp_path / "one"))
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / "patches.npy").write_bytes(b"\x93NUMPY")
+    assert_same(finish(prepared(READER, data, tmp_path / "two")), first)
+
+
+def test_micro_batches_give_the_gradient_of_the_batch(data: str, tmp_path: Path) -> None:
+    still = Recipe("toy-reader", backbone="small", weights="random", options={"noise": 0.0})
+    whole = finish(prepared(still, data, tmp_path / "whole"))
+    pieces = finish(prepared(still, data, tmp_path / "pieces", micro_batch=2))
+    assert_same(pieces, whole, tolerance=1e-4)
+
+
+def test_a_new_run_does_not_overwrite_an_old_one(data: str, tmp_path: Path) -> None:
+    finish(prepared(EDITOR, data, tmp_path / "out"))
+    with pytest.raises(ConfigError, match=r"folder of its own.*--resume"):
+        begin(prepared(EDITOR, data, tmp_path / "out"), resume=False)
+
+
+def test_a_run_does_not_go_on_as_another_one(data: str, tmp_path: Path) -> None:
+    finish(prepared(EDITOR, data, tmp_path / "out"))
+    longer = Recipe("toy-editor", backbone="small", weights="random", training={"epochs": 9})
+    with pytest.raises(ConfigError, match="another training"):
+        begin(prepared(longer, data, tmp_path / "out"), resume=True)
+    with pytest.raises(ConfigError, match="another detector"):
+        begin(prepared(READER, data, tmp_path / "out"), resume=True)
+
+
+def test_a_damaged_state_is_named(data: str, tmp_path: Path) -> None:
+    finish(prepared(EDITOR, data, tmp_path / "out"))
+    state = tmp_path / "out" / "resume.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"readable resume\.safetensors"):
+        begin(prepared(EDITOR, data, tmp_path / "out"), resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_done(data: str, tmp_path: Path) -> None:
+    run = prepared(EDITOR, data, tmp_path / "out")
+    epochs = run.epochs()
+    next(epochs)
+    before = (tmp_path / "out" / "learnt.safetensors").read_bytes()
+    with torch.no_grad():
+        assert isinstance(run.method, ToyEditor)
+        run.method.head.weight.fill_(float("nan"))
+    with pytest.raises(ZsadError, match=r"a loss is finite; got dice at step 1 of epoch 2"):
+        next(epochs)
+    assert (tmp_path / "out" / "learnt.safetensors").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(data: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="writable"):
+        next(prepared(EDITOR, data, tmp_path / "file" / "out").epochs())
+    with pytest.raises(InputError, match=r"cache must be writable"):
+        next(prepared(READER, data, tmp_path / "out", cache=tmp_path / "file").observe())
+
+
+@pytest.mark.parametrize("damage", ["missing", "other names", "other shapes"])
+def test_a_detector_whose_tensors_do_not_fit_is_refused(damage: str, data: str, tmp_path: Path) -> None:
+    tensors = finish(prepared(EDITOR, data, tmp_path / "out"))
+    path = tmp_path / "out" / "learnt.safetensors"
+    path.unlink()
+    if damage == "other names":
+        save_file({"head.wait": tensors["head.weight"]}, path)
+    if damage == "other shapes":
+        save_file(tensors | {"head.weight": torch.zeros(1, 7)}, path)
+    with pytest.raises(zsad.WeightsError, match=r"learnt\.safetensors"):
+        zsad.load(tmp_path / "out")
+
+
+def test_a_method_that_was_not_trained_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"toy-reader is trained before it is used.*zsad train toy-reader"):
+        zsad.load("toy-reader", backbone="small", weights="random")
+
+
+def test_circumstances_are_checked() -> None:
+    with pytest.raises(ConfigError, match="at least one image goes through"):
+        Circumstances(micro_batch=0)
+
+
+def test_kill_at_any_moment_then_resume_gives_the_same_bits(tmp_path: Path) -> None:
+    """The real command, killed without warning in the middle of an epoch."""
+    data = draw(tmp_path / "data", count=6, side=32)
+
+    def command(folder: str, *more: str) -> list[str]:
+        words = f"train wmoe-clip --data {data} --image-size 32 --batch-size 2 --epochs 3 --device cpu"
+        options = [*words.split(), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / folder), *more]
+        return [sys.executable, "-m", "zsad.cli.main", *options]
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command("whole"), check=True, **quiet)
+    run = subprocess.Popen(command("killed"), **quiet)
+    while not (tmp_path / "killed" / "training.json").exists():
+        assert run.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.kill(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    assert json.loads((tmp_path / "killed" / "training.json").read_text())["epochs_done"] < 3
+    subprocess.run(command("killed", "--resume"), check=True, **quiet)
+    whole, killed = ((tmp_path / name / "learnt.safetensors").read_bytes() for name in ("whole", "killed"))
+    assert killed == whole
