@@ -17,6 +17,7 @@ from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, 
 
 if TYPE_CHECKING:
     from zsad.predictor import Detector, load
+    from zsad.trainer.training import train
     from zsad.types import Failure, Picture, Prediction
 
 __version__ = version("zsad")
@@ -32,11 +33,13 @@ __all__ = [
     "WeightsError",
     "ZsadError",
     "load",
+    "train",
 ]
 
 _HOMES = {
     "Detector": "zsad.predictor",
     "load": "zsad.predictor",
+    "train": "zsad.trainer.training",
     "Failure": "zsad.types",
     "Picture": "zsad.types",
     "Prediction": "zsad.types",

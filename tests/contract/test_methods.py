@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.small import CONFIG, SIZE, assert_unchanged, frozen, images, snapshot
-from zsad import methods
+from zsad import checkpoint, methods
 from zsad.backbones import config as configs
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
@@ -166,6 +166,16 @@ def test_what_was_learnt_is_not_hidden_by_what_is_remembered(name: str) -> None:
     fresh = make(name)
     fresh.load_state_dict(method.state_dict())
     assert_same(judge(fresh), changed)
+
+
+def test_a_saved_detector_answers_as_before(name: str, tmp_path: Path) -> None:
+    method = make(name)
+    stir(method)
+    checkpoint.write(checkpoint.Card(name), method, tmp_path)
+    again = make(name)
+    checkpoint.fill(again, tmp_path)
+    assert_same(judge(again), judge(method))
+    assert not any(key.startswith("clip.") for key in checkpoint.learnt(method))
 
 
 def test_another_size_and_then_the_native_size_gives_the_old_answer(name: str) -> None:
