@@ -63,8 +63,8 @@ def _check_map(scores: np.ndarray, mask: np.ndarray, name: str) -> None:
             f"{name} has pixels, and its mask the same size", f"{scores.shape} and {mask.shape}", "resize the mask"
         )
     # Any comparison with NaN is false.
-    if not (scores.min() >= -LARGEST and scores.max() <= LARGEST):
-        bad = int((~(np.abs(scores) <= LARGEST)).sum())
+    if not (float(scores.min()) >= -LARGEST and float(scores.max()) <= LARGEST):
+        bad = int((~(np.abs(scores.astype(np.float64)) <= LARGEST)).sum())
         raise InputError(f"values of {name} are within ±{LARGEST}", f"{bad} NaN, infinite or larger", "repair them")
 
 

@@ -1,7 +1,6 @@
 """Where gathered scores are counted: in a table of keys, or in a growing list of all of them."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -10,7 +9,8 @@ from zsad.errors import ConfigError, unknown_name
 from zsad.metrics.keys import ONE, SPAN, from_keys, to_keys
 from zsad.metrics.tally import Tally, tally_values
 
-Precision = Literal["keys", "float32"]
+BLOCK = 2**15
+"""Scores made keys at once: what stays in a processor's cache goes three times as fast."""
 
 
 class Counter(ABC):
@@ -39,11 +39,10 @@ class Counter(ABC):
 
 
 class KeyTable(Counter):
-    """Counts by key: 35 MiB as long as scores are in [0, 1], 82 MiB at most, whatever the number of samples."""
+    """Counts by key: 35 MiB as long as scores are in [0, 1], 90 MiB at most, whatever the number of samples."""
 
     def __init__(self) -> None:
-        self._first = 0
-        self._allot(ONE + 1)
+        self._allot(0, ONE + 1)
 
     def add(
         self,
@@ -51,10 +50,10 @@ class KeyTable(Counter):
         anomalous: Float32[np.ndarray, "anomalous"],
         shares: Float[np.ndarray, "anomalous"],
     ) -> None:
-        keys = to_keys(values)
-        if keys.min() < self._first or keys.max() >= self._first + len(self._total):
-            self._widen()
-        np.add.at(self._total, keys - self._first, 1)
+        for start in range(0, len(values), BLOCK):
+            keys = to_keys(values[start : start + BLOCK])
+            self._cover(int(keys.min()), int(keys.max()) + 1)
+            np.add.at(self._total, keys - self._first, 1)
         keys = to_keys(anomalous) - self._first
         np.add.at(self._anomalous, keys, 1)
         np.add.at(self._overlap, keys, shares)
@@ -62,13 +61,8 @@ class KeyTable(Counter):
     def merge(self, other: Counter) -> None:
         if not isinstance(other, KeyTable):
             raise _other_precision("keys", "float32")
-        if len(other._total) > len(self._total):
-            self._widen()
-        there = np.flatnonzero(other._total)
-        here = there + other._first - self._first
-        self._total[here] += other._total[there]
-        self._anomalous[here] += other._anomalous[there]
-        self._overlap[here] += other._overlap[there]
+        self._cover(other._first, other._first + len(other._total))
+        self._take(other._first, other._total, other._anomalous, other._overlap)
 
     def tally(self, regions: int) -> Tally:
         used = np.flatnonzero(self._total)
@@ -76,17 +70,27 @@ class KeyTable(Counter):
         values = from_keys((used + self._first).astype(np.int32))
         return Tally(values, self._total[used] - anomalous, anomalous, self._overlap[used], regions)
 
-    def _allot(self, keys: int) -> None:
-        self._total, self._anomalous = np.zeros(keys, np.int64), np.zeros(keys, np.int64)
-        self._overlap = np.zeros(keys)
+    def _allot(self, first: int, end: int) -> None:
+        """Room for the keys from ``first`` to before ``end``; pages of it that are never written take no memory."""
+        self._first = first
+        self._total, self._anomalous = np.zeros(end - first, np.int64), np.zeros(end - first, np.int64)
+        self._overlap = np.zeros(end - first)
 
-    def _widen(self) -> None:
-        """From keys of [0, 1] to keys of all float32."""
-        narrow = self._total, self._anomalous, self._overlap
-        self._first = -SPAN
-        self._allot(ONE + 2 * SPAN + 1)
-        for wide, counts in zip((self._total, self._anomalous, self._overlap), narrow, strict=True):
-            wide[SPAN : SPAN + len(counts)] = counts
+    def _cover(self, first: int, end: int) -> None:
+        """Make room for all scores below 0, or above 1, when the first of them comes."""
+        last = self._first + len(self._total)
+        if first >= self._first and end <= last:
+            return
+        old = self._first, self._total, self._anomalous, self._overlap
+        self._allot(self._first if first >= self._first else -SPAN, last if end <= last else ONE + SPAN + 1)
+        self._take(*old)
+
+    def _take(self, first: int, total: np.ndarray, anomalous: np.ndarray, overlap: np.ndarray) -> None:
+        there = np.flatnonzero(total)
+        here = there + (first - self._first)
+        self._total[here] += total[there]
+        self._anomalous[here] += anomalous[there]
+        self._overlap[here] += overlap[there]
 
 
 class ValueList(Counter):

@@ -16,7 +16,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.metrics.auroc import auroc_of
 from zsad.metrics.average_precision import average_precision_of
 from zsad.metrics.checks import LARGEST, Maps, paired_maps, paired_scores
-from zsad.metrics.counters import Precision, counter
+from zsad.metrics.counters import counter
 from zsad.metrics.f1_max import f1_max_of
 from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
 from zsad.metrics.regions import region_shares
@@ -34,7 +34,7 @@ class ImageMetrics:
             ``PixelMetrics`` does, in memory that does not grow.
     """
 
-    def __init__(self, precision: Precision = "float32") -> None:
+    def __init__(self, precision: str = "float32") -> None:
         self._counter = counter(precision)
 
     def update(self, scores: ArrayLike, labels: ArrayLike) -> "ImageMetrics":
@@ -73,7 +73,7 @@ class PixelMetrics:
 
     Args:
         limit: of the FPR up to which PRO is taken, in (0, 1].
-        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 82 MiB;
+        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 90 MiB;
             ``"float32"`` keeps every score and sorts, in memory that grows.
 
     >>> metrics = PixelMetrics().update([[0.9, 0.2, 0.8, 0.1]], [[1, 0, 0, 0]])
@@ -81,7 +81,7 @@ class PixelMetrics:
     1.0
     """
 
-    def __init__(self, limit: float = LIMIT, precision: Precision = "keys") -> None:
+    def __init__(self, limit: float = LIMIT, precision: str = "keys") -> None:
         check_limit(limit)
         self._limit = limit
         self._regions = 0

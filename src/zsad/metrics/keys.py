@@ -1,38 +1,47 @@
 """Whole numbers in the order of float32 values, fine where anomaly scores lie: the precision of gathered metrics.
 
 A score is kept by its distance from 0 or from 1, whichever is nearer, so that a map of 30th powers keeps as much as one
-that is crowded below 1. Of that distance, as a float32, the leading bits are kept and the others dropped:
+that is crowded below 1. Distances are rounded towards 0 to
 
-    distance in [1/512, 1/2]   16 bits after the leading one: two scores closer than 2⁻¹⁸ may become one
-    any other                  11 bits after the leading one: relative precision 2⁻¹¹ of the distance
+    below 1/512          11 bits after the leading one: relative steps
+    from 1/512 to 1/2    multiples of 2⁻²⁰: no two steps in [0, 1] are farther apart
+    from 1/2 to 1024     14 bits after the leading one: scores outside [0, 1], such as logits
+    above                11 bits after the leading one
 
-All float16 and bfloat16 values in [0, 1], and all multiples of 1/255 and 1/65535 there, have keys of their own. Scores
-outside [0, 1] have keys too, by their distance from the nearer end. Bins of equal width would do for none of these.
+All float16 and bfloat16 values in [0, 1], and all multiples of 1/255 and 1/65535 there, have keys of their own.
+Bins of equal width alone would do for none of this: a 30th power puts half of a map into the first of them.
 """
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
-FINE_FROM, FINE_TO = (int(np.float32(edge).view(np.int32)) for edge in (2**-9, 2**-1))
-COARSE, FINE = 12, 7
-"""Bits dropped of the 23 after the leading one."""
-HALF = (FINE_FROM >> COARSE) + ((FINE_TO - FINE_FROM) >> FINE)
+
+def _bits(value: float) -> int:
+    return int(np.float32(value).view(np.int32))
+
+
+STEPS = 2**20
+"""In a distance of 1, between the edges ``FINE`` and ``COARSE``."""
+FINE, COARSE, FAR = 2.0**-9, 0.5, 1024.0
+FEW, MANY = 12, 9
+"""Bits dropped of the 23 after the leading one where steps are relative."""
+KEY_FINE = _bits(FINE) >> FEW
+HALF = KEY_FINE + int((COARSE - FINE) * STEPS)
 """Key of 0.5; that of 0 is 0."""
 ONE = 2 * HALF
 """Key of 1."""
-SPAN = HALF + ((int(np.finfo(np.float32).max.view(np.int32)) - FINE_TO) >> COARSE)
+KEY_FAR = HALF + ((_bits(FAR) - _bits(COARSE)) >> MANY)
+SPAN = KEY_FAR + ((_bits(float(np.finfo(np.float32).max)) - _bits(FAR)) >> FEW)
 """Keys are in [-SPAN, ONE + SPAN]."""
 
 
 def to_keys(values: Float32[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape"]:
     """The key of each finite value; of two values the higher never has the lower key."""
-    upper = values >= np.float32(0.5)
-    # Exact below 2²⁴, by Sterbenz' lemma and because ulp(x - 1) <= ulp(x).
-    distance = (values - upper.astype(np.float32)).view(np.int32)
-    keys = _taper(distance & 0x7FFFFFFF)
-    sign = distance >> 31
-    keys ^= sign
-    keys -= sign
+    upper = values >= np.float32(COARSE)
+    # No digit is lost: neither between 1/2 and 2, nor beyond, where digits are coarser than those of the distance.
+    distance = values - upper.astype(np.float32)
+    keys = _taper(np.abs(distance))
+    np.negative(keys, out=keys, where=distance < 0)
     keys += upper * np.int32(ONE)
     return keys
 
@@ -41,7 +50,7 @@ def from_keys(keys: Int32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"
     """The value that each key stands for: of all with that key the one nearest to 0 or 1."""
     upper = keys >= HALF
     distance = keys - upper * np.int32(ONE)
-    values = _untaper(np.abs(distance)).view(np.float32)
+    values = _untaper(np.abs(distance))
     return np.where(distance < 0, -values, values) + upper.astype(np.float32)
 
 
@@ -50,17 +59,20 @@ def stored(values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape
     return from_keys(to_keys(values))
 
 
-def _taper(bits: np.ndarray) -> np.ndarray:
-    fine = np.clip(bits, FINE_FROM, FINE_TO)
-    fine -= FINE_FROM
-    tapered: np.ndarray = bits >> COARSE
-    tapered += fine >> FINE
-    tapered -= fine >> COARSE
-    return tapered
+def _taper(distances: np.ndarray) -> np.ndarray:
+    """Each zone counts the steps up to the distance, or all of its own."""
+    bits = distances.view(np.int32)
+    keys: np.ndarray = np.minimum(bits, _bits(FINE)) >> FEW
+    keys += ((np.clip(distances, FINE, COARSE) - np.float32(FINE)) * np.float32(STEPS)).astype(np.int32)
+    if distances.max(initial=0) > COARSE:
+        keys += (np.clip(bits, _bits(COARSE), _bits(FAR)) - _bits(COARSE)) >> MANY
+        keys += (np.maximum(bits, _bits(FAR)) - _bits(FAR)) >> FEW
+    return keys
 
 
-def _untaper(tapered: np.ndarray) -> np.ndarray:
-    first, past = FINE_FROM >> COARSE, HALF
-    fine = FINE_FROM + ((tapered - first) << FINE)
-    above = FINE_TO + ((tapered - past) << COARSE)
-    return np.where(tapered < first, tapered << COARSE, np.where(tapered < past, fine, above))
+def _untaper(keys: np.ndarray) -> np.ndarray:
+    steps = (keys - KEY_FINE).astype(np.float32) / np.float32(STEPS) + np.float32(FINE)
+    coarse = _bits(COARSE) + ((keys - HALF) << MANY)
+    far = _bits(FAR) + ((keys - KEY_FAR) << FEW)
+    relative = np.where(keys < KEY_FINE, keys << FEW, np.where(keys < KEY_FAR, coarse, far)).view(np.float32)
+    return np.where((keys >= KEY_FINE) & (keys < HALF), steps, relative)

@@ -1,0 +1,143 @@
+"""Pixel metrics of maps of 518×518 with masks: AUROC, average precision, F1-max and PRO together, against peers.
+
+The peers: scikit-learn for the first three, with the loop over 200 thresholds of the published evaluations for PRO; and
+torchmetrics (the first two and no PRO) and ADEval, where they are installed.
+"""
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, label
+
+from zsad.metrics import PixelMetrics
+
+SIZE = 518
+AT_ONCE = 8
+BARS = {200: 2.5, 1725: 40.0}
+"""Seconds by number of maps."""
+
+
+def main() -> None:
+    """Print time, memory and answers of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--maps", type=int, default=200)
+    parser.add_argument("--peers", action="store_true", help="time the peers, too: minutes and gigabytes")
+    options = parser.parse_args()
+    maps, masks = draw(options.maps)
+    print(f"{options.maps} maps of {SIZE}x{SIZE}, {masks.mean():.1%} anomalous; bar {BARS.get(options.maps, '-')} s")
+    print(f"{'':<26}{'s':>9}{'ratio':>8}{'MB':>8}{'AUROC':>9}{'AP':>9}{'F1':>9}{'PRO':>9}{'PRO-200':>9}")
+    ours = measure("zsad", zsad, maps, masks, None)
+    for name, run in (peers() if options.peers else {}).items():
+        measure(name, run, maps, masks, ours)
+
+
+def measure(
+    name: str,
+    run: Callable[[np.ndarray, np.ndarray], list[float]],
+    maps: np.ndarray,
+    masks: np.ndarray,
+    ours: float | None,
+) -> float:
+    """Time once, then trace the memory in a run of its own, of our own code alone; print a line."""
+    start = time.perf_counter()
+    answers = run(maps, masks)
+    seconds = time.perf_counter() - start
+    megabytes = f"{traced(run, maps, masks):8.0f}" if ours is None else f"{'-':>8}"
+    ratio = f"{seconds / (ours or seconds):8.1f}"
+    print(f"{name:<26}{seconds:9.3f}{ratio}{megabytes}" + "".join(f"{answer:9.5f}" for answer in answers), flush=True)
+    return seconds
+
+
+def traced(run: Callable[[np.ndarray, np.ndarray], list[float]], maps: np.ndarray, masks: np.ndarray) -> float:
+    """Most memory in MB that a run has allocated at any time, beyond its arguments."""
+    tracemalloc.start()
+    run(maps, masks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth maps in [0, 1] that know something of their masks; every third picture is normal."""
+    rng = np.random.default_rng(0)
+    maps, masks = np.empty((count, SIZE, SIZE), np.float32), np.zeros((count, SIZE, SIZE), bool)
+    for number in range(count):
+        noise = gaussian_filter(rng.normal(size=(SIZE // 7, SIZE // 7)).astype(np.float32), 1.5)
+        smooth = np.kron(noise / noise.std(), np.ones((7, 7), np.float32))
+        if number % 3:
+            masks[number] = np.roll(smooth, 40, 0) > 2.2
+        logits = gaussian_filter(smooth + 1.5 * masks[number], 4) - 2
+        maps[number] = 1 / (1 + np.exp(-logits))
+    return maps, masks
+
+
+def zsad(maps: np.ndarray, masks: np.ndarray) -> list[float]:
+    """Gathered a few pictures at a time, as an evaluation does it."""
+    metrics = PixelMetrics()
+    for start in range(0, len(maps), AT_ONCE):
+        metrics.update(maps[start : start + AT_ONCE], masks[start : start + AT_ONCE])
+    return [float(str(value)) for value in metrics.compute().values()]
+
+
+def peers() -> dict[str, Callable[[np.ndarray, np.ndarray], list[float]]]:
+    """Those that are installed."""
+    known = {"scikit-learn + 200 loops": ("sklearn", scikit_learn)}
+    known |= {"torchmetrics": ("torchmetrics", torchmetrics), "adeval": ("adeval", adeval)}
+    return {name: run for name, (module, run) in known.items() if find_spec(module)}
+
+
+def scikit_learn(maps: np.ndarray, masks: np.ndarray) -> list[float]:
+    """What the published evaluations do."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+    scores, truth = maps.ravel(), masks.ravel()
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    answers = [roc_auc_score(truth, scores), average_precision_score(truth, scores), f1.max()]
+    return [*answers, float("nan"), loop_of_200(maps, masks)]
+
+
+def loop_of_200(maps: np.ndarray, masks: np.ndarray) -> float:
+    """PRO with one pass over all pixels a threshold; regions are found once, not 200 times as published."""
+    labels = [label(mask, np.ones((3, 3)))[0] for mask in masks]
+    regions = [
+        (number, *np.nonzero(found == index))
+        for number, found in enumerate(labels)
+        for index in range(1, found.max() + 1)
+    ]
+    overlaps, rates = [], []
+    for threshold in np.arange(maps.min(), maps.max(), (maps.max() - maps.min()) / 200):
+        called = maps > threshold
+        overlaps.append(np.mean([called[number, rows, cols].mean() for number, rows, cols in regions]))
+        rates.append((called & ~masks).sum() / (~masks).sum())
+    kept = np.array(rates) < 0.3
+    x, y = np.array(rates)[kept], np.array(overlaps)[kept]
+    return float(-np.trapezoid(y, (x - x.min()) / (x.max() - x.min())))
+
+
+def torchmetrics(maps: np.ndarray, masks: np.ndarray) -> list[float]:
+    """Exact mode of its functions; it has neither F1-max nor PRO for these."""
+    import torch
+    from torchmetrics.functional.classification import binary_auroc, binary_average_precision
+
+    scores, truth = torch.from_numpy(maps).ravel(), torch.from_numpy(masks).ravel().long()
+    return [float(metric(scores, truth)) for metric in (binary_auroc, binary_average_precision)]
+
+
+def adeval(maps: np.ndarray, masks: np.ndarray) -> list[float]:
+    """Its accumulator without CUDA, which keeps counts, too; it has no F1-max."""
+    from adeval import EvalAccumulator
+
+    accumulator = EvalAccumulator(0.0, 1.0, float(maps.min()), float(maps.max()))
+    for scores, mask in zip(maps, masks, strict=True):
+        accumulator.add_anomap(scores, mask.astype(np.uint8))
+    found = accumulator.summary()
+    return [found["p_auroc"], found["p_aupr"], float("nan"), found["p_aupro"]]
+
+
+if __name__ == "__main__":
+    main()
