@@ -1,16 +1,74 @@
-"""Methods that can also compare with a few pictures of normal things."""
+"""What a method adds that can also compare with a few pictures of normal things: a memory of their patches."""
 
 from abc import abstractmethod
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsad.methods._base import Method
+from zsad.backbones.clip import Clip
+from zsad.backbones.transformer import unit
+from zsad.methods._base import Config, Method
+
+MAX_SIMILARITIES = 2**26
+"""Cosines that are held at once; bounds memory, changes nothing else."""
 
 
 class FewShot(Method):
-    """A method with a memory of normal patches; while it is empty, the method is zero-shot."""
+    """A method with a memory of normal patches; while it is empty, the method is zero-shot.
+
+    The memory is a buffer: it is saved and loaded with the method, whatever number of entries it has.
+
+    Attributes:
+        memory: unit vectors of the normal patches seen so far, at each level that the method compares.
+    """
+
+    memory: Float[Tensor, "levels entries width"]
+
+    def __init__(self, clip: Clip, config: Config, *, levels: int, width: int) -> None:
+        super().__init__(clip, config)
+        self.register_buffer("memory", torch.empty(levels, 0, width))
 
     @abstractmethod
+    def normal_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch levels cells width"]:
+        """The features of normalised images that are remembered and compared."""
+
+    @property
+    def is_few_shot(self) -> bool:
+        """Whether there is something to compare with."""
+        return self.memory.shape[1] > 0
+
+    # What is remembered must serve training as well, which tensors made in inference mode cannot.
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def fit_normal(self, images: Float[Tensor, "batch 3 rows cols"]) -> None:
         """Add the patches of normalised images of normal things to the memory."""
+        features = unit(self.normal_features(images).float()).transpose(0, 1).flatten(1, 2)
+        self.memory = torch.cat([self.memory, features.to(self.memory)], 1)
+
+    def forget_normal(self) -> None:
+        """Empty the memory, for instance between classes."""
+        self.memory = self.memory[:, :0]
+
+    def nearest(self, features: Float[Tensor, "batch levels cells width"]) -> Float[Tensor, "batch levels cells"]:
+        """Distance of each feature from the most similar entry of the memory at its level.
+
+        Returns:
+            1 - greatest cosine, in [0, 1]: what points away from all entries is as far as what is at right angles.
+        """
+        query, images = unit(features.float()), features.shape[0]
+        at_once = max(1, MAX_SIMILARITIES // (images * query.shape[1] * query.shape[2]))
+        greatest = query.new_full(query.shape[:3], -1.0)
+        for entries in self.memory.split(at_once, 1):
+            cosines = query @ entries.to(query.dtype).mT
+            greatest = torch.maximum(greatest, cosines.amax(-1))
+        return (1 - greatest).clamp(0, 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """As in PyTorch, except that the memory takes the number of entries that it is given."""
+        saved = state_dict.get(f"{prefix}memory")
+        if isinstance(saved, Tensor) and saved.ndim == 3:
+            levels, _, width = self.memory.shape
+            self.memory = self.memory.new_empty(levels, saved.shape[1], width)
+        super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -1,0 +1,281 @@
+"""FE-CLIP: what the frequencies of patch tokens say is fed back into the tower, a little after each quarter of it.
+
+Gong et al., "FE-CLIP: Frequency Enhanced CLIP Model for Zero-Shot Anomaly Detection and Segmentation", ICCV 2025.
+
+    images -> quarter 1 of the tower -> tokens: class f_1 [batch, width], patches f^m_1 [batch, rows, cols, width]
+        FFE: 3×3 windows -> DCT -> linear, GELU -> inverse DCT
+        LFS: 3×3 sliding windows -> DCT -> mean response -> convolution, GELU
+        f^_1 = λ (FFE + LFS) + (1 - λ) f^m_1 -> quarter 2 -> ... four times; class tokens are not edited
+    "A photo of a normal / damaged object" -> frozen text tower -> g_r, g_a [embed]
+    map   M_a = mean over n of softmax(cos(fc(f^_n), g) / τ)      [batch, rows, cols]
+    score S_a = mean over n of softmax(cos(f_clip(f_n), g) / τ)   [batch]
+    few normal shots: map + (1 - max cosine with remembered f^), score + the greatest value of that map
+
+No code was published. Decided here:
+
+* Image size 518 px (grid 37×37), as AnomalyCLIP, which the paper follows. P = 3 does not divide 37: the border is
+  repeated to 39, half of it on each side, and cut off again.
+* The DCT is the orthonormal DCT-II over the cells of a window, each channel alone; one linear layer (width -> width)
+  serves all coefficients. The GELU between the transforms is all that makes FFE more than a linear layer on each token.
+* LFS, read literally, is the *signed* mean over the 9 coefficients. That is one fixed 3×3 filter, nearly a shift by one
+  cell along the diagonal, and is computed as such. ``statistic`` offers means that do measure frequencies.
+* Its windows repeat the border; its convolution is 3×3 with zeros around the grid, as no size is given. The adapter
+  "Conv" of Table 3 is the same without the DCT.
+* Table 4's FFT is unitary; a linear layer each for the real and the imaginary part; the inverse keeps the real part.
+* f_c is one linear layer with bias for the four stages (``fc_per_stage`` makes four), and is trained, although section
+  3.5 says that only the adapters are. f_clip is CLIP's post-norm and projection (``post_norm`` off: projection alone).
+* As written, S_{a,1} sees no frequency (nothing was injected yet), and f^_4 serves the map alone.
+* τ = 0.07 and σ = 4, as AnomalyCLIP. Maps are enlarged as probabilities (eq. 5).
+* Few-shot: section 4.6 exchanges the symbols of map and score; the names of eq. 3 hold. Sums are halved, which keeps
+  them in [0, 1] and in order; distances above 1 count as 1. What is remembered is f^, at every stage; the greatest
+  value is that of the mean over stages, on the grid.
+* Start: adapters at zero (the GELU lets a gradient through there), so that the first step sees f^ = (1 - λ) f^m, the
+  tower's own tokens; f_c as PyTorch draws it, so that all maps start near one half.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zsad.backbones.clip import Clip
+from zsad.backbones.transformer import level_index
+from zsad.errors import ConfigError
+from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._few_shot import FewShot
+from zsad.methods._trainable import Trainable, Training
+from zsad.parts.frequency import (
+    Statistic,
+    Transform,
+    join_windows,
+    sliding_statistics,
+    split_windows,
+    transform_matrix,
+)
+from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.similarity import anomaly_probability, class_states
+from zsad.types import Evidence, Size, Target, Trace
+
+PROMPTS = (["A photo of a normal object"], ["A photo of a damaged object"])
+"""Normal and anomalous, section 3.2."""
+PAPER_DEPTH = 24
+L = TypeVar("L", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class FeClipConfig(Config):
+    """Constants of the paper.
+
+    Attributes:
+        levels: layers of 24, counted from 1, after which frequencies are injected and maps are read (N = 4 blocks,
+            section 3.2).
+        blend: λ of eq. 2; 0.1 (section 3.2). 0 leaves the adapters out.
+        adapters: ``"both"``, ``"ffe"``, ``"lfs"``, or ``"conv"``, which is no frequency adapter but as large as LFS
+            (the rows of Table 3).
+        transform: ``"dct"``, or ``"fft"`` (Table 4).
+        window: P, side of the windows of FFE in patches; 3 (section 3.3).
+        sliding_window: Q, side of the windows of LFS in patches; 3 (section 3.4).
+        statistic: of the responses r of LFS: ``"mean"`` (section 3.4), or the mean of |r| (``"mean_abs"``) or of
+            log(1 + |r|) (``"log_abs"``).
+        fc_per_stage: whether each stage has its own f_c; "a single learnable fc" (section 3.2).
+        post_norm: whether f_clip normalises the class token before it projects, as CLIP does.
+        temperature: τ of eq. 1; the paper gives none.
+    """
+
+    levels: tuple[int, ...] = (6, 12, 18, 24)
+    blend: float = 0.1
+    adapters: Literal["both", "ffe", "lfs", "conv"] = "both"
+    transform: Transform = "dct"
+    window: int = 3
+    sliding_window: int = 3
+    statistic: Statistic = "mean"
+    fc_per_stage: bool = False
+    post_norm: bool = True
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperature(self.temperature)
+        if not 0 <= self.blend <= 1:
+            raise ConfigError("the blend λ lies in [0, 1]", self.blend, "say 0.1, as the paper does")
+        if min(self.window, self.sliding_window) < 1:
+            sides = f"{self.window} and {self.sliding_window}"
+            raise ConfigError("windows are at least 1 patch wide", sides, "say 3, as the paper does")
+        if not self.levels:
+            raise ConfigError("FE-CLIP reads the tower after at least one layer", "none", "say [6, 12, 18, 24]")
+
+
+@dataclass(frozen=True)
+class FeClipEvidence(Evidence):
+    """Evidence with what the loss needs.
+
+    Attributes:
+        stage_scores: S_{a,n}, P(anomalous) of each image by the class token of each stage.
+    """
+
+    stage_scores: Float[Tensor, "batch levels"]
+
+
+class FeClip(FewShot, Trainable):
+    """FE-CLIP, zero-shot and with few normal shots."""
+
+    paper = Paper(
+        title="FE-CLIP: Frequency Enhanced CLIP Model for Zero-Shot Anomaly Detection and Segmentation",
+        authors="T. Gong et al.",
+        venue="ICCV",
+        year=2025,
+        url="https://iccv.thecvf.com/virtual/2025/poster/2571",
+    )
+    config_type = FeClipConfig
+    uses_class_names = False
+    # Section 4.2.
+    training_defaults = Training(epochs=9, batch_size=16, learning_rate=5e-4)
+
+    def __init__(self, clip: Clip, config: FeClipConfig | None = None) -> None:
+        self.config: FeClipConfig
+        config = config or FeClipConfig()
+        width, embed = clip.config.vision.width, clip.config.embed
+        levels = sorted({level_index(level, PAPER_DEPTH, clip.config.vision.depth) for level in config.levels})
+        super().__init__(clip, config, levels=len(levels), width=width)
+        self.levels = levels
+        injected = levels if config.blend > 0 else []
+        self.stages = nn.ModuleList(Injection(adapters(config, width), config.blend) for _ in injected)
+        self.align = nn.ModuleList(nn.Linear(width, embed) for _ in (levels if config.fc_per_stage else levels[:1]))
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> FeClipEvidence:
+        states = class_states(self.clip, class_names, len(images), self.prompts)
+        trace = self.run(images)
+        maps = torch.stack(self._stage_maps(trace, states), 1).unflatten(2, trace.grid)
+        stage_scores = self._stage_scores(trace, states)
+        score = stage_scores.mean(1)  # eq. 3; that of the maps is taken when they are enlarged
+        if self.is_few_shot:
+            distances = self.nearest(self._patches(trace)).unflatten(2, trace.grid)
+            maps, score = (maps + distances) / 2, (score + distances.mean(1).amax((1, 2))) / 2  # section 4.6
+        return FeClipEvidence(maps, score, stage_scores)
+
+    def run(self, images: Float[Tensor, "batch 3 rows cols"]) -> Trace:
+        """The tower with frequencies injected after every stage (eq. 2); keeps class token and f^ of each."""
+        return self.clip.vision(images, after=dict(zip(self.levels, self.stages, strict=False)), keep=self.levels)
+
+    def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
+        """The normal and the anomalous prompt, the same whatever the class."""
+        return PROMPTS
+
+    def _stage_maps(self, trace: Trace, states: Float[Tensor, "batch 2 embed"]) -> list[Float[Tensor, "batch cells"]]:
+        """M_{a,n} = P(g_a, f_c(f^_n)), eq. 1."""
+        return [
+            anomaly_probability(align(trace.kept[level][:, 1:]), states, self.config.temperature)
+            for level, align in zip(self.levels, cycle(self.align))  # one may serve all
+        ]
+
+    def _stage_scores(self, trace: Trace, states: Float[Tensor, "batch 2 embed"]) -> Float[Tensor, "batch levels"]:
+        """S_{a,n} = P(g_a, f_clip(f_n)), eq. 1."""
+        tower, tokens = self.clip.vision, torch.stack([trace.kept[level][:, 0] for level in self.levels], 1)
+        features = tower.project(tokens) if self.config.post_norm else tokens @ tower.projection
+        return anomaly_probability(features, states, self.config.temperature)
+
+    def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
+        """Eq. 4 and 5, each a mean over the stages."""
+        assert isinstance(evidence, FeClipEvidence)
+        stages = evidence.maps.shape[1]
+        maps = enlarge(evidence.maps, target.masks).flatten(0, 1)
+        masks = target.masks.repeat_interleave(stages, 0)
+        labels = target.labels[:, None].expand(-1, stages)
+        return {
+            "image": image_cross_entropy(evidence.stage_scores, labels),
+            "focal": focal(maps, masks),
+            "dice": dice(maps, masks),
+        }
+
+    def normal_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch levels cells width"]:
+        """f^ of every stage (section 4.6: "the same visual encoder of FE-CLIP")."""
+        return self._patches(self.run(images))
+
+    def _patches(self, trace: Trace) -> Float[Tensor, "batch levels cells width"]:
+        return torch.stack([trace.kept[level][:, 1:] for level in self.levels], 1)
+
+
+def adapters(config: FeClipConfig, width: int) -> list[nn.Module]:
+    """The adapters of one stage (Table 3)."""
+    if config.adapters == "conv":
+        return [Convolution(width)]
+    found: list[nn.Module] = []
+    if config.adapters in ("both", "ffe"):
+        found.append(FrequencyFeatures(width, config.window, config.transform))
+    if config.adapters in ("both", "lfs"):
+        statistics = SlidingStatistics(config.sliding_window, config.transform, config.statistic)
+        found.append(nn.Sequential(statistics, Convolution(width)))
+    return found
+
+
+class Injection(nn.Module):
+    """Edits the tokens after a stage: patches blended with what the adapters make of them (eq. 2)."""
+
+    def __init__(self, adapters: Sequence[nn.Module], blend: float) -> None:
+        super().__init__()
+        self.adapters, self.blend = nn.ModuleList(adapters), blend
+
+    def forward(self, tokens: Float[Tensor, "batch tokens width"], grid: Size) -> Float[Tensor, "batch tokens width"]:
+        patches = tokens[:, 1:].unflatten(1, grid)
+        first, *others = (adapter(patches) for adapter in self.adapters)
+        blended = torch.lerp(patches, sum(others, first).to(patches.dtype), self.blend)
+        return torch.cat([tokens[:, :1], blended.flatten(1, 2)], 1)
+
+
+class FrequencyFeatures(nn.Module):
+    """FFE, section 3.3: windows -> frequencies -> linear layer, GELU -> space again."""
+
+    matrix: Float[Tensor, "parts coefficients cells"]
+
+    def __init__(self, width: int, window: int, transform: Transform) -> None:
+        super().__init__()
+        self.window, self.activation = window, nn.GELU()
+        self.register_buffer("matrix", transform_matrix(transform, window), persistent=False)
+        self.linear = nn.ModuleList(zeroed(nn.Linear(width, width)) for _ in self.matrix)
+
+    def forward(self, patches: Float[Tensor, "batch rows cols width"]) -> Float[Tensor, "batch rows cols width"]:
+        windows = split_windows(patches, self.window)
+        first, *others = (
+            matrix.T @ self.activation(linear(matrix @ windows))  # f_{n,ffe,1} -> f_{n,ffe,2} -> f_{n,ffe}
+            for matrix, linear in zip(self.matrix, self.linear, strict=True)
+        )
+        return join_windows(sum(others, first), self.window, (patches.shape[1], patches.shape[2]))
+
+
+class SlidingStatistics(nn.Module):
+    """The first half of LFS, section 3.4: sliding windows -> frequencies -> one statistic a channel and cell."""
+
+    matrix: Float[Tensor, "parts coefficients cells"]
+
+    def __init__(self, window: int, transform: Transform, statistic: Statistic) -> None:
+        super().__init__()
+        self.statistic: Statistic = statistic
+        self.register_buffer("matrix", transform_matrix(transform, window), persistent=False)
+
+    def forward(self, patches: Float[Tensor, "batch rows cols width"]) -> Float[Tensor, "batch rows cols width"]:
+        return sliding_statistics(patches, self.matrix, self.statistic)
+
+
+class Convolution(nn.Module):
+    """The second half of LFS, section 3.4, and alone the adapter "Conv" of Table 3: convolution, GELU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convolution = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        # Tokens are channels-last already: no tensor is turned round on the way.
+        self.convolution = convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
+        self.activation = nn.GELU()
+
+    def forward(self, patches: Float[Tensor, "batch rows cols width"]) -> Float[Tensor, "batch rows cols width"]:
+        return self.activation(self.convolution(patches.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+
+
+def zeroed(layer: L) -> L:
+    """The layer with all its parameters at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer

@@ -1,0 +1,148 @@
+"""The memory of normal patches: what it holds, how far things are from it, and that it is saved and loaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.small import CONFIG, frozen, images
+from zsad import checkpoint
+from zsad.errors import WeightsError
+from zsad.methods import _few_shot
+from zsad.methods._base import Config
+from zsad.methods._few_shot import FewShot
+from zsad.types import Evidence
+
+LEVELS, WIDTH = (1, 3), CONFIG.vision.width
+
+
+class Rememberer(FewShot):
+    """Nothing but the memory."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__(frozen(), Config(), levels=len(LEVELS), width=width)
+
+    def normal_features(self, images: Tensor) -> Tensor:
+        trace = self.clip.vision(images, keep=LEVELS)
+        return torch.stack([trace.kept[level][:, 1:] for level in LEVELS], 1)
+
+    def forward(self, images: Tensor, class_names: Sequence[str]) -> Evidence:
+        features = self.normal_features(images)
+        distances = self.nearest(features).unflatten(2, (4, 4))
+        return Evidence(distances, distances.mean((1, 2, 3)))
+
+
+def remembering(batch: int = 2) -> Rememberer:
+    method = Rememberer()
+    method.fit_normal(images(batch))
+    return method
+
+
+def test_the_memory_is_empty_until_something_normal_is_seen() -> None:
+    method = Rememberer()
+    assert not method.is_few_shot
+    assert method.memory.shape == (2, 0, WIDTH)
+    method.fit_normal(images(1))
+    assert method.is_few_shot
+    method.forget_normal()
+    assert not method.is_few_shot
+
+
+def test_the_memory_holds_unit_vectors_of_all_cells_and_grows() -> None:
+    method = remembering()
+    assert method.memory.shape == (2, 2 * 16, WIDTH)
+    torch.testing.assert_close(method.memory.norm(dim=-1), torch.ones(2, 32))
+    method.fit_normal(images(1, 40, 24, seed=1))
+    assert method.memory.shape == (2, 2 * 16 + 15, WIDTH)
+
+
+def test_pictures_one_by_one_are_remembered_as_together() -> None:
+    method = Rememberer()
+    for one in images(2):
+        method.fit_normal(one[None])
+    torch.testing.assert_close(method.memory, remembering(2).memory)
+
+
+@torch.no_grad()
+def test_a_picture_is_at_no_distance_from_itself_and_at_some_from_others() -> None:
+    method = remembering()
+    assert method.nearest(method.normal_features(images(2))).max() < 1e-5
+    assert method.nearest(method.normal_features(images(2, seed=1))).min() > 1e-3
+
+
+@torch.no_grad()
+def test_the_distance_is_one_minus_the_greatest_cosine() -> None:
+    method, features = remembering(), torch.randn(3, 2, 5, WIDTH, generator=torch.Generator().manual_seed(0))
+    for image, level, cell in torch.cartesian_prod(*map(torch.arange, (3, 2, 5))):
+        cosines = torch.nn.functional.cosine_similarity(features[image, level, cell][None], method.memory[level])
+        expected = (1 - cosines.max()).clamp(0, 1)
+        torch.testing.assert_close(method.nearest(features)[image, level, cell], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_points_away_is_at_distance_one() -> None:
+    method = Rememberer()
+    method.memory = torch.eye(WIDTH)[:1].expand(2, -1, -1)
+    assert method.nearest(-method.memory[None, :, :1]).tolist() == [[[1.0], [1.0]]]
+
+
+@torch.no_grad()
+def test_a_memory_in_pieces_gives_the_same_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = remembering()
+    features = method.normal_features(images(2, seed=1))
+    whole = method.nearest(features)
+    for most in (1, 2 * 2 * 16 * 7):
+        monkeypatch.setattr(_few_shot, "MAX_SIMILARITIES", most)
+        torch.testing.assert_close(method.nearest(features), whole)
+
+
+@torch.no_grad()
+def test_bf16_is_near_fp32() -> None:
+    full, half = remembering(), Rememberer().to(torch.bfloat16)
+    half.fit_normal(images(2).to(torch.bfloat16))
+    assert half.memory.dtype == torch.bfloat16
+    assert half.nearest(half.normal_features(images(2).to(torch.bfloat16))).max() < 1e-3
+    others = images(2, seed=1)
+    distances = half.nearest(half.normal_features(others.to(torch.bfloat16)))
+    assert distances.dtype == torch.float32
+    torch.testing.assert_close(distances, full.nearest(full.normal_features(others)), rtol=0, atol=0.03)
+
+
+def test_a_state_of_any_length_is_taken_whatever_was_there() -> None:
+    method = remembering()
+    for before in (Rememberer(), remembering(1), remembering(3)):
+        before.load_state_dict(method.state_dict())
+        torch.testing.assert_close(before.memory, method.memory, rtol=0, atol=0)
+    method.load_state_dict(Rememberer().state_dict())
+    assert not method.is_few_shot
+
+
+def test_a_memory_of_another_width_or_without_levels_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch for memory"):
+        Rememberer(WIDTH + 1).load_state_dict(remembering().state_dict())
+    with pytest.raises(RuntimeError, match="size mismatch for memory"):
+        Rememberer().load_state_dict(Rememberer().state_dict() | {"memory": torch.zeros(3, WIDTH)})
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+def test_a_memory_is_kept_on_disk(batch: int, tmp_path: Path) -> None:
+    method, fresh = Rememberer(), remembering(1)
+    if batch:
+        method.fit_normal(images(batch))
+    checkpoint.write(checkpoint.Card("rememberer"), method, tmp_path)
+    checkpoint.fill(fresh, tmp_path)
+    torch.testing.assert_close(fresh.memory, method.memory, rtol=0, atol=0)
+    with pytest.raises(WeightsError, match="fits the backbone"):
+        checkpoint.fill(Rememberer(WIDTH + 1), tmp_path)
+
+
+def test_what_is_remembered_in_inference_mode_serves_training() -> None:
+    method = Rememberer()
+    with torch.inference_mode():
+        method.fit_normal(images(1))
+    assert not method.memory.is_inference()
+    pixels = images(1, seed=1).requires_grad_()
+    method(pixels, ["nut"]).score.sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.abs().sum() > 0
