@@ -164,6 +164,19 @@ def test_the_loss_is_the_mean_over_the_stages() -> None:
         torch.testing.assert_close(terms[name], torch.stack(stages).mean())
 
 
+@pytest.mark.parametrize("options", [{}, {"transform": "fft", "statistic": "log_abs"}], ids=str)
+def test_training_in_bf16_is_near_fp32(options: dict[str, object]) -> None:
+    method = stirred(from_mapping(FeClipConfig, options, "test"))
+    full = method(images(2), NAMES)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = method(images(2), NAMES)
+    torch.testing.assert_close(half.maps, full.maps, rtol=0, atol=0.05)
+    torch.testing.assert_close(half.stage_scores, full.stage_scores, rtol=0, atol=0.05)
+    sum(method.loss(half, target()).values(), torch.zeros(())).backward()
+    for name, one in method.named_parameters():
+        assert not one.requires_grad or (one.grad is not None and one.grad.abs().sum() > 0), name
+
+
 @torch.no_grad()
 def test_with_few_normal_shots_distances_are_added() -> None:
     """Section 4.6, halved."""

@@ -16,10 +16,13 @@ else:
     Verbs = Any
 
 
-def add_detector(parser: ArgumentParser) -> None:
-    """How a detector is chosen."""
+def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
+    """How a detector is chosen: by an option, or by the argument that the verb is about."""
     group = parser.add_argument_group("detector")
-    group.add_argument("--detector", default="clip", metavar="NAME|DIR", help="see zsad methods (default: clip)")
+    if positional:
+        group.add_argument("detector", metavar="DETECTOR", help="folder of a detector, or a name: see zsad methods")
+    else:
+        group.add_argument("--detector", default="clip", metavar="NAME|DIR", help="see zsad methods (default: clip)")
     group.add_argument(
         "--backbone",
         metavar="NAME",

@@ -1,0 +1,55 @@
+"""``zsad fit-normal DETECTOR``: show a detector a few pictures of normal things, which it remembers from then on."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector
+
+ABOUT = """Show a detector a few pictures of normal things of one kind. What it remembers is saved with it, and pictures
+are then also compared with that. A detector that remembers pictures already keeps these as well."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("fit-normal", help="show a detector a few normal pictures", description=ABOUT)
+    parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="pictures of normal things")
+    parser.add_argument("--shots", type=int, metavar="K", help="how many are drawn from these (default: all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the detector that results")
+    add_detector(parser, positional=True)
+    add_machine(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Choose, remember, save."""
+    from zsad.data.sources import find_pictures
+
+    chosen = choose(find_pictures([options.normal]), options.shots, options.seed)
+    detector = load_detector(options)
+    print(describe(detector))
+    detector.fit_normal([*chosen])
+    detector.save(options.out)
+    if options.shots is not None:
+        print("\n".join(f"normal: {path}" for path in chosen))
+    print(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
+    print(f"detector: {options.out} (use it with --detector {options.out})")
+    return 0
+
+
+def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
+    """So many of the pictures as the seed draws them, in their order; all where no number is given.
+
+    Raises:
+        ConfigError: there are fewer, or none is asked for.
+    """
+    from random import Random
+
+    from zsad.errors import ConfigError
+
+    if shots is None:
+        return pictures
+    if not 1 <= shots <= len(pictures):
+        rule = f"the shots are at least 1 and at most the {len(pictures)} pictures that there are"
+        raise ConfigError(rule, shots, "say fewer, or add pictures" if shots > 0 else "say --shots 1 or more")
+    return [pictures[number] for number in sorted(Random(seed).sample(range(len(pictures)), shots))]

@@ -1,0 +1,132 @@
+"""``zsad fit-normal``: from a folder of normal pictures to a detector that remembers them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zsad
+from zsad import checkpoint
+from zsad.backbones import weights
+from zsad.cli.fit_normal import choose
+from zsad.cli.main import main
+from zsad.data.synthetic import part
+from zsad.methods._few_shot import FewShot
+from zsad.methods.fe_clip import FeClip
+from zsad.predictor import Detector
+
+CELLS = 16
+"""Patches of the pictures at the size at which the detector runs."""
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A detector on disk as training leaves it."""
+    folder = tmp_path / "trained"
+    checkpoint.write(checkpoint.Card("fe-clip", image_size=64), FeClip(weights.load("tiny")), folder)
+    return folder
+
+
+@pytest.fixture
+def normal(tmp_path: Path) -> Path:
+    """Five pictures of normal parts."""
+    folder = tmp_path / "normal"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(part(np.random.default_rng(number), (70, 90))[0]).save(folder / f"good {number}.png")
+    return folder
+
+
+def memory(folder: Path) -> tuple[Detector, FewShot]:
+    detector = zsad.load(folder)
+    assert isinstance(detector.method, FewShot)
+    return detector, detector.method
+
+
+def test_a_detector_remembers_what_it_was_shown(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(out), "--batch-size", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "detector fe-clip at 64 px on tiny" in said
+    assert "5 normal pictures remembered." in said
+    assert f"--detector {out}" in said
+    (before, empty), (after, full) = memory(trained), memory(out)
+    assert (empty.memory.shape[1], full.memory.shape[1]) == (0, 5 * CELLS)
+    assert after.settings.image_size == 64
+    picture = str(normal / "good 3.png")
+    # What is remembered is at no distance from itself: half of the zero-shot answer is what remains.
+    ours, alone = (detector.predict(picture) for detector in (after, before))
+    assert ours.score == pytest.approx(alone.score / 2, abs=1e-4)
+    maps = (torch.from_numpy(ours.anomaly_map), torch.from_numpy(alone.anomaly_map) / 2)
+    torch.testing.assert_close(*maps, rtol=0, atol=1e-4)
+
+
+def test_shots_are_drawn_by_the_seed(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / name)]
+        assert main([*arguments, "--shots", "2", "--seed", seed]) == 0
+        said.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("normal: ")])
+    assert [len(lines) for lines in said] == [2, 2, 2]
+    assert said[0] == said[1] != said[2]
+    first, second, third = (memory(tmp_path / name)[1].memory for name in "abc")
+    assert len(first[0]) == 2 * CELLS
+    assert first.equal(second)
+    assert not first.equal(third)
+
+
+def test_a_detector_that_remembers_already_keeps_that(trained: Path, normal: Path) -> None:
+    arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--shots", "1"]
+    for shots in (1, 2):
+        assert main(arguments) == 0
+        assert memory(trained)[1].memory.shape[1] == shots * CELLS
+
+
+def test_what_is_drawn_is_in_order_and_never_twice() -> None:
+    pictures = [Path(f"{number}.png") for number in range(30)]
+    assert choose(pictures, None, 0) == pictures
+    assert choose(pictures, 30, 5) == pictures
+    some = choose(pictures, 12, 5)
+    assert some == sorted(set(some), key=pictures.index)
+    assert len(some) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shots", "6"], "at most the 5 pictures that there are; got 6. Remedy: say fewer"),
+        (["--shots", "0"], "got 0. Remedy: say --shots 1 or more"),
+        (["--normal", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(
+    arguments: list[str], message: str, trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out"), *arguments]
+    assert main(shown) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_cannot_be_read_is_named(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (normal / "broken.png").write_text("no picture")
+    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    assert "broken.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_without_a_few_shot_mode_is_refused(
+    normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit-normal", "clip", "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "must have a few-shot mode; got clip. Remedy: choose one of" in error
+    assert "fe-clip" in error
