@@ -147,6 +147,7 @@ def test_pro_200_of_a_constant_map_is_refused() -> None:
         ([[0.1, 1e300]], [[0, 1]], "got 1 NaN, infinite or larger"),
         ([[0.1, 0.2]], [[0, 255]], r"mask 0 is 0 \(normal\) or 1 \(anomalous\); got values from 0 to 255"),
         ([[0.1, 0.2]], [[0, 0.5]], "mask 0 is 0"),
+        ([[[0.1], [0.2, 0.3]]], [[[0, 1]]], "values form an array; got "),
         ([["a", "b"]], [[0, 1]], "maps are real numbers; got an array of <U1"),
     ],
 )

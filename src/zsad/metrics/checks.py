@@ -78,7 +78,7 @@ def _check_mask(mask: np.ndarray, name: str) -> None:
 
 
 def _each(maps: Maps, name: str) -> list[np.ndarray]:
-    if isinstance(maps, list | tuple) and all(np.ndim(one) == 2 for one in maps):
+    if isinstance(maps, list | tuple) and all(_array(one).ndim == 2 for one in maps):
         return [_numbers(one, name) for one in maps]
     array = _numbers(maps, name)
     if array.ndim not in (2, 3):

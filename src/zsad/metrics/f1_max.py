@@ -29,5 +29,7 @@ def f1_max_of(tally: Tally) -> float | Undefined:
     if missing := tally.missing("F1-max"):
         return missing
     found = from_above(tally.anomalous)
-    called = found + from_above(tally.normal)
-    return float((2 * found / (called + found[-1])).max())
+    # Samples called anomalous plus samples that are; in place, for there may be a million thresholds.
+    either = from_above(tally.normal)
+    either += found + found[-1]
+    return float(2 * (found / either).max())
