@@ -205,3 +205,9 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert prompt_cache.cache_dir() == Path("/b/zsad")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert prompt_cache.cache_dir() == Path("/c/.cache/zsad")
+
+
+def test_what_training_in_half_precision_asks_for_is_kept_exact() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        asked = frozen().encode_prompts(PROMPTS)
+    torch.testing.assert_close(asked, build().encode_prompts(PROMPTS), rtol=0, atol=0)

@@ -79,7 +79,9 @@ class Clip(nn.Module):
         for number, tokens in enumerate(ids):
             by_length[len(tokens)].append(number)
         features = torch.empty(len(ids), self.config.embed, device=self.device, dtype=self.dtype)
-        for numbers in by_length.values():
-            batch = torch.tensor([ids[number] for number in numbers], device=self.device)
-            features[numbers] = self.text(batch)
+        # What is kept is exact, even where training in half precision asks for it first.
+        with torch.autocast(self.device.type, enabled=False):
+            for numbers in by_length.values():
+                batch = torch.tensor([ids[number] for number in numbers], device=self.device)
+                features[numbers] = self.text(batch)
         return features
