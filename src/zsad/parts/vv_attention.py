@@ -1,6 +1,11 @@
-"""V-V attention: a second stream beside an untouched tower, a pure function of the tower and its trace."""
+"""V-V attention: a second stream beside an untouched tower, a pure function of the tower and what it is given.
+
+Two ways to the same tokens: :func:`run_beside` makes the stream while the tower runs and holds one set of tokens, and
+:func:`vv_stream` makes it afterwards from a trace that has kept every block.
+"""
 
 from collections.abc import Sequence
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +14,23 @@ from torch.nn import functional as F
 from zsad.backbones.transformer import VALUE, Attention, Block
 from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError
-from zsad.types import Trace
+from zsad.types import Size, Trace
+
+
+def run_beside(
+    tower: VisionTower, images: Float[Tensor, "batch 3 rows cols"], start: int, levels: Sequence[int]
+) -> tuple[Trace, dict[int, Tensor]]:
+    """Run the tower on images, and the V-V stream of :func:`vv_stream` beside it.
+
+    Of the original path nothing is kept but its end; of the stream, its tokens and what is read.
+
+    Returns:
+        The trace of the untouched tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
+    """
+    stream = _Stream(tower, levels)
+    inputs = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
+    trace = tower(images, before=inputs)
+    return trace, stream.read
 
 
 def needed_blocks(start: int, levels: Sequence[int]) -> list[int]:
@@ -43,17 +64,32 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
     missing = [index for index in needed_blocks(start, levels) if index not in trace.kept]
     if missing:
         raise ConfigError("the trace must keep every block under the V-V stream", f"without {missing}", "keep them")
-    stream, read = trace.kept[start - 1], {}
+    stream = _Stream(tower, levels)
     for index in range(start, max(levels) + 1):
-        block = tower.transformer.blocks[index]
-        assert isinstance(block, Block)
-        stream = stream + vv_attention(block.attention, block.norm_1(trace.kept[index - 1]))
-        if index in levels:
-            read[index] = stream
-    return read
+        stream.listen(index, trace.kept[index - 1], trace.grid)
+    return stream.read
 
 
 def vv_attention(attention: Attention, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
     """Attention in which query, key and value are all the value."""
     value = attention.heads_of(x, VALUE)
     return attention.merge_heads(F.scaled_dot_product_attention(value, value, value))
+
+
+class _Stream:
+    """The stream on its way through the tower: it hears the input of one block after the other."""
+
+    def __init__(self, tower: VisionTower, levels: Sequence[int]) -> None:
+        self.tower, self.levels = tower, levels
+        self.tokens: Tensor | None = None
+        self.read: dict[int, Tensor] = {}
+
+    def listen(self, index: int, tokens: Float[Tensor, "batch tokens width"], grid: Size) -> Tensor:
+        """Take part in block ``index``, whose input on the original path goes on unchanged."""
+        block = self.tower.transformer.blocks[index]
+        assert isinstance(block, Block)
+        stream = tokens if self.tokens is None else self.tokens
+        self.tokens = stream + vv_attention(block.attention, block.norm_1(tokens))
+        if index in self.levels:
+            self.read[index] = self.tokens
+        return tokens
