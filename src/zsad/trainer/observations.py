@@ -2,21 +2,26 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zsad.errors import InputError
+from zsad.config import from_mapping
+from zsad.errors import ConfigError, InputError
+from zsad.files import write_atomically
+from zsad.runtime import DTYPES, Precision
 from zsad.types import Observation, Size
 
 CHUNK = 8
 """Pictures observed together. Fixed, so that an observation does not depend on when it was made."""
-DONE = "done.npy"
+DONE, FORM = "done.npy", "form.json"
 REVISION = 1
 """Raised when the same key would mean other numbers."""
 
@@ -42,14 +47,13 @@ class Observations:
     def __init__(self, root: Path, key: object, count: int, observe: Observe, limit: int) -> None:
         self._count, self._observe = count, observe
         name = hashlib.sha256(json.dumps([REVISION, key], sort_keys=True).encode()).hexdigest()[:32]
-        first = observe(range(min(CHUNK, count)))
-        self._grid: Size = first.grid
-        self._dtypes = first.patches.dtype, first.image.dtype
-        row = sum(one[0].numel() * one.element_size() for one in (first.patches, first.image))
+        self._first: Observation | None = None
+        self._form = self._known_form(root / name)
+        row = self._form.bytes
         _make_room(root, name, min(row * count, limit), limit)
         self.kept = min(count, limit // row)
         try:
-            self._open(root / name, first)
+            self._open(root / name)
         except OSError as error:
             raise InputError("the folder of the cache must be writable", error, "say --cache DIR") from error
 
@@ -59,7 +63,7 @@ class Observations:
             stop = min(start + CHUNK, self.kept)
             if not self._done[number]:
                 # The whole chunk is observed even where only a part is kept: a row never depends on the limit.
-                seen = self._observe(range(start, min(start + CHUNK, self._count)))
+                seen = self._chunk(start)
                 self._patches[start:stop] = _to_numpy(seen.patches)[: stop - start]
                 self._image[start:stop] = _to_numpy(seen.image)[: stop - start]
                 self._patches.flush()
@@ -79,33 +83,73 @@ class Observations:
         patches, image = (
             torch.cat([getattr(one, name).cpu() for _, one in parts])[back] for name in ("patches", "image")
         )
-        return Observation(patches, image, self._grid)
+        return Observation(patches, image, self._form.grid)
 
     def _stored(self, indices: Sequence[int]) -> Observation:
         patches, image = (
-            torch.from_numpy(array[list(indices)]).view(dtype)
-            for array, dtype in zip((self._patches, self._image), self._dtypes, strict=True)
+            torch.from_numpy(array[list(indices)]).view(self._form.dtype) for array in (self._patches, self._image)
         )
-        return Observation(patches, image, self._grid)
+        return Observation(patches, image, self._form.grid)
 
-    def _open(self, folder: Path, first: Observation) -> None:
+    def _chunk(self, start: int) -> Observation:
+        """Observe a chunk; the first may have been, to learn its form."""
+        first, self._first = self._first, None
+        return first if first and not start else self._observe(range(start, min(start + CHUNK, self._count)))
+
+    def _known_form(self, folder: Path) -> "Form":
+        """From the cache where there is one, else from its first chunk."""
+        try:
+            return from_mapping(Form, json.loads((folder / FORM).read_text(encoding="utf-8")), FORM)
+        except (OSError, ValueError, ConfigError):
+            self._first = first = self._chunk(0)
+            half = first.patches.dtype == torch.bfloat16
+            shapes = tuple(first.patches.shape[1:]), tuple(first.image.shape[1:])
+            return Form(*shapes, first.grid, "bf16" if half else "fp32")
+
+    def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        chunks = -(-self.kept // CHUNK)
-        self._patches = _open_array(folder / "patches.npy", self.kept, _to_numpy(first.patches))
-        self._image = _open_array(folder / "image.npy", self.kept, _to_numpy(first.image))
-        self._done = _open_array(folder / DONE, chunks, np.zeros(1, bool))
+        write_atomically(folder / FORM, json.dumps(asdict(self._form)).encode())
+        stored = np.dtype(np.int16 if self._form.precision == "bf16" else np.float32)
+        self._patches = _open_array(folder / "patches.npy", (self.kept, *self._form.patches), stored)
+        self._image = _open_array(folder / "image.npy", (self.kept, *self._form.image), stored)
+        self._done = _open_array(folder / DONE, (-(-self.kept // CHUNK),), np.dtype(bool))
 
 
-def _open_array(path: Path, rows: int, like: np.ndarray) -> np.memmap:
-    """A file that holds ``rows`` of the shape and type of those in ``like``; anew where it holds anything else."""
-    shape = (rows, *like.shape[1:])
+@dataclass(frozen=True)
+class Form:
+    """What the observation of one picture looks like.
+
+    Attributes:
+        patches, image: shapes without the batch.
+        grid: (rows, cols) of the patches.
+        precision: of the numbers.
+    """
+
+    patches: tuple[int, ...]
+    image: tuple[int, ...]
+    grid: Size
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As PyTorch names the precision."""
+        return DTYPES[self.precision]
+
+    @property
+    def bytes(self) -> int:
+        """That one picture takes up."""
+        return (math.prod(self.patches) + math.prod(self.image)) * self.dtype.itemsize
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
+    """A file of this shape and type; anew where it holds anything else."""
     if path.exists():
         with suppress(ValueError):  # half a header: killed while it was made
             found = np.lib.format.open_memmap(path, "r+")
-            if found.shape == shape and found.dtype == like.dtype:
+            if found.shape == shape and found.dtype == dtype:
                 return found
         (path.parent / DONE).unlink(missing_ok=True)
-    return np.lib.format.open_memmap(path, "w+", like.dtype, shape)
+    return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
 def _to_numpy(values: Tensor) -> np.ndarray:
