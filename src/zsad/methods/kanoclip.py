@@ -29,15 +29,15 @@ No code was published, and the paper names neither sizes nor optimisation. What 
   smoothed, since scoring enlarges and smooths the maps of every method; what it makes of them is M.
 * Eq. 11 is taken as printed, on a vector; the "depthwise convolution" of the text has nothing there to slide over. The
   products of eq. 12 are cosines over τ, as section 2.5 says of them.
-* Eq. 12 adds two probabilities. Half of their sum is the score, and what BCE is given. Section 2.1 says that the maximum
-  of M alone decides; the equation is followed.
+* Eq. 12 adds two probabilities. Half of their sum is the score, and what BCE is given. Section 2.1 says that the
+  maximum of M alone decides; the equation is followed.
 * Eq. 15 is taken of the mean of the stages, enlarged and not smoothed.
 
 At the start the learned vectors are drawn from N(0, 0.02) and the layers that read tokens as PyTorch draws them; every
 attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at
-1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn pictures and 15 epochs; pixel AUROC of classes
-not trained on, by LayerScale and rate: (1e-4, 1e-4) 0.68, (1e-4, 1e-3) 0.63, (1, 1e-3) 0.60, (1, 1e-4) 0.56. One run
-each, of few pictures: a hint, not a measurement.
+1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn pictures and 15 epochs; pixel AUROC of
+classes not trained on, by LayerScale and rate: (1e-4, 1e-4) 0.68, (1e-4, 1e-3) 0.63, (1, 1e-3) 0.60, (1, 1e-4) 0.56.
+One run each, of few pictures: a hint, not a measurement.
 """
 
 from collections.abc import Sequence

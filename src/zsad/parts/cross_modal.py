@@ -1,8 +1,9 @@
 """Bi-CMCI: patches and texts that read each other (KAnoCLIP, Li et al. 2025, section 2.4 and figure 3).
 
-The paper names four pieces: self-attention of the texts, deformable self-attention of the patches, and the two
-cross-attentions. Their order and the perceptrons after them are those of one layer of the feature enhancer of Grounding
-DINO (Liu et al. 2023), from which the scaled residuals come as well: a layer starts as (nearly) the identity.
+The paper names four pieces and no sizes: self-attention of the texts, deformable self-attention of the patches, and the
+two cross-attentions. Grounding DINO's feature enhancer (Liu et al. 2023) has the same four, and a layer of it is
+followed: each modality by itself, then each other, then a perceptron each, with norms before. Its residuals are scaled
+where the modalities meet, from 1e-4 on; here all are, so that a stage starts as two linear readers and little else.
 """
 
 from collections.abc import Callable

@@ -86,7 +86,7 @@ class DeformableAttention(CrossAttention):
     def sample(
         self, x: Float[Tensor, "batch cells width"], positions: Float32[Tensor, "batch_groups rows cols 2"], grid: Size
     ) -> Float[Tensor, "batch samples width"]:
-        """The cells at the positions, read bilinearly in fp32, where fractions of a cell matter; groups side by side."""
+        """The cells at the positions, read bilinearly, in fp32 for the fractions of a cell; groups side by side."""
         cells = self._group(x, grid).float()
         read = F.grid_sample(cells, positions, mode="bilinear", padding_mode="border", align_corners=False)
         return read.flatten(2).unflatten(0, (-1, self.groups)).flatten(1, 2).transpose(1, 2).to(x.dtype)
