@@ -14,7 +14,8 @@ Integration", arXiv 2025.
 
 No code was published, and the paper names neither sizes nor optimisation. What was decided, and why:
 
-* Training, image size, τ, σ and the start of the V-V stream are AnomalyCLIP's, which section 3.1 says it follows.
+* Training, image size, τ, σ and the start of the V-V stream are AnomalyCLIP's; section 3.1 follows it in the choice of
+  data, and its V-V stream is this one.
 * The class token is that of the original path, as in AnomalyCLIP, although section 2.3 says S_l[0]: ``global_token``.
 * w^n, w^a (eq. 2), w^k (eq. 3) and F_text are means of unit vectors, brought to unit length: eq. 2 divides by the
   length in any case, and so no sentence counts for more because its feature is longer.
@@ -37,7 +38,7 @@ At the start the learned vectors are drawn from N(0, 0.02) and the layers that r
 attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at
 1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn pictures and 15 epochs; pixel AUROC of
 classes not trained on, by LayerScale and rate: (1e-4, 1e-4) 0.68, (1e-4, 1e-3) 0.63, (1, 1e-3) 0.60, (1, 1e-4) 0.56.
-One run each, of few pictures: a hint, not a measurement.
+One run each, of few pictures, on which all overfit: a hint, not a measurement.
 """
 
 from collections.abc import Sequence
@@ -171,7 +172,7 @@ class KanoClip(Reader):
     )
     config_type = KanoClipConfig
     uses_descriptions = True
-    # The paper gives none of it; section 3.1 follows AnomalyCLIP. The rate of "stages" (Bi-CMCI) was tried: see above.
+    # The paper gives none of it: AnomalyCLIP's. The rate of "stages" (Bi-CMCI) was tried, see above.
     training_defaults = Training(
         epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4}
     )
