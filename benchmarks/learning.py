@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=["embedded", "random"])
     parser.add_argument("--most", type=int, help="training pictures of each class and state, drawn with seed 0")
     parser.add_argument("--most-tested", type=int, help="test pictures of each class and state, drawn with seed 0")
+    parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16"), help="of training; tests are fp32")
     parser.add_argument("--epochs", type=int, help="of every method, instead of those named above")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
@@ -99,7 +100,8 @@ def measure(name: str, weights: str, seed: int, options: argparse.Namespace) -> 
         epochs = options.epochs or EPOCHS[name]
         recipe = Recipe(name, weights=weights, training={"epochs": epochs})
         samples = some(samples_of(options.train, "test"), options.most)
-        run = prepare(recipe, samples, folder, seed=seed, circumstances=Circumstances(cache=options.out / "cache"))
+        circumstances = Circumstances(precision=options.precision, cache=options.out / "cache")
+        run = prepare(recipe, samples, folder, seed=seed, circumstances=circumstances)
         done = begin(run, resume=True)
         list(run.observe())
         for epoch in run.epochs(done):

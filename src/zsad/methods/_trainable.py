@@ -70,7 +70,7 @@ class Trainable(Method):
     """
 
     training_defaults: ClassVar[Training]
-    uses_descriptions: ClassVar[bool] = False
+    uses_descriptions: bool = False
 
     @abstractmethod
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:

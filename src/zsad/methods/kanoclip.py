@@ -171,7 +171,6 @@ class KanoClip(Reader):
         url="https://arxiv.org/abs/2501.03786",
     )
     config_type = KanoClipConfig
-    uses_descriptions = True
     # The paper gives none of it: AnomalyCLIP's. The rate of "stages" (Bi-CMCI) was tried, see above.
     training_defaults = Training(
         epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4}
@@ -181,6 +180,7 @@ class KanoClip(Reader):
         self.config: KanoClipConfig
         super().__init__(clip, config or KanoClipConfig())
         config, depth = self.config, clip.config.vision.depth
+        self.uses_descriptions = config.learned_prompts and config.knowledge_weight > 0
         self.levels = [level_index(level, REFERENCE_DEPTH, depth) for level in config.levels]
         self.vv_from = level_index(config.vv_from, REFERENCE_DEPTH, depth)
         length, width = config.prompt_length, clip.config.text.width

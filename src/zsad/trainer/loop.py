@@ -106,6 +106,12 @@ class Run:
 
     def __post_init__(self) -> None:
         self._parameters = {name: one for name, one in self.method.named_parameters() if one.requires_grad}
+        if not self._parameters:
+            raise ConfigError(
+                "a method with these options has something to train",
+                f"{self.card.method} with {self.card.options}",
+                "switch a module on, or use the detector untrained",
+            )
         self._optimiser = torch.optim.Adam(
             self._groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
         )

@@ -120,7 +120,7 @@ def prepare(
         fingerprint=clip.fingerprint,
     )
     pictures = Pictures(samples, side)
-    describe, base = _describe(pictures, knowledge) if method_type.uses_descriptions else (None, None)
+    describe, base = _describe(pictures, knowledge) if method.uses_descriptions else (None, None)
     hashes = pictures.hashes(circumstances.workers)
     facts = {
         "recipe": recipe.paper or recipe.method,
