@@ -40,7 +40,7 @@ def test_the_small_one_comes_with_the_package_trained_and_frozen() -> None:
     assert (files("zsad") / EMBEDDED).stat().st_size < 1e6
     card = json.loads((files("zsad") / EMBEDDED.replace(".safetensors", ".json")).read_text(encoding="utf-8"))
     assert card["parameters"] == sum(one.numel() for one in network.parameters())
-    assert card["validation"]["explained"] > 0.2
+    assert card["validation"]["explained"] > 0.1
     assert "research" in card["terms"]
 
 

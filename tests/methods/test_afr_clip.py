@@ -289,6 +289,7 @@ def test_the_letter_keeps_probabilities_near_one_half() -> None:
         ({"stages": 0}, "stages 1 to 4"),
         ({"stages": 5}, "stages 1 to 4"),
         ({"cnn": "none", "learned_prompts": False}, "self_prompting = false"),
+        ({"cnn": "none", "cnn_weights": "folder"}, "weights belong to a CNN"),
     ],
     ids=str,
 )
@@ -318,6 +319,18 @@ def test_training_is_the_papers() -> None:
     assert training == Training(epochs=100, batch_size=4, learning_rate=1e-3, schedule="inverse")
     rates = [training.learning_rate * training.rate(epoch) for epoch in (0, 1, 99)]
     assert rates == pytest.approx([1e-3, 5e-4, 1e-5])
+
+
+def test_probabilities_stay_fp32_where_training_runs_in_bf16() -> None:
+    method = make().train()
+    exact = judge(method)
+    with torch.autocast("cpu", torch.bfloat16):
+        evidence = method(images(2), NAMES)
+        terms = method.loss(evidence, target())
+    assert evidence.maps.dtype == evidence.score.dtype == torch.float32
+    torch.testing.assert_close(evidence.maps, exact.maps, rtol=0, atol=0.1)
+    sum(terms.values(), torch.zeros(())).backward()
+    assert all(one.grad is not None and one.grad.isfinite().all() for one in method.parameters() if one.requires_grad)
 
 
 def test_texts_begin_as_clip_has_them() -> None:

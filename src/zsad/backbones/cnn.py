@@ -58,25 +58,25 @@ class Cnn(nn.Module, ABC):
 
 
 class SmallCnn(Cnn):
-    """Six 3×3 convolutions and a 1×1 one with batch norm and ReLU, on the picture at 112×112 px: 0.44 M weights."""
+    """Six convolutions with batch norm and ReLU on the picture at 112×112 px, to 7×7 cells: 0.43 M weights."""
 
     side = 112
     channels = 256
-    plan = ((32, 2), (48, 2), (96, 2), (96, 1), (96, 1), (192, 2))
-    """Channels and stride of each 3×3 convolution; those of stride 1 add to their input."""
+    plan = ((48, 7, 4), (96, 3, 2), (96, 3, 1), (96, 3, 1), (192, 3, 2))
+    """Channels, side and stride of all convolutions but the last, 1×1; those of stride 1 add to their input."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [3, *(width for width, _ in self.plan)]
+        widths = [3, *(width for width, _, _ in self.plan)]
         self.layers = nn.ModuleList(
-            convolution(before, width, 3, stride) for before, (width, stride) in zip(widths, self.plan, strict=False)
+            convolution(before, *layer) for before, layer in zip(widths, self.plan, strict=False)
         )
         self.last = convolution(widths[-1], self.channels, 1, 1)
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch channels"]:
         small = F.interpolate(images.float(), (self.side, self.side), mode="bilinear", antialias=True)
         x = (2 * small - 1).to(images.dtype).contiguous(memory_format=torch.channels_last)
-        for layer, (_, stride) in zip(self.layers, self.plan, strict=True):
+        for layer, (_, _, stride) in zip(self.layers, self.plan, strict=True):
             x = layer(x) if stride > 1 else x + layer(x)
         return self.last(x).mean((2, 3))
 

@@ -26,8 +26,10 @@ No code of the paper was found. What it leaves open, and what differs here:
 * CMFR. "Convolution" on single pairs is a 1×1 convolution, 2D to D and D to 2D. M_t of equation 5 is read by nothing
   and is not computed, and has no parameters. Equations carry no index of a stage; each stage has its own Linear and
   CMFR (``rectifiers="shared"`` has one), the text's Linear is shared.
-* Start. The text's Linear is the identity, so that training begins with CLIP's geometry; all else as PyTorch does.
-* Features enter CMFR as they are, not scaled to unit length (equation 1-2 say nothing of it); text as CLIP projects it.
+* Start. The text's Linear is the identity, so that training begins with CLIP's geometry; all else as PyTorch does. On
+  the embedded backbone F_v ⊙ M_v then begins at about a tenth of F_t's length: patches differ, and the prompt leads.
+* Lengths. Features enter CMFR as tower and Linear make them (equations 1-2 say no more). Text of unit length learned
+  neither faster nor slower in a short trial on the embedded backbone.
 * MPFA. "Adaptive average pooling" over m×m around each patch is a mean at stride 1 over the neighbours that exist; it
   comes after the Linear (Overview) and leaves the class token alone.
 * Without CMFR (Table 3, rows 1-2) F_v itself is compared with the two texts, as in CLIP.
@@ -111,6 +113,8 @@ class AfrClipConfig(Config):
             raise ConfigError(
                 "prompts come from a CNN, or are learned, or both", "neither", "say self_prompting = false"
             )
+        if self.cnn == "none" and self.cnn_weights is not None:
+            raise ConfigError("weights belong to a CNN", self.cnn_weights, "name the CNN, or leave the weights out")
 
 
 class AfrClip(Trainable):

@@ -165,14 +165,15 @@ def _batch(store: Store, recipe: CnnRecipe, step: int) -> tuple[Tensor, Tensor]:
     per_pass = len(store) // recipe.batch
     order = np.random.default_rng([recipe.seed, 1, step // per_pass]).permutation(len(store))
     rows = np.sort(order[(step % per_pass) * recipe.batch :][: recipe.batch])
-    mirrored = torch.from_numpy(np.random.default_rng([recipe.seed, 2, step]).random(len(rows)) < 0.5)
-    images = _images(store, rows)
-    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-    return images, torch.from_numpy(np.asarray(store.pooled[rows], np.float32))
+    mirrored = np.random.default_rng([recipe.seed, 2, step]).random(len(rows)) < 0.5
+    return _images(store, rows, mirrored), torch.from_numpy(np.asarray(store.pooled[rows], np.float32))
 
 
-def _images(store: Store, rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(store.image[rows])).permute(0, 3, 1, 2).float() / 255
+def _images(store: Store, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
+    pixels = store.image[rows]
+    if mirrored is not None:
+        pixels[mirrored] = pixels[mirrored, :, ::-1]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
 def _parts(count: int, at_once: int) -> tuple[np.ndarray, int]:
