@@ -28,7 +28,7 @@ class Card:
         backbone, weights, activation, position_resize: as :func:`zsad.load` takes them.
         image_size: side in px at which the method runs; ``None`` is what suits the backbone.
         threshold: score in [0, 1] from which a picture counts as anomalous.
-        fingerprint: content hash of the backbone; another one is refused.
+        fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
     """
 
     method: str

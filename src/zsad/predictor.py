@@ -198,14 +198,14 @@ def load(
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
+    method = method_type(clip, config)
     another = given.keys() & {"backbone", "weights", "activation", "position_resize"}
-    if card.fingerprint not in (None, clip.fingerprint) and not another:
+    if card.fingerprint not in (None, method.fingerprint) and not another:
         raise WeightsError(
             f"the backbone of {detector} must be the one that it was saved with",
             f"other weights or settings ({clip.weights})",
             "restore the weights, or name the backbone to say that another one is meant",
         )
-    method = method_type(clip, config)
     if _is_folder(detector):
         checkpoint.fill(method, Path(detector))
     elif isinstance(method, Trainable):
@@ -214,7 +214,7 @@ def load(
             "the method's name alone",
             f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
         )
-    kept = replace(card, fingerprint=clip.fingerprint, weights=from_anywhere(card.weights))
+    kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights))
     return Detector(kept, method, settings)
 
 

@@ -380,3 +380,15 @@ def test_on_the_papers_backbone_parameters_have_the_papers_shapes() -> None:
     assert shapes["rectifiers.0.first.weight"] == (768, 2 * 768)
     assert shapes["rectifiers.3.second.weight"] == (2 * 768, 768)
     assert shapes["rectifiers.3.last.weight"] == (768, 2 * 768)
+
+
+def test_another_cnn_is_another_fingerprint() -> None:
+    clip = frozen()
+    none, small = AfrClip(clip, AfrClipConfig(cnn="none")), AfrClip(clip)
+    assert none.fingerprint == clip.fingerprint
+    before = small.fingerprint
+    assert before == AfrClip(clip).fingerprint != clip.fingerprint
+    assert small.cnn is not None
+    with torch.no_grad():
+        next(small.cnn.parameters()).flatten()[0].add_(1)
+    assert small.fingerprint != before

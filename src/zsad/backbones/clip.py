@@ -63,6 +63,8 @@ class Clip(nn.Module):
             self._encoded[key] = self._from_disk(key, prompts)
         return self._encoded[key].to(self.device, self.dtype)
 
+    # What is kept in memory must serve training as well, which tensors made in inference mode cannot.
+    @torch.inference_mode(False)
     def _from_disk(self, key: str, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         features = prompt_cache.read(key)
         if features is None:
@@ -70,7 +72,6 @@ class Clip(nn.Module):
             prompt_cache.write(key, features)
         return features
 
-    # What is kept in the cache must serve training as well, which tensors made in inference mode cannot.
     @torch.inference_mode(False)
     @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -64,6 +65,19 @@ class Method(nn.Module, ABC):
     def __init__(self, clip: Clip, config: Config) -> None:
         super().__init__()
         self.clip, self.config = clip, config
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Content hash of all weights that come from elsewhere; ``None`` while those of the Clip can change."""
+        others = [getattr(self, name) for name in self.foreign if name != "clip"]
+        states = [module.state_dict() for module in others if module is not None]
+        if not states or self.clip.fingerprint is None:
+            return self.clip.fingerprint
+        digest = sha256(self.clip.fingerprint.encode())
+        for state in states:
+            for name, tensor in state.items():
+                digest.update(name.encode() + tensor.detach().cpu().double().numpy().tobytes())
+        return digest.hexdigest()
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:

@@ -112,12 +112,12 @@ def prepare(
         method = method_type(clip, config).to(circumstances.device)
     card = checkpoint.Card(
         method=recipe.method,
-        options=recipe.options,
+        options={key: _found(key, value) for key, value in recipe.options.items()},
         backbone=recipe.backbone,
         weights=from_anywhere(recipe.weights),
         activation=recipe.activation,
         image_size=side,
-        fingerprint=clip.fingerprint,
+        fingerprint=method.fingerprint,
     )
     pictures = Pictures(samples, side)
     describe, base = _describe(pictures, knowledge) if method.uses_descriptions else (None, None)
@@ -131,6 +131,11 @@ def prepare(
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
     return Run(method, card, training, pictures, seed, folder, circumstances, facts, describe, tuple(hashes))
+
+
+def _found(key: str, value: object) -> object:
+    """An option; where it is a path to weights, as it is found from any folder."""
+    return from_anywhere(value) if key.endswith("weights") and isinstance(value, str) else value
 
 
 def begin(run: Run, resume: bool) -> int:
