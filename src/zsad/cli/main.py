@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import zsad
-from zsad.cli import demo, fit_normal, lists, predict, pretrain, train
+from zsad.cli import demo, fit_normal, knowledge, lists, predict, pretrain, train
 from zsad.errors import ZsadError
 
 OK, FAILED, INTERRUPTED = 0, 2, 130
-VERBS = (predict, train, fit_normal, demo, lists, pretrain)
+VERBS = (predict, train, fit_normal, demo, lists, knowledge, pretrain)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

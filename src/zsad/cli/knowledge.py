@@ -1,0 +1,213 @@
+"""``zsad knowledge``: what is known of each class, and how to know more."""
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from zsad.cli.options import Verbs
+
+if TYPE_CHECKING:
+    from zsad.knowledge import Knowledge
+    from zsad.knowledge.build import Model, Outcome
+    from zsad.knowledge.questions import Question
+
+SENT_SIDE = 1024
+"""Longer side in px, at most, of a picture that is sent."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb with its three parts."""
+    about = "Sentences about what can be wrong with things of each class; training of kanoclip reads them."
+    parser = verbs.add_parser("knowledge", help="show or extend what is known of each class", description=about)
+    parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
+    show = parts.add_parser("show", help="print what is known of a class")
+    show.add_argument("class_name", metavar="CLASS", help='such as "metal nut" or mtd/tile')
+    show.set_defaults(run=_show)
+    listing = parts.add_parser("list", help="list the classes by data set")
+    listing.set_defaults(run=_list)
+    for part in (show, listing):
+        part.add_argument("--file", type=Path, metavar="FILE", help="a knowledge file of yours to read as well")
+    _add_build(parts.add_parser("build", help="extend a knowledge file through a chat endpoint"))
+
+
+def _add_build(parser: ArgumentParser) -> None:
+    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="what to ask about")
+    parser.add_argument(
+        "--data",
+        type=_layout_and_path,
+        metavar="LAYOUT:PATH",
+        help="a data set (see zsad datasets): its classes, and its anomalous pictures if --vision-model is given",
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/knowledge.json"), metavar="FILE", help="%(default)s")
+    parser.add_argument("--again", action="store_true", help="ask also about classes that the package knows")
+    parser.add_argument("--limit", type=int, metavar="N", help="ask at most N questions; a later run goes on")
+    parser.add_argument("--dry-run", action="store_true", help="print the questions, ask nothing")
+    group = parser.add_argument_group("endpoint")
+    group.add_argument("--base-url", default="https://api.openai.com/v1", metavar="URL", help="default: %(default)s")
+    group.add_argument("--model", required=True, metavar="NAME", help="for questions about classes")
+    group.add_argument("--vision-model", metavar="NAME", help="for questions about pictures (default: none are asked)")
+    group.add_argument(
+        "--api-key-variable",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="environment variable with the key; a local server may need none (default: %(default)s)",
+    )
+    group.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for a reply (default: 120)")
+    group.add_argument(
+        "--retries", type=int, default=3, metavar="N", help="further attempts at a question (default: 3)"
+    )
+    parser.set_defaults(run=_build)
+
+
+def _show(options: Namespace) -> int:
+    known = _known(options.file)
+    entry = known.lookup(options.class_name)
+    found, *others = known.named(options.class_name)
+    rows = [
+        ("class", found),
+        ("also called", ", ".join(known.aliases.get(found, ()))),
+        ("same name", ", ".join(others)),
+        ("normal", entry.background),
+        *(("abnormal", sentence) for sentence in entry.llm),
+        *((f"picture {key[:7]}", sentence) for key, sentences in entry.vqa.items() for sentence in sentences),
+    ]
+    print("\n".join(line for name, text in rows if text for line in _wrapped(name, text)))
+    return 0
+
+
+def _list(options: Namespace) -> int:
+    by_data_set: dict[str, list[str]] = {}
+    for key in _known(options.file).classes:
+        data_set, _, name = key.rpartition("/")
+        by_data_set.setdefault(data_set, []).append(name)
+    for data_set, names in sorted(by_data_set.items()):
+        print("\n".join(_wrapped(data_set or "(yours)", ", ".join(names))))
+    return 0
+
+
+def _build(options: Namespace) -> int:
+    from zsad.errors import ConfigError
+    from zsad.knowledge import Knowledge
+    from zsad.knowledge.build import build, open_questions
+
+    classes = list(options.classes)
+    pictures: list[tuple[Path, str]] = []
+    if options.data:
+        of_data, pictures = _of_data(*options.data)
+        classes += of_data
+    if not classes:
+        raise ConfigError("there is something to ask about", "no class", "give --classes NAME or --data LAYOUT:PATH")
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError("a limit is at least 1 question", options.limit, "leave --limit out for all")
+    own = Knowledge.read(options.out) if options.out.exists() else Knowledge({}, {})
+    known = Knowledge({}, {}) if options.again else Knowledge.shipped()
+    questions = open_questions(classes, pictures if options.vision_model else [], own, known)
+    model = _model(options)
+    if options.dry_run:
+        return _dry_run(questions, model, options.limit)
+    outcome = _follow(build(questions, model, own, known, options.out, options.limit), len(questions))
+    if pictures and not options.vision_model:
+        print(f"{len(pictures)} anomalous pictures are not described: give --vision-model.")
+    print(_summary(outcome, options.out))
+    return 1 if outcome and outcome.refused else 0
+
+
+def _of_data(layout: str, path: Path) -> tuple[list[str], list[tuple[Path, str]]]:
+    """Classes of a data set, and its anomalous pictures with theirs."""
+    from zsad.data import layouts
+
+    samples = layouts.get(layout).samples(path)
+    pictures = [(sample.picture, sample.class_name) for sample in samples if sample.label == 1]
+    return list(dict.fromkeys(sample.class_name for sample in samples)), pictures
+
+
+def _model(options: Namespace) -> "Model":
+    from importlib.resources import files
+
+    from zsad.backbones.prompt_cache import cache_dir
+    from zsad.backbones.tokenizer import Tokenizer
+    from zsad.knowledge.build import Model
+    from zsad.knowledge.chat import Endpoint
+
+    variable = options.api_key_variable
+    key = os.environ.get(variable, "").strip()
+    tokenizer = Tokenizer.from_merges(files("zsad.backbones") / "clip_merges.txt.gz", sys.maxsize)
+    return Model(
+        Endpoint(options.base_url, key, variable, options.timeout, options.retries),
+        options.model,
+        options.vision_model or "",
+        _to_png,
+        lambda text: len(tokenizer.encode(text)),
+        cache_dir() / "answers",
+    )
+
+
+def _to_png(path: Path) -> bytes:
+    """Any picture as an 8-bit PNG of at most ``SENT_SIDE`` px a side."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    from zsad.data.decode import decode
+    from zsad.render import eight_bit
+
+    image, file = Image.fromarray(eight_bit(decode(path).pixels)), BytesIO()
+    image.thumbnail((SENT_SIDE, SENT_SIDE), Image.Resampling.LANCZOS)
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> int:
+    """Print what would be asked; requests are counted as if every first answer were taken."""
+    asked = [question for question in questions if model.kept(question) is None][:limit]
+    for question in asked:
+        print(f"{question}: {question.prompt}")
+    print(f"{len(asked)} request{'s' * (len(asked) != 1)} to {model.endpoint.base_url}, if no answer is refused.")
+    return 0
+
+
+def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
+    """Let the work go on to its end, name what is refused, and hand back the last state."""
+    from tqdm import tqdm
+
+    told, outcome = 0, None
+    for outcome in tqdm(outcomes, total=total, unit="question", disable=None):
+        for refusal in outcome.refused[told:]:
+            tqdm.write(f"zsad: refused: {refusal}", file=sys.stderr)
+        told = len(outcome.refused)
+    return outcome
+
+
+def _summary(outcome: "Outcome | None", out: Path) -> str:
+    if outcome is None:
+        return "Nothing to ask: all of this is known (--again asks about classes that the package knows)."
+    text = f"{outcome.taken} answers taken, {outcome.kept} of them from earlier runs"
+    text += f"; {outcome.left} questions left (--limit)" * bool(outcome.left)
+    text += f"; {len(outcome.refused)} refused: see the lines above (exit status 1)" * bool(outcome.refused)
+    return f"{text}.\nknowledge: {out}"
+
+
+def _known(file: Path | None) -> "Knowledge":
+    from zsad.knowledge import Knowledge
+
+    return Knowledge.shipped() if file is None else Knowledge.shipped().merged(Knowledge.read(file))
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    """A name, and beside it a text wrapped to the terminal."""
+    width, indent = max(get_terminal_size().columns, 40), " " * 16
+    if len(name) >= len(indent):
+        return [name, *wrap(text, width, initial_indent=indent, subsequent_indent=indent)]
+    return wrap(text, width, initial_indent=f"{name:<16}", subsequent_indent=indent) or [name]
+
+
+def _layout_and_path(text: str) -> tuple[str, Path]:
+    layout, colon, path = text.partition(":")
+    if not (layout and colon and path):
+        raise ArgumentTypeError(f"{text!r} is no LAYOUT:PATH, for instance mvtec:data/mvtec")
+    return layout, Path(path)

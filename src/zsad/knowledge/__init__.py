@@ -1,0 +1,15 @@
+"""What an abnormal picture of each class looks like, in sentences: the LLM-VQA knowledge base of KAnoCLIP.
+
+Li et al., "KAnoCLIP: Zero-Shot Anomaly Detection through Knowledge-Driven Prompt Learning and Enhanced Cross-Modal
+Integration", ICASSP 2025, section 2.2.1. For each class: five descriptions of what can be wrong (LLM) and one of what
+is right (background); for single pictures, by content: what is wrong in them (VQA). It guides training alone; no
+detector needs it to judge a picture.
+
+``base/`` holds one file a data set, written by hand for this project. :mod:`zsad.knowledge.build` extends it through
+any chat endpoint.
+"""
+
+from zsad.knowledge.entry import LLM_COUNT, Entry
+from zsad.knowledge.lookup import Knowledge, picture_key
+
+__all__ = ["LLM_COUNT", "Entry", "Knowledge", "picture_key"]

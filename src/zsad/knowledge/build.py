@@ -1,0 +1,151 @@
+"""Questions that are still open -> answers, each kept as soon as it is there."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from zsad.errors import InputError
+from zsad.files import write_atomically
+from zsad.knowledge.chat import Endpoint
+from zsad.knowledge.entry import Entry
+from zsad.knowledge.lookup import Knowledge, folded, picture_key
+from zsad.knowledge.questions import Answer, Question, Refused, read_answer
+
+
+@dataclass(frozen=True)
+class Model:
+    """Who is asked, and how answers are checked and kept.
+
+    Attributes:
+        endpoint: where.
+        text, vision: names of the models for questions about classes and about pictures.
+        to_png: a picture file as the PNG that is sent.
+        count_tokens: length of a text in CLIP's tokens, start and end counted.
+        cache: folder of accepted answers, by content of model, prompt and picture.
+    """
+
+    endpoint: Endpoint
+    text: str
+    vision: str
+    to_png: Callable[[Path], bytes]
+    count_tokens: Callable[[str], int]
+    cache: Path
+
+    def kept(self, question: Question) -> Answer | None:
+        """The answer of an earlier run, or ``None`` where there is none or it is damaged."""
+        try:
+            return read_answer(question, self._path(question).read_text(encoding="utf-8"), self.count_tokens)
+        except (OSError, UnicodeDecodeError, Refused):
+            return None
+
+    def ask(self, question: Question) -> Answer:
+        """Ask until an answer can be used, and keep it.
+
+        Raises:
+            Refused: none could.
+            ConfigError: the endpoint does not work.
+            InputError: the picture cannot be read.
+        """
+        picture = self.to_png(question.picture) if question.picture else None
+        prompt = question.prompt
+        for attempt in range(self.endpoint.retries + 1):
+            text = self.endpoint.ask(self._name(question), prompt, picture)
+            try:
+                answer = read_answer(question, text, self.count_tokens)
+                break
+            except Refused as refusal:
+                if attempt == self.endpoint.retries:
+                    raise
+                prompt = f"{question.prompt} An earlier answer was refused: {refusal}."
+        write_atomically(self._path(question), json.dumps(asdict(answer)).encode("ascii"))
+        return answer
+
+    def _name(self, question: Question) -> str:
+        return self.vision if question.picture else self.text
+
+    def _path(self, question: Question) -> Path:
+        return self.cache / f"{question.key(self._name(question))}.json"
+
+
+@dataclass
+class Outcome:
+    """What came of a run: answers taken, those of them that were kept from earlier runs, refusals, questions left."""
+
+    taken: int = 0
+    kept: int = 0
+    refused: list[str] = field(default_factory=list)
+    left: int = 0
+
+
+def open_questions(
+    classes: Iterable[str], pictures: Iterable[tuple[Path, str]], own: Knowledge, known: Knowledge
+) -> list[Question]:
+    """What is to be asked: a class that nobody knows, a picture that the own file does not describe; classes first.
+
+    Args:
+        classes: names.
+        pictures: files of anomalous pictures with their class names; of equal files the first one counts.
+        own: what the file holds already.
+        known: what need not be asked either; an entry of it is taken over when a picture of its class is described.
+    """
+    pictures = list(pictures)
+    unique: dict[str, str] = {}
+    for name in (*classes, *(name for _, name in pictures)):
+        unique.setdefault(folded(name), name)
+    questions = [Question(name) for name in unique.values() if not (own.named(name) or known.named(name))]
+    described = {(name, key) for name in unique for at in own.named(name)[:1] for key in own.entries[at].vqa}
+    for picture, name in pictures:
+        if (this := (folded(name), picture_key(picture))) not in described:
+            described.add(this)
+            questions.append(Question(name, picture))
+    return questions
+
+
+def build(
+    questions: Sequence[Question], model: Model, own: Knowledge, known: Knowledge, out: Path, limit: int | None = None
+) -> Iterator[Outcome]:
+    """Ask one question after the other; the file is whole after each answer.
+
+    Args:
+        questions: from :func:`open_questions`.
+        model: who is asked.
+        own, known: as there.
+        out: the knowledge file.
+        limit: greatest number of questions put to the endpoint; answers of earlier runs do not count.
+
+    Yields:
+        The same outcome, further on, after each question.
+
+    Raises:
+        ConfigError: the endpoint does not work.
+    """
+    outcome, asked = Outcome(), 0
+    for question in questions:
+        answer = model.kept(question)
+        outcome.kept += answer is not None
+        if answer is None and limit is not None and asked == limit:
+            outcome.left += 1
+        elif question.picture and not (own.named(question.class_name) or known.named(question.class_name)):
+            outcome.refused.append(f"{question}: its class has no descriptions")
+        else:
+            asked += answer is None
+            try:
+                own = _with(own, known, question, answer or model.ask(question))
+                own.write(out)
+                outcome.taken += 1
+            except (Refused, InputError) as refusal:
+                outcome.refused.append(f"{question}: {refusal}")
+        yield outcome
+
+
+def _with(own: Knowledge, known: Knowledge, question: Question, answer: Answer) -> Knowledge:
+    """The own knowledge and an answer."""
+    if question.picture is None:
+        entry = Entry(answer.background, answer.descriptions)
+    else:
+        source = own if own.named(question.class_name) else known
+        entry = source.lookup(question.class_name)
+        described = {picture_key(question.picture): answer.descriptions}
+        entry = entry.extended(Entry(entry.background, entry.llm, described))
+    return own.merged(Knowledge({question.class_name: entry}, {}))

@@ -1,0 +1,186 @@
+"""Knowledge of many classes, found by name."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from zsad.errors import ConfigError, InputError, unknown_name
+from zsad.files import write_atomically
+from zsad.knowledge.entry import Entry, from_file, to_file
+
+PREFERRED = ("mvtec", "visa", "bmad", "cvc_clinicdb")
+"""Data sets whose classes come before those of the same name in others, the first one first."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Entries by class.
+
+    Case does not count in a name, and ``_``, ``-`` and space are the same. ``"mtd/tile"`` is the tile of data set mtd;
+    ``"tile"`` alone is, of several, the one that comes last in ``entries``. A class name comes before an alias.
+
+    Attributes:
+        entries: by class, as ``"data_set/class"`` or ``"class"``.
+        aliases: other names of a class.
+    """
+
+    entries: Mapping[str, Entry]
+    aliases: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def shipped(cls, data_set: str | None = None) -> "Knowledge":
+        """What comes with the package, of one data set or of all.
+
+        Of classes that share a name the one of the first data set in ``PREFERRED`` is found. To prefer another:
+        ``Knowledge.shipped().merged(Knowledge.shipped("mtd"))``.
+
+        Raises:
+            ConfigError: there is no such data set.
+        """
+        return _shipped(data_set)
+
+    @classmethod
+    def read(cls, path: Path) -> "Knowledge":
+        """Read a file: a JSON object of classes, each with ``background``, ``llm``, and maybe ``vqa``, ``aliases``.
+
+        Raises:
+            InputError: the file cannot be read, or is no JSON.
+            ConfigError: it is not as :class:`Entry` says, or names a class twice.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError("a knowledge file must be readable text", error, "check the path") from error
+        return _parse(text, str(path))
+
+    def write(self, path: Path) -> None:
+        """Write the file that :meth:`read` reads; it appears whole or not at all."""
+        values = {key: to_file(entry, self.aliases.get(key, ())) for key, entry in self.entries.items()}
+        write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every class, in the order in which they were read; the last of a name is the one found."""
+        return tuple(self.entries)
+
+    def named(self, class_name: str) -> tuple[str, ...]:
+        """The classes of this name, as in ``classes``; the one that :meth:`lookup` takes first."""
+        return tuple(reversed(self._index.get(folded(class_name), ())))
+
+    def lookup(self, class_name: str) -> Entry:
+        """What is known of a class.
+
+        Raises:
+            ConfigError: nothing is known; the message proposes the nearest name.
+        """
+        if found := self.named(class_name):
+            return self.entries[found[0]]
+        near = get_close_matches(folded(class_name), self._index, n=1)
+        nearest = f"say {near[0]!r} if that is meant, or " if near else ""
+        raise ConfigError(
+            "the knowledge base must know the class",
+            repr(class_name),
+            f"{nearest}extend it: zsad knowledge build --classes {class_name!r} --model NAME",
+        )
+
+    def descriptions(self, class_name: str, picture: Path | None = None) -> tuple[str, ...]:
+        """The N + M sentences of KAnoCLIP, eq. 3: of the class, and of the picture if it has been described.
+
+        Raises:
+            ConfigError: nothing is known of the class.
+            OSError: the picture cannot be read.
+        """
+        entry = self.lookup(class_name)
+        described = entry.vqa.get(picture_key(picture), ()) if picture and entry.vqa else ()
+        return (*entry.llm, *described)
+
+    def merged(self, other: "Knowledge") -> "Knowledge":
+        """Both, the other first: a class of the same name is replaced, its aliases and described pictures are kept."""
+        entries, aliases = dict(self.entries), dict(self.aliases)
+        for key, entry in other.entries.items():
+            old = next((known for known in self.named(key) if folded(key) in _names(known)), key)
+            known = entries.pop(old, None)  # put back last, so that it is the one found
+            entries[old] = known.extended(entry) if known else entry
+            aliases[old] = tuple(dict.fromkeys((*aliases.get(old, ()), *other.aliases.get(key, ()))))
+        return Knowledge(entries, aliases)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what every name stands for; the order of entries counts only where it decides that."""
+        found = {name: to_file(self.entries[keys[-1]], ()) for name, keys in self._index.items()}
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode("ascii")).hexdigest()
+
+    @cached_property
+    def _index(self) -> dict[str, list[str]]:
+        """Classes by folded name, the one to be found last."""
+        index: dict[str, list[str]] = {}
+        by_alias = [(name, key) for key in self.entries for name in _names(key, self.aliases.get(key, ()))]
+        by_name = [(name, key) for key in self.entries for name in _names(key)]
+        for name, key in by_alias + by_name:
+            index[name] = [*(other for other in index.get(name, ()) if other != key), key]
+        return index
+
+
+def folded(name: str) -> str:
+    """A name as it is compared.
+
+    >>> folded(" Metal_Nut"), folded("DTD-Synthetic/Woven_001")
+    ('metal nut', 'dtd synthetic/woven 001')
+    """
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def picture_key(picture: Path) -> str:
+    """The name under which the descriptions of a picture are kept: SHA-256 of the content of its file."""
+    return hashlib.sha256(picture.read_bytes()).hexdigest()
+
+
+@cache
+def _shipped(data_set: str | None) -> Knowledge:
+    known = {file.name.removesuffix(".json"): file for file in (files("zsad.knowledge") / "base").iterdir()}
+    if data_set is not None and data_set not in known:
+        raise unknown_name("data set", data_set, known)
+    chosen = sorted(known, key=_preference, reverse=True) if data_set is None else [data_set]
+    parts = [_parse(known[name].read_text(encoding="utf-8"), name, f"{name}/") for name in chosen]
+    entries = {key: entry for part in parts for key, entry in part.entries.items()}
+    return Knowledge(entries, {key: names for part in parts for key, names in part.aliases.items()})
+
+
+def _preference(data_set: str) -> tuple[int, str]:
+    return PREFERRED.index(data_set) if data_set in PREFERRED else len(PREFERRED), data_set
+
+
+def _parse(text: str, where: str, prefix: str = "") -> Knowledge:
+    try:
+        pairs = json.loads(text, object_pairs_hook=_Pairs)
+    except ValueError as error:
+        raise InputError(f"{where} must be JSON", error, "correct it there") from error
+    if not isinstance(pairs, _Pairs):
+        raise ConfigError(f"{where} must hold an object of classes", type(pairs).__name__, "see docs/knowledge.md")
+    values = pairs.once(where)
+    read = {f"{prefix}{name}": from_file(value, f"{where}, {name}") for name, value in values.items()}
+    return Knowledge({key: item[0] for key, item in read.items()}, {key: item[1] for key, item in read.items()})
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object before names that stand in it twice are lost."""
+
+    def once(self, where: str) -> dict[str, object]:
+        """As a dictionary, and those within too."""
+        names = [folded(name) for name, _ in self]
+        for name in names:
+            if not name.strip("/") or names.count(name) > 1:
+                raise ConfigError(f"in {where} every name is there once and not empty", repr(name), "rename one")
+        return {name: value.once(f"{where}, {name}") if isinstance(value, _Pairs) else value for name, value in self}
+
+
+def _names(key: str, aliases: Sequence[str] | None = None) -> list[str]:
+    """The folded names of a class, or its aliases, each alone and after its data set."""
+    data_set, slash, name = key.rpartition("/")
+    names = [folded(name)] if aliases is None else [folded(alias) for alias in aliases]
+    return names + [folded(data_set + slash) + name for name in names] if slash else names

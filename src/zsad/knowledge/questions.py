@@ -1,0 +1,129 @@
+"""What a language model is asked, and which answers are taken."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsad.knowledge.entry import LLM_COUNT, plain
+from zsad.knowledge.lookup import picture_key
+
+VQA_COUNT = 1
+"""m, descriptions of each anomalous picture (KAnoCLIP, section 2.2.1)."""
+LONGEST = 96
+"""Tokens of CLIP that a sentence may have. Its context is 77: a longer one loses its last words there."""
+
+ABOUT_CLASS = (
+    "Describe what an abnormal image of {name} looks like? Answer with JSON alone, of this form: "
+    '{{"descriptions": [{count} strings], "background": "..."}}. Each description is one English sentence of at most '
+    "35 words about another kind of anomaly: what it is, where, and its colour, shape and size. The background is one "
+    "sentence of at most 35 words about what a normal image of {name} looks like."
+)
+ABOUT_PICTURE = (
+    "Identify anomalies in the input image of the specified class ({name}). Describe each anomaly's location, color, "
+    "shape, size, and other characteristics. Answer with JSON alone, of this form: "
+    '{{"descriptions": [{count} string]}}. A description is one English sentence of at most 35 words.'
+)
+"""Both begin with the prompt of the paper; the rest says in which form the answer must come."""
+
+THOUGHT = re.compile("<think>.*?</think>", re.DOTALL)
+REFUSAL = re.compile(r"\b(i(['’]m| am) (sorry|unable|not able)|i can(no|['’])t|i cannot|as an ai|unable to)\b")
+NOTHING_FOUND = re.compile(r"\b(no|not any|without) (\w+ )?(anomal|defect|abnormalit)")
+
+
+class Refused(Exception):  # noqa: N818  # an answer is refused; it is no error of the program
+    """An answer that cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: about a class, or about a picture of it.
+
+    Attributes:
+        class_name: as it stands in the knowledge file.
+        picture: what the question is about, or ``None``.
+    """
+
+    class_name: str
+    picture: Path | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The text of the request."""
+        name = self.class_name.rpartition("/")[2].replace("_", " ").replace("-", " ")
+        template, count = (ABOUT_PICTURE, VQA_COUNT) if self.picture else (ABOUT_CLASS, LLM_COUNT)
+        return template.format(name=name, count=count)
+
+    def key(self, model: str) -> str:
+        """SHA-256 of everything that the answer depends on."""
+        picture = picture_key(self.picture) if self.picture else None
+        return hashlib.sha256(json.dumps([model, self.prompt, picture]).encode("ascii")).hexdigest()
+
+    def __str__(self) -> str:
+        return f"picture {self.picture} ({self.class_name})" if self.picture else f"class {self.class_name}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was taken from a reply: descriptions, and for a class its background."""
+
+    descriptions: tuple[str, ...]
+    background: str = ""
+
+
+def read_answer(question: Question, text: str, count_tokens: Callable[[str], int]) -> Answer:
+    """Check a reply.
+
+    Args:
+        question: what was asked.
+        text: the reply; a JSON object in it counts, whatever stands around it.
+        count_tokens: length of a text in CLIP's tokens, start and end counted.
+
+    Raises:
+        Refused: it is no such object, has another number of sentences, an empty, repeated or overlong one, or says
+            that the model would not answer or saw nothing.
+    """
+    values = _object_in(text)
+    descriptions = _sentences(values.get("descriptions"), VQA_COUNT if question.picture else LLM_COUNT)
+    background = [] if question.picture else _sentences([values.get("background")], 1)
+    for sentence in (*descriptions, *background):
+        _check_sentence(sentence, count_tokens)
+    for sentence in descriptions:
+        if NOTHING_FOUND.search(sentence.lower()):
+            raise Refused(f"it describes no anomaly: {sentence!r}")
+    if len(set(map(plain, (*descriptions, *background)))) < len(descriptions) + len(background):
+        raise Refused("two of its sentences are the same")
+    return Answer(tuple(descriptions), *background)
+
+
+def _object_in(text: str) -> dict[str, object]:
+    """The JSON object in a reply, which models like to wrap in Markdown."""
+    text = THOUGHT.sub("", text)
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        values = json.loads(text[start : end + 1]) if start >= 0 else None
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        refusal = REFUSAL.search(text.lower())
+        raise Refused("the model would not answer" if refusal else f"it is no JSON object: {text[:60]!r}")
+    return values
+
+
+def _sentences(values: object, count: int) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Refused("it lacks a sentence where one was asked for")
+    if len(values) != count:
+        raise Refused(f"it has {len(values)} descriptions instead of {count}")
+    return [" ".join(value.split()) for value in values]
+
+
+def _check_sentence(sentence: str, count_tokens: Callable[[str], int]) -> None:
+    if not plain(sentence):
+        raise Refused("a sentence is empty")
+    if REFUSAL.search(sentence.lower()):
+        raise Refused(f"the model would not answer: {sentence!r}")
+    if (length := count_tokens(sentence)) > LONGEST:
+        raise Refused(f"a sentence has {length} tokens, more than {LONGEST}")
