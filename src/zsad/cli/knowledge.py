@@ -102,6 +102,8 @@ def _build(options: Namespace) -> int:
         classes += of_data
     if not classes:
         raise ConfigError("there is something to ask about", "no class", "give --classes NAME or --data LAYOUT:PATH")
+    if not all(name.strip(" /_-") for name in classes):
+        raise ConfigError("a class has a name", "an empty one", "name it in a word or two")
     if options.limit is not None and options.limit < 1:
         raise ConfigError("a limit is at least 1 question", options.limit, "leave --limit out for all")
     own = Knowledge.read(options.out) if options.out.exists() else Knowledge({}, {})
@@ -112,7 +114,7 @@ def _build(options: Namespace) -> int:
         return _dry_run(questions, model, options.limit)
     outcome = _follow(build(questions, model, own, known, options.out, options.limit), len(questions))
     if pictures and not options.vision_model:
-        print(f"{len(pictures)} anomalous pictures are not described: give --vision-model.")
+        print(f"{_counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
     print(_summary(outcome, options.out))
     return 1 if outcome and outcome.refused else 0
 
@@ -167,7 +169,7 @@ def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> 
     asked = [question for question in questions if model.kept(question) is None][:limit]
     for question in asked:
         print(f"{question}: {question.prompt}")
-    print(f"{len(asked)} request{'s' * (len(asked) != 1)} to {model.endpoint.base_url}, if no answer is refused.")
+    print(f"{_counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
     return 0
 
 
@@ -186,10 +188,18 @@ def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
 def _summary(outcome: "Outcome | None", out: Path) -> str:
     if outcome is None:
         return "Nothing to ask: all of this is known (--again asks about classes that the package knows)."
-    text = f"{outcome.taken} answers taken, {outcome.kept} of them from earlier runs"
-    text += f"; {outcome.left} questions left (--limit)" * bool(outcome.left)
+    text = f"{_counted(outcome.taken, 'answer')} taken, {outcome.kept} from earlier runs"
+    text += f"; {_counted(outcome.left, 'question')} left (--limit)" * bool(outcome.left)
     text += f"; {len(outcome.refused)} refused: see the lines above (exit status 1)" * bool(outcome.refused)
     return f"{text}.\nknowledge: {out}"
+
+
+def _counted(count: int, what: str) -> str:
+    """
+    >>> _counted(1, "answer"), _counted(2, "answer")
+    ('1 answer', '2 answers')
+    """
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _known(file: Path | None) -> "Knowledge":

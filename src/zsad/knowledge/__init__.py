@@ -5,7 +5,7 @@ Integration", ICASSP 2025, section 2.2.1. For each class: five descriptions of w
 is right (background); for single pictures, by content: what is wrong in them (VQA). It guides training alone; no
 detector needs it to judge a picture.
 
-``base/`` holds one file a data set, written by hand for this project. :mod:`zsad.knowledge.build` extends it through
+``base/`` holds one file a data set, written for this project. :mod:`zsad.knowledge.build` extends it through
 any chat endpoint.
 """
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -58,7 +59,8 @@ class Model:
                 if attempt == self.endpoint.retries:
                     raise
                 prompt = f"{question.prompt} An earlier answer was refused: {refusal}."
-        write_atomically(self._path(question), json.dumps(asdict(answer)).encode("ascii"))
+        with suppress(OSError):  # the knowledge file has it too
+            write_atomically(self._path(question), json.dumps(asdict(answer)).encode("ascii"))
         return answer
 
     def _name(self, question: Question) -> str:

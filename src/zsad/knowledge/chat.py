@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPException, HTTPMessage
 from time import sleep
-from typing import IO
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -113,7 +112,7 @@ class _NoRedirection(HTTPRedirectHandler):
     """A redirection is an error: following it would carry the key to another server."""
 
     def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self, req: Request, fp: object, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
         return None
 

@@ -123,6 +123,8 @@ def _sentences(values: object, count: int) -> list[str]:
 def _check_sentence(sentence: str, count_tokens: Callable[[str], int]) -> None:
     if not plain(sentence):
         raise Refused("a sentence is empty")
+    if not sentence.isprintable():
+        raise Refused("a sentence has a character that cannot be printed")
     if REFUSAL.search(sentence.lower()):
         raise Refused(f"the model would not answer: {sentence!r}")
     if (length := count_tokens(sentence)) > LONGEST:

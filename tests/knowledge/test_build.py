@@ -1,0 +1,413 @@
+"""``zsad knowledge build`` against a chat endpoint over loopback."""
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from threading import Event
+
+import pytest
+from PIL import Image
+
+from tests.knowledge.serving import Chat, Reply, serving
+from zsad.backbones.prompt_cache import cache_dir
+from zsad.cli.main import main
+from zsad.knowledge import Knowledge, picture_key
+
+NUMBERS = ("one", "two", "three", "four", "five")
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """No proxy, no key, and no waiting: what would have been waited is noted."""
+    seconds: list[float] = []
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("zsad.knowledge.chat.sleep", seconds.append)
+    return seconds
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set of one class, with two different anomalous pictures, a copy of one, and a normal one."""
+    for number, place in enumerate(("good/0.png", "bent/0.png", "bent/1.bmp")):
+        path = tmp_path / "data" / "spring" / "test" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (80 * number, 10, 10)).save(path)
+    bent = tmp_path / "data" / "spring" / "test" / "bent"
+    (bent / "2.png").write_bytes((bent / "0.png").read_bytes())
+    return tmp_path / "data"
+
+
+def about(what: str, count: int = 5, **changes: object) -> str:
+    """A good answer."""
+    sentences = [f"An abnormal image of a {what} may show fault {number}." for number in NUMBERS[:count]]
+    return json.dumps({"descriptions": sentences, "background": f"A {what} is fine."} | changes)
+
+
+def good(_: int, prompt: str) -> Reply:
+    """What a model that does as it is told says."""
+    if found := re.search(r"abnormal image of (.*) looks like\?", prompt):
+        return about(found[1])
+    return json.dumps({"descriptions": ["The spring is bent at its upper end."]})
+
+
+def failure(status: int, text: str = "", **headers: str) -> Reply:
+    return status, headers, text.encode()
+
+
+def run(chat: Chat, out: Path, *arguments: str) -> int:
+    return main(["knowledge", "build", "--base-url", chat.url, "--model", "llm", "--out", str(out), *arguments])
+
+
+def test_a_class_is_asked_for_as_the_paper_does_and_kept(tmp_path: Path) -> None:
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "coil_spring", "gear") == 0
+    entry = Knowledge.read(tmp_path / "k.json").lookup("coil spring")
+    assert entry.background == "A coil spring is fine."
+    assert entry.llm[1] == "An abnormal image of a coil spring may show fault two."
+    assert [text.split("?")[0] for text in chat.texts] == [
+        f"Describe what an abnormal image of {name} looks like" for name in ("coil spring", "gear")
+    ]
+    path, key, body = chat.asked[0]
+    assert path == "/v1/chat/completions"
+    assert key is None
+    assert body == {"model": "llm", "messages": [{"role": "user", "content": chat.texts[0]}]}
+
+
+def test_pictures_are_sent_and_described(tmp_path: Path, data: Path) -> None:
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}", "--vision-model", "vlm") == 0
+    known = Knowledge.read(tmp_path / "k.json")
+    bent = data / "spring" / "test" / "bent"
+    assert set(known.lookup("spring").vqa) == {picture_key(bent / "0.png"), picture_key(bent / "1.bmp")}
+    assert known.descriptions("spring", bent / "2.png")[5:] == ("The spring is bent at its upper end.",)
+    assert [body["model"] for _, _, body in chat.asked] == ["llm", "vlm", "vlm"]
+    text, picture = chat.asked[2][2]["messages"][0]["content"]
+    assert text["text"].startswith(
+        "Identify anomalies in the input image of the specified class (spring). Describe each anomaly's location, "
+        "color, shape, size, and other characteristics."
+    )
+    head, _, content = picture["image_url"]["url"].partition(",")
+    assert head == "data:image/png;base64"
+    with Image.open(BytesIO(base64.b64decode(content))) as image:
+        assert image.getpixel((0, 0)) == (160, 10, 10)
+
+
+def test_large_pictures_of_any_kind_are_made_smaller(tmp_path: Path, data: Path) -> None:
+    bent = data / "spring" / "test" / "bent"
+    for path in bent.iterdir():
+        path.unlink()
+    Image.new("I;16", (2048, 1000), 40000).save(bent / "deep.tiff")
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}", "--vision-model", "vlm") == 0
+    url = chat.asked[1][2]["messages"][0]["content"][1]["image_url"]["url"]
+    with Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        assert (image.size, image.mode, image.getpixel((5, 5))) == ((1024, 500), "RGB", (156, 156, 156))
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZSAD_CACHE", str(tmp_path / "file"))
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 0
+    assert Knowledge.read(tmp_path / "k.json").classes == ("gear",)
+
+
+def test_a_class_that_ships_is_not_asked_for_but_its_pictures_are(tmp_path: Path, data: Path) -> None:
+    (data / "spring").rename(data / "metal_nut")
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}", "--vision-model", "vlm") == 0
+    assert [body["model"] for _, _, body in chat.asked] == ["vlm", "vlm"]
+    entry = Knowledge.read(tmp_path / "k.json").lookup("metal nut")
+    assert entry.llm == Knowledge.shipped().lookup("metal nut").llm
+    assert len(entry.vqa) == 2
+
+
+def test_a_class_that_ships_is_asked_for_again_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "bottle") == 0
+        assert "Nothing to ask" in capsys.readouterr().out
+        assert run(chat, tmp_path / "k.json", "--classes", "bottle", "--again") == 0
+    assert len(chat.asked) == 1
+    assert Knowledge.read(tmp_path / "k.json").lookup("bottle").background == "A bottle is fine."
+
+
+def test_pictures_are_not_forgotten_in_silence(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}") == 0
+    assert "3 anomalous pictures not described: give --vision-model." in capsys.readouterr().out
+    assert len(chat.asked) == 1
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    reached, release = Event(), Event()
+
+    def stalls(number: int, prompt: str) -> Reply:
+        if number == 2:
+            reached.set()
+            release.wait(60)
+        return good(number, prompt)
+
+    out, classes = tmp_path / "k.json", ("gear", "rack", "shaft", "axle")
+    with serving(stalls) as chat:
+        options = ["--base-url", chat.url, "--model", "llm", "--out", str(out), "--classes", *classes]
+        command = [sys.executable, "-m", "zsad.cli.main", "knowledge", "build", *options]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            assert reached.wait(60)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        release.set()
+        assert Knowledge.read(out).classes == ("gear", "rack")
+        assert run(chat, out, "--classes", *classes) == 0
+        assert Knowledge.read(out).classes == classes
+        assert run(chat, out, "--classes", *classes) == 0
+    assert [re.search("image of (.*) looks", text.split("?")[0])[1] for text in chat.texts] == [  # type: ignore[index]
+        *("gear", "rack", "shaft"),
+        *("shaft", "axle"),
+    ]
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(good) as chat:
+        monkeypatch.setattr("zsad.cli.knowledge._to_png", interrupt)
+        picture = tmp_path / "data" / "gear" / "test" / "worn" / "0.png"
+        picture.parent.mkdir(parents=True)
+        picture.write_bytes(b"of no interest")
+        options = ["--data", f"mvtec:{tmp_path / 'data'}", "--vision-model", "vlm"]
+        assert run(chat, tmp_path / "k.json", *options) == 130
+    assert Knowledge.read(tmp_path / "k.json").classes == ("gear",)
+
+
+def interrupt(_: Path) -> bytes:
+    raise KeyboardInterrupt
+
+
+def test_answers_are_kept_by_model_prompt_and_picture(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", f"mvtec:{data}", "--vision-model", "vlm"]
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "a.json", *options) == 0
+        capsys.readouterr()
+        for number, picture in enumerate(sorted((data / "spring" / "test" / "bent").iterdir())):
+            picture.rename(picture.with_stem(f"renamed {number}"))
+        assert run(chat, tmp_path / "b.json", *options) == 0
+        assert "3 answers taken, 3 from earlier runs" in capsys.readouterr().out
+        assert len(chat.asked) == 3
+        assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+        assert run(chat, tmp_path / "c.json", *options, "--model", "other llm") == 0
+        assert len(chat.asked) == 4
+
+
+def test_a_damaged_answer_of_an_earlier_run_is_asked_for_again(tmp_path: Path) -> None:
+    with serving(good) as chat:
+        for _ in range(2):
+            assert run(chat, tmp_path / "k.json", "--classes", "gear") == 0
+            (tmp_path / "k.json").unlink()
+            for answer in cache_dir().glob("answers/*.json"):
+                answer.write_text("{")
+    assert len(chat.asked) == 2
+
+
+EMPTY = '{"choices": [{"message": {"content": null}}]}'
+TOO_LONG = "An abnormal image of a gear may show " + "a crooked tooth and " * 30 + "rust."
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("Here are five sentences.", "no JSON object"),
+        ("[1, 2]", "no JSON object"),
+        ('{"descriptions": [', "no JSON object"),
+        ("I'm sorry, but I cannot help with that.", "the model would not answer"),
+        (about("gear", 4), "4 descriptions instead of 5"),
+        (about("gear", background=""), "a sentence is empty"),
+        (about("gear", background=None), "it lacks a sentence"),
+        (about("gear", descriptions="one string"), "it lacks a sentence"),
+        (about("gear", descriptions=["A.", "a.", "B.", "C.", "D."]), "two of its sentences are the same"),
+        (about("gear", background="Odd \ud800 sign."), "cannot be printed"),
+        (about("gear", background=TOO_LONG), "a sentence has 1"),
+        (about("gear", descriptions=["I cannot say.", "A.", "B.", "C.", "D."]), "the model would not answer"),
+        (about("gear", descriptions=["There are no visible defects.", *"ABCD"]), "it describes no anomaly"),
+    ],
+)
+def test_a_bad_answer_is_refused_and_asked_for_again(
+    bad: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(lambda number, _: (bad, about("gear"))[number]) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 0
+    assert chat.texts[1].startswith(f"{chat.texts[0]} An earlier answer was refused: ")
+    assert reason in chat.texts[1]
+    with serving(lambda number, prompt: bad if "gear" in prompt else good(number, prompt)) as chat:
+        options = ["--retries", "1", "--model", "another", "--classes", "gear", "rack"]
+        assert run(chat, tmp_path / "other.json", *options) == 1
+    captured = capsys.readouterr()
+    assert re.search(f"refused: class gear: .*{reason}", captured.err)
+    assert "1 refused: see the lines above (exit status 1)" in captured.out
+    assert len(chat.asked) == 3
+    assert Knowledge.read(tmp_path / "other.json").classes == ("rack",)
+
+
+@pytest.mark.parametrize("wrapped", ["```json\n{}\n```", "Sure!\n{}", "<think>{{maybe}}</think>{}"])
+def test_what_stands_around_the_answer_does_not_matter(wrapped: str, tmp_path: Path) -> None:
+    with serving(lambda *_: wrapped.format(about("gear"))) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 0
+    assert len(chat.asked) == 1
+
+
+def test_pictures_of_a_class_without_descriptions_and_broken_ones_are_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", f"mvtec:{data}", "--vision-model", "vlm", "--retries", "0"]
+    with serving(lambda *_: "no") as chat:
+        assert run(chat, tmp_path / "k.json", *options) == 1
+    assert "0.png (spring): its class has no descriptions" in capsys.readouterr().err
+    assert len(chat.asked) == 1
+    (data / "spring" / "test" / "bent" / "0.png").write_text("no picture")
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", *options) == 1
+    assert re.search(r"refused: picture .*0\.png \(spring\)", capsys.readouterr().err)
+    assert len(Knowledge.read(tmp_path / "k.json").lookup("spring").vqa) == 2
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again_after_a_while(status: int, tmp_path: Path, waits: list[float]) -> None:
+    busy = [failure(status), failure(status, **{"Retry-After": "7"}), failure(status, **{"Retry-After": "soon"})]
+    with serving(lambda number, prompt: busy[number] if number < 3 else good(number, prompt)) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 0
+    assert waits == [1, 7, 4]
+    assert len(set(chat.texts)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (failure(401, '{"error": {"message": "Incorrect API key: secret"}}'), r"401 .*Incorrect API key: \*\*\*"),
+        (failure(403, ""), r"accept the API key; got 403 .*no reason given. Remedy: correct \$MY_KEY"),
+        (failure(404, "no such model"), "404 Not Found: no such model. Remedy: check --base-url and the model"),
+        (failure(429, "quota"), "429 Too Many Requests: quota. Remedy: wait, or check quota"),
+        (failure(302, "", Location="http://127.0.0.1:9/"), "got 302"),
+        (failure(200, "<html>"), "answers with choices, message and content; got '<html>'"),
+        (failure(200, '{"choices": []}'), "answers with choices"),
+    ],
+)
+def test_an_endpoint_that_does_not_work_ends_the_run_with_one_line(
+    reply: Reply, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "secret\n")
+    with serving(lambda number, prompt: reply if number else good(number, prompt)) as chat:
+        options = ["--api-key-variable", "MY_KEY", "--retries", "1", "--classes", "gear", "rack", "axle"]
+        assert run(chat, tmp_path / "k.json", *options) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\nzsad: ") + error.startswith("zsad: ") == 1
+    assert "secret" not in error
+    assert {key for _, key, _ in chat.asked} == {"Bearer secret"}
+    assert Knowledge.read(tmp_path / "k.json").classes == ("gear",)
+
+
+def test_a_key_that_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(lambda *_: failure(401, "no key")) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 2
+    assert "Remedy: set $OPENAI_API_KEY" in capsys.readouterr().err
+    assert len(chat.asked) == 1
+
+
+@pytest.mark.parametrize("reply", [failure(400, "content filter"), failure(200, EMPTY)])
+def test_a_question_that_the_server_refuses_does_not_end_the_run(
+    reply: Reply, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(lambda number, prompt: reply if "gear" in prompt else good(number, prompt)) as chat:
+        assert run(chat, tmp_path / "k.json", "--retries", "2", "--classes", "gear", "rack") == 1
+    assert "refused: class gear: the " in capsys.readouterr().err
+    assert len(chat.asked) == 2
+    assert Knowledge.read(tmp_path / "k.json").classes == ("rack",)
+
+
+def test_a_server_that_is_out_of_reach_or_silent_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], waits: list[float]
+) -> None:
+    with serving(good) as chat:
+        pass
+    assert run(chat, tmp_path / "k.json", "--classes", "gear", "--retries", "2") == 2
+    assert "refused" in capsys.readouterr().err.lower()
+    assert waits == [1, 2]
+    release = Event()
+    with serving(lambda *_: "late" if release.wait(60) else "") as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear", "--retries", "0", "--timeout", "0.2") == 2
+        release.set()
+    assert "must answer within 0.2 s; got timed out" in capsys.readouterr().err
+
+
+def test_a_limit_leaves_the_rest_for_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--classes", "gear", "rack", "axle", "--limit", "2"]
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", *options) == 0
+        assert "2 answers taken, 0 from earlier runs; 1 question left" in capsys.readouterr().out
+        assert len(chat.asked) == 2
+        assert run(chat, tmp_path / "k.json", *options) == 0
+    assert len(chat.asked) == 3
+    assert Knowledge.read(tmp_path / "k.json").classes == ("gear", "rack", "axle")
+
+
+def test_a_dry_run_asks_nothing(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", f"mvtec:{data}", "--vision-model", "vlm", "--dry-run"]
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", *options) == 0
+        text = capsys.readouterr().out
+        assert "class spring: Describe what an abnormal image of spring looks like?" in text
+        assert re.search(r"picture .*0\.png \(spring\): Identify anomalies", text)
+        assert "3 requests to http://127" in text
+        assert chat.asked == []
+        assert not (tmp_path / "k.json").exists()
+        assert run(chat, tmp_path / "k.json", *options[:2]) == 0
+        assert run(chat, tmp_path / "other.json", *options) == 0
+        assert "2 requests" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "something to ask about"),
+        (["--classes", "gear", "--limit", "0"], "a limit is at least 1 question"),
+        (["--classes", "gear", "--retries", "-1"], "retries are at least 0"),
+        (["--classes", "gear", "--timeout", "0"], "a timeout is greater than 0 s"),
+        (["--classes", "gear", "--base-url", "file:///etc"], "a base URL begins with http"),
+        (["--classes", "gear", "--api-key-variable", "BAD_KEY"], "an API key is printable ASCII"),
+        (["--classes", " "], "a class has a name"),
+        (["--data", "mvtc:."], "did you mean 'mvtec'"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BAD_KEY", "se\ncret")
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert "cret" not in error
+    assert chat.asked == []
+
+
+def test_data_without_a_layout_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), serving(good) as chat:
+        run(chat, tmp_path / "k.json", "--data", "data")
+    assert "'data' is no LAYOUT:PATH" in capsys.readouterr().err
+
+
+def test_a_knowledge_file_that_is_broken_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "k.json").write_text("{")
+    with serving(good) as chat:
+        assert run(chat, tmp_path / "k.json", "--classes", "gear") == 2
+    assert (tmp_path / "k.json").read_text() == "{"
