@@ -1,15 +1,22 @@
 """A chat endpoint over loopback that answers as it is told and remembers what it was asked."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from zsad.cli.main import main
+
 Reply = str | tuple[int, dict[str, str], bytes]
 """What the model says; or status, headers and body."""
+
+
+NUMBERS = ("one", "two", "three", "four", "five")
 
 
 @dataclass
@@ -51,6 +58,27 @@ def serving(answer: Callable[[int, str], Reply]) -> Iterator[Chat]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def about(what: str, count: int = 5, **changes: object) -> str:
+    """A good answer."""
+    sentences = [f"An abnormal image of a {what} may show fault {number}." for number in NUMBERS[:count]]
+    return json.dumps({"descriptions": sentences, "background": f"A {what} is fine."} | changes)
+
+
+def good(_: int, prompt: str) -> Reply:
+    """What a model that does as it is told says."""
+    if found := re.search(r"abnormal image of (.*) looks like\?", prompt):
+        return about(found[1])
+    return json.dumps({"descriptions": ["The spring is bent at its upper end."]})
+
+
+def failure(status: int, text: str = "", **headers: str) -> Reply:
+    return status, headers, text.encode()
+
+
+def run(chat: Chat, out: Path, *arguments: str) -> int:
+    return main(["knowledge", "build", "--base-url", chat.url, "--model", "llm", "--out", str(out), *arguments])
 
 
 def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
