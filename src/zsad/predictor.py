@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -21,7 +22,6 @@ from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
-from zsad.methods._trainable import Trainable
 from zsad.parts.maps import resize
 from zsad.runtime import DTYPES, Precision, check_precision, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
@@ -29,6 +29,8 @@ from zsad.types import Failure, ImageBatch, Picture, Prediction
 
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip"
+EXACT = partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=False)
+"""fp32 means fp32 on a GPU too."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,15 @@ class Detector:
         return [prediction for _, prediction in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write card and learnt tensors into a folder that ``zsad.load`` and ``--detector`` take."""
+        """Write card and learnt tensors into a folder that ``zsad.load`` and ``--detector`` take.
+
+        Raises:
+            ConfigError: the detector was loaded in another precision than fp32, which has rounded what it learnt.
+        """
+        if self.settings.precision != "fp32" and checkpoint.learnt(self.method):
+            raise ConfigError(
+                "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
+            )
         checkpoint.write(self.card, self.method, Path(folder))
 
     @torch.inference_mode(False)
@@ -94,16 +104,20 @@ class Detector:
         """Remember normal pictures (the few-shot mode of methods that have one); adds to what is remembered already.
 
         Raises:
-            ConfigError: the method has no few-shot mode, or there is no picture.
+            ConfigError: the method has no few-shot mode, the detector is not in fp32, or there is no picture.
             InputError: a picture cannot be read; the message names it.
         """
         if not isinstance(self.method, FewShot):
             having = ", ".join(name for name in methods.names() if issubclass(methods.get(name), FewShot))
             raise ConfigError("the detector must have a few-shot mode", self.card.method, f"choose one of {having}")
+        if self.settings.precision != "fp32":
+            raise ConfigError("normal pictures are remembered in fp32", self.settings.precision, "say fp32")
         if not pictures:
             raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
-        for chunk in _chunks(pictures, self.settings.batch_size):
-            self.method.fit_normal(self._pixels([decode(one, _name(one, n)) for n, one in enumerate(chunk)]).pixels)
+        decoded = (decode(one, _name(one, number)) for number, one in enumerate(pictures))
+        for chunk in _chunks(decoded, self.settings.batch_size):
+            with EXACT():
+                self.method.fit_normal(self._pixels(chunk).pixels)
 
     def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""
@@ -136,7 +150,7 @@ class Detector:
     @torch.inference_mode()
     def _run(self, pictures: Sequence[Picture], class_name: str) -> list[Prediction]:
         batch = self._pixels(pictures)
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 means fp32 on a GPU too
+        with EXACT():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
         side = self.settings.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config.sigma)
@@ -208,7 +222,7 @@ def load(
         )
     if _is_folder(detector):
         checkpoint.fill(method, Path(detector))
-    elif isinstance(method, Trainable):
+    elif any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError(
             f"{detector} is trained before it is used",
             "the method's name alone",
@@ -244,7 +258,7 @@ def _read_one(path: str | os.PathLike[str]) -> Picture | Failure:
         return Failure(os.fspath(path), str(error))
 
 
-def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -130,3 +130,15 @@ def test_a_method_without_a_few_shot_mode_is_refused(
     error = capsys.readouterr().err
     assert "must have a few-shot mode; got clip. Remedy: choose one of" in error
     assert "fe-clip" in error
+
+
+def test_what_was_learnt_is_never_saved_rounded(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (trained / "learnt.safetensors").read_bytes()
+    arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--precision", "bf16"]
+    assert main(arguments) == 2
+    assert "remembered in fp32; got bf16" in capsys.readouterr().err
+    assert (trained / "learnt.safetensors").read_bytes() == before
+    with pytest.raises(zsad.ConfigError, match=r"saved as it was learnt, in fp32"):
+        zsad.load(trained, precision="bf16").save(tmp_path / "rounded")

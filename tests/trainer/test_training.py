@@ -244,3 +244,12 @@ def test_kill_at_any_moment_then_resume_gives_the_same_bits(tmp_path: Path) -> N
     subprocess.run(command("killed", "--resume"), check=True, **quiet)
     whole, killed = ((tmp_path / name / "learnt.safetensors").read_bytes() for name in ("whole", "killed"))
     assert killed == whole
+
+
+def test_options_that_leave_nothing_to_train_are_used_untrained(data: str, tmp_path: Path) -> None:
+    off = dict.fromkeys(("learned_prompts", "vv_attention", "conv_adapter"), False) | {"fusion": "none"}
+    recipe = Recipe("kanoclip", backbone="small", weights="random", options=off)
+    with pytest.raises(ConfigError, match="has something to train"):
+        prepared(recipe, data, tmp_path / "out")
+    detector = zsad.load("kanoclip", backbone="small", weights="random", options=off)
+    assert 0 <= detector.predict(samples_of([data])[0].picture).score <= 1
