@@ -1,7 +1,7 @@
 """What an abnormal picture of each class looks like, in sentences: the LLM-VQA knowledge base of KAnoCLIP.
 
 Li et al., "KAnoCLIP: Zero-Shot Anomaly Detection through Knowledge-Driven Prompt Learning and Enhanced Cross-Modal
-Integration", ICASSP 2025, section 2.2.1. For each class: five descriptions of what can be wrong (LLM) and one of what
+Integration", arXiv 2025, section 2.2.1. For each class: five descriptions of what can be wrong (LLM) and one of what
 is right (background); for single pictures, by content: what is wrong in them (VQA). It guides training alone; no
 detector needs it to judge a picture.
 

@@ -13,6 +13,7 @@ Gong et al., "FE-CLIP: Frequency Enhanced CLIP Model for Zero-Shot Anomaly Detec
 
 No code was published. Decided here:
 
+* That the N = 4 blocks of section 3.2 are quarters of the 24 layers is a reading: ``levels``.
 * Image size 518 px (grid 37×37), as AnomalyCLIP, which the paper follows. P = 3 does not divide 37: the border is
   repeated to 39, half of it on each side, and cut off again.
 * The DCT is the orthonormal DCT-II over the cells of a window, each channel alone; one linear layer (width -> width)
@@ -29,8 +30,9 @@ No code was published. Decided here:
 * Few-shot: section 4.6 exchanges the symbols of map and score; the names of eq. 3 hold. Sums are halved, which keeps
   them in [0, 1] and in order; distances above 1 count as 1. What is remembered is f^, at every stage; the greatest
   value is that of the mean over stages, on the grid.
-* Start: adapters at zero (the GELU lets a gradient through there), so that the first step sees f^ = (1 - λ) f^m, the
-  tower's own tokens; f_c as PyTorch draws it, so that all maps start near one half.
+* Start: adapters at zero (the GELU lets a gradient through there), so that the first step sees f^ = (1 - λ) f^m: stage
+  1's own tokens, times 0.9; later stages only nearly the tower's. f_c as PyTorch draws it, so that all maps start near
+  one half.
 """
 
 from collections.abc import Sequence
@@ -71,8 +73,8 @@ class FeClipConfig(Config):
     """Constants of the paper.
 
     Attributes:
-        levels: layers of 24, counted from 1, after which frequencies are injected and maps are read (N = 4 blocks,
-            section 3.2).
+        levels: layers of 24, counted from 1, after which frequencies are injected and maps are read; section 3.2 has
+            N = 4 blocks, here read as quarters.
         blend: λ of eq. 2; 0.1 (section 3.2). 0 leaves the adapters out.
         adapters: ``"both"``, ``"ffe"``, ``"lfs"``, or ``"conv"``, which is no frequency adapter but as large as LFS
             (the rows of Table 3).

@@ -16,7 +16,11 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 
 * Training, image size, τ, σ and the start of the V-V stream are AnomalyCLIP's; section 3.1 follows it in the choice of
   data, and its V-V stream is this one.
+* GPT-3.5's sentences on each class are replaced by sentences written for this project, and Llama3's description of each
+  image (M = 1 in eq. 3) by none (M = 0), unless a knowledge file with descriptions of pictures is given
+  (``--knowledge``). The builder of such files asks about anomalous pictures only.
 * The class token is that of the original path, as in AnomalyCLIP, although section 2.3 says S_l[0]: ``global_token``.
+  It is projected with CLIP's post-norm, which AnomalyCLIP leaves out.
 * w^n, w^a (eq. 2), w^k (eq. 3) and F_text are means of unit vectors, brought to unit length: eq. 2 divides by the
   length in any case, and so no sentence counts for more because its feature is longer.
 * The hinge is taken for each image and averaged; normal images have descriptions of what might be wrong, and count the
@@ -24,15 +28,17 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 * [class] is the class name as given. What of a description is beyond the context of the text tower is cut.
 * Bi-CMCI has no sizes in the paper; :mod:`zsad.parts.cross_modal` says what was taken. Patches and texts are compared
   in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
-* Norm of eq. 9 is a softmax over (normal, abnormal) in every stage, then the mean of the stages. A minimum and maximum
-  of each picture, the other reading, would make max M of eq. 12 the same for every picture.
-* M has as many pixels as the patches of the grid. ``Evidence.maps`` are P(abnormal) of each stage on the grid, not
+* Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
+  stage, then the mean of the stages. Other readings are one softmax of the summed similarities, and a minimum and
+  maximum of each picture, which would make max M of eq. 12 the same for every picture, but for the smoothing.
+* M is made at the pixel size that the patches cover. ``Evidence.maps`` are P(abnormal) of each stage on the grid, not
   smoothed, since scoring enlarges and smooths the maps of every method; what it makes of them is M.
 * Eq. 11 is taken as printed, on a vector; the "depthwise convolution" of the text has nothing there to slide over. The
   products of eq. 12 are cosines over τ, as section 2.5 says of them.
 * Eq. 12 adds two probabilities. Half of their sum is the score, and what BCE is given. Section 2.1 says that the
   maximum of M alone decides; the equation is followed.
-* Eq. 15 is taken of the mean of the stages, enlarged and not smoothed.
+* Eq. 15 is taken of the mean of the stages, enlarged with aligned corners (VAND; AnomalyCLIP trains without) and not
+  smoothed. Max M of eq. 12, which eq. 14 trains, is enlarged as in use, without: :func:`zsad.parts.losses.enlarge`.
 
 At the start the learned vectors are drawn from N(0, 0.02) and the layers that read tokens as PyTorch draws them; every
 attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at

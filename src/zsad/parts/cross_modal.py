@@ -2,8 +2,10 @@
 
 The paper names four pieces and no sizes: self-attention of the texts, deformable self-attention of the patches, and the
 two cross-attentions. Grounding DINO's feature enhancer (Liu et al. 2023) has the same four, and a layer of it is
-followed: each modality by itself, then each other, then a perceptron each, with norms before. Its residuals are scaled
-where the modalities meet, from 1e-4 on; here all are, so that a stage starts as two linear readers and little else.
+followed, in the order of its figure: each modality by itself, then each other, then a perceptron each; two separate
+attentions, norms before everywhere. Its residuals are scaled where the modalities meet, from 1e-4 on; here all are, so
+that a stage starts as two linear readers and little else. [11] (Hou et al., "Cross Attention Network", NeurIPS 2019) is
+cited by the paper for the bi-directional cross-attention (BiCA), and is not followed.
 """
 
 from collections.abc import Callable

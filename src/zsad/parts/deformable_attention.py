@@ -48,9 +48,10 @@ class CrossAttention(nn.Module):
 class DeformableAttention(CrossAttention):
     """Self-attention of a grid of cells over samples of it, which move with what the queries see.
 
-    The channels fall into groups; each group has a sample at the centre of every patch of stride × stride cells, moved
-    by at most ``REACH`` sample distances and read bilinearly. It starts with samples that do not move. DAT's
-    relative-position bias is left out: the tower's tokens know where they are.
+    The channels fall into groups; each group has its samples at the centres of equal parts of the grid, one for every
+    ``stride`` cells along each side, rounded up. They are moved by at most ``REACH`` sample distances and read
+    bilinearly; it starts with samples that do not move. DAT's relative-position bias is left out: the tower's tokens
+    know where they are.
 
     Args:
         width: channels, a multiple of heads and groups.

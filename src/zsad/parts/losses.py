@@ -43,5 +43,10 @@ def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*
 def enlarge(
     maps: Float[Tensor, "batch levels rows cols"], masks: Float[Tensor, "batch mask_rows mask_cols"]
 ) -> Float[Tensor, "batch levels mask_rows mask_cols"]:
-    """Maps of the grid at the size of the masks, bilinear with aligned corners, as the published code trains them."""
+    """Maps of the grid at the size of the masks, bilinear with aligned corners, for training.
+
+    VAND's published code and that of some descendants trains them so; AnomalyCLIP's does not. Scoring enlarges without
+    aligned corners (:func:`zsad.parts.maps.resize`): what is trained and what is scored are up to half a cell apart at
+    the borders, and fall together in the middle.
+    """
     return F.interpolate(maps, masks.shape[-2:], mode="bilinear", align_corners=True)
