@@ -14,7 +14,7 @@ from PIL import Image
 
 from zsad.data.specification import samples_of
 from zsad.data.synthetic import draw_defect, surface
-from zsad.trainer.loop import Circumstances
+from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import prepare
 

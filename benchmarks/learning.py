@@ -25,7 +25,7 @@ from zsad.data.decode import decode
 from zsad.data.layouts import Sample
 from zsad.data.specification import in_words, samples_of
 from zsad.metrics import ImageMetrics, PixelMetrics
-from zsad.trainer.loop import Circumstances
+from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare
 

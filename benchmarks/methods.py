@@ -48,7 +48,7 @@ def main() -> None:
     threads = torch.get_num_threads()
     print(f"{options.backbone} at {options.image_size} px, fp32, batch 1, {threads} threads, {options.rounds} rounds\n")
     print(
-        "| method | trained parameters | inference, fastest (median) | bar | forward + backward | peak GB: use; training |"
+        "| method | trained parameters | inference, fastest (median) | bar | with backward | peak GB: use; training |"
     )
     print("|---|---|---|---|---|---|")
     for name in options.methods:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -23,14 +22,12 @@ from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
-from zsad.runtime import DTYPES, Precision, check_precision, find_device, from_anywhere, image_size_for
+from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
 from zsad.types import Failure, ImageBatch, Picture, Prediction
 
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip"
-EXACT = partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=False)
-"""fp32 means fp32 on a GPU too."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Detector:
             raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
         decoded = (decode(one, _name(one, number)) for number, one in enumerate(pictures))
         for chunk in _chunks(decoded, self.settings.batch_size):
-            with EXACT():
+            with exactly():
                 self.method.fit_normal(self._pixels(chunk).pixels)
 
     def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
@@ -150,7 +147,7 @@ class Detector:
     @torch.inference_mode()
     def _run(self, pictures: Sequence[Picture], class_name: str) -> list[Prediction]:
         batch = self._pixels(pictures)
-        with EXACT():
+        with exactly():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
         side = self.settings.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config.sigma)
@@ -228,7 +225,7 @@ def load(
             "the method's name alone",
             f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
         )
-    kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights))
+    kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights, card.backbone))
     return Detector(kept, method, settings)
 
 

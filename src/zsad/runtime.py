@@ -1,5 +1,6 @@
 """The machine's circumstances, checked: device, precision, the size at which a method runs."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,12 @@ def check_precision(name: str) -> Precision:
     return "bf16" if name == "bf16" else "fp32"
 
 
-def from_anywhere(weights: str | None) -> str | None:
-    """A path as it is found from any folder; names stay as they are."""
-    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
+def from_anywhere(weights: str | None, backbone: str | None = None) -> str | None:
+    """A path as it is found from any folder; names, such as the published tags of the backbone, stay as they are."""
+    is_tag = backbone is not None and weights in architectures.weight_names(backbone)
+    return str(Path(weights).resolve()) if weights is not None and not is_tag and Path(weights).exists() else weights
+
+
+def exactly() -> AbstractContextManager[None]:
+    """fp32 means fp32 on a GPU too: convolutions do not round to TF32 within."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

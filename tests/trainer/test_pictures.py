@@ -74,13 +74,15 @@ def test_training_needs_both_states(label: int, tmp_path: Path) -> None:
 
 def test_hashes_tell_contents(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    before = Pictures(samples, 24).hashes(2)
+    before, masks_before = Pictures(samples, 24).hashes(2)
     assert len(set(before)) == 4
+    assert [bool(one) for one in masks_before] == [sample.mask is not None for sample in samples]
     mask = samples[-1].mask
     assert mask is not None
     mask.write_bytes(mask.read_bytes() + b"more")
-    after = Pictures(samples, 24).hashes(1)
-    assert [old == new for old, new in zip(before, after, strict=True)].count(False) == 1
+    after, masks_after = Pictures(samples, 24).hashes(1)
+    assert after == before
+    assert [old == new for old, new in zip(masks_before, masks_after, strict=True)].count(False) == 1
 
 
 # --- data sets by name ---

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
 from zsad.errors import ConfigError, InputError, ZsadError
-from zsad.trainer.loop import Circumstances, Epoch, Run
+from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.loop import Epoch, Run
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare, samples_of, train
 
@@ -61,7 +62,7 @@ def test_it_learns_and_leaves_a_detector_that_loads(recipe: Recipe, data: str, t
     assert_same({"head.weight": detector.method.head.weight.detach()}, _head(folder))
     card = json.loads((folder / "training.json").read_text())
     assert card["epochs_done"] == 8
-    assert card["facts"]["classes"] == {"metal nut": 8}
+    assert card["classes"] == {"metal nut": 8}
     assert card["trained_parameters"] == sum(one.numel() for one in load_file(folder / "learnt.safetensors").values())
     assert len(set((folder / "pictures.txt").read_text().split())) == 8
 
@@ -109,11 +110,11 @@ def test_the_users_random_numbers_are_not_disturbed(data: str, tmp_path: Path) -
 
 
 def test_the_frozen_tower_sees_every_picture_once(data: str, tmp_path: Path) -> None:
-    cached, uncached = (prepared(READER, data, tmp_path / name) for name in ("cached", "uncached"))
+    cached = prepared(READER, data, tmp_path / "cached")
+    uncached = prepared(READER, data, tmp_path / "uncached", cache=None)
     first = finish(cached)
     assert isinstance(cached.method, ToyReader)
     assert cached.method.seen == len(cached.pictures)
-    uncached.circumstances = Circumstances(cache=None)
     assert_same(finish(uncached), first, tolerance=1e-4)
     again = prepared(READER, data, tmp_path / "again")
     assert_same(finish(again), first)
@@ -222,28 +223,44 @@ def test_circumstances_are_checked() -> None:
         Circumstances(micro_batch=0)
 
 
-def test_kill_at_any_moment_then_resume_gives_the_same_bits(tmp_path: Path) -> None:
-    """The real command, killed without warning in the middle of an epoch."""
-    data = draw(tmp_path / "data", count=6, side=32)
+@pytest.mark.parametrize("moment", ["while observing", "in an epoch"])
+def test_kill_at_any_moment_then_resume_gives_the_same_bits(moment: str, tmp_path: Path) -> None:
+    """The real command, killed without warning."""
+    data = draw(tmp_path / "data", count=8, side=32)
 
     def command(folder: str, *more: str) -> list[str]:
-        words = f"train wmoe-clip --data {data} --image-size 32 --batch-size 2 --epochs 3 --device cpu"
-        options = [*words.split(), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / folder), *more]
+        words = f"train wmoe-clip --data {data} --image-size 32 --batch-size 2 --epochs 4 --device cpu"
+        options = [*words.split(), "--cache", str(tmp_path / folder / "cache"), "--out", str(tmp_path / folder), *more]
         return [sys.executable, "-m", "zsad.cli.main", *options]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(command("whole"), check=True, **quiet)
+    folder = tmp_path / "killed"
     run = subprocess.Popen(command("killed"), **quiet)
-    while not (tmp_path / "killed" / "training.json").exists():
+    waited_for = "cache/observations/*/done.npy" if moment == "while observing" else "training.json"
+    while not list(folder.glob(waited_for)):
         assert run.poll() is None
-        time.sleep(0.01)
-    time.sleep(0.1)
+        time.sleep(0.002)
     os.kill(run.pid, signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
-    assert json.loads((tmp_path / "killed" / "training.json").read_text())["epochs_done"] < 3
+    if moment == "while observing":
+        assert not (folder / "training.json").exists()
+    else:
+        assert json.loads((folder / "training.json").read_text())["epochs_done"] < 4
     subprocess.run(command("killed", "--resume"), check=True, **quiet)
     whole, killed = ((tmp_path / name / "learnt.safetensors").read_bytes() for name in ("whole", "killed"))
     assert killed == whole
+
+
+@pytest.mark.parametrize("method", ["acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"])
+def test_every_method_goes_on_to_the_same_bits(method: str, tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", count=2, class_name="metal_nut")
+    recipe = Recipe(method, backbone="small", weights="random", training={"epochs": 3, "batch_size": 2})
+    whole = finish(prepared(recipe, data, tmp_path / "whole"))
+    broken = prepared(recipe, data, tmp_path / "broken")
+    list(broken.observe())
+    next(broken.epochs())
+    assert_same(finish(prepared(recipe, data, tmp_path / "broken"), resume=True), whole)
 
 
 def test_options_that_leave_nothing_to_train_are_used_untrained(data: str, tmp_path: Path) -> None:
@@ -253,3 +270,112 @@ def test_options_that_leave_nothing_to_train_are_used_untrained(data: str, tmp_p
         prepared(recipe, data, tmp_path / "out")
     detector = zsad.load("kanoclip", backbone="small", weights="random", options=off)
     assert 0 <= detector.predict(samples_of([data])[0].picture).score <= 1
+
+
+# --- the cache ---
+
+
+def test_folders_that_are_no_caches_are_never_touched(data: str, tmp_path: Path) -> None:
+    for name in ("pictures", "a" * 32):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "mine.bin").write_bytes(bytes(100_000))
+    finish(prepared(READER, data, tmp_path / "out", cache_bytes=20_000))
+    assert sorted(path.name for path in (tmp_path / "cache").glob("*/mine.bin")) == ["mine.bin"] * 2
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "header"])
+@pytest.mark.parametrize("file", ["patches.npy", "image.npy", "done.npy", "form.json"])
+def test_what_is_damaged_is_observed_again(damage: str, file: str, data: str, tmp_path: Path) -> None:
+    first = finish(prepared(READER, data, tmp_path / "one"))
+    (path,) = (tmp_path / "cache").glob(f"*/{file}")
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:6])
+    again = prepared(READER, data, tmp_path / "two")
+    assert_same(finish(again), first)
+    assert isinstance(again.method, ToyReader)
+    assert again.method.seen == len(again.pictures)
+
+
+def test_a_cache_that_was_not_filled_is_never_read(data: str, tmp_path: Path) -> None:
+    half = prepared(READER, data, tmp_path / "half", micro_batch=1)
+    next(half.observe())
+    list(half.epochs())
+    none = finish(prepared(READER, data, tmp_path / "none", cache=None, micro_batch=1))
+    assert_same(load_file(tmp_path / "half" / "learnt.safetensors"), none)
+
+
+def test_augmented_pictures_are_not_observed_once(data: str, tmp_path: Path) -> None:
+    recipe = Recipe("toy-reader", backbone="small", weights="random", training={"augment": True})
+    with_cache, without = (
+        finish(prepared(recipe, data, tmp_path / name, cache=cache))
+        for name, cache in (("with", tmp_path / "cache"), ("without", None))
+    )
+    assert_same(with_cache, without)
+    assert not (tmp_path / "cache").exists()
+
+
+# --- what recipes and folders say ---
+
+
+def test_rates_and_bounds_are_for_the_parameters_they_name(data: str, tmp_path: Path) -> None:
+    def trained(**training: object) -> dict[str, torch.Tensor]:
+        recipe = Recipe("toy-editor", backbone="small", weights="random", training=training)
+        return finish(prepared(recipe, data, tmp_path / str(len(list(tmp_path.iterdir())))))
+
+    start = dict(prepared(EDITOR, data, tmp_path / "start").method.named_parameters())
+    slow = trained(rates={"head": 1e-9})
+    assert (slow["head.weight"] - start["head.weight"]).abs().max() < 1e-6
+    assert (slow["edit.weight"] - start["edit.weight"]).abs().max() > 1e-3
+    bounded = trained(clip_norms={"edit": 1e-12})  # far below what Adam divides by
+    assert (bounded["edit.weight"] - start["edit.weight"]).abs().max() < 1e-3
+    with pytest.raises(ConfigError, match=r"parts of the names of parameters; got 'heads'"):
+        trained(rates={"heads": 0.1})
+
+
+def test_another_cache_is_another_run(data: str, tmp_path: Path) -> None:
+    finish(prepared(READER, data, tmp_path / "out"))
+    with pytest.raises(ConfigError, match="another cache_bytes"):
+        begin(prepared(READER, data, tmp_path / "out", cache=None), resume=True)
+
+
+def test_a_detector_that_no_run_left_is_not_overwritten(data: str, tmp_path: Path) -> None:
+    zsad.load("clip", backbone="small", weights="random").save(tmp_path / "mine")
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"folder of its own; got .*mine with a detector"):
+            train(EDITOR, [data], tmp_path / "mine", resume=resume)
+
+
+def test_a_folder_is_tried_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="folder of a run must be writable"):
+        train(EDITOR, ["mvtec:does not exist"], tmp_path / "file" / "out")
+
+
+def test_knowledge_is_for_methods_that_ask(data: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="asks for descriptions"):
+        train(EDITOR, [data], tmp_path / "out", knowledge=tmp_path / "knowledge.json")
+
+
+def test_a_class_without_knowledge_is_named_before_training(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", class_name="flux_capacitor")
+    with pytest.raises(ConfigError, match="zsad knowledge build"):
+        train("kanoclip", [data], tmp_path / "out", backbone="small", weights="random", device="cpu")
+
+
+def test_words_at_the_call_change_the_recipe() -> None:
+    recipe = Recipe("fe-clip", backbone="ViT-L-14-336", weights="openai", activation="gelu", image_size=518)
+    same = recipe.changed(options={"sigma": 8.0}, training={"epochs": 2})
+    assert (same.weights, same.options, same.optimisation().epochs) == ("openai", {"sigma": 8.0}, 2)
+    other = recipe.changed(backbone="tiny", options={}, training={})
+    assert (other.backbone, other.weights, other.activation, other.image_size) == ("tiny", None, None, None)
+
+
+def test_a_folder_named_as_published_weights_hides_nothing(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random").mkdir()
+    monkeypatch.chdir(tmp_path)
+    finish(prepared(EDITOR, data, tmp_path / "out"))
+    assert zsad.load(tmp_path / "out").card.weights == "random"

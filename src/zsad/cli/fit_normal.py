@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector
+from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, describe, load_detector
 
 ABOUT = """Show a detector a few pictures of normal things of one kind. What it remembers is saved with it, and pictures
 are then also compared with that. A detector that remembers pictures already keeps these as well."""
@@ -33,7 +33,7 @@ def run(options: Namespace) -> int:
     if options.shots is not None:
         print("\n".join(f"normal: {path}" for path in chosen))
     print(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
-    print(f"detector: {options.out} (use it with --detector {options.out})")
+    print(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
     return 0
 
 

@@ -28,8 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ZsadError as error:
         print(f"zsad: {error}", file=sys.stderr)
         return FAILED
-    except MemoryError:
-        print("zsad: out of memory. Lower --batch-size or --image-size.", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "out of memory" not in str(error):  # PyTorch's own is a RuntimeError
+            raise
+        remedy = "Lower --micro-batch (in training), --batch-size or --image-size."
+        print(f"zsad: out of memory. {remedy}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("zsad: interrupted", file=sys.stderr)

@@ -76,6 +76,15 @@ def load_detector(options: Namespace, threshold: float | None = None) -> "Detect
     )
 
 
+def as_detector(folder: Path) -> str:
+    """What ``--detector`` takes for this folder: a bare name could mean a method.
+
+    >>> as_detector(Path("fe-clip")), as_detector(Path("runs/fe-clip"))
+    ('./fe-clip', 'runs/fe-clip')
+    """
+    return f"./{folder}" if len(folder.parts) == 1 else str(folder)
+
+
 def describe(detector: "Detector") -> str:
     """What runs, in two lines; names the embedded backbone as what it is."""
     clip, settings = detector.method.clip, detector.settings

@@ -3,13 +3,12 @@
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, pair
+from zsad.cli.options import Verbs, as_detector, pair
 
 if TYPE_CHECKING:
     from zsad.trainer.loop import Epoch
-    from zsad.trainer.recipe import Recipe
 
 ABOUT = """Train a method on an auxiliary data set, as its paper does or as a recipe says. Methods of this family learn
 from the test split of the data set, with its anomalous pictures and their masks, and are then used on other data."""
@@ -61,10 +60,22 @@ def run(options: Namespace) -> int:
         if scalars is not None:
             scalars.epoch(epoch)
 
+    if options.resume and not (options.out / "resume.safetensors").exists():
+        print(f"{options.out} holds no run yet: training begins", file=sys.stderr)
+    optimisation = {
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+    }
     folder = train(
-        _recipe(options),
+        options.method,
         options.data,
         options.out,
+        backbone=options.backbone,
+        weights=options.weights,
+        image_size=options.image_size,
+        options=dict(options.set),
+        training={key: value for key, value in optimisation.items() if value is not None},
         split=options.split,
         classes=options.classes,
         seed=options.seed,
@@ -76,35 +87,9 @@ def run(options: Namespace) -> int:
         workers=options.workers,
         cache=options.cache,
         cache_gb=options.cache_gb,
+        begun=teller.begun,
         watch=watch,
         progress=teller.observed,
     )
-    print(f"detector: {folder} (use it with --detector {folder})")
+    print(f"detector: {folder} (use it with --detector {as_detector(folder)})")
     return 0
-
-
-def _recipe(options: Namespace) -> "Recipe":
-    """The recipe with what the command line says otherwise."""
-    from dataclasses import replace
-
-    from zsad.trainer.recipe import read
-
-    recipe = read(options.method)
-    given: dict[str, Any] = {
-        "backbone": options.backbone,
-        "weights": options.weights,
-        "image_size": options.image_size,
-    }
-    if options.backbone is not None:  # another architecture: the recipe's weights and size are not for it
-        recipe = replace(recipe, weights=None, image_size=None, activation=None)
-    training = {
-        "epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "learning_rate": options.learning_rate,
-    }
-    return replace(
-        recipe,
-        **{key: value for key, value in given.items() if value is not None},
-        options=recipe.options | dict(options.set),
-        training=recipe.training | {key: value for key, value in training.items() if value is not None},
-    )

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from PIL import Image
 
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
+from zsad.data.masks import read_mask
 from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
 from zsad.types import Picture, Size
@@ -59,7 +62,7 @@ class Pictures:
                 "name data sets or a split that have both",
             )
         self.size: Size = (side, side)
-        self._room = memory
+        self._room, self._lock = memory, Lock()
         self._pictures: dict[int, Picture] = {}
         self._masks: dict[int, np.ndarray] = {}
 
@@ -87,10 +90,17 @@ class Pictures:
             while pending:
                 yield pending.popleft().result()
 
-    def hashes(self, workers: int) -> list[str]:
-        """SHA-256 of each picture's file and its mask's."""
+    def forget_pixels(self) -> None:
+        """Give the memory of the pictures to the masks, where pixels are not wanted any more."""
+        with self._lock:
+            self._room += sum(picture.pixels.nbytes for picture in self._pictures.values())
+            self._pictures.clear()
+
+    def hashes(self, workers: int) -> tuple[list[str], list[str]]:
+        """SHA-256 of each picture's file, and of each mask's (empty where there is none)."""
         with ThreadPoolExecutor(max(workers, 1)) as readers:
-            return list(readers.map(_hash, self.samples))
+            pictures = list(readers.map(_hash, [one.picture for one in self.samples]))
+            return pictures, list(readers.map(_hash, [one.mask for one in self.samples]))
 
     def _picture(self, index: int) -> Picture:
         if index not in self._pictures:
@@ -109,8 +119,10 @@ class Pictures:
         return self._masks[index]
 
     def _fits(self, array: np.ndarray) -> bool:
-        self._room -= array.nbytes
-        return self._room >= 0
+        with self._lock:
+            fits = array.nbytes <= self._room
+            self._room -= array.nbytes if fits else 0
+        return fits
 
 
 def _resized(picture: Picture, size: Size) -> Picture:
@@ -123,13 +135,10 @@ def _resized(picture: Picture, size: Size) -> Picture:
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
     if sample.mask is None:
         return np.zeros(size, bool)
-    truth = decode(sample.mask).pixels.max(axis=2) > 0
+    truth = read_mask(sample.mask, decode(sample.picture).size)
     whole = Image.fromarray(truth.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(whole) > 127
 
 
-def _hash(sample: Sample) -> str:
-    digest = hashlib.sha256(sample.picture.read_bytes())
-    if sample.mask is not None:
-        digest.update(sample.mask.read_bytes())
-    return digest.hexdigest()
+def _hash(path: Path | None) -> str:
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()

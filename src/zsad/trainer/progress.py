@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 
 from zsad.errors import DependencyError
-from zsad.trainer.loop import Epoch
+from zsad.trainer.loop import Epoch, Run
 
 
 class Teller:
@@ -19,6 +20,15 @@ class Teller:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._began = say, time.perf_counter()
         self._spent: list[float] = []
+
+    def begun(self, run: Run) -> None:
+        """Say what is trained on what."""
+        pictures = run.pictures
+        trained = sum(one.numel() for one in run.method.parameters() if one.requires_grad)
+        self._say(f"{run.card.method} on {run.card.backbone} at {pictures.size[0]} px: {trained:,} parameters")
+        self._say(f"{len(pictures)} pictures, {run.training.epochs} epochs in batches of {run.training.batch_size}")
+        if left := pictures.left_out:
+            self._say(f"{left} picture{'s' * (left > 1)} left out: anomalous without a mask, or without a label")
 
     def observed(self, seen: int, of: int) -> None:
         """Say how many pictures the frozen tower has seen, at every tenth of them."""
@@ -51,10 +61,12 @@ class Scalars:
             raise DependencyError(
                 "scalars need TensorBoard", error, "pip install 'zsad[tensorboard]', or leave --tensorboard away"
             ) from error
-        self._writer = SummaryWriter(str(folder))
+        self._open = partial(SummaryWriter, str(folder))
+        self._writer: SummaryWriter | None = None
 
     def epoch(self, epoch: Epoch) -> None:
-        """Write one point of each curve."""
+        """Write one point of each curve; the first makes the file."""
+        self._writer = self._writer or self._open()
         for name, value in {"loss": epoch.loss, **epoch.terms}.items():
             self._writer.add_scalar(f"train/{name}", value, epoch.number)
         self._writer.flush()

@@ -1,7 +1,8 @@
 """What is trained and how: the method's own constants, or a TOML file that names one row of a paper's tables."""
 
 import tomllib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     published: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def changed(
+        self,
+        *,
+        backbone: str | None = None,
+        weights: str | None = None,
+        image_size: int | None = None,
+        options: Mapping[str, Any],
+        training: Mapping[str, Any],
+    ) -> "Recipe":
+        """This recipe with other words in it; another backbone drops weights, activation, size: they suit its own."""
+        base = self
+        if backbone is not None:
+            base = replace(self, backbone=backbone, weights=None, activation=None, image_size=None)
+        given = {"weights": weights, "image_size": image_size}
+        told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        return replace(base, **told, options=self.options | dict(options), training=self.training | dict(training))
 
     def method_type(self) -> type[Trainable]:
         """The class of the method.

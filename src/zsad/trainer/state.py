@@ -61,10 +61,8 @@ def read(folder: Path) -> State:
             words = {key: json.loads(value) for key, value in file.metadata().items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
         return State(words["epochs"], words["run"], words["history"], tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise InputError(
-            "a run that goes on has a readable resume.safetensors", f"{path}: {error}", "train anew into another folder"
-        ) from error
+    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
+        raise _unreadable(f"{path}: {error}") from error
 
 
 def tensors_of(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -77,16 +75,25 @@ def tensors_of(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimize
     return tensors
 
 
-def restore(tensors: dict[str, Tensor], parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
-    """Put everything back where :func:`tensors_of` found it."""
-    with torch.no_grad():
-        for name, one in parameters.items():
-            one.copy_(tensors[f"model.{name}"])
-            kept = {moment: tensors.get(f"adam.{moment}.{name}") for moment in MOMENTS}
-            moved = {
-                moment: value if moment == "step" else value.to(one.device)
-                for moment, value in kept.items()
-                if value is not None
-            }
-            if moved:
-                optimiser.state[one].update(moved)
+def restore(found: State, parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """Put everything back where :func:`tensors_of` found it, in the memory layout that it had.
+
+    Raises:
+        InputError: the state holds other tensors than these.
+    """
+    try:
+        with torch.no_grad():
+            for name, one in parameters.items():
+                one.copy_(found.tensors[f"model.{name}"])
+                if f"adam.step.{name}" not in found.tensors:  # nothing has reached it yet
+                    continue
+                kept = {moment: found.tensors[f"adam.{moment}.{name}"] for moment in MOMENTS}
+                step = kept.pop("step")
+                laid_out = {moment: torch.empty_like(one).copy_(value) for moment, value in kept.items()}
+                optimiser.state[one].update(laid_out, step=step)
+    except (KeyError, RuntimeError) as error:
+        raise _unreadable(f"other tensors: {error}") from error
+
+
+def _unreadable(value: str) -> InputError:
+    return InputError("a run that goes on has a readable resume.safetensors", value, "train anew into another folder")

@@ -4,9 +4,10 @@ import hashlib
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,10 +17,13 @@ from zsad.backbones.prompt_cache import cache_dir
 from zsad.config import from_mapping
 from zsad.data.layouts import Sample
 from zsad.data.specification import Split, in_words, samples_of
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, InputError
+from zsad.files import write_atomically
 from zsad.runtime import check_precision, find_device, from_anywhere, image_size_for
 from zsad.trainer import state
-from zsad.trainer.loop import Circumstances, Describe, Epoch, Run
+from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.forward import Describe
+from zsad.trainer.loop import Epoch, Run
 from zsad.trainer.pictures import Pictures
 from zsad.trainer.recipe import Recipe, read
 
@@ -31,6 +35,11 @@ def train(
     data: Sequence[str],
     out: str | os.PathLike[str],
     *,
+    backbone: str | None = None,
+    weights: str | None = None,
+    image_size: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     split: Split = "test",
     classes: Sequence[str] | None = None,
     seed: int = 111,
@@ -42,6 +51,7 @@ def train(
     workers: int = 2,
     cache: str | os.PathLike[str] | None = None,
     cache_gb: float = 20.0,
+    begun: Callable[[Run], None] | None = None,
     watch: Watch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -52,6 +62,10 @@ def train(
         data: data sets, each ``LAYOUT:PATH``. Every trained method of this family learns from the test split of an
             auxiliary data set, with its anomalous pictures and masks, and is used on other data.
         out: folder of the run; written after every epoch.
+        backbone, weights, image_size: instead of the recipe's, as :func:`zsad.load` takes them; by a method's name
+            alone the embedded backbone is trained on. Another backbone drops the recipe's weights and size.
+        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
+        training: fields of :class:`zsad.methods._trainable.Training`, for instance ``{"epochs": 3}``.
         split: the part of the data sets that is trained on.
         classes: the classes that are trained on; all where not given.
         seed: of initial parameters, order, augmentation and all that is drawn.
@@ -62,6 +76,7 @@ def train(
         workers: threads that read pictures.
         cache: where the views of frozen towers are kept; by default in the user's cache folder.
         cache_gb: most gigabytes that they take up; 0 keeps none.
+        begun: called when all is read and checked, before any work.
         watch: called after every epoch.
         progress: called while pictures are observed, with how many have been and how many there are.
 
@@ -76,14 +91,21 @@ def train(
         precision=check_precision(precision),
         micro_batch=micro_batch,
         workers=workers,
-        cache=Path(cache or cache_dir() / "observations") if cache_gb > 0 else None,
+        cache=Path(cache or cache_dir()) / "observations" if cache_gb > 0 else None,
         cache_bytes=int(cache_gb * 1e9),
     )
     chosen = read(recipe) if isinstance(recipe, str) else recipe
+    chosen = chosen.changed(
+        backbone=backbone, weights=weights, image_size=image_size, options=options or {}, training=training or {}
+    )
+    folder = Path(out)
+    check_folder(folder, resume)
     samples = samples_of(data, split, classes)
-    run = prepare(chosen, samples, Path(out), seed=seed, knowledge=knowledge, circumstances=circumstances)
+    run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, circumstances=circumstances)
     done = begin(run, resume)
-    for seen in run.observe():
+    if begun is not None:
+        begun(run)
+    for seen in run.observe() if done < run.training.epochs else ():
         if progress is not None:
             progress(seen, len(run.pictures))
     for epoch in run.epochs(done):
@@ -101,30 +123,36 @@ def prepare(
     knowledge: str | os.PathLike[str] | None = None,
     circumstances: Circumstances | None = None,
 ) -> Run:
-    """A run that has not begun: the method with its initial parameters, on its device, and the pictures."""
+    """A run that has not begun: the method with its initial parameters, on its device, and the pictures.
+
+    Raises:
+        ConfigError, InputError, WeightsError: as :func:`train` does.
+    """
     circumstances = circumstances or Circumstances()
     method_type, training = recipe.method_type(), recipe.optimisation()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")
     side = image_size_for(recipe.backbone, recipe.image_size)
     clip = backbone_weights.load(recipe.backbone, recipe.weights, activation=recipe.activation)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         method = method_type(clip, config).to(circumstances.device)
     card = checkpoint.Card(
         method=recipe.method,
         options={key: _found(key, value) for key, value in recipe.options.items()},
         backbone=recipe.backbone,
-        weights=from_anywhere(recipe.weights),
+        weights=from_anywhere(recipe.weights, recipe.backbone),
         activation=recipe.activation,
         image_size=side,
         fingerprint=method.fingerprint,
     )
     pictures = Pictures(samples, side)
+    if knowledge is not None and not method.uses_descriptions:
+        raise ConfigError("a knowledge file is for a method that asks for descriptions", recipe.method, "leave it out")
     describe, base = _describe(pictures, knowledge) if method.uses_descriptions else (None, None)
-    hashes = pictures.hashes(circumstances.workers)
+    hashes, masks = pictures.hashes(circumstances.workers)
     facts = {
         "recipe": recipe.paper or recipe.method,
-        "pictures": hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "data": hashlib.sha256(" ".join([*hashes, *masks]).encode()).hexdigest(),
         "classes": dict(Counter(in_words(one.class_name) for one in pictures.samples)),
         "left_out": pictures.left_out,
         "knowledge": base,
@@ -138,20 +166,33 @@ def _found(key: str, value: object) -> object:
     return from_anywhere(value) if key.endswith("weights") and isinstance(value, str) else value
 
 
-def begin(run: Run, resume: bool) -> int:
-    """Take up the run that its folder holds, or make sure that it holds none; returns the epochs that are done.
+def check_folder(folder: Path, resume: bool) -> None:
+    """Make sure, before any work is done, that a run may write into its folder.
 
     Raises:
-        ConfigError: the folder holds a run and ``resume`` was not said, or the run is another one.
+        ConfigError: the folder holds a run and ``resume`` was not said, or a detector that no run left there.
+        InputError: it cannot be written.
     """
-    there = (run.folder / state.FILE).exists()
-    if there and not resume:
-        raise ConfigError(
-            "a new run has a folder of its own",
-            f"{run.folder}, which holds one",
-            "say --resume, or choose another folder",
-        )
-    return run.resume() if there else 0
+    run, detector = (folder / state.FILE).exists(), (folder / checkpoint.CARD).exists()
+    if detector and not (run and resume):
+        what = "a run" if run else "a detector"
+        remedy = "say --resume, or choose another folder" if run else "choose another folder"
+        raise ConfigError("a new run has a folder of its own", f"{folder} with {what}", remedy)
+    try:
+        write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError("the folder of a run must be writable", error, "choose another folder") from error
+
+
+def begin(run: Run, resume: bool) -> int:
+    """Take up the run that its folder holds, if there is one; returns the epochs that are done.
+
+    Raises:
+        ConfigError, InputError: as :func:`check_folder` does; or the run is another one.
+    """
+    check_folder(run.folder, resume)
+    return run.resume() if (run.folder / state.FILE).exists() else 0
 
 
 def _describe(pictures: Pictures, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:

@@ -1,0 +1,41 @@
+"""Masks: the truth per pixel."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image, UnidentifiedImageError
+
+from zsad.errors import InputError
+from zsad.types import Size
+
+LOSSY = {"JPEG", "WEBP"}
+
+
+def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
+    """Which pixels are anomalous: those above 0 in any colour; in a lossy file, above one half of 255.
+
+    Transparency and orientation tags are not looked at: masks are drawings of the pixels as they are stored.
+
+    Args:
+        path: the file.
+        size: (rows, cols) of the picture that the mask belongs to.
+
+    Raises:
+        InputError: the file cannot be read, or its size is not the picture's.
+    """
+    try:
+        with Image.open(path) as image:
+            lossy = image.format in LOSSY
+            deep = image.mode.startswith(("I", "F"))
+            values = np.asarray(image if deep else image.convert("RGB"))
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise InputError("a mask is a readable picture", f"{path}: {error}", "repair or replace the file") from error
+    mask = (values if deep else values.max(axis=2)) > (127 if lossy else 0)
+    if mask.shape != size:
+        raise InputError(
+            "a mask has the size of its picture",
+            f"{path} of {mask.shape[0]}×{mask.shape[1]} px for {size[0]}×{size[1]} px",
+            "check which picture it belongs to",
+        )
+    return mask

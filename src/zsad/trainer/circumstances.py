@@ -1,0 +1,32 @@
+"""The machine's part in a training run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsad.errors import ConfigError
+from zsad.runtime import Precision
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How and where a run is done.
+
+    Attributes:
+        device: as PyTorch names it.
+        precision: of the forward pass; parameters, losses and steps are always fp32.
+        micro_batch: images that go through at once; the gradients of a batch are added up. None is the whole batch.
+        workers: threads that read pictures.
+        cache: folder for what frozen towers saw of the pictures; None observes them in every epoch.
+        cache_bytes: most bytes of all that is kept there.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    micro_batch: int | None = None
+    workers: int = 2
+    cache: Path | None = None
+    cache_bytes: int = 20 << 30
+
+    def __post_init__(self) -> None:
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ConfigError("at least one image goes through at once", self.micro_batch, "say 1 or more")

@@ -1,0 +1,137 @@
+"""From a batch of pictures to the terms of a loss; what a frozen tower sees of a picture is seen once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.data.specification import in_words
+from zsad.methods._trainable import Reader, Trainable
+from zsad.runtime import DTYPES
+from zsad.trainer.augment import augment
+from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.observations import CHUNK, Observations
+from zsad.trainer.pictures import Batch, Pictures
+from zsad.types import Evidence, Observation, Target
+
+Describe = Callable[[int], tuple[str, ...]]
+
+
+@dataclass
+class Forward:
+    """The way of a batch through a method in training.
+
+    Args:
+        method: on its device.
+        pictures: at the size of the method.
+        seed: of the augmentation.
+        augmented: whether pictures are changed at random; then nothing can be observed once and for all.
+        circumstances: of the machine.
+        describe: sentences about a picture, for methods that ask for them.
+    """
+
+    method: Trainable
+    pictures: Pictures
+    seed: int
+    augmented: bool
+    circumstances: Circumstances
+    describe: Describe | None = None
+
+    def __post_init__(self) -> None:
+        self._observations: Observations | None = None
+
+    @property
+    def observes_once(self) -> bool:
+        """Whether what the tower sees of a picture is kept."""
+        return isinstance(self.method, Reader) and not self.augmented and self.circumstances.cache is not None
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether batches bring their pixels."""
+        return self._observations is None
+
+    def observe(self, hashes: Sequence[str]) -> Iterator[int]:
+        """Look at all pictures once where that is possible; yields how many have been seen.
+
+        Args:
+            hashes: content hash of each picture; without them nothing can be kept.
+        """
+        root, micro = self.circumstances.cache, self.circumstances.micro_batch
+        if root is None or not hashes or not self.observes_once:
+            return
+        key = {
+            "method": type(self.method).__name__,
+            "config": repr(self.method.config),
+            "backbone": self.method.fingerprint,
+            "size": self.pictures.size,
+            "precision": self.circumstances.precision,
+            "device": torch.device(self.circumstances.device).type,
+            "pictures": list(hashes),
+        }
+        chunk = min(CHUNK, micro or CHUNK)
+        observations = Observations(root, key, len(self.pictures), self._observe, self.circumstances.cache_bytes, chunk)
+        yield from observations.fill()
+        self.pictures.forget_pixels()
+        self._observations = observations
+
+    def terms(self, batch: Batch, epoch: int) -> dict[str, Float[Tensor, ""]]:
+        """The terms of the method's loss for a batch of an epoch."""
+        device, masks = self.circumstances.device, batch.masks
+        if self.augmented:
+            batch = self._augment(batch, epoch)
+            masks = batch.masks
+        described = tuple(self.describe(index) for index in batch.indices) if self.describe else ()
+        target = Target(batch.labels.to(device), masks.to(device), described)
+        return self.method.loss(self._evidence(batch), target)
+
+    def _evidence(self, batch: Batch) -> Evidence:
+        class_names = [in_words(self.pictures.samples[index].class_name) for index in batch.indices]
+        if not isinstance(self.method, Reader):
+            with self._autocast():
+                return self.method(self._normalised(batch.pixels), class_names)
+        seen = self._seen(batch.pixels) if self._observations is None else self._observations.read(batch.indices)
+        device = self.circumstances.device
+        with self._autocast():
+            return self.method.judge(
+                Observation(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
+            )
+
+    def _observe(self, indices: Sequence[int]) -> Observation:
+        return self._seen(self.pictures.batch(indices).pixels)
+
+    @torch.no_grad()
+    def _seen(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+        """In the precision in which it is kept, whether it is kept or not."""
+        assert isinstance(self.method, Reader)
+        with self._autocast():
+            seen = self.method.observe(self._normalised(pixels))
+        kept = DTYPES[self.circumstances.precision]
+        return Observation(seen.patches.to(kept), seen.image.to(kept), seen.grid)
+
+    def _normalised(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
+        config = self.method.clip.config
+        mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
+        return ((pixels - mean) / std).to(self.circumstances.device)
+
+    def _augment(self, batch: Batch, epoch: int) -> Batch:
+        changed = [
+            augment(image, mask, mixed(self.seed, epoch, index))
+            for index, image, mask in zip(batch.indices, batch.pixels, batch.masks, strict=True)
+        ]
+        images, masks = (torch.stack(layers) for layers in zip(*changed, strict=True))
+        return replace(batch, pixels=images, masks=masks)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        half = self.circumstances.precision == "bf16"
+        return torch.autocast(torch.device(self.circumstances.device).type, torch.bfloat16, enabled=half)
+
+
+def mixed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (1 << 62)
+    return seed

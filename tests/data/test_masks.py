@@ -1,0 +1,57 @@
+"""Masks, whatever they were drawn with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zsad.data.masks import read_mask
+from zsad.errors import InputError
+
+TRUTH = np.zeros((24, 32), bool)
+TRUTH[9:15, 10:21] = True
+
+
+def saved(path: Path, kind: str) -> Path:
+    """The truth, drawn in some way."""
+    grey = Image.fromarray(TRUTH.astype(np.uint8) * 255)
+    if kind == "transparent":
+        image = Image.new("RGBA", grey.size, (0, 0, 0, 0))
+        image.paste((255, 0, 0, 255), mask=grey)
+    elif kind == "labels":
+        image = Image.fromarray(TRUTH.astype(np.uint8))
+    elif kind == "palette":
+        image = Image.new("P", grey.size)
+        image.paste(1, mask=grey)
+        image.putpalette([0, 0, 0, 128, 0, 0])
+    elif kind == "deep":
+        image = Image.fromarray(TRUTH.astype(np.uint16))
+    else:
+        image = grey.convert("1") if kind == "one bit" else grey
+    image.save(path, **({"quality": 60} if path.suffix == ".jpg" else {}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["grey", "one bit", "transparent", "labels", "palette", "deep"])
+def test_every_drawing_of_a_mask_is_read(kind: str, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_mask(saved(tmp_path / "mask.png", kind), (24, 32)), TRUTH)
+
+
+def test_the_noise_of_a_lossy_file_is_no_anomaly(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mask.jpg", "grey")
+    assert (np.asarray(Image.open(path))[~TRUTH] > 0).any()
+    np.testing.assert_array_equal(read_mask(path, (24, 32)), TRUTH)
+
+
+def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mask\.png of 24×32 px for 32×24 px"):
+        read_mask(saved(tmp_path / "mask.png", "grey"), (32, 24))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_mask_that_cannot_be_read_names_itself(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "mask.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"readable picture; got .*mask\.png"):
+        read_mask(tmp_path / "mask.png", (24, 32))
