@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,8 +21,8 @@ from statistics import mean, stdev
 import numpy as np
 
 import zsad
-from zsad.data.decode import decode
 from zsad.data.layouts import Sample
+from zsad.data.masks import read_mask
 from zsad.data.specification import in_words, samples_of
 from zsad.metrics import ImageMetrics, PixelMetrics
 from zsad.trainer.circumstances import Circumstances
@@ -69,12 +69,12 @@ def main() -> None:
     options = parser.parse_args()
     file = options.out / "results.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
+    keep_setting(options)
     done = [Result(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
     known = {one.key for one in done}
     for name, weights, seed in wanted(options):
-        if all((name, weights, seed, test) in known for test in options.test):
-            continue
-        for result in measure(name, weights, seed, options):
+        missing = [test for test in options.test if (name, weights, seed, test) not in known]
+        for result in measure(name, weights, seed, missing, options) if missing else ():
             done.append(result)
             with file.open("a") as stream:
                 stream.write(json.dumps(asdict(result)) + "\n")
@@ -90,7 +90,17 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
                     yield name, weights, seed
 
 
-def measure(name: str, weights: str, seed: int, options: argparse.Namespace) -> Iterator[Result]:
+def keep_setting(options: argparse.Namespace) -> None:
+    """One folder holds results of one setting."""
+    names = ("train", "most", "most_tested", "precision", "epochs")
+    setting = {name: getattr(options, name) for name in names} | {"default_epochs": EPOCHS}
+    file = options.out / "setting.json"
+    if file.exists() and json.loads(file.read_text()) != setting:
+        raise SystemExit(f"{options.out} holds results of another setting: choose another folder")
+    file.write_text(json.dumps(setting, indent=2) + "\n")
+
+
+def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: argparse.Namespace) -> Iterator[Result]:
     """Train once, test on each set."""
     began, epochs = time.perf_counter(), 0
     if name == CONTROL:
@@ -108,7 +118,7 @@ def measure(name: str, weights: str, seed: int, options: argparse.Namespace) -> 
             print(f"{folder.name} {epoch.number}/{epoch.of}: {epoch.seconds:.0f} s, {epoch.terms}", flush=True)
         detector = zsad.load(folder, batch_size=8)
     seconds = time.perf_counter() - began
-    for test in options.test:
+    for test in tests:
         metrics = evaluate(detector, some(samples_of([test], "test"), options.most_tested))
         print(f"{name} {weights} {seed} {test}: {seconds:.0f} s, {metrics}", flush=True)
         yield Result(name, weights, seed, test, epochs, seconds, metrics)
@@ -145,7 +155,7 @@ def evaluate_class(detector: zsad.Detector, class_name: str, samples: list[Sampl
         _, prediction = answer
         images.update([prediction.score], [sample.label])
         if sample.label == 0 or sample.mask is not None:
-            mask = decode(sample.mask).pixels.max(2) > 0 if sample.mask else np.zeros(prediction.size, bool)
+            mask = read_mask(sample.mask, prediction.size) if sample.mask else np.zeros(prediction.size, bool)
             pixels.update(prediction.anomaly_map[None], mask[None])
     image, pixel = images.compute(), pixels.compute()
     found = (image["auroc"], image["average_precision"], pixel["auroc"], pixel["average_precision"], pixel["pro"])
@@ -160,7 +170,7 @@ def table(results: list[Result]) -> str:
     ]
     groups: defaultdict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for one in results:
-        groups[Path(one.test.partition(":")[2]).name, one.method, one.weights].append(one)
+        groups[one.test.partition(":")[2].strip("/").rpartition("/")[2], one.method, one.weights].append(one)
     for (test, method, weights), group in sorted(groups.items()):
         cells = [cell([one.metrics[key] for one in group]) for key in METRICS]
         lines.append(f"| {test} | {method} | {weights} | " + " | ".join(cells) + " |")
