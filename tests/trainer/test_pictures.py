@@ -104,11 +104,14 @@ def test_splits_and_classes_are_chosen(tmp_path: Path) -> None:
 # --- augmentation ---
 
 
+GREY = (0.5, 0.5, 0.5)
+
+
 def test_augmentation_moves_picture_and_mask_alike_and_is_seeded() -> None:
     mask = torch.zeros(64, 64)
     mask[16:32, 20:44] = 1
     image = mask.expand(3, -1, -1).clone()
-    results = [augment(image, mask, seed) for seed in range(12)]
+    results = [augment(image, mask, seed, (0.0, 0.0, 0.0)) for seed in range(12)]
     for changed, moved in results:
         assert changed.min() >= 0
         assert changed.max() <= 1
@@ -116,7 +119,7 @@ def test_augmentation_moves_picture_and_mask_alike_and_is_seeded() -> None:
         inside, outside = changed[:, moved == 1].mean(), changed[:, moved == 0].mean()
         assert inside > outside + 0.2
     assert all(not torch.equal(results[0][0], other) for other, _ in results[1:])
-    for ours, theirs in zip(augment(image, mask, 5), results[5], strict=True):
+    for ours, theirs in zip(augment(image, mask, 5, (0.0, 0.0, 0.0)), results[5], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
@@ -125,8 +128,27 @@ def test_augmentation_keeps_shapes_of_things() -> None:
     mask = torch.zeros(96, 96)
     mask[40:56, 44:52] = 1
     for seed in range(20):
-        area = augment(mask.expand(3, -1, -1), mask, seed)[1].sum()
+        area = augment(mask.expand(3, -1, -1), mask, seed, GREY)[1].sum()
         assert abs(float(area) - 128) < 20
+
+
+def test_each_kind_of_change_has_its_share_of_the_pictures() -> None:
+    """As in ACD-CLIP's code: colour 1 - 0.3³ = .973, noise .3, turned or shifted .75; outside is the mean colour."""
+    rows = torch.linspace(0.2, 0.8, 32)[:, None].expand(32, 32)
+    image, mask = torch.stack([rows, rows.T, rows * rows.T]), torch.zeros(32, 32)
+    plain, filled, mirrored = 0, 0, 0
+    count = 400
+    for seed in range(count):
+        changed, _ = augment(torch.full((3, 32, 32), 0.25), mask, seed, GREY)
+        corner = changed[:, 0, 0]
+        filled += bool((changed == 0.5).all(0).any()) and not torch.equal(corner, changed[:, 16, 16])
+        changed, _ = augment(image, mask, seed, GREY)
+        mirrors = [image, image.flip(1), image.flip(2), image.flip(1, 2)]
+        plain += any(torch.allclose(changed, one, atol=1e-5) for one in mirrors)
+        mirrored += bool((changed[0, 4:-4, 16].diff() < 0).float().mean() > 0.5)
+    assert 0.6 * count < filled < 0.85 * count
+    assert plain < 0.05 * count
+    assert 0.35 * count < mirrored < 0.65 * count
 
 
 # --- recipes ---

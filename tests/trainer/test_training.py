@@ -370,6 +370,8 @@ def test_words_at_the_call_change_the_recipe() -> None:
     assert (same.weights, same.options, same.optimisation().epochs) == ("openai", {"sigma": 8.0}, 2)
     other = recipe.changed(backbone="tiny", options={}, training={})
     assert (other.backbone, other.weights, other.activation, other.image_size) == ("tiny", None, None, None)
+    named = recipe.changed(backbone="ViT-L-14-336", activation="quick_gelu", options={}, training={})
+    assert (named.weights, named.activation, named.image_size) == ("openai", "quick_gelu", 518)
 
 
 def test_a_folder_named_as_published_weights_hides_nothing(

@@ -28,6 +28,7 @@ def add(verbs: Verbs) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--backbone", metavar="NAME", help="default: the recipe's, or tiny")
     how.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
+    how.add_argument("--activation", choices=("quick_gelu", "gelu"), help="default: what the weights were trained with")
     how.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
     how.add_argument("--set", type=pair, action="append", default=[], metavar="KEY=VALUE", help="a field of the method")
     how.add_argument("--epochs", type=int, metavar="N", help="default: the paper's")
@@ -73,6 +74,7 @@ def run(options: Namespace) -> int:
         options.out,
         backbone=options.backbone,
         weights=options.weights,
+        activation=options.activation,
         image_size=options.image_size,
         options=dict(options.set),
         training={key: value for key, value in optimisation.items() if value is not None},

@@ -1,49 +1,66 @@
 """Random changes to a picture and its mask, the same for the same seed."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-COLOUR, NOISE, CHANCE = 0.5, 0.05, 0.7
-ANGLE, SHIFT = 30.0, 0.15
+COLOUR, COLOURED = 0.5, 0.7
+NOISY, NOISE_FROM = 0.3, 3.0
+ANGLE, SHIFT, MOVED, MIRRORED = 30.0, 0.15, 0.5, 0.5
 
 
 def augment(
-    image: Float[Tensor, "3 rows cols"], mask: Float[Tensor, "rows cols"], seed: int
+    image: Float[Tensor, "3 rows cols"], mask: Float[Tensor, "rows cols"], seed: int, outside: Sequence[float]
 ) -> tuple[Float[Tensor, "3 rows cols"], Float[Tensor, "rows cols"]]:
     """A picture in [0, 1] recoloured, overlaid with noise, turned, shifted and mirrored, with its mask.
 
-    The kinds and their strengths are those of ACD-CLIP's published code: colour (brightness, contrast, saturation by up
-    to a half) and noise, each for 7 pictures of 10; up to 30° and 15 % of the side; each way mirrored for half of them.
-    What comes in from outside is black and normal. The strength of the noise is ours: σ = 0.05.
+    As ACD-CLIP's published code does it, but for the noise, which it adds before the picture is resized:
+
+    * brightness, contrast and saturation, each by up to a half, each for 7 pictures of 10;
+    * noise for 3 of 10: the rare pixels whose draw from N(0, 1) is above 3 are multiplied with another draw;
+    * turned by up to 30° for half of them, shifted by up to 15 % of the side for half, mirrored each way for half.
+
+    Args:
+        image: in [0, 1].
+        mask: 0 normal, 1 anomalous.
+        seed: of all that is drawn.
+        outside: colour of what comes in from outside, which is normal: the mean that the backbone subtracts.
     """
     generator = torch.Generator().manual_seed(seed)
-    image = _recolour(image, generator)
-    moved = _move(torch.cat([image, mask[None]]), generator)
-    return moved[:3].clamp(0, 1), (moved[3] > 0.5).to(mask.dtype)
+    image = _noisy(_recoloured(image, generator), generator)
+    colour = torch.tensor(outside, dtype=image.dtype)[:, None, None]
+    moved = _move(torch.cat([image - colour, mask[None]]), generator)
+    return (moved[:3] + colour).clamp(0, 1), (moved[3] > 0.5).to(mask.dtype)
 
 
-def _recolour(image: Float[Tensor, "3 rows cols"], generator: torch.Generator) -> Float[Tensor, "3 rows cols"]:
-    colour, noise = (_uniform(generator) < CHANCE for _ in range(2))
-    if colour:
-        brightness, contrast, saturation = (1 + COLOUR * (2 * _uniform(generator) - 1) for _ in range(3))
-        image = (image * brightness).clamp(0, 1)
-        image = (image.mean() + contrast * (image - image.mean())).clamp(0, 1)
-        grey = image.mean(0, keepdim=True)
-        image = (grey + saturation * (image - grey)).clamp(0, 1)
-    if noise:
-        image = image + NOISE * torch.randn(image.shape, generator=generator)
-    return image
+def _recoloured(image: Float[Tensor, "3 rows cols"], generator: torch.Generator) -> Float[Tensor, "3 rows cols"]:
+    brightness, contrast, saturation = (
+        1 + COLOUR * _signed(generator) if _uniform(generator) < COLOURED else 1.0 for _ in range(3)
+    )
+    image = (image * brightness).clamp(0, 1)
+    image = (image.mean() + contrast * (image - image.mean())).clamp(0, 1)
+    grey = image.mean(0, keepdim=True)
+    return (grey + saturation * (image - grey)).clamp(0, 1)
+
+
+def _noisy(image: Float[Tensor, "3 rows cols"], generator: torch.Generator) -> Float[Tensor, "3 rows cols"]:
+    if _uniform(generator) >= NOISY:
+        return image
+    factors = torch.randn(image.shape, generator=generator)
+    hit = torch.randn(image.shape[1:], generator=generator) > NOISE_FROM
+    return torch.where(hit, image * factors, image)
 
 
 def _move(layers: Float[Tensor, "layers rows cols"], generator: torch.Generator) -> Float[Tensor, "layers rows cols"]:
     """Turn, shift and mirror in one sampling; ``layers`` are the colours and the mask."""
-    angle = math.radians(ANGLE) * (2 * _uniform(generator) - 1)
-    right, down = (2 * SHIFT * (2 * _uniform(generator) - 1) for _ in range(2))
-    across, upright = (1.0 if _uniform(generator) < 0.5 else -1.0 for _ in range(2))
+    angle = math.radians(ANGLE) * _signed(generator) if _uniform(generator) < MOVED else 0.0
+    shifts = [2 * SHIFT * _signed(generator) for _ in range(2)]
+    right, down = shifts if _uniform(generator) < MOVED else (0.0, 0.0)
+    across, upright = (-1.0 if _uniform(generator) < MIRRORED else 1.0 for _ in range(2))
     tall = layers.shape[1] / layers.shape[2]
     cosine, sine = math.cos(angle), math.sin(angle)
     matrix = torch.tensor(
@@ -54,4 +71,10 @@ def _move(layers: Float[Tensor, "layers rows cols"], generator: torch.Generator)
 
 
 def _uniform(generator: torch.Generator) -> float:
+    """In [0, 1)."""
     return float(torch.rand((), generator=generator))
+
+
+def _signed(generator: torch.Generator) -> float:
+    """In [-1, 1)."""
+    return 2 * _uniform(generator) - 1

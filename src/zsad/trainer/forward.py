@@ -117,8 +117,9 @@ class Forward:
         return ((pixels - mean) / std).to(self.circumstances.device)
 
     def _augment(self, batch: Batch, epoch: int) -> Batch:
+        outside = self.method.clip.config.mean
         changed = [
-            augment(image, mask, mixed(self.seed, epoch, index))
+            augment(image, mask, mixed(self.seed, epoch, index), outside)
             for index, image, mask in zip(batch.indices, batch.pixels, batch.masks, strict=True)
         ]
         images, masks = (torch.stack(layers) for layers in zip(*changed, strict=True))

@@ -45,7 +45,7 @@ class Pictures:
     """Labelled samples, each decoded and resized at most once while they fit into ``memory`` bytes.
 
     A mask becomes binary at its own size, is resized bilinearly with antialiasing and is cut at one half, as in the
-    published code of this family.
+    published code of VAND and its descendants.
 
     Raises:
         InputError: there are no anomalous or no normal samples.

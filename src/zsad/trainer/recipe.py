@@ -41,15 +41,16 @@ class Recipe:
         *,
         backbone: str | None = None,
         weights: str | None = None,
+        activation: Activation | None = None,
         image_size: int | None = None,
         options: Mapping[str, Any],
         training: Mapping[str, Any],
     ) -> "Recipe":
         """This recipe with other words in it; another backbone drops weights, activation, size: they suit its own."""
         base = self
-        if backbone is not None:
+        if backbone not in (None, self.backbone):
             base = replace(self, backbone=backbone, weights=None, activation=None, image_size=None)
-        given = {"weights": weights, "image_size": image_size}
+        given = {"weights": weights, "activation": activation, "image_size": image_size}
         told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return replace(base, **told, options=self.options | dict(options), training=self.training | dict(training))
 

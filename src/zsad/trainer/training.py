@@ -13,6 +13,7 @@ import torch
 
 from zsad import checkpoint
 from zsad.backbones import weights as backbone_weights
+from zsad.backbones.config import Activation
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.config import from_mapping
 from zsad.data.layouts import Sample
@@ -37,6 +38,7 @@ def train(
     *,
     backbone: str | None = None,
     weights: str | None = None,
+    activation: Activation | None = None,
     image_size: int | None = None,
     options: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -62,8 +64,8 @@ def train(
         data: data sets, each ``LAYOUT:PATH``. Every trained method of this family learns from the test split of an
             auxiliary data set, with its anomalous pictures and masks, and is used on other data.
         out: folder of the run; written after every epoch.
-        backbone, weights, image_size: instead of the recipe's, as :func:`zsad.load` takes them; by a method's name
-            alone the embedded backbone is trained on. Another backbone drops the recipe's weights and size.
+        backbone, weights, activation, image_size: instead of the recipe's, as :func:`zsad.load` takes them; a method's
+            name alone trains on the embedded backbone. Another backbone drops the recipe's weights and size.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
         training: fields of :class:`zsad.methods._trainable.Training`, for instance ``{"epochs": 3}``.
         split: the part of the data sets that is trained on.
@@ -96,7 +98,12 @@ def train(
     )
     chosen = read(recipe) if isinstance(recipe, str) else recipe
     chosen = chosen.changed(
-        backbone=backbone, weights=weights, image_size=image_size, options=options or {}, training=training or {}
+        backbone=backbone,
+        weights=weights,
+        activation=activation,
+        image_size=image_size,
+        options=options or {},
+        training=training or {},
     )
     folder = Path(out)
     check_folder(folder, resume)
