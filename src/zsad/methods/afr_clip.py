@@ -13,27 +13,32 @@ Rectification", arXiv 2025 (2503.12910).
 
 No code of the paper was found. What it leaves open, and what differs here:
 
-* Temperature. Equations 9 and 13 have none, which keeps P within [0.12, 0.88] and gradients weak: 0.07 here, as in the
-  papers it compares with; ``temperature=1`` is the letter.
-* Loss. Not given; the paper cites cross-entropy, focal and Dice. Binary cross-entropy on the image's P, focal + Dice on
-  the mean map, for "the final result is the average of the four stages"; ``map_loss="stages"`` asks each stage.
+* Temperature. Equations 9 and 13 have none, which keeps P within [0.12, 0.88] and gradients weak: 0.07 here, as in
+  AnomalyCLIP (APRIL-GAN and AdaCLIP have 0.01); ``temperature=1`` is the letter. The paper's learning rate goes with
+  its 1: at 0.07 the same step moves the logits 14 times as far.
+* Loss. Not given; the paper lists cross-entropy theory, focal and V-Net's Dice among its references. Binary
+  cross-entropy on the image's P, focal + Dice on the mean map, for "the final result is the average of the four
+  stages"; ``map_loss="stages"`` asks each stage.
+* Enlarging. Not mentioned. Maps come to the size of the masks with aligned corners for the loss, and without in use
+  (see :func:`zsad.parts.losses.enlarge`).
 * Placement of prompts. Equation 18 writes over the last K tokens of a layer's output, which are five patches at the
   lower right of the picture. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
   makes of them is dropped behind it, so that no patch is lost; ``placement="replace"`` is the letter.
 * The CNN and its feature. Not named; a global average, of a small network of this project (in the package) or of a
-  ResNet-50. Frozen. P_l is one set for all layers ("unified").
+  ResNet-50. Frozen. The small one, the default, sees the picture at 112 px and explains 0.16 of the variance of its
+  teacher on validation pictures, so that P_v knows little of a picture. P_l is one set for all layers ("unified").
 * Prompted layers on other towers: the first quarter but its first block; at least the second block of all.
 * CMFR. "Convolution" on single pairs is a 1×1 convolution, 2D to D and D to 2D. M_t of equation 5 is read by nothing
   and is not computed, and has no parameters. Equations carry no index of a stage; each stage has its own Linear and
   CMFR (``rectifiers="shared"`` has one), the text's Linear is shared.
-* Start. The text's Linear is the identity, so that training begins with CLIP's geometry; all else as PyTorch does. On
-  the embedded backbone F_v ⊙ M_v then begins at about a tenth of F_t's length: patches differ, and the prompt leads.
-* Lengths. Features enter CMFR as tower and Linear make them (equations 1-2 say no more). Text of unit length learned
-  neither faster nor slower in a short trial on the embedded backbone.
+* Start. The text's Linear is the identity, so that training begins with CLIP's geometry; all else as PyTorch does, but
+  P_l: noise of 0.02. On the embedded backbone F_v ⊙ M_v then begins at about a tenth of F_t's length: patches differ,
+  and the prompt leads. On ViT-L the ratio is unknown.
+* Lengths. Features enter CMFR as tower and Linear make them (equations 1-2 say no more).
 * MPFA. "Adaptive average pooling" over m×m around each patch is a mean at stride 1 over the neighbours that exist; it
   comes after the Linear (Overview) and leaves the class token alone.
 * Without CMFR (Table 3, rows 1-2) F_v itself is compared with the two texts, as in CLIP.
-* Smoothing of the map is not mentioned: 4 px as in the papers it compares with.
+* Smoothing of the map is not mentioned: 4 px as in AnomalyCLIP and AdaCLIP.
 """
 
 from collections.abc import Sequence
@@ -113,8 +118,12 @@ class AfrClipConfig(Config):
             raise ConfigError(
                 "prompts come from a CNN, or are learned, or both", "neither", "say self_prompting = false"
             )
-        if self.cnn == "none" and self.cnn_weights is not None:
-            raise ConfigError("weights belong to a CNN", self.cnn_weights, "name the CNN, or leave the weights out")
+        if self.cnn_weights is not None and (self.cnn == "none" or not self.self_prompting):
+            raise ConfigError(
+                "weights belong to a CNN that makes prompts",
+                self.cnn_weights,
+                "name the CNN and leave self_prompting on, or leave the weights out",
+            )
 
 
 class AfrClip(Trainable):

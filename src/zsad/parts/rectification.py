@@ -14,7 +14,8 @@ class Rectification(nn.Module):
     laid out. Of the two maps that equation 5 splits, only the visual M_v is read by equation 6; the rows that would
     make the other, M_t, do not exist here.
 
-    All layers start as PyTorch starts them: M_v begins as noise of about 0.3, not at 0.
+    All layers start as PyTorch starts them: M_v begins not at 0 but as one random gate for each channel, of about 0.3,
+    nearly the same at all tokens.
 
     Args:
         embed: length of a feature, visual or textual.
