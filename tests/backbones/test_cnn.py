@@ -44,6 +44,14 @@ def test_the_small_one_comes_with_the_package_trained_and_frozen() -> None:
     assert "research" in card["terms"]
 
 
+@torch.inference_mode()
+def test_the_small_one_gives_the_numbers_it_was_shipped_with() -> None:
+    vector = cnn.load("small")(pictures(1))[0]
+    expected = torch.tensor([0.2472, 0.5297, 0.0000, 0.6491, 0.0073, 0.1084, 0.0000, 0.0339])
+    torch.testing.assert_close(vector[:8], expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(vector.mean(), torch.tensor(0.1123), rtol=0, atol=1e-3)
+
+
 def test_a_fresh_one_can_be_trained() -> None:
     network = SmallCnn()
     assert network.train().training

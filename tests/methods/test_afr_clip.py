@@ -1,7 +1,7 @@
 """AFR-CLIP written out equation by equation, each module against a loop, and every option and recipe."""
 
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._trainable import Training
 from zsad.methods.afr_clip import PROMPTS, AfrClip, AfrClipConfig, aggregate
 from zsad.parts.losses import dice, focal, image_cross_entropy
-from zsad.parts.self_prompts import prompted_blocks
+from zsad.parts.self_prompts import Placement, prompted_blocks
 from zsad.types import Evidence, Target
 
 DEEPER = replace(CONFIG, vision=replace(CONFIG.vision, depth=8))
@@ -63,6 +63,16 @@ def variant(method: AfrClip, **changes: Any) -> AfrClip:
     return other
 
 
+def record_blocks(method: AfrClip) -> tuple[list[Tensor], list[Tensor]]:
+    """What each block of the vision tower will take in and give out, once the method is asked."""
+    seen: list[Tensor] = []
+    made: list[Tensor] = []
+    for block in method.clip.vision.transformer.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        block.register_forward_hook(lambda _, inputs, output: made.append(output))
+    return seen, made
+
+
 def slow_mean(plane: Tensor, side: int) -> Tensor:
     """The mean of each cell's neighbours that exist; [rows, cols, embed]."""
     rows, cols, _ = plane.shape
@@ -97,7 +107,8 @@ def written_out(method: AfrClip, picture: Tensor, class_name: str) -> tuple[Tens
     cells, kept = grid[0] * grid[1], {}
     for index, block in enumerate(clip.vision.transformer.blocks):
         if index in prompted_blocks(config.stages, 8):
-            tokens = torch.cat([tokens[:, : 1 + cells], prompts], 1)
+            patches_left = cells - config.prompts if config.placement == "replace" else cells
+            tokens = torch.cat([tokens[:, : 1 + patches_left], prompts], 1)
         else:
             tokens = tokens[:, : 1 + cells]
         tokens = block(tokens)
@@ -119,10 +130,11 @@ def written_out(method: AfrClip, picture: Tensor, class_name: str) -> tuple[Tens
     return torch.stack(maps), torch.stack(scores).mean()
 
 
+@pytest.mark.parametrize("placement", ["append", "replace"])
 @pytest.mark.parametrize("stages", [1, 3, 4])
 @pytest.mark.parametrize("size", [(SIZE, SIZE), (40, 24)])
-def test_it_is_the_paper_written_out(size: tuple[int, int], stages: int) -> None:
-    method = make(AfrClipConfig(stages=stages))
+def test_it_is_the_paper_written_out(size: tuple[int, int], stages: int, placement: Placement) -> None:
+    method = make(AfrClipConfig(stages=stages, placement=placement))
     evidence = judge(method, size)
     for number, class_name in enumerate(NAMES):
         maps, score = written_out(method, images(2, *size)[number], class_name)
@@ -150,11 +162,14 @@ def test_without_cmfr_the_visual_feature_itself_is_compared() -> None:
     method = make(AfrClipConfig(rectify=False, neighbourhood=1, self_prompting=False))
     trace, evidence = method.clip.vision(images(2), keep=LEVELS), judge(method)
     texts = method.textual(method.clip.encode_prompts([prompt.format(NAMES[1]) for prompt in PROMPTS[:2]]))
+    scores = []
     for stage, index in enumerate(LEVELS):
-        visual = method.visual[stage](trace.kept[index][1, 1:])
+        visual = method.visual[stage](trace.kept[index][1])
         cosines = torch.stack([F.cosine_similarity(visual, text[None]) for text in texts], 1)
-        expected = (cosines / 0.07).softmax(1)[:, 1].reshape(4, 4)
-        torch.testing.assert_close(evidence.maps[1, stage], expected, rtol=1e-4, atol=1e-5)
+        expected = (cosines / 0.07).softmax(1)[:, 1]
+        scores.append(expected[0])
+        torch.testing.assert_close(evidence.maps[1, stage], expected[1:].reshape(4, 4), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(evidence.score[1], torch.stack(scores).mean(), rtol=1e-4, atol=1e-5)
 
 
 def test_every_image_has_one_class_name() -> None:
@@ -211,12 +226,21 @@ def test_the_cnn_is_frozen_stays_in_evaluation_mode_and_is_not_saved() -> None:
     assert {name.split(".")[0] for name in checkpoint.learnt(method)} == {"visual", "textual", "rectifiers", "prompts"}
 
 
+@torch.no_grad()
 def test_the_cnn_can_be_none_and_each_picture_gets_the_same_prompts() -> None:
     method = make(AfrClipConfig(cnn="none"))
     assert method.cnn is None
     assert method.prompts is not None
     assert method.prompts.heads is None
-    assert (judge(method).maps - judge(variant(make())).maps).abs().max() > 1e-4
+    assert method.prompts(None).shape == (1, 5, DEEPER.vision.width)
+    blind = variant(method, cnn="small")
+    assert blind.prompts is not None
+    assert blind.prompts.heads is not None
+    assert (judge(method).maps - judge(blind).maps).abs().max() > 1e-4
+    blind.prompts.heads.weight.zero_()
+    blind.prompts.heads.bias.zero_()
+    torch.testing.assert_close(judge(method).maps, judge(blind).maps)
+    torch.testing.assert_close(judge(method).score, judge(blind).score)
 
 
 def test_the_cnn_can_be_a_resnet_in_a_folder(tmp_path: Path) -> None:
@@ -270,12 +294,26 @@ def test_the_number_of_prompts_is_an_option() -> None:
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])
 def test_replaced_patches_are_the_last_ones_and_the_grid_keeps_its_size(stages: int) -> None:
     method = make(AfrClipConfig(placement="replace", stages=stages))
+    seen, made = record_blocks(method)
     assert judge(method).maps.shape == (2, 4, 4, 4)
+    assert method.prompts is not None
+    assert method.cnn is not None
+    with torch.inference_mode():
+        prompts = method.prompts(method.cnn(method._in_colour(images(2))))
+    for index in range(1, DEEPER.vision.depth):
+        replaced = 5 if index in prompted_blocks(stages, DEEPER.vision.depth) else 0
+        assert seen[index].shape == (2, 17, DEEPER.vision.width)
+        torch.testing.assert_close(seen[index][:, : 17 - replaced], made[index - 1][:, : 17 - replaced], rtol=0, atol=0)
+        if replaced:
+            torch.testing.assert_close(seen[index][:, -5:], prompts)
 
 
 def test_the_letter_keeps_probabilities_near_one_half() -> None:
-    maps = judge(make(AfrClipConfig(temperature=1.0))).maps
-    assert 1 / (1 + torch.e**2) <= maps.min() <= maps.max() <= 1 / (1 + torch.e**-2)
+    method = make()
+    maps, plain = judge(method).maps, judge(variant(method, temperature=1.0)).maps
+    assert 1 / (1 + torch.e**2) <= plain.min() <= plain.max() <= 1 / (1 + torch.e**-2)
+    for stage in range(len(LEVELS)):
+        torch.testing.assert_close(plain[:, stage].logit(), 0.07 * maps[:, stage].logit(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -357,13 +395,14 @@ def test_every_recipe_builds_answers_and_trains(path: Path) -> None:
         assert not one.requires_grad or (one.grad is not None and one.grad.abs().sum() > 0), name
 
 
-def test_no_two_recipes_are_the_same_and_all_options_are_told() -> None:
+def test_no_two_recipes_are_the_same_and_they_vary_what_the_tables_vary() -> None:
     told = [tomllib.loads(path.read_text(encoding="utf-8")).get("options", {}) for path in RECIPES]
     configurations = {from_mapping(AfrClipConfig, options, "options") for options in told}
     assert len(configurations) == len(RECIPES) == 12
     for options in told:
         assert all(getattr(AfrClipConfig(), name) != value for name, value in options.items())
-    assert {name for options in told for name in options} <= {field.name for field in fields(AfrClipConfig)}
+    tables_3_to_6 = {"rectify", "self_prompting", "neighbourhood", "stages", "cnn", "learned_prompts"}
+    assert {name for options in told for name in options} == tables_3_to_6
 
 
 # --- the real architecture

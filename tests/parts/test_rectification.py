@@ -28,10 +28,12 @@ def test_weights_of_zero_leave_the_text() -> None:
     torch.testing.assert_close(rectification(visual, text), text[:, None].expand(-1, 5, -1), rtol=0, atol=0)
 
 
-def test_it_starts_small_and_not_at_zero_and_reaches_every_parameter() -> None:
+def test_it_starts_as_one_gate_for_all_cells_and_reaches_every_parameter() -> None:
     torch.manual_seed(0)
     rectification = Rectification(64)
     weights = rectification.weights(torch.randn(2, 9, 64), torch.randn(2, 64))
-    assert 0.1 < float(weights.detach().std()) < 0.6
+    overall, over_cells = float(weights.detach().std()), float(weights.detach().std(1).mean())
+    assert 0.1 < overall < 0.6
+    assert 0 < over_cells < 0.2 * overall
     weights.square().sum().backward()
     assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in rectification.parameters())
