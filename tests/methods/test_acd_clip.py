@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.methods.test_kanoclip import copy_common
 from tests.small import CONFIG, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
@@ -195,15 +196,17 @@ def test_rates_and_bounds_of_the_training_name_what_they_should() -> None:
 @pytest.mark.parametrize("variant", BOTH)
 @pytest.mark.parametrize("point", [field.name for field in fields(Differences)])
 def test_each_difference_alone_matters(point: str, variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answers() -> tuple[AcdClipEvidence, Tensor]:
-        method = make(AcdClipConfig(variant=variant))
+    def answers(method: AcdClip) -> tuple[AcdClipEvidence, Tensor]:
         with torch.no_grad():
             return judge(method), sum(loss(method).values(), torch.zeros(()))
 
-    before, before_loss = answers()
+    ours = make(AcdClipConfig(variant=variant))
+    before, before_loss = answers(ours)
     flipped = replace(VARIANTS[variant], **{point: not getattr(VARIANTS[variant], point)})
     monkeypatch.setattr(acd_clip, "VARIANTS", {variant: flipped})
-    after, after_loss = answers()
+    theirs = make(AcdClipConfig(variant=variant))
+    copy_common(ours, theirs)
+    after, after_loss = answers(theirs)
     assert (before_loss - after_loss).abs() > 1e-5
     if point == "dice_of_both_states":
         assert apart(after, before) == 0
@@ -278,7 +281,9 @@ def test_weights_scale_their_terms(weight: str, term: str) -> None:
 )
 def test_every_option_reaches_the_answer(option: str, value: Any, variant: Variant) -> None:
     options = AcdClipConfig(variant=variant)
-    assert apart(judge(make(replace(options, **{option: value}))), judge(make(options))) > 1e-4
+    ours, theirs = make(options), make(replace(options, **{option: value}))
+    copy_common(ours, theirs)
+    assert apart(judge(theirs), judge(ours)) > 1e-4
 
 
 def test_blend_reaches_the_codes_adapters_and_alpha_the_papers() -> None:

@@ -1,6 +1,7 @@
 """The rows of ACD-CLIP's tables: each recipe is a method that trains, and each differs from the others."""
 
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from tests.methods.test_acd_clip import DEEP, apart, judge, loss, make
+from tests.methods.test_kanoclip import copy_common
 from zsad.backbones import config as configs
 from zsad.config import from_mapping
 from zsad.methods.acd_clip import AcdClip, AcdClipConfig
@@ -55,6 +57,8 @@ def test_the_papers_tables_have_a_recipe_a_row() -> None:
         ("lora", "gateway"),
         ("conv-lora", "gateway"),
     ]
+    for ours, theirs in combinations(rows, 2):
+        copy_common(ours, theirs)
     answers = [judge(one) for one in rows]
     for number, ours in enumerate(answers):
         assert all(apart(ours, theirs) > 1e-4 for theirs in answers[:number])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsad.parts.wavelets import Bands, haar, inverse_haar
+from zsad.parts.wavelets import Bands, haar
 from zsad.types import Size
 
 SIZES = [(4, 6), (5, 3), (37, 37), (1, 1), (2, 5)]
@@ -25,6 +25,16 @@ def slow_haar(x: Tensor, step: int) -> Bands:
             blocks.append(torch.stack([a + b + c + d, a + b - c - d, a - b + c - d, a - b - c + d]) / 2)
     size = (-(-rows // step), -(-cols // step))
     return Bands(*torch.stack(blocks, 2).unflatten(2, size))
+
+
+def inverse_haar(bands: Bands, size: Size) -> Tensor:
+    """The maps of (rows, cols) whose decimated transform the bands are."""
+    low, horizontal, vertical, diagonal = bands
+    upper, lower = (low + horizontal) / 2, (low - horizontal) / 2
+    left, right = (vertical + diagonal) / 2, (vertical - diagonal) / 2
+    above = torch.stack([upper + left, upper - left], 3).flatten(2, 3)
+    below = torch.stack([lower + right, lower - right], 3).flatten(2, 3)
+    return torch.stack([above, below], 2).flatten(1, 2)[:, : size[0], : size[1]]
 
 
 @pytest.mark.parametrize("size", SIZES)

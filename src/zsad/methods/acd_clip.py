@@ -27,6 +27,8 @@ Departures from both, and open points that were decided:
   with the same σ, not of the enlarged one. Maps are enlarged as probabilities in use, as logits for the loss.
 * "Final global visual feature" (2.3) is read as the class token of the last block, "text features from the last group"
   as T_N; a head of the code's shape takes the former into the joint space. No temperature is named; the code has none.
+* Training: pictures are augmented as the code does it, but noise comes after the resize; the gradients of all blends
+  are bounded together, where the code bounds each alone; the last epoch is reported, as the authors name no rule.
 * The code runs OpenAI's weights under plain GELU; that is the backbone's setting, ``activation="gelu"``.
 * "Static fusion" (table 2) pairs level i of the images with level i of the text, as figure 1(a) draws it.
 """

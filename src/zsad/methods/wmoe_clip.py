@@ -16,14 +16,20 @@ No code was published. Departures from the paper, and open points that were deci
 
 * ŝ = s_txt + max M lies in [0, 2], which is no probability for equation 9: its half is trained on and reported, which
   ranks pictures the same. M is searched on the grid of patches.
+* Maps are enlarged as probabilities, with corners aligned in training and not in use. VCP-CLIP and Bayes-PFL enlarge
+  logits and take the softmax then; the paper is silent.
+* Losses, whose forms the paper does not give: focal with γ = 2, without α and with label smoothing 1e-5; Dice of each
+  picture with smoothing 1. "Initial learning rate" hints at a schedule and names none: the rate is constant.
 * Scale s of the softmax: learned, first 1/0.07, one for maps and score. Cosines are the paper's "similarity".
 * Nothing is brought to unit length outside of cosines; ``unit_class_token`` says why not x_c.
-* CTDS: the perceptrons have a hidden layer as wide as x_c; divergence and squared error are sums over dimensions and
-  means over the batch. Both states get the same r_i. Where the text tower is not as wide as x_c, a learned linear map
-  takes r_i there. In use all r_i are decoded from the posterior mean, so that answers do not depend on chance;
-  ``draws`` averages F_T over seeded samples instead.
+* CTDS: the perceptrons have a hidden layer as wide as x_c. The divergence is summed over dimensions and averaged over
+  the batch; the squared error of equation 3, which has one r, is averaged over the m samples and the batch. Both states
+  get the same r_i. Where the text tower is not as wide as x_c, a learned linear map takes r_i there. In use all r_i are
+  decoded from the posterior mean, so that answers do not depend on chance; ``draws`` averages F_T over seeded samples.
 * The v_i follow the fixed words and are not tied to a class ("category-specific" names no word for it). They start at
-  N(0, 0.02²).
+  N(0, 0.02²). Open: on OpenAI's CLIP the r_i, once as large as its projected class token, may swamp them; that has
+  not been measured, and ``unit_class_token`` is the other reading. Equation 4 prints no full stop; here one ends the
+  prompt.
 * F_I is a learned linear map of each level's tokens as the blocks leave them, as in VCP-CLIP and Bayes-PFL, whose
   recipe the paper shares; the paper gives F_I the width of x_c and does not say how.
 * WCMA prints F_L and F_H with the rows and columns of F_I, so the transform is not decimated (``transform``). Signs
@@ -34,9 +40,10 @@ No code was published. Departures from the paper, and open points that were deci
 * The adapter's linear layers lead to embed/4 channels a level, so that their concatenation is x_a ∈ R^C; each is
   applied to the mean token, which gives the mean of its results. An expert has two layers with GELU.
 * The gate and the experts' last layers start at 0: s_txt starts as that of x_c. In training the gate's scores get
-  noise, which the paper does not mention (``gate_noise``, 0 for none): without it, an expert that is never chosen
-  never learns. No balancing loss, as in the paper (``balance_weight``). The noise did not spread the load in use:
-  after 200 steps on 320 pictures 4 of 8 experts were chosen for some picture, 5 without noise (one seed).
+  noise (``gate_noise``; 0 is the letter): an expert that no picture chooses gets no gradient, and with noise each is
+  chosen at times. It enters the weights w_k too. It did not spread the load in use in the one measurement: after 200
+  steps on 320 pictures 4 of 8 experts were chosen for some picture, 5 without (one seed). No balancing loss, as in the
+  paper (``balance_weight``).
 * Image size 518 and smoothing σ = 4 px, which the paper does not name.
 
 Does equation 7 without residual train? Both states attend to all patches almost evenly at first, so that their refined
@@ -103,7 +110,8 @@ class WMoEClipConfig(Config):
         transform: Haar bands as large as F_I, or half as large.
         high: F_H as the sum of the bands or of their magnitudes.
         residual: F_T is added to the result of equation 7.
-        gate_noise: standard deviation of what is added to the gate's scores in training.
+        gate_noise: standard deviation of what is added to the gate's scores, and so to w_k, in training; 0 is the
+            letter.
         balance_weight: of the squared coefficient of variation of the experts' shares in a batch (Shazeer et al. 2017).
     """
 
@@ -150,7 +158,7 @@ class WMoEClipEvidence(Evidence):
 
     Attributes:
         divergence: KL divergence of each image's posterior from the prior, in nats (eq. 2); 0 without CTDS.
-        reconstruction: squared error of the decoder (eq. 3); 0 without CTDS.
+        reconstruction: squared error of the decoder (eq. 3), mean over the samples; 0 without CTDS.
         routing: weights of the experts, 0 where not active (eq. 8); no columns without SA-MoE.
     """
 

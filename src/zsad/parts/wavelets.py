@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zsad.types import Size
-
 
 class Bands(NamedTuple):
     """The sub-bands of a map: smooth part, and detail in three directions."""
@@ -34,16 +32,6 @@ def haar(maps: Float[Tensor, "batch rows cols width"], decimated: bool = False) 
     upper, lower = (a + b) / 2, (c + d) / 2
     left, right = (a - b) / 2, (c - d) / 2
     return Bands(upper + lower, upper - lower, left + right, left - right)
-
-
-def inverse_haar(bands: Bands, size: Size) -> Float[Tensor, "batch rows cols width"]:
-    """The maps of (rows, cols) whose decimated transform the bands are."""
-    low, horizontal, vertical, diagonal = bands
-    upper, lower = (low + horizontal) / 2, (low - horizontal) / 2
-    left, right = (vertical + diagonal) / 2, (vertical - diagonal) / 2
-    above = torch.stack([upper + left, upper - left], 3).flatten(2, 3)
-    below = torch.stack([lower + right, lower - right], 3).flatten(2, 3)
-    return torch.stack([above, below], 2).flatten(1, 2)[:, : size[0], : size[1]]
 
 
 class WaveletAttention(nn.Module):
