@@ -18,7 +18,8 @@ def augment(
 ) -> tuple[Float[Tensor, "3 rows cols"], Float[Tensor, "rows cols"]]:
     """A picture in [0, 1] recoloured, overlaid with noise, turned, shifted and mirrored, with its mask.
 
-    As ACD-CLIP's published code does it, but for the noise, which it adds before the picture is resized:
+    The kinds, strengths and chances are those of ACD-CLIP's published code, which adds the noise first and before the
+    picture is resized, takes the nearest pixel where this interpolates, and weighs the colours of grey by luminance:
 
     * brightness, contrast and saturation, each by up to a half, each for 7 pictures of 10;
     * noise for 3 of 10: the rare pixels whose draw from N(0, 1) is above 3 are multiplied with another draw;
