@@ -27,11 +27,15 @@ def add(verbs: Verbs) -> None:
 def method_rows() -> list[Row]:
     """Name, what it is, backbone and source of each method."""
     from zsad import methods
+    from zsad.methods._trainable import Trainable
 
+    trained = {name: issubclass(methods.get(name), Trainable) for name in methods.names()}
     return [
         {
             "name": name,
-            "about": _first_line(sys.modules[methods.get(name).__module__].__doc__),
+            "about": _first_line(sys.modules[methods.get(name).__module__].__doc__)
+            + (" Trained before use: zsad train." if trained[name] else ""),
+            "trained": trained[name],
             "paper_backbone": methods.get(name).paper_backbone,
             "paper": str(methods.get(name).paper),
         }
