@@ -10,6 +10,9 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.errors import InputError
 
+SHORTEST = 1e-12
+"""Length from which a feature has a direction, as in PyTorch's ``normalize``."""
+
 
 def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tensor, "states embed"]:
     """One unit vector a state: the mean of its prompts' unit vectors (CLIP's prompt ensemble)."""
@@ -49,7 +52,9 @@ def anomaly_probability(
         states: unit vectors of each image's normal and anomalous state.
         temperature: τ; CLIP was trained at 0.01, zero-shot anomaly detection uses 0.07.
     """
-    between = (len(states), *[1] * (features.ndim - 2), states.shape[-1])
-    difference = (states[:, 1] - states[:, 0]).float().reshape(between)
-    # With two states the softmax is the logistic function of the difference.
-    return ((unit(features.float()) * difference).sum(-1) / temperature).sigmoid()
+    difference = (states[:, 1] - states[:, 0]).float()[:, :, None]
+    cells = features.float().flatten(1, -2) if features.ndim > 2 else features.float()[:, None]
+    # With two states the softmax is the logistic function of the difference. Lengths divide at the end: the features
+    # are never written anew.
+    aligned = (cells @ difference)[..., 0] / cells.norm(dim=-1).clamp_min(SHORTEST)
+    return (aligned / temperature).sigmoid().reshape(features.shape[:-1])

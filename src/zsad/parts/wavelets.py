@@ -65,13 +65,19 @@ class WaveletAttention(nn.Module):
     def enhance(
         self, patches: Float[Tensor, "batch rows cols embed"]
     ) -> Float[Tensor, "batch band_rows band_cols embed"]:
-        """F_p (eq. 5 and 6)."""
-        low, *bands = haar(patches, self.decimated)
-        high = sum((band.abs() for band in bands) if self.magnitude else bands, torch.zeros_like(low))
-        both = low + high
+        """F_p (eq. 5 and 6): F_H ⊙ W_h + F_L lies between F_L and F_L + F_H."""
+        low, both = self._low_and_both(patches)
         of_channels = self.channels(both.mean((1, 2), keepdim=True).relu())
         of_cells = self.cells(self.pointwise(both).relu())
-        return high * (of_channels + of_cells).sigmoid() + low
+        return torch.lerp(low, both, (of_channels + of_cells).sigmoid())
+
+    def _low_and_both(self, patches: Float[Tensor, "batch rows cols embed"]) -> tuple[Tensor, Tensor]:
+        """F_L, and F_L + F_H: with the bands' sum twice the upper left cell of each block, whatever the others are."""
+        if self.magnitude:
+            low, *bands = haar(patches, self.decimated)
+            return low, low + sum((band.abs() for band in bands), torch.zeros_like(low))
+        a, b, c, d = _corners(patches, self.decimated)
+        return (a + b + c + d) / 2, 2 * a
 
 
 def _corners(maps: Float[Tensor, "batch rows cols width"], decimated: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
