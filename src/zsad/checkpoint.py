@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.files import write_atomically
+from zsad.files import replacing, write_atomically
 from zsad.methods._base import Method
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
@@ -50,10 +50,12 @@ def write(card: Card, method: Method, folder: Path) -> None:
     """
     tensors = learnt(method)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if tensors:
-            write_atomically(folder / LEARNT, save({name: one.cpu().contiguous() for name, one in tensors.items()}))
+            with replacing(folder / LEARNT) as temporary:
+                save_file({name: one.cpu().contiguous() for name, one in tensors.items()}, temporary)
         write_atomically(folder / CARD, (json.dumps(asdict(card), indent=2) + "\n").encode("utf-8"))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from zsad.errors import InputError
-from zsad.files import write_atomically
+from zsad.files import replacing
 
 FILE = "resume.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -44,8 +44,10 @@ def write(state: State, folder: Path) -> None:
     words = {"epochs": state.epochs, "run": state.run, "history": state.history}
     tensors = {name: one.detach().cpu().contiguous() for name, one in state.tensors.items()}
     try:
-        write_atomically(folder / FILE, save(tensors, {key: json.dumps(value) for key, value in words.items()}))
-    except OSError as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / FILE) as temporary:
+            save_file(tensors, temporary, {key: json.dumps(value) for key, value in words.items()})
+    except (OSError, SafetensorError) as error:
         raise InputError("the folder of a run must be writable", error, "choose another folder") from error
 
 
