@@ -1,14 +1,59 @@
-"""Data sets as they are named on the command line: ``LAYOUT:PATH``."""
+"""Data sets as they are named on the command line: ``LAYOUT:PATH``, or ``NAME=LAYOUT:PATH``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from zsad.data import layouts
-from zsad.data.layouts import Sample
+from zsad.data.layouts import Layout, Sample
 from zsad.errors import ConfigError, InputError, unknown_name
 
 Split = Literal["train", "test", "all"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set on disk.
+
+    Attributes:
+        name: how tables call it. Given, or that of the layout; where the layout is that of any data, of the folder.
+        layout: name of its layout.
+        root: where it lies.
+        samples: all of it, in natural order.
+    """
+
+    name: str
+    layout: str
+    root: Path
+    samples: tuple[Sample, ...]
+
+    @property
+    def kind(self) -> type[Layout]:
+        """Its layout."""
+        return layouts.get(self.layout)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is the data set that the layout is named after, and not one of another name in its tree."""
+        return bool({sample.class_name for sample in self.samples} & self.kind.counts.keys())
+
+
+def data_set(specification: str) -> DataSet:
+    """The data set that ``[NAME=]LAYOUT:PATH`` stands for.
+
+    Raises:
+        ConfigError: this is no specification, or the layout does not exist.
+        InputError: the path does not exist or does not have the layout.
+    """
+    head, colon, path = specification.partition(":")
+    name, equals, layout = head.rpartition("=")
+    if not colon or not path or (equals and not name):
+        raise ConfigError("a data set is LAYOUT:PATH", repr(specification), "for instance mvtec:data/mvtec")
+    root = Path(path)
+    found = DataSet(name, layout, root, tuple(layouts.get(layout).samples(root)))
+    own = layout if found.is_published else root.resolve().name
+    return DataSet(name or own, layout, root, found.samples)
 
 
 def samples_of(
@@ -25,7 +70,7 @@ def samples_of(
         ConfigError: a layout or a class does not exist.
         InputError: a path does not exist, does not have its layout, or nothing is left.
     """
-    found = [sample for one in specifications for sample in _read(one) if split in ("all", sample.split)]
+    found = [one for name in specifications for one in data_set(name).samples if split in ("all", one.split)]
     known = {sample.class_name for sample in found}
     for name in classes or ():
         if name not in known:
@@ -43,10 +88,3 @@ def in_words(class_name: str) -> str:
     'metal nut'
     """
     return class_name.replace("_", " ").strip()
-
-
-def _read(specification: str) -> list[Sample]:
-    layout, colon, path = specification.partition(":")
-    if not colon or not path:
-        raise ConfigError("a data set is LAYOUT:PATH", repr(specification), "for instance mvtec:data/mvtec")
-    return layouts.get(layout).samples(Path(path))

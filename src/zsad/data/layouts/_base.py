@@ -1,11 +1,30 @@
 """What a data-set layout is: a way to read off folders which picture shows what. Needs only the standard library."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 NORMAL, ANOMALOUS = 0, 1
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many pictures a class has as it was published.
+
+    Attributes:
+        normal, anomalous: of the test split, on which detectors are evaluated.
+        train: of the training split, if there is one.
+    """
+
+    normal: int
+    anomalous: int
+    train: int = 0
+
+
+NO_COUNTS: Mapping[str, Count] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,13 @@ class Layout(ABC):
         title: name for people.
         about: one line with the source, and the terms if there are any.
         classes: names of its classes; () where they are read off the folders.
+        counts: what each class holds as published; empty where the layout is that of any data.
     """
 
     title: ClassVar[str]
     about: ClassVar[str]
     classes: ClassVar[tuple[str, ...]] = ()
+    counts: ClassVar[Mapping[str, Count]] = NO_COUNTS
 
     @classmethod
     @abstractmethod

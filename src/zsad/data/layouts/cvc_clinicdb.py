@@ -1,8 +1,9 @@
 """CVC-ClinicDB: frames of colonoscopies with polyps, all anomalous."""
 
 from pathlib import Path
+from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, Count, Layout, Sample
 from zsad.data.sources import pictures_in
 from zsad.errors import InputError
 
@@ -16,6 +17,7 @@ class CvcClinicDb(Layout):
     title = "CVC-ClinicDB"
     about = "612 frames of colonoscopies with polyps (Bernal et al. 2015; for research)"
     classes = ("colon",)
+    counts = MappingProxyType({"colon": Count(normal=0, anomalous=612)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -1,8 +1,9 @@
 """ELPV: solar cells in electroluminescence, as the Python package ``elpv-dataset`` brings them."""
 
 from pathlib import Path
+from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
 from zsad.errors import InputError
 
 LABELS = {"0.0": NORMAL, "1.0": ANOMALOUS}
@@ -15,6 +16,7 @@ class Elpv(Layout):
     title = "ELPV"
     about = "2,624 solar cells in electroluminescence, no masks (Buerhop-Lutz et al. 2018; CC BY-NC-SA 4.0)"
     classes = ("solar cell",)
+    counts = MappingProxyType({"solar cell": Count(normal=1508, anomalous=715)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -1,0 +1,182 @@
+"""What an evaluation finds, as it lies on disk.
+
+    OUT/evaluation.json                          the Evaluation: everything but the images
+    OUT/classes/<data set>/<class>/class.json    a ClassResult, written when the class is done
+                                  /images.csv    an ImageResult a line
+                                  /counts.npz    PictureCounts: what pixel metrics of any resample are made of
+                                  /worst/*.png   pictures, masks and maps of the worst misses
+    OUT/report.html                              one page, self-contained
+
+Numbers are fractions in [0, 1]; tables and pages show percent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro", "pixel_pro_200")
+METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
+TITLES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1-max",
+    "pixel_pro": "PRO",
+    "pixel_pro_200": "PRO-200",
+}
+"""Names of the metrics for people. A PRO in the papers' tables is ``pixel_pro_200`` here."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How detectors are held against data. Results of different protocols are not comparable.
+
+    Attributes:
+        resolution: side in px at which maps and masks are compared, whatever size a picture or a detector has; 518 is
+            that of most tables. None compares at each picture's own size.
+        split: of the data sets.
+        confidence: of the intervals.
+        resamples: of the bootstrap behind the intervals; 0 leaves them out.
+    """
+
+    resolution: int | None = 518
+    split: str = "test"
+    confidence: float = 0.95
+    resamples: int = 1000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a class or the mean of a data set.
+
+    Attributes:
+        value: in [0, 1]; None where the data do not define it.
+        low, high: of the bootstrap interval, where there is one.
+        reason: why there is no value.
+        classes: of a mean, over how many classes it is taken: those that define it.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    classes: int = 1
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found of one picture.
+
+    Attributes:
+        source: path below the root of its data set, with ``/``.
+        content: SHA-256 of the file, by which pictures are known in any folder.
+        label: 0 normal, 1 anomalous.
+        kind: of defect, as the data set calls it.
+        score: P(anomalous) of the image.
+        peak: highest value of its map.
+        anomalous_share: of its pixels that are anomalous; None where there is no mask.
+        pixel_auroc: of this picture alone; None where it lacks normal or anomalous pixels, or a mask.
+    """
+
+    source: str
+    content: str
+    label: int
+    kind: str
+    score: float
+    peak: float
+    anomalous_share: float | None
+    pixel_auroc: float | None
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """What was found of one class.
+
+    Attributes:
+        data_set, class_name: as the data set names them.
+        prompt: the class in the words that the detector was told.
+        normal, anomalous: pictures that were scored.
+        unlabelled: pictures left out, because nobody says what they are.
+        without_mask: anomalous pictures that count for image metrics only.
+        unreadable: pictures left out, and why, by source.
+        seen_in_training: pictures whose content the detector was trained on.
+        metrics: by the names of ``METRICS``.
+        seconds: for the pictures: reading, the detector, and counting.
+        peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
+    """
+
+    data_set: str
+    class_name: str
+    prompt: str
+    normal: int
+    anomalous: int
+    unlabelled: int
+    without_mask: int
+    unreadable: Mapping[str, str]
+    seen_in_training: int
+    metrics: Mapping[str, Metric]
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class DataSetResult:
+    """What was found of one data set.
+
+    Attributes:
+        name, layout: as :class:`zsad.data.specification.DataSet` has them.
+        classes: in natural order.
+        means: over the classes, each counting alike, as in the papers' tables; by the names of ``METRICS``.
+        warnings: what a reader must know before believing the numbers, in full sentences.
+    """
+
+    name: str
+    layout: str
+    classes: tuple[ClassResult, ...]
+    means: Mapping[str, Metric]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The detector that was held against data.
+
+    Attributes:
+        name: for tables: the folder's name, or the method's.
+        method, options, backbone, weights, image_size, precision, device: what ran.
+        fingerprint: content hash of all that decides its answers: card, backbone, learnt tensors.
+        trained_on: classes and number of their pictures, where it was trained.
+        seed: of its training, where it was trained.
+        epochs: of its training, where it was trained.
+    """
+
+    name: str
+    method: str
+    options: Mapping[str, object]
+    backbone: str
+    weights: str
+    image_size: int
+    precision: str
+    device: str
+    fingerprint: str
+    trained_on: Mapping[str, int] = field(default_factory=dict)
+    seed: int | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One detector on one or more data sets.
+
+    ``created`` is an ISO time, ``machine`` a sentence for people, ``command`` what the user typed.
+    """
+
+    subject: Subject
+    protocol: Protocol
+    data_sets: tuple[DataSetResult, ...]
+    version: str
+    created: str
+    machine: str
+    command: str
