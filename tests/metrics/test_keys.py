@@ -31,7 +31,7 @@ def test_stored_values_are_near_and_stay(values: list[float]) -> None:
     np.testing.assert_array_equal(stored(kept), kept)
     distance = np.abs(values - (values >= 0.5))
     error = np.abs(kept - values)
-    assert (error <= np.maximum(distance, 2.0**-126) * 2.0**-11).all()
+    assert (error <= np.maximum(distance * 2.0**-11, 2.0**-150)).all()
     assert (error <= 2.0**-20)[distance <= 0.5].all()
     assert (error <= distance * 2.0**-14)[(distance > 0.5) & (distance < 1024)].all()
 
@@ -70,3 +70,12 @@ def half_precision(kind: torch.dtype) -> np.ndarray:
 )
 def test_these_have_keys_of_their_own(values: np.ndarray) -> None:
     assert len(np.unique(to_keys(values))) == len(values)
+
+
+def test_numbers_that_float32_keeps_with_few_digits_keep_them_all() -> None:
+    """What is smaller than 2⁻¹²⁶ has fewer digits the smaller it is: of the least all, of the others 11 bits."""
+    least = np.float32(2.0**-149) * np.arange(2**12, dtype=np.float32)
+    np.testing.assert_array_equal(stored(least), least)
+    tiny = np.geomspace(2.0**-149, 2.0**-120, 10_000, dtype=np.float32)
+    assert (np.diff(to_keys(tiny)) >= 0).all()
+    assert (np.abs(stored(tiny) - tiny) <= tiny * 2.0**-11).all()

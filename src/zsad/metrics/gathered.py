@@ -73,7 +73,7 @@ class PixelMetrics:
 
     Args:
         limit: of the FPR up to which PRO is taken, in (0, 1].
-        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 94 MB;
+        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 98 MB;
             ``"float32"`` keeps every score and sorts, in memory that grows.
 
     >>> metrics = PixelMetrics().update([[0.9, 0.2, 0.8, 0.1]], [[1, 0, 0, 0]])

@@ -3,7 +3,7 @@
 A score is kept by its distance from 0 or from 1, whichever is nearer, so that a map of 30th powers keeps as much as one
 that is crowded below 1. Distances are rounded towards 0 to
 
-    below 1/512          11 bits after the leading one: relative steps
+    below 1/512          11 bits after the leading one: relative steps (also below 2⁻¹²⁶, where float32 drops digits)
     from 1/512 to 1/2    multiples of 2⁻²⁰: no two steps in [0, 1] are farther apart
     from 1/2 to 1024     14 bits after the leading one: scores outside [0, 1], such as logits
     above                11 bits after the leading one
@@ -25,7 +25,12 @@ STEPS = 2**20
 FINE, COARSE, FAR = 2.0**-9, 0.5, 1024.0
 FEW, MANY = 12, 9
 """Bits dropped of the 23 after the leading one where steps are relative."""
-KEY_FINE = _bits(FINE) >> FEW
+TINY = 2.0**-126
+"""Below it float32 has a fixed step, 2⁻¹⁴⁹, and fewer digits the smaller the number: a 30th power gets there."""
+RAISE = 23
+"""Powers of two by which these are multiplied, exactly, to have a leading one like the others."""
+KEY_TINY = RAISE << (23 - FEW)
+KEY_FINE = KEY_TINY + (_bits(FINE) >> FEW)
 HALF = KEY_FINE + int((COARSE - FINE) * STEPS)
 """Key of 0.5; that of 0 is 0."""
 ONE = 2 * HALF
@@ -62,7 +67,10 @@ def stored(values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape
 def _taper(distances: np.ndarray) -> np.ndarray:
     """Each zone counts the steps up to the distance, or all of its own."""
     bits = distances.view(np.int32)
-    keys: np.ndarray = np.minimum(bits, _bits(FINE)) >> FEW
+    keys: np.ndarray = (np.minimum(bits, _bits(FINE)) >> FEW) + np.int32(KEY_TINY)
+    if distances.min(initial=1) < TINY:
+        tiny = distances < TINY
+        keys[tiny] = np.ldexp(distances[tiny], RAISE).view(np.int32) >> FEW
     keys += ((np.clip(distances, FINE, COARSE) - np.float32(FINE)) * np.float32(STEPS)).astype(np.int32)
     if distances.max(initial=0) > COARSE:
         keys += (np.clip(bits, _bits(COARSE), _bits(FAR)) - _bits(COARSE)) >> MANY
@@ -74,5 +82,8 @@ def _untaper(keys: np.ndarray) -> np.ndarray:
     steps = (keys - KEY_FINE).astype(np.float32) / np.float32(STEPS) + np.float32(FINE)
     coarse = _bits(COARSE) + ((keys - HALF) << MANY)
     far = _bits(FAR) + ((keys - KEY_FAR) << FEW)
-    relative = np.where(keys < KEY_FINE, keys << FEW, np.where(keys < KEY_FAR, coarse, far)).view(np.float32)
+    bits = np.where(keys < KEY_FINE, (keys - KEY_TINY) << FEW, np.where(keys < KEY_FAR, coarse, far))
+    first = KEY_TINY + (_bits(TINY) >> FEW)
+    raised = (np.minimum(keys, first) << FEW).view(np.float32)
+    relative = np.where(keys < first, np.ldexp(raised, -RAISE), bits.view(np.float32))
     return np.where((keys >= KEY_FINE) & (keys < HALF), steps, relative)
