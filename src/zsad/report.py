@@ -8,20 +8,18 @@ legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
 """
 
-import base64
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 
 from PIL import Image
 
+from zsad import pages
 from zsad.errors import InputError
 from zsad.files import replacing, write_atomically
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
@@ -147,8 +145,8 @@ class ReportWriter:
             )
         )
         photo = Image.fromarray(eight_bit(picture.pixels))
-        thumbnails = {"photo_uri": _data_uri(photo), "overlay_uri": _data_uri(heat)}
-        self._cards.write(_embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
+        thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
+        self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
         self._write_row(
             source=prediction.source,
             class_name=prediction.class_name,
@@ -174,12 +172,14 @@ class ReportWriter:
             listing = {"run": run, "predictions": predictions, "failures": self.failures}
             write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
             with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
-                page.writelines(self._page({"run": run, "failures": self.failures, "scale": ANCHORS}))
+                page.writelines(self._page(run))
 
-    def _page(self, data: Mapping[str, object]) -> Iterator[str]:
+    def _page(self, run: Mapping[str, object]) -> Iterator[str]:
         """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""
-        head, tail = (files("zsad") / "assets" / "report.html").read_text(encoding="utf-8").split("@DATA@")
-        yield head + _embeddable(data)[:-1] + ', "cards": ['
+        caveat = pages.caveat(self.run.backbone, self.run.weights)
+        data = {"run": run, "caveat": caveat, "failures": self.failures, "scale": ANCHORS}
+        head, tail = pages.template("report.html").split("@DATA@")
+        yield head + pages.embeddable(data)[:-1] + ', "cards": ['
         self._cards.seek(0)
         for number, card in enumerate(self._cards):
             yield f",{card}" if number else card
@@ -231,16 +231,3 @@ def _listed(table: Path) -> Iterator[str]:
 def _suffix(heat: Image.Image) -> str:
     """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
     return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
-
-
-def _embeddable(data: Mapping[str, object]) -> str:
-    """JSON for a script element; ``<`` is escaped so that no text can end it."""
-    return json.dumps(data).replace("<", "\\u003c")
-
-
-def _data_uri(image: Image.Image) -> str:
-    small = image.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
