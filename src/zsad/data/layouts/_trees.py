@@ -1,0 +1,75 @@
+"""What layouts read trees with: folders, pictures and masks by name, and one error for a tree that is another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from zsad.data.sources import natural_key, pictures_in
+from zsad.errors import InputError
+
+ARCHIVE_LEFTOVER = "__MACOSX"
+"""A folder that some archives leave beside their content."""
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Its folders, in natural order, without hidden ones; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    shown = (one for one in folder.iterdir() if one.name[0] != "." and one.name != ARCHIVE_LEFTOVER and one.is_dir())
+    return sorted(shown, key=natural_key)
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """Its pictures at every depth, in natural order; none where it does not exist."""
+    return pictures_in(folder) if folder.is_dir() else []
+
+
+def masks_by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
+    """The masks of a folder by the stems of their pictures.
+
+    Args:
+        folder: where they lie, at any depth; it need not exist.
+        ending: what their stems have after those of the pictures, such as ``"_mask"``; others are left out.
+    """
+    return {one.stem.removesuffix(ending): one for one in pictures_of(folder) if one.stem.endswith(ending)}
+
+
+def is_blank(mask: Path) -> bool:
+    """Whether all pixels of a mask are 0.
+
+    Raises:
+        InputError: it is not a picture that can be read.
+    """
+    from PIL import Image, UnidentifiedImageError  # here, so that listing layouts stays quick
+
+    try:
+        with Image.open(mask) as image:
+            return image.convert("RGB").getbbox() is None
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise InputError("a mask is a readable picture", f"{mask}: {error}", "repair or replace the file") from error
+
+
+def another_tree(
+    title: str, tree: str, root: Path, remedy: str = "name the folder that it was unpacked to"
+) -> InputError:
+    """The error for a root that is missing or does not have a layout.
+
+    Args:
+        title: of the layout.
+        tree: what it has, as a noun: ``"the folders images and masks"``.
+        root: what the user named; the message says what lies in it.
+        remedy: what to do about it.
+    """
+    return InputError(f"{title} has {tree}", f"{root} ({_content(root)})", remedy)
+
+
+def incomplete(title: str, missing: Sequence[Path | str], root: Path) -> InputError:
+    """The error for files that a data set must have and does not."""
+    shown = ", ".join(str(one) for one in missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return InputError(f"{title} is complete", f"{len(missing)} missing below {root}: {shown}", "unpack it again")
+
+
+def _content(root: Path) -> str:
+    if not root.is_dir():
+        return "not a folder" if root.exists() else "does not exist"
+    names = sorted(one.name for one in root.iterdir() if one.name[0] != ".")
+    return f"holds {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if names else "empty"
