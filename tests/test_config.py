@@ -1,5 +1,6 @@
 """Dataclasses from mappings: every kind of field, and every refusal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ class Outer:
     inner: Inner | None = None
     maybe: int | None = None
     free: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def read(**values: object) -> Outer:
@@ -52,6 +54,7 @@ def read(**values: object) -> Outer:
         ("maybe", 3, 3),
         ("maybe", None, None),
         ("free", {"a": [1, "x"], "b": None}, {"a": [1, "x"], "b": None}),
+        ("facts", {"a": [1, "x"], "b": None}, {"a": [1, "x"], "b": None}),
     ],
 )
 def test_every_kind_of_field_is_read(key: str, value: object, read_as: object) -> None:

@@ -199,6 +199,25 @@ def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tm
             assert_same(prediction, detector.predict(path, "nut"), atol=1e-5)
 
 
+def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    detector = make(Settings(32, batch_size=2))
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(png(pixels(number, ROWS + number)))
+    config = detector.method.clip.config
+    pictures = [Picture(pixels(number, ROWS + number), "x") for number in range(3)]
+    with torch.inference_mode():
+        batches = [to_batch(some, (32, 32), config.mean, config.std) for some in (pictures[:2], pictures[2:])]
+        maps = [anomaly_maps(detector.method(one.pixels, ["nut"] * len(one.pixels)), (32, 32), 4.0) for one in batches]
+    own = torch.cat(maps)
+    for size in ((32, 32), (40, 56), (8, 80)):
+        answers = [answer for answer in detector.stream(paths, "nut", size) if isinstance(answer, tuple)]
+        found = torch.stack([torch.from_numpy(prediction.anomaly_map) for _, prediction in answers])
+        # At the size at which the method runs, this is its map to the bit.
+        torch.testing.assert_close(found, own if size == (32, 32) else resize(own, size), rtol=0, atol=0)
+        assert [picture.size for picture, _ in answers] == [(ROWS + number, COLS) for number in range(3)]
+
+
 def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
     assert list(detector.stream([])) == []
 

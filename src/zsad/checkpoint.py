@@ -1,6 +1,7 @@
-"""A detector on disk: a folder with a JSON card that says how to make it again, and the tensors that it learnt."""
+"""A detector on disk: a folder with a JSON card that says how to make it again, what it learnt, and its past."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from zsad.files import replacing, write_atomically
 from zsad.methods._base import Method
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
+TRAINING, PICTURES = "training.json", "pictures.txt"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,19 @@ class Card:
     image_size: int | None = None
     threshold: float = 0.5
     fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a detector has seen; kept with it, so that none of it is ever used as a test.
+
+    Attributes:
+        pictures: SHA-256 of each file that it was trained on or remembers.
+        training: how it was trained; empty where it was not.
+    """
+
+    pictures: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write(card: Card, method: Method, folder: Path) -> None:
@@ -97,13 +112,35 @@ def read(folder: Path) -> Card:
     Raises:
         ConfigError: the folder has no card, or one with unknown, missing or wrong entries.
     """
-    path = folder / CARD
+    return from_mapping(Card, _object(folder / CARD), str(folder / CARD))
+
+
+def write_past(past: Past, folder: Path) -> None:
+    """Write what a detector has seen beside it; what there is nothing of is not written."""
+    if past.training:
+        write_atomically(folder / TRAINING, (json.dumps(past.training, indent=2) + "\n").encode())
+    if past.pictures:
+        write_atomically(folder / PICTURES, "".join(f"{one}\n" for one in past.pictures).encode())
+
+
+def read_past(folder: Path) -> Past:
+    """Read what a detector has seen: nothing, where nothing is written.
+
+    Raises:
+        ConfigError: what is written cannot be read.
+    """
+    pictures = folder / PICTURES
+    known = tuple(pictures.read_text(encoding="utf-8").split()) if pictures.exists() else ()
+    return Past(known, _object(folder / TRAINING) if (folder / TRAINING).exists() else {})
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"a folder of a detector holds a readable {CARD}", error, "point at a saved detector"
+            f"a folder of a detector holds a readable {path.name}", error, "point at a saved detector"
         ) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold an object", type(values).__name__, "point at a saved detector")
-    return from_mapping(Card, values, str(path))
+    return values

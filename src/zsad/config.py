@@ -14,7 +14,7 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
     """Build the dataclass ``kind`` from a mapping, checking every key and the type of every value.
 
     Args:
-        kind: a dataclass; fields may be dataclasses, numbers, strings, booleans, literals, tuples, dicts or optional.
+        kind: a dataclass; fields may be dataclasses, numbers, strings, booleans, literals, tuples, mappings, optional.
         values: the keys and values, for instance a table of a TOML file.
         where: what the mapping is, for error messages, for instance ``"recipe tiny.toml"``.
 
@@ -47,7 +47,7 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
 def _convert(hint: Any, value: object, where: str) -> object:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return from_mapping(hint, value, where)
-    if hint is Any:
+    if hint in (Any, object):
         return value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
@@ -56,7 +56,7 @@ def _convert(hint: Any, value: object, where: str) -> object:
         return value
     if origin is tuple and isinstance(value, list | tuple):
         return _convert_tuple(arguments, value, where)
-    if origin is dict and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

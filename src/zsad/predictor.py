@@ -1,5 +1,6 @@
 """From pictures to predictions: the one way in which detectors are loaded and run."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +20,13 @@ from zsad.config import from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
+from zsad.files import content_hash
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
 from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
-from zsad.types import Failure, ImageBatch, Picture, Prediction
+from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
 
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip"
@@ -56,10 +58,23 @@ class Settings:
 
 
 class Detector:
-    """A method on a backbone, ready to look at pictures. Made by :func:`load`."""
+    """A method on a backbone, ready to look at pictures. Made by :func:`load`.
 
-    def __init__(self, card: checkpoint.Card, method: Method, settings: Settings) -> None:
+    Attributes:
+        name: for tables: that of the folder it was loaded from, or of the method.
+        past: what it was trained on and what it remembers.
+    """
+
+    def __init__(
+        self,
+        card: checkpoint.Card,
+        method: Method,
+        settings: Settings,
+        past: checkpoint.Past | None = None,
+        name: str | None = None,
+    ) -> None:
         self.card, self.settings = card, settings
+        self.past, self.name = past or checkpoint.Past(), name or card.method
         self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
 
     @overload
@@ -84,7 +99,7 @@ class Detector:
         return [prediction for _, prediction in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write card and learnt tensors into a folder that ``zsad.load`` and ``--detector`` take.
+        """Write card, learnt tensors and past into a folder that ``zsad.load`` and ``--detector`` take.
 
         Raises:
             ConfigError: the detector was loaded in another precision than fp32, which has rounded what it learnt.
@@ -94,11 +109,15 @@ class Detector:
                 "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
             )
         checkpoint.write(self.card, self.method, Path(folder))
+        checkpoint.write_past(self.past, Path(folder))
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def fit_normal(self, pictures: Sequence[Source]) -> None:
         """Remember normal pictures (the few-shot mode of methods that have one); adds to what is remembered already.
+
+        Pictures given as files, or the content of files, are also known by their content from then on: they are no
+        test for this detector.
 
         Raises:
             ConfigError: the method has no few-shot mode, the detector is not in fp32, or there is no picture.
@@ -115,6 +134,8 @@ class Detector:
         for chunk in _chunks(decoded, self.settings.batch_size):
             with exactly():
                 self.method.fit_normal(self._pixels(chunk).pixels)
+        known = dict.fromkeys([*self.past.pictures, *filter(None, map(_content, pictures))])
+        self.past = replace(self.past, pictures=tuple(known))
 
     def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""
@@ -123,36 +144,48 @@ class Detector:
         return replace(batch, pixels=batch.pixels.to(self.settings.device, DTYPES[self.settings.precision]))
 
     def stream(
-        self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object"
+        self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
     ) -> Iterator[tuple[Picture, Prediction] | Failure]:
-        """Score files one batch at a time, in order; a file that cannot be read is reported and the rest goes on."""
+        """Score files one batch at a time, in order; a file that cannot be read is reported and the rest goes on.
+
+        Args:
+            sources: paths.
+            class_name: what they show, in plain English.
+            size: (rows, cols) of all maps; by default each has the size of its picture.
+        """
         with ThreadPoolExecutor(1) as reader:
             pending: list[Future[list[Picture | Failure]]] = []
             for paths in _chunks(sources, self.settings.batch_size):
                 pending.append(reader.submit(_read, paths))
                 if len(pending) > 1:
-                    yield from self._answer(pending.pop(0).result(), class_name)
+                    yield from self._answer(pending.pop(0).result(), class_name, size)
             for future in pending:
-                yield from self._answer(future.result(), class_name)
+                yield from self._answer(future.result(), class_name, size)
 
-    def _answer(self, read: list[Picture | Failure], class_name: str) -> Iterator[tuple[Picture, Prediction] | Failure]:
-        answers = self._batches([item for item in read if isinstance(item, Picture)], class_name)
+    def _answer(
+        self, read: list[Picture | Failure], class_name: str, size: Size | None
+    ) -> Iterator[tuple[Picture, Prediction] | Failure]:
+        answers = self._batches([item for item in read if isinstance(item, Picture)], class_name, size)
         for item in read:
             yield item if isinstance(item, Failure) else next(answers)
 
-    def _batches(self, pictures: Sequence[Picture], class_name: str) -> Iterator[tuple[Picture, Prediction]]:
+    def _batches(
+        self, pictures: Sequence[Picture], class_name: str, size: Size | None = None
+    ) -> Iterator[tuple[Picture, Prediction]]:
         for batch in _chunks(pictures, self.settings.batch_size):
-            yield from zip(batch, self._run(batch, class_name), strict=True)
+            yield from zip(batch, self._run(batch, class_name, size), strict=True)
 
     @torch.inference_mode()
-    def _run(self, pictures: Sequence[Picture], class_name: str) -> list[Prediction]:
+    def _run(self, pictures: Sequence[Picture], class_name: str, size: Size | None) -> list[Prediction]:
         batch = self._pixels(pictures)
         with exactly():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
         side = self.settings.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config.sigma)
         return [
-            Prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], own)[0].numpy())
+            Prediction(
+                source, class_name, float(score), self.settings.threshold, resize(one[None], size or own)[0].numpy()
+            )
             for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
         ]
 
@@ -226,7 +259,9 @@ def load(
             f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
         )
     kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights, card.backbone))
-    return Detector(kept, method, settings)
+    if not _is_folder(detector):
+        return Detector(kept, method, settings)
+    return Detector(kept, method, settings, checkpoint.read_past(Path(detector)), Path(detector).resolve().name)
 
 
 def _is_folder(detector: str | os.PathLike[str]) -> bool:
@@ -242,6 +277,13 @@ def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
 
 def _name(picture: Source, number: int) -> str | None:
     return None if isinstance(picture, str | os.PathLike) else f"picture {number}"
+
+
+def _content(picture: Source) -> str | None:
+    """By what a picture is known in any folder; None for pixels in memory."""
+    if isinstance(picture, bytes):
+        return hashlib.sha256(picture).hexdigest()
+    return content_hash(Path(picture)) if isinstance(picture, str | os.PathLike) else None
 
 
 def _read(paths: Iterable[str | os.PathLike[str]]) -> list[Picture | Failure]:

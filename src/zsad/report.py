@@ -21,7 +21,7 @@ from PIL import Image
 
 from zsad import pages
 from zsad.errors import InputError
-from zsad.files import replacing, write_atomically
+from zsad.files import replacing, unique_name, write_atomically
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import Picture, Prediction
 
@@ -34,9 +34,6 @@ LARGEST_PNG = 4_000_000
 """Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
 
 COLUMNS = ("source", "class_name", "score", "threshold", "is_anomalous", "rows", "cols", "map", "overlay", "error")
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
-"""Names that no file can have on Windows, whatever its ending."""
-
 OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png", "heatmaps.png")
 
 
@@ -126,7 +123,7 @@ class ReportWriter:
         if not 0 <= prediction.score <= 1:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
         heat = Image.fromarray(overlay(picture, prediction.anomaly_map))
-        name = self._unique(prediction.source)
+        name = unique_name(Path(prediction.source).stem, self._names, "picture")
         map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
         save_map(prediction.anomaly_map, self.out / map_path)
         save_image(heat, self.out / overlay_path)
@@ -188,18 +185,6 @@ class ReportWriter:
     def _write_row(self, **values: str) -> None:
         self._rows.writerow(values)
         self._table.flush()
-
-    def _unique(self, source: str) -> str:
-        """A file name made of the source's, safe everywhere and not yet taken (also where case does not count)."""
-        stem = re.sub(r"[^\w.-]+", "_", Path(source).stem).strip("._")[:60] or "picture"  # 60 letters: up to 240 bytes
-        if stem.split(".")[0].casefold() in RESERVED:
-            stem = f"picture-{stem}"
-        name, number = stem, 1
-        while name.casefold() in self._names:
-            number += 1
-            name = f"{stem}-{number}"
-        self._names.add(name.casefold())
-        return name
 
 
 def _clear(out: Path) -> None:

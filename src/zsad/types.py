@@ -113,7 +113,7 @@ class Prediction:
         class_name: what the picture was said to show.
         score: anomaly score in [0, 1]; higher is more anomalous.
         threshold: the score from which a picture counts as anomalous.
-        anomaly_map: anomaly score of every pixel in [0, 1], at the picture's own size.
+        anomaly_map: anomaly score of every pixel in [0, 1], at the picture's own size unless another was asked for.
     """
 
     source: str
@@ -129,7 +129,7 @@ class Prediction:
 
     @property
     def size(self) -> Size:
-        """(rows, cols) of the picture in pixels."""
+        """(rows, cols) of the map in pixels."""
         return self.anomaly_map.shape[0], self.anomaly_map.shape[1]
 
 

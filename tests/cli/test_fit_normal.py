@@ -1,5 +1,6 @@
 """``zsad fit-normal``: from a folder of normal pictures to a detector that remembers them."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,21 @@ def test_a_detector_remembers_what_it_was_shown(
     assert ours.score == pytest.approx(alone.score / 2, abs=1e-4)
     maps = (torch.from_numpy(ours.anomaly_map), torch.from_numpy(alone.anomaly_map) / 2)
     torch.testing.assert_close(*maps, rtol=0, atol=1e-4)
+
+
+def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, tmp_path: Path) -> None:
+    checkpoint.write_past(checkpoint.Past(("aa", "bb"), {"seed": 3}), trained)
+    out = tmp_path / "out"
+    for shots in ("2", "5"):
+        arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]
+        assert main(["fit-normal", str(trained), *arguments]) == 0
+    known = [sha256(path.read_bytes()).hexdigest() for path in sorted(normal.iterdir())]
+    assert zsad.load(out).past == checkpoint.Past(("aa", "bb", *known), {"seed": 3})
+    assert zsad.load(trained).past == checkpoint.Past(("aa", "bb"), {"seed": 3})
+    in_memory = zsad.load(trained)
+    first = min(normal.iterdir())
+    in_memory.fit_normal([first.read_bytes(), first, np.zeros((20, 20, 3), np.uint8)])
+    assert in_memory.past.pictures == ("aa", "bb", known[0])
 
 
 def test_shots_are_drawn_by_the_seed(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsad.data.masks import read_mask
+from zsad.data.masks import read_mask, resize_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)
@@ -55,3 +55,19 @@ def test_a_mask_that_cannot_be_read_names_itself(content: bytes | None, tmp_path
         (tmp_path / "mask.png").write_bytes(content)
     with pytest.raises(InputError, match=r"readable picture; got .*mask\.png"):
         read_mask(tmp_path / "mask.png", (24, 32))
+
+
+def test_a_mask_of_another_size_is_cut_where_half_of_a_pixel_is_anomalous() -> None:
+    half = np.zeros((40, 40), bool)
+    half[:, 21:] = True
+    # 40 columns to 10 are weighted by triangles over 8 columns; that of column 5 has its centre at 22.
+    small = resize_mask(half, (20, 10))
+    assert small.shape == (20, 10)
+    assert (small == (np.arange(10) > 4)).all()
+    # The same in floating point.
+    grey = Image.fromarray(half.astype(np.float32)).resize((10, 20), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(small, np.asarray(grey) > 0.5)
+    assert resize_mask(half, (40, 40)) is half
+    dot = np.zeros((40, 40), bool)
+    dot[20, 20] = True
+    assert not resize_mask(dot, (10, 10)).any()

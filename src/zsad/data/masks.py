@@ -39,3 +39,14 @@ def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
             "check which picture it belongs to",
         )
     return mask
+
+
+def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "new_rows new_cols"]:
+    """The mask at another size: resized bilinearly with antialiasing and cut at one half.
+
+    As in the published code of VAND and its descendants, to the pixel.
+    """
+    if mask.shape == size:
+        return mask
+    whole = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(whole) > 127

@@ -13,15 +13,12 @@ from torch import Tensor
 
 from zsad import checkpoint
 from zsad.errors import ConfigError, ZsadError
-from zsad.files import write_atomically
 from zsad.methods._trainable import Trainable, Training
 from zsad.runtime import exactly
 from zsad.trainer import state
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import Describe, Forward, mixed
 from zsad.trainer.pictures import Pictures
-
-CARD, PICTURES = "training.json", "pictures.txt"
 
 
 @dataclass(frozen=True)
@@ -216,5 +213,4 @@ class Run:
             "trained_parameters": sum(one.numel() for one in self._parameters.values()),
             "history": self._history,
         }
-        write_atomically(self.folder / CARD, (json.dumps(words, indent=2) + "\n").encode())
-        write_atomically(self.folder / PICTURES, "".join(f"{one}\n" for one in self.hashes).encode())
+        checkpoint.write_past(checkpoint.Past(self.hashes, words), self.folder)

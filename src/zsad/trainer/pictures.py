@@ -1,6 +1,5 @@
 """The pictures and masks that a method trains on: read once, kept in memory while there is room."""
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +10,13 @@ from threading import Lock
 import numpy as np
 import torch
 from jaxtyping import Bool
-from PIL import Image
 
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
-from zsad.data.masks import read_mask
+from zsad.data.masks import read_mask, resize_mask
 from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
+from zsad.files import content_hash
 from zsad.types import Picture, Size
 
 AHEAD = 2
@@ -135,10 +134,8 @@ def _resized(picture: Picture, size: Size) -> Picture:
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
     if sample.mask is None:
         return np.zeros(size, bool)
-    truth = read_mask(sample.mask, decode(sample.picture).size)
-    whole = Image.fromarray(truth.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(whole) > 127
+    return resize_mask(read_mask(sample.mask, decode(sample.picture).size), size)
 
 
 def _hash(path: Path | None) -> str:
-    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    return "" if path is None else content_hash(path)
