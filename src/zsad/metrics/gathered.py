@@ -17,6 +17,7 @@ from zsad.metrics.auroc import auroc_of
 from zsad.metrics.average_precision import average_precision_of
 from zsad.metrics.checks import LARGEST, Maps, paired_maps, paired_scores
 from zsad.metrics.counters import counter
+from zsad.metrics.curves import Curve, precision_recall, pro_curve, roc
 from zsad.metrics.f1_max import f1_max_of
 from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
 from zsad.metrics.regions import region_shares
@@ -66,6 +67,10 @@ class ImageMetrics:
     def compute(self) -> Results:
         """``auroc``, ``average_precision`` and ``f1_max`` of all images so far; ``Undefined`` where there is none."""
         return _common(self._counter.tally(0))
+
+    def curves(self) -> dict[str, Curve]:
+        """``roc`` and ``pr`` (precision over recall), thinned for drawing; those that the images define."""
+        return _drawn(self._counter.tally(0))
 
 
 class PixelMetrics:
@@ -127,6 +132,17 @@ class PixelMetrics:
         tally = self._counter.tally(self._regions)
         return {**_common(tally), "pro": pro_of(tally, self._limit), "pro_200": pro_200_of(tally)}
 
+    def curves(self) -> dict[str, Curve]:
+        """``roc``, ``pr`` (precision over recall) and ``pro``, thinned for drawing; those that the images define."""
+        tally = self._counter.tally(self._regions)
+        pro = pro_curve(tally, self._limit)
+        return _drawn(tally) | ({"pro": pro} if pro else {})
+
 
 def _common(tally: Tally) -> Results:
     return {"auroc": auroc_of(tally), "average_precision": average_precision_of(tally), "f1_max": f1_max_of(tally)}
+
+
+def _drawn(tally: Tally) -> dict[str, Curve]:
+    found = {"roc": roc(tally), "pr": precision_recall(tally)}
+    return {name: curve for name, curve in found.items() if curve is not None}

@@ -9,6 +9,7 @@ anomalous (FPR), one point a threshold. Its area is taken up to a limit of the F
 """
 
 import numpy as np
+from jaxtyping import Float
 
 from zsad.errors import ConfigError
 from zsad.metrics.checks import Maps, paired_maps
@@ -53,6 +54,12 @@ def pro_of(tally: Tally, limit: float) -> float | Undefined:
     """PRO of counted pixels."""
     if missing := tally.missing("PRO"):
         return missing
+    rates, overlaps = pro_points(tally, limit)
+    return float(np.trapezoid(overlaps, rates) / limit)
+
+
+def pro_points(tally: Tally, limit: float) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """FPR and mean share of a region found at every threshold up to the limit, where the last point is interpolated."""
     rates = np.append(0, from_above(tally.normal) / tally.normal.sum())
     # A sum of shares may pass 1 by its rounding.
     overlaps = np.append(0, np.minimum(from_above(tally.overlap) / tally.regions, 1))
@@ -62,7 +69,7 @@ def pro_of(tally: Tally, limit: float) -> float | Undefined:
         overlaps[end] = overlaps[end - 1] + part * (overlaps[end] - overlaps[end - 1])
         rates[end] = limit
         end += 1
-    return float(np.trapezoid(overlaps[:end], rates[:end]) / limit)
+    return rates[:end], overlaps[:end]
 
 
 def pro_200_of(tally: Tally) -> float | Undefined:
