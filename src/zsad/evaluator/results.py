@@ -1,10 +1,13 @@
 """What an evaluation finds, as it lies on disk.
 
+    OUT/plan.json                                what is being evaluated, written first: by it a run is known again
     OUT/evaluation.json                          the Evaluation: everything but the images
     OUT/classes/<data set>/<class>/class.json    a ClassResult, written when the class is done
                                   /images.csv    an ImageResult a line
+                                  /curves.json   Curves for drawing: image_roc, image_pr, pixel_roc, pixel_pr, pixel_pro
                                   /counts.npz    PictureCounts: what pixel metrics of any resample are made of
-                                  /worst/*.png   pictures, masks and maps of the worst misses
+                                  /draws.npz     the metrics of each resample, behind the intervals
+                                  /worst/*       worst.json: the Misses; their pictures, masks, maps and overlays
     OUT/report.html                              one page, self-contained
 
 Numbers are fractions in [0, 1]; tables and pages show percent.
@@ -12,6 +15,8 @@ Numbers are fractions in [0, 1]; tables and pages show percent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from zsad.errors import ConfigError
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro", "pixel_pro_200")
@@ -39,12 +44,24 @@ class Protocol:
         split: of the data sets.
         confidence: of the intervals.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
+        most: pictures of each class and state, drawn with seed 0, for a quick look; None takes them all.
     """
 
     resolution: int | None = 518
     split: str = "test"
     confidence: float = 0.95
     resamples: int = 1000
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None and self.resolution < 1:
+            raise ConfigError("a resolution is at least 1 px", self.resolution, "say 518, or own")
+        if not 0 < self.confidence < 1:
+            raise ConfigError("a confidence lies between 0 and 1", self.confidence, "say 0.95")
+        if self.resamples < 0:
+            raise ConfigError("the number of resamples is not negative", self.resamples, "say 0 for no intervals")
+        if self.most is not None and self.most < 1:
+            raise ConfigError("a quick look takes at least one picture", self.most, "say 1 or more")
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,27 @@ class ImageResult:
     peak: float
     anomalous_share: float | None
     pixel_auroc: float | None
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A picture among the worst of its class.
+
+    Attributes:
+        why: ``"missed"``: anomalous, of the lowest scores; ``"false alarm"``: normal, of the highest;
+            ``"misplaced"``: anomalous, with the lowest AUROC of its own pixels.
+        source, score, pixel_auroc: as in :class:`ImageResult`.
+        picture, mask, map, overlay: files beside the list, all of one size; ``mask`` is None where there is none.
+    """
+
+    why: str
+    source: str
+    score: float
+    pixel_auroc: float | None
+    picture: str
+    mask: str | None
+    map: str
+    overlay: str
 
 
 @dataclass(frozen=True)

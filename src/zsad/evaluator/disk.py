@@ -1,0 +1,155 @@
+"""An evaluation on disk: reading and writing what ``results`` describes."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zsad.config import from_mapping
+from zsad.errors import InputError
+from zsad.evaluator.results import ClassResult, Evaluation, ImageResult, Miss
+from zsad.files import write_atomically
+from zsad.metrics.curves import Curve
+
+T = TypeVar("T")
+EVALUATION, PLAN, PAGE, CLASSES = "evaluation.json", "plan.json", "report.html", "classes"
+CLASS, IMAGES, CURVES, COUNTS, DRAWS = "class.json", "images.csv", "curves.json", "counts.npz", "draws.npz"
+WORST, MISSES = "worst", "worst.json"
+COLUMNS = tuple(field.name for field in fields(ImageResult))
+
+
+def read(path: Path) -> Evaluation:
+    """The evaluation of that file, or in that folder.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+        ConfigError: an entry is unknown, missing or wrong.
+    """
+    file = path / EVALUATION if path.is_dir() else path
+    return from_mapping(Evaluation, read_json(file), str(file))
+
+
+def class_folders(out: Path) -> dict[tuple[str, str], Path]:
+    """Where the classes that are done lie, by the names of data set and class, whatever the folders are called."""
+    found = {}
+    for path in sorted(out.glob(f"{CLASSES}/*/*/{CLASS}")):
+        result = read_class(path.parent)
+        found[result.data_set, result.class_name] = path.parent
+    return found
+
+
+def read_class(folder: Path) -> ClassResult:
+    """The result of the class in that folder.
+
+    Raises:
+        InputError, ConfigError: as :func:`read`.
+    """
+    return from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
+
+
+def read_images(folder: Path) -> tuple[ImageResult, ...]:
+    """What was found of each picture of the class in that folder, in the order of the data set.
+
+    Raises:
+        InputError: the table is missing or cannot be read.
+    """
+    path = folder / IMAGES
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            return tuple(_image(row) for row in csv.DictReader(lines))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise _broken(path, repr(error)) from error
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """The curves of the class in that folder, by name.
+
+    Raises:
+        InputError, ConfigError: as :func:`read`.
+    """
+    path = folder / CURVES
+    return {name: from_mapping(Curve, points, f"{path}, {name}") for name, points in read_json(path).items()}
+
+
+def read_misses(folder: Path) -> tuple[Miss, ...]:
+    """The worst misses of the class in that folder; their files lie in its ``worst``.
+
+    Raises:
+        InputError, ConfigError: as :func:`read`.
+    """
+    path = folder / WORST / MISSES
+    found = read_json(path).get("misses")
+    if not isinstance(found, list):
+        raise _broken(path, "no list of misses")
+    return tuple(from_mapping(Miss, one, str(path)) for one in found)
+
+
+def write(evaluation: Evaluation, out: Path) -> None:
+    """Write the evaluation; what is known of its classes is written before."""
+    write_json(out / EVALUATION, asdict(evaluation))
+
+
+def write_class(result: ClassResult, folder: Path) -> None:
+    """Write the result of a class: the last of its files, which says that it is done."""
+    write_json(folder / CLASS, asdict(result))
+
+
+def write_images(images: Sequence[ImageResult], folder: Path) -> None:
+    """Write the table of pictures, numbers with all their digits."""
+    text = io.StringIO(newline="")
+    rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(asdict(image) for image in images)
+    # The name of a file need not be Unicode: its bytes are written as they are.
+    write_atomically(folder / IMAGES, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def write_curves(curves: Mapping[str, Curve], folder: Path) -> None:
+    """Write curves by name."""
+    write_json(folder / CURVES, {name: asdict(curve) for name, curve in curves.items()})
+
+
+def write_misses(misses: Sequence[Miss], folder: Path) -> None:
+    """Write the list of misses, after their files."""
+    write_json(folder / WORST / MISSES, {"misses": [asdict(miss) for miss in misses]})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _broken(path, error) from error
+    if not isinstance(values, dict):
+        raise _broken(path, type(values).__name__)
+    return values
+
+
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Write an object, whole or not at all."""
+    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def _image(row: Mapping[str, str]) -> ImageResult:
+    share, auroc = row["anomalous_share"], row["pixel_auroc"]
+    return ImageResult(
+        source=row["source"],
+        content=row["content"],
+        label=int(row["label"]),
+        kind=row["kind"],
+        score=float(row["score"]),
+        peak=float(row["peak"]),
+        anomalous_share=float(share) if share else None,
+        pixel_auroc=float(auroc) if auroc else None,
+    )
+
+
+def _broken(path: Path, value: object) -> InputError:
+    return InputError(f"{path} must be as an evaluation writes it", value, "evaluate again, into another folder")
