@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsad.data.masks import read_mask, resize_mask
+from zsad.data.masks import mask_values, read_mask, resize_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)
@@ -42,6 +42,12 @@ def test_the_noise_of_a_lossy_file_is_no_anomaly(tmp_path: Path) -> None:
     path = saved(tmp_path / "mask.jpg", "grey")
     assert (np.asarray(Image.open(path))[~TRUTH] > 0).any()
     np.testing.assert_array_equal(read_mask(path, (24, 32)), TRUTH)
+
+
+def test_the_values_of_a_mask_and_where_they_are_cut(tmp_path: Path) -> None:
+    values, threshold = mask_values(saved(tmp_path / "mask.png", "palette"))
+    assert (values.tolist(), threshold) == ((TRUTH * 128).tolist(), 0)
+    assert mask_values(saved(tmp_path / "mask.jpg", "grey"))[1] == 127
 
 
 def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool, Shaped
+from PIL import Image
 
+from zsad.data._reading import UNREADABLE
 from zsad.errors import InputError
 from zsad.types import Size
 
 LOSSY = {"JPEG", "WEBP"}
+BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError)
 
 
 def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
@@ -24,21 +26,30 @@ def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
     Raises:
         InputError: the file cannot be read, or its size is not the picture's.
     """
+    values, threshold = mask_values(path)
+    if values.shape != size:
+        raise InputError(
+            "a mask has the size of its picture",
+            f"{path} of {values.shape[0]}×{values.shape[1]} px for {size[0]}×{size[1]} px",
+            "check which picture it belongs to",
+        )
+    return values > threshold
+
+
+def mask_values(path: Path) -> tuple[Shaped[np.ndarray, "rows cols"], int]:
+    """What a mask stores, of colours the brightest, and the value above which a pixel is anomalous.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     try:
         with Image.open(path) as image:
             lossy = image.format in LOSSY
             deep = image.mode.startswith(("I", "F"))
             values = np.asarray(image if deep else image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except BROKEN as error:
         raise InputError("a mask is a readable picture", f"{path}: {error}", "repair or replace the file") from error
-    mask = (values if deep else values.max(axis=2)) > (127 if lossy else 0)
-    if mask.shape != size:
-        raise InputError(
-            "a mask has the size of its picture",
-            f"{path} of {mask.shape[0]}×{mask.shape[1]} px for {size[0]}×{size[1]} px",
-            "check which picture it belongs to",
-        )
-    return mask
+    return values if deep else values.max(axis=2), 127 if lossy else 0
 
 
 def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "new_rows new_cols"]:
