@@ -36,7 +36,7 @@ class DataSet:
     @property
     def is_published(self) -> bool:
         """Whether this is the data set that the layout is named after, and not one of another name in its tree."""
-        return bool({sample.class_name for sample in self.samples} & self.kind.counts.keys())
+        return self.kind.is_own(self.samples)
 
 
 def data_set(specification: str) -> DataSet:

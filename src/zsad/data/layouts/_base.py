@@ -1,7 +1,7 @@
 """What a data-set layout is: a way to read off folders which picture shows what. Needs only the standard library."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -71,3 +71,9 @@ class Layout(ABC):
         Raises:
             InputError: ``root`` does not exist or does not have this layout.
         """
+
+    @classmethod
+    def is_own(cls, samples: Sequence[Sample]) -> bool:
+        """Whether this is the data set that the layout is named after, or a part of it, by the names of the classes."""
+        found = {sample.class_name for sample in samples}
+        return bool(found) and found <= {*cls.classes, *cls.counts}

@@ -1,5 +1,6 @@
 """What layouts read trees with: folders, pictures and masks by name, and one error for a tree that is another."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,19 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(shown, key=natural_key)
 
 
+def name_of(folder: Path) -> str:
+    """What a folder is called, also where it is named from within, as ``.``; a link is called by its own name."""
+    return os.path.basename(os.path.abspath(folder))
+
+
 def pictures_of(folder: Path) -> list[Path]:
     """Its pictures at every depth, in natural order; none where it does not exist."""
     return pictures_in(folder) if folder.is_dir() else []
+
+
+def pictures_at(folder: Path) -> list[Path]:
+    """Its pictures, without those of folders in it, in natural order; none where it does not exist."""
+    return [one for one in pictures_of(folder) if one.parent == folder]
 
 
 def masks_by_stem(folder: Path, ending: str = "") -> dict[str, Path]:

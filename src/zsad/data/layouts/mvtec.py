@@ -1,13 +1,31 @@
-"""The tree of MVTec AD, in which many other data sets are published too."""
+"""MVTec AD, and every other data set in its tree."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.sources import natural_key, pictures_in
-from zsad.errors import InputError
+from zsad.data.layouts._base import NORMAL, Count, Layout, Sample
+from zsad.data.layouts._mvtec_tree import samples_in_tree
 
-GOOD = "good"
+KINDS = {
+    "bottle": "broken_large broken_small contamination",
+    "cable": "bent_wire cable_swap combined cut_inner_insulation cut_outer_insulation missing_cable missing_wire "
+    "poke_insulation",
+    "capsule": "crack faulty_imprint poke scratch squeeze",
+    "carpet": "color cut hole metal_contamination thread",
+    "grid": "bent broken glue metal_contamination thread",
+    "hazelnut": "crack cut hole print",
+    "leather": "color cut fold glue poke",
+    "metal_nut": "bent color flip scratch",
+    "pill": "color combined contamination crack faulty_imprint pill_type scratch",
+    "screw": "manipulated_front scratch_head scratch_neck thread_side thread_top",
+    "tile": "crack glue_strip gray_stroke oil rough",
+    "toothbrush": "defective",
+    "transistor": "bent_lead cut_lead damaged_case misplaced",
+    "wood": "color combined hole liquid scratch",
+    "zipper": "broken_teeth combined fabric_border fabric_interior rough split_teeth squeezed_teeth",
+}
+"""The 73 kinds of defect, by which MVTec AD is told from other data sets with classes of the same names."""
 
 
 class MVTec(Layout):
@@ -19,55 +37,33 @@ class MVTec(Layout):
 
     title = "MVTec AD"
     about = "MVTec AD (mvtec.com, CC BY-NC-SA 4.0) and every data set in the same tree."
+    counts = MappingProxyType(
+        {
+            "bottle": Count(normal=20, anomalous=63, train=209),
+            "cable": Count(normal=58, anomalous=92, train=224),
+            "capsule": Count(normal=23, anomalous=109, train=219),
+            "carpet": Count(normal=28, anomalous=89, train=280),
+            "grid": Count(normal=21, anomalous=57, train=264),
+            "hazelnut": Count(normal=40, anomalous=70, train=391),
+            "leather": Count(normal=32, anomalous=92, train=245),
+            "metal_nut": Count(normal=22, anomalous=93, train=220),
+            "pill": Count(normal=26, anomalous=141, train=267),
+            "screw": Count(normal=41, anomalous=119, train=320),
+            "tile": Count(normal=33, anomalous=84, train=230),
+            "toothbrush": Count(normal=12, anomalous=30, train=60),
+            "transistor": Count(normal=60, anomalous=40, train=213),
+            "wood": Count(normal=19, anomalous=60, train=247),
+            "zipper": Count(normal=32, anomalous=119, train=240),
+        }
+    )
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
         """All samples of all classes; of a class the training pictures first."""
-        found = [sample for folder in _class_folders(root) for sample in _samples_of_class(folder)]
-        if not found:
-            raise InputError("train and test folders contain pictures", root, "check that the data set is complete")
-        return found
+        return samples_in_tree("this layout", root)
 
-
-def _class_folders(root: Path) -> list[Path]:
-    if _is_class(root):
-        return [root]
-    folders = [folder for folder in _folders_in(root) if _is_class(folder)]
-    if not folders:
-        raise InputError(
-            "this layout has folders <class>/test/<kind>",
-            root,
-            "name the folder of the data set or of one class, or use the layout 'folder'",
-        )
-    return folders
-
-
-def _is_class(folder: Path) -> bool:
-    return bool(_folders_in(folder / "test") or _folders_in(folder / "train"))
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted((entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."), key=natural_key)
-
-
-def _samples_of_class(folder: Path) -> Iterator[Sample]:
-    for split in ("train", "test"):
-        for kind in _folders_in(folder / split):
-            for picture in pictures_in(kind):
-                yield _sample(folder, split, picture)
-
-
-def _sample(folder: Path, split: str, picture: Path) -> Sample:
-    kind = picture.relative_to(folder / split).parts[0]
-    label = NORMAL if kind == GOOD else ANOMALOUS
-    mask = _mask_of(folder, kind, picture) if label == ANOMALOUS else None
-    return Sample(picture, label, folder.resolve().name, kind, mask, split)
-
-
-def _mask_of(folder: Path, kind: str, picture: Path) -> Path | None:
-    """Where the mask is, if it is there."""
-    masks = folder / "ground_truth" / kind
-    candidates = (masks / f"{picture.stem}_mask.png", masks / f"{picture.stem}.png")
-    return next((mask for mask in candidates if mask.is_file()), None)
+    @classmethod
+    def is_own(cls, samples: Sequence[Sample]) -> bool:
+        """Whether this is MVTec AD or a part of it: its classes with its kinds of defect."""
+        defects = {(one.class_name, one.kind) for one in samples if one.label != NORMAL}
+        return super().is_own(samples) and all(kind in KINDS[name].split() for name, kind in defects)

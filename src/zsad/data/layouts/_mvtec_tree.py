@@ -1,0 +1,66 @@
+"""The tree of MVTec AD, in which many other data sets are published too.
+
+<class>/train/<kind>/*          kind "good" is normal
+<class>/test/<kind>/*
+<class>/ground_truth/<kind>/*   masks, named like their pictures, or with _mask after the stem
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
+from zsad.data.layouts._trees import another_tree, folders_in, masks_by_stem, name_of, pictures_of
+from zsad.errors import InputError
+
+
+def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good: str = "good") -> list[Sample]:
+    """All samples of all classes, in natural order; of a class the training pictures first.
+
+    Args:
+        title: of the data set, for errors.
+        root: the folder of the data set, or of one class.
+        classes: that are read; other folders are left out. All where not given.
+        good: the kind of normal pictures.
+
+    Raises:
+        InputError: ``root`` does not exist, has another tree or other classes, or contains no picture.
+    """
+    folders = [folder for folder in _class_folders(root) if not classes or name_of(folder) in classes]
+    if not folders:
+        raise _another_tree(title, root, classes)
+    found = [sample for folder in folders for sample in _samples_of_class(folder, good)]
+    if not found:
+        raise InputError("train and test folders contain pictures", root, "check that the data set is complete")
+    return found
+
+
+def _another_tree(title: str, root: Path, classes: Collection[str]) -> InputError:
+    if classes:
+        remedy = "name the folder of these, or use the layout 'mvtec' for another data set in such folders"
+        return another_tree(title, f"folders <class>/test/<kind> of its classes {', '.join(classes)}", root, remedy)
+    remedy = "name the folder of the data set or of one class, or use the layout 'folder'"
+    return another_tree(title, "folders <class>/test/<kind>", root, remedy)
+
+
+def _class_folders(root: Path) -> list[Path]:
+    return [root] if _is_class(root) else [folder for folder in folders_in(root) if _is_class(folder)]
+
+
+def _is_class(folder: Path) -> bool:
+    return bool(folders_in(folder / "test") or folders_in(folder / "train"))
+
+
+def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
+    class_name = name_of(folder)
+    for split in ("train", "test"):
+        for kind in folders_in(folder / split):
+            if kind.name == good:
+                yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in pictures_of(kind))
+            else:
+                masks = _masks(folder / "ground_truth" / kind.name) if split == "test" else {}
+                for one in pictures_of(kind):
+                    yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(one.stem), split)
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    return masks_by_stem(folder) | masks_by_stem(folder, "_mask")

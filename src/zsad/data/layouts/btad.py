@@ -1,0 +1,34 @@
+"""BTAD (beanTech): three products, in the tree of MVTec AD with ``ok`` and ``ko``."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._mvtec_tree import samples_in_tree
+
+
+class BTAD(Layout):
+    """``<class>/{train/ok,test/ok,test/ko}/*``, masks of the same stems in ``<class>/ground_truth/ko``.
+
+    Pictures and masks are PNG or BMP, and a picture's mask need not have its suffix.
+    """
+
+    title = "BTAD"
+    about = "BTAD, three industrial products (Mishra et al. 2021, avires.dimi.uniud.it; CC BY-NC-SA 4.0)"
+    classes = ("01", "02", "03")
+    counts = MappingProxyType(
+        {
+            "01": Count(normal=21, anomalous=49, train=400),
+            "02": Count(normal=30, anomalous=200, train=399),
+            "03": Count(normal=400, anomalous=41, train=1000),
+        }
+    )
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All samples of its classes; of a class the training pictures first.
+
+        Raises:
+            InputError: ``root`` is neither the data set nor one of its classes.
+        """
+        return samples_in_tree(cls.title, root, cls.classes, good="ok")

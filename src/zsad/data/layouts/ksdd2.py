@@ -1,0 +1,45 @@
+"""KolektorSDD2 (KSDD2): surfaces of a production item, with its published split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._trees import another_tree, incomplete, is_blank, masks_by_stem, pictures_at
+
+
+class KSDD2(Layout):
+    """``train`` and ``test`` with ``NNNNN.png`` and ``NNNNN_GT.png``.
+
+    A picture is anomalous where its mask is not blank; the training split has 2,085 normal and 246 anomalous. Files
+    with other names are left out: the archive brings copies of picture 10301 and its mask.
+    """
+
+    title = "KolektorSDD2"
+    about = "3,335 pictures of a production item (Bozic et al. 2021, vicos.si/kolektorsdd2; CC BY-NC-SA 4.0)"
+    classes = ("KSDD2",)
+    counts = MappingProxyType({"KSDD2": Count(normal=894, anomalous=110, train=2331)})
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All pictures, those of training first, in natural order.
+
+        Raises:
+            InputError: ``root`` has another tree, or a mask is missing or broken, so that nothing tells the label.
+        """
+        found = [sample for split in ("train", "test") for sample in _samples_of_split(root, split)]
+        if not found:
+            raise another_tree(cls.title, "folders train and test with NNNNN.png and NNNNN_GT.png", root)
+        return found
+
+
+def _samples_of_split(root: Path, split: str) -> Iterator[Sample]:
+    masks = masks_by_stem(root / split, "_GT")
+    pictures = [one for one in pictures_at(root / split) if one.stem.isdecimal()]
+    alone = [one.with_name(f"{one.stem}_GT.png") for one in pictures if one.stem not in masks]
+    if alone:
+        raise incomplete(KSDD2.title, alone, root)
+    for one in pictures:
+        normal = is_blank(masks[one.stem])
+        label, kind, mask = (NORMAL, "good", None) if normal else (ANOMALOUS, "defect", masks[one.stem])
+        yield Sample(one, label, KSDD2.classes[0], kind, mask, split)

@@ -1,0 +1,52 @@
+"""MTD: magnetic tiles, as the repository of its authors brings them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._trees import another_tree, pictures_at
+
+KINDS = {
+    "MT_Blowhole": "blowhole",
+    "MT_Break": "break",
+    "MT_Crack": "crack",
+    "MT_Fray": "fray",
+    "MT_Free": "good",
+    "MT_Uneven": "uneven",
+}
+
+
+class MTD(Layout):
+    """``MT_<kind>/Imgs`` with pictures ``*.jpg`` and masks ``*.png``; kind ``Free`` is normal.
+
+    Four masks of kind ``Uneven`` are blank: their pictures are anomalous all the same. In the tree of MVTec AD its
+    class is often called tile, like MVTec's own; this is layout ``mvtec``.
+    """
+
+    title = "MTD"
+    about = "1,344 magnetic tiles (Huang et al. 2018, github.com/abin24/Magnetic-tile-defect-datasets.; please cite)"
+    classes = ("magnetic tile",)
+    counts = MappingProxyType({"magnetic tile": Count(normal=952, anomalous=392)})
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All pictures, kind by kind, in natural order.
+
+        Raises:
+            InputError: ``root`` does not exist or has another tree.
+        """
+        found = [sample for folder, kind in KINDS.items() for sample in _samples_of_kind(root / folder / "Imgs", kind)]
+        if not found:
+            raise another_tree(cls.title, f"folders {', '.join(KINDS)} with Imgs", root)
+        return found
+
+
+def _samples_of_kind(folder: Path, kind: str) -> Iterator[Sample]:
+    pictures = pictures_at(folder)
+    masks = {one.stem: one for one in pictures if one.suffix.lower() == ".png"}
+    for one in (one for one in pictures if one.suffix.lower() == ".jpg"):
+        if kind == "good":
+            yield Sample(one, NORMAL, MTD.classes[0], kind, None, "test")
+        else:
+            yield Sample(one, ANOMALOUS, MTD.classes[0], kind, masks.get(one.stem), "test")
