@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float
 
 from zsad.config import from_mapping
 from zsad.errors import InputError
 from zsad.evaluator.results import ClassResult, Evaluation, ImageResult, Miss
-from zsad.files import write_atomically
+from zsad.files import replacing, write_atomically
 from zsad.metrics.curves import Curve
 
-T = TypeVar("T")
 EVALUATION, PLAN, PAGE, CLASSES = "evaluation.json", "plan.json", "report.html", "classes"
 CLASS, IMAGES, CURVES, COUNTS, DRAWS = "class.json", "images.csv", "curves.json", "counts.npz", "draws.npz"
 WORST, MISSES = "worst", "worst.json"
@@ -87,6 +90,20 @@ def read_misses(folder: Path) -> tuple[Miss, ...]:
     return tuple(from_mapping(Miss, one, str(path)) for one in found)
 
 
+def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
+    """The metrics of each resample of the class in that folder, by name.
+
+    Raises:
+        InputError: they are missing or cannot be read.
+    """
+    path = folder / DRAWS
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise _broken(path, error) from error
+
+
 def write(evaluation: Evaluation, out: Path) -> None:
     """Write the evaluation; what is known of its classes is written before."""
     write_json(out / EVALUATION, asdict(evaluation))
@@ -110,6 +127,12 @@ def write_images(images: Sequence[ImageResult], folder: Path) -> None:
 def write_curves(curves: Mapping[str, Curve], folder: Path) -> None:
     """Write curves by name."""
     write_json(folder / CURVES, {name: asdict(curve) for name, curve in curves.items()})
+
+
+def write_draws(draws: Mapping[str, Float[np.ndarray, "draws"]], folder: Path) -> None:
+    """Write the metrics of each resample by name."""
+    with replacing(folder / DRAWS) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **draws)
 
 
 def write_misses(misses: Sequence[Miss], folder: Path) -> None:

@@ -1,0 +1,20 @@
+"""A quick look at a data set: some of its pictures, the same ones every time."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from zsad.data.layouts import Sample
+
+
+def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
+    """At most so many of each class and state, in their order, drawn with seed 0; all where no number is given."""
+    if most is None:
+        return list(samples)
+    groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
+    for number, sample in enumerate(samples):
+        groups[sample.class_name, sample.label].append(number)
+    rng = np.random.default_rng(0)
+    kept = [rng.permutation(group)[:most] for group in groups.values()]
+    return [samples[number] for number in sorted(np.concatenate(kept).tolist())]

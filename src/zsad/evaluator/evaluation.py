@@ -1,0 +1,108 @@
+"""``zsad.evaluate``: one detector on labelled data by one protocol."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from zsad.data.specification import DataSet, Split
+from zsad.evaluator import disk, leakage
+from zsad.evaluator.folder import begin
+from zsad.evaluator.means import means
+from zsad.evaluator.one_class import Progress, Watch, evaluate_class
+from zsad.evaluator.plan import PlannedSet, plan
+from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
+from zsad.evaluator.subject import subject
+from zsad.evaluator.warnings import of_data
+from zsad.predictor import Detector, load
+
+
+def evaluate(
+    detector: Detector | str | os.PathLike[str],
+    data: Sequence[str | DataSet],
+    out: str | os.PathLike[str],
+    *,
+    resolution: int | None = 518,
+    split: Split = "test",
+    classes: Sequence[str] | None = None,
+    most: int | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    allow_training_data: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Hold a detector against labelled data, and leave numbers, curves, worst misses and a page behind.
+
+    The same call on the same folder goes on where it was stopped: classes that are done are not done again.
+
+    Args:
+        detector: a loaded one, or what :func:`zsad.load` takes.
+        data: data sets, each ``LAYOUT:PATH`` or ``NAME=LAYOUT:PATH``.
+        out: folder of the evaluation; ``zsad.evaluator.results`` says what is in it.
+        resolution, split, confidence, resamples, most: the protocol, see :class:`zsad.evaluator.results.Protocol`.
+        classes: the classes that are wanted; all where not given.
+        allow_training_data: evaluate also on pictures that the detector was trained on or remembers; results say so.
+        overwrite: replace another evaluation in ``out``; no other file is deleted or written over.
+        command: what the user typed, for the record.
+        watch: called before the first picture of each class and after every picture.
+
+    Returns:
+        What ``OUT/evaluation.json`` holds.
+
+    Raises:
+        ConfigError: something asked for does not exist or does not fit, or ``out`` holds another evaluation.
+        InputError: data cannot be read, or the detector has seen some of them.
+    """
+    protocol = Protocol(resolution, split, confidence, resamples, most)
+    loaded = detector if isinstance(detector, Detector) else load(detector)
+    planned = plan(data, protocol, classes)
+    if not allow_training_data:
+        leakage.refuse_seen(planned, loaded.past)
+    who, folder = subject(loaded), Path(out)
+    begin(folder, who, protocol, planned, overwrite)
+    found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
+    evaluation = Evaluation(
+        subject=who,
+        protocol=protocol,
+        data_sets=found,
+        version=version("zsad"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(loaded.settings.device),
+        command=command,
+    )
+    disk.write(evaluation, folder)
+    return evaluation
+
+
+def machine(device: str) -> str:
+    """What the detector runs on, for people."""
+    if torch.device(device).type == "cuda":
+        what = torch.cuda.get_device_name(device)
+    else:
+        what = f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    return f"{what}, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
+
+
+def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: Path, watch: Watch) -> DataSetResult:
+    results, folders = [], [out / one.folder for one in planned.classes]
+    for one, folder in zip(planned.classes, folders, strict=True):
+        if (folder / disk.CLASS).exists():
+            result = disk.read_class(folder)
+            watch(Progress(one.data_set, one.name, len(one.items), len(one.items)))
+        else:
+            seen = leakage.seen_in_training(one, detector.past)
+            result = evaluate_class(detector, one, protocol, folder, seen, watch)
+        results.append(result)
+    said = [*leakage.warnings(planned, detector.past), *of_data(planned, results, protocol)]
+    averaged = means(results, [disk.read_draws(folder) for folder in folders], protocol.confidence)
+    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averaged, tuple(said))
+
+
+def _nobody(_: Progress) -> None:
+    """Nobody watches."""

@@ -1,0 +1,97 @@
+"""The folder of an evaluation: whose it is, and what may be replaced in it."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from zsad.errors import ConfigError, InputError
+from zsad.evaluator import disk
+from zsad.evaluator.plan import PlannedSet
+from zsad.evaluator.results import Protocol, Subject
+
+OWN = (disk.EVALUATION, disk.PAGE, disk.PLAN)
+"""In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
+OWN_OF_CLASS = (disk.CLASS, disk.IMAGES, disk.CURVES, disk.COUNTS, disk.DRAWS)
+DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask|-map|-overlay)?\.png")
+
+
+def begin(out: Path, subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet], overwrite: bool) -> None:
+    """Make the folder that of this evaluation, if it is not already.
+
+    Raises:
+        ConfigError: it holds another evaluation and ``overwrite`` was not said.
+        InputError: it holds files of an evaluation's names that no evaluation wrote, or cannot be written.
+    """
+    ours = _words(subject, protocol, planned)
+    try:
+        if (out / disk.PLAN).exists():
+            different = _different(disk.read_json(out / disk.PLAN), ours)
+            if not different:
+                return
+            if not overwrite:
+                raise ConfigError(
+                    f"{out} holds one evaluation, which goes on as it began",
+                    f"another {' and '.join(different)}",
+                    "say what was said at first, name another folder, or say --overwrite",
+                )
+            clear(out)
+        else:
+            _check_free(out)
+        disk.write_json(out / disk.PLAN, ours)
+    except OSError as error:
+        raise InputError("the output folder must be writable", error, "choose another --out") from error
+
+
+def clear(out: Path) -> None:
+    """Remove an evaluation: its own files, and the folders that are empty then."""
+    for folder in sorted(out.glob(f"{disk.CLASSES}/*/*")):
+        worst = folder / disk.WORST
+        drawn = [path for path in worst.glob("*") if path.name == disk.MISSES or DRAWN.fullmatch(path.name)]
+        for path in (*(folder / name for name in OWN_OF_CLASS), *drawn):
+            path.unlink(missing_ok=True)
+        _remove_if_empty(worst, folder, folder.parent, out / disk.CLASSES)
+    for name in OWN:
+        (out / name).unlink(missing_ok=True)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _check_free(out: Path) -> None:
+    found = [name for name in (*OWN, disk.CLASSES) if (out / name).exists()]
+    if found:
+        rule = "an evaluation replaces an evaluation and no other file"
+        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+
+
+def _words(subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet]) -> dict[str, Any]:
+    """What determines the results, apart from the code."""
+    who = asdict(subject)
+    del who["name"]
+    words = {
+        "detector": who,
+        "protocol": asdict(protocol),
+        "data": {
+            data.data.name: {
+                "layout": data.data.layout,
+                "classes": {
+                    one.name: {"pictures": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
+                    for one in data.classes
+                },
+            }
+            for data in planned
+        },
+        "version": version("zsad"),
+    }
+    return json.loads(json.dumps(words))
+
+
+def _different(found: dict[str, object], ours: dict[str, object]) -> list[str]:
+    return [key for key in ours if found.get(key) != ours[key]]

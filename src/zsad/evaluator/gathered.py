@@ -1,0 +1,142 @@
+"""What is known of the pictures of a class while it is scored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool
+
+from zsad.data.masks import read_mask, resize_mask
+from zsad.errors import InputError
+from zsad.evaluator import disk
+from zsad.evaluator.intervals import Draws, interval, resamples
+from zsad.evaluator.plan import Item
+from zsad.evaluator.results import PIXEL_METRICS, ImageResult, Metric, Protocol
+from zsad.evaluator.worst import Worst
+from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
+from zsad.metrics.auroc import auroc_of
+from zsad.metrics.draws import image_draws
+from zsad.metrics.per_picture import PictureCounts
+from zsad.metrics.tally import tally_values
+from zsad.types import Failure, Picture, Prediction, Size
+
+T = TypeVar("T")
+NO_MASKS = "no masks"
+
+
+class Gathered:
+    """What is known of the pictures of a class so far; apart from counts of pixels, a few numbers of each picture."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.images: list[ImageResult] = []
+        self.unreadable: dict[str, str] = {}
+        self.without_mask = 0
+        self._with_truth: list[int] = []
+        self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
+        self._counts, self._worst = PictureCounts(), Worst()
+
+    def add(self, item: Item, answer: tuple[Picture, Prediction] | Failure) -> None:
+        """Count a picture, or note why it cannot be counted."""
+        if isinstance(answer, Failure):
+            self.unreadable[item.source] = answer.message
+            return
+        picture, prediction = answer
+        try:
+            mask = truth(item, picture.size, prediction.size)
+        except InputError as error:
+            self.unreadable[item.source] = str(error)
+            return
+        found = _image_result(item, prediction, mask)
+        self._image_metrics.update([found.score], [found.label])
+        if mask is None:
+            self.without_mask += 1
+        else:
+            self._pixel_metrics.update([prediction.anomaly_map], [mask])
+            self._counts.update(prediction.anomaly_map, mask)
+            self._with_truth.append(len(self.images))
+        self._worst.offer(found, picture, prediction, mask)
+        self.images.append(found)
+
+    @property
+    def has_no_masks(self) -> bool:
+        """Whether there are anomalous pictures and none of them has a mask; metrics of pixels would mean nothing."""
+        return 0 < self.without_mask == sum(image.label for image in self.images)
+
+    def draws(self, *names: str) -> Draws:
+        """All metrics that have intervals, of each resample, by the names of ``METRICS``."""
+        if not self.protocol.resamples or not self.images:
+            return {}
+        labels = [image.label for image in self.images]
+        weights = resamples(labels, self.protocol.resamples, *names)
+        images = _named("image", image_draws([image.score for image in self.images], labels, weights))
+        if self.has_no_masks or not self._with_truth:
+            return images
+        return images | _named("pixel", self._counts.resampled(weights[:, self._with_truth]))
+
+    def metrics(self, draws: Draws) -> dict[str, Metric]:
+        """All metrics, with intervals where there are draws."""
+        image, pixel = _named("image", self._image_metrics.compute()), _named("pixel", self._pixel_metrics.compute())
+        found = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
+        return found | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
+
+    def write(self, folder: Path, draws: Draws) -> None:
+        """Write all files of the class except the last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        disk.write_images(self.images, folder)
+        pixel = {} if self.has_no_masks else self._pixel_metrics.curves()
+        disk.write_curves(_named("image", self._image_metrics.curves()) | _named("pixel", pixel), folder)
+        self._counts.save(folder / disk.COUNTS)
+        disk.write_draws(draws, folder)
+        self._worst.write(folder)
+
+    def _metric(self, name: str, value: float | Undefined, draws: Draws) -> Metric:
+        if isinstance(value, Undefined):
+            return Metric(None, reason=value.reason)
+        low, high = interval(draws[name], self.protocol.confidence) if name in draws else (None, None)
+        return Metric(value, low, high)
+
+
+def truth(item: Item, own: Size, size: Size) -> Bool[np.ndarray, "rows cols"] | None:
+    """Which pixels are anomalous: none of a normal picture; None where nobody says.
+
+    Args:
+        item: the picture.
+        own: its size.
+        size: of the result.
+
+    Raises:
+        InputError: the mask cannot be read, or is not one of this picture.
+    """
+    if item.label == 0:
+        return np.zeros(size, bool)
+    return None if item.sample.mask is None else resize_mask(read_mask(item.sample.mask, own), size)
+
+
+def _image_result(item: Item, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None) -> ImageResult:
+    return ImageResult(
+        source=item.source,
+        content=item.content,
+        label=item.label,
+        kind=item.sample.kind,
+        score=prediction.score,
+        peak=float(prediction.anomaly_map.max()),
+        anomalous_share=None if mask is None else float(mask.mean()),
+        pixel_auroc=None if mask is None else _own_auroc(prediction.anomaly_map, mask),
+    )
+
+
+def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float | None:
+    """AUROC of the pixels of one picture, if it has both states."""
+    if mask.all() or not mask.any():
+        return None
+    anomalous = scores[mask]
+    found = auroc_of(tally_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
+    assert isinstance(found, float)
+    return found
+
+
+def _named(level: str, found: Mapping[str, T]) -> dict[str, T]:
+    """By the names that results have."""
+    return {f"{level}_{'ap' if name == 'average_precision' else name}": value for name, value in found.items()}

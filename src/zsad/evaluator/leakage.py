@@ -1,0 +1,49 @@
+"""What a detector has seen is no test for it."""
+
+from collections.abc import Sequence
+
+from zsad.checkpoint import Past
+from zsad.data.specification import in_words
+from zsad.errors import InputError
+from zsad.evaluator.plan import PlannedClass, PlannedSet
+
+
+def seen_in_training(one: PlannedClass, past: Past) -> int:
+    """How many pictures of a class the detector was trained on or remembers, by their content."""
+    known = frozenset(past.pictures)
+    return sum(item.content in known for item in one.items)
+
+
+def refuse_seen(planned: Sequence[PlannedSet], past: Past) -> None:
+    """Make sure that no picture was seen before.
+
+    Raises:
+        InputError: some were; it says how many of which class.
+    """
+    counts = [(seen_in_training(one, past), one) for data in planned for one in data.classes]
+    words = [f"{count} of {len(one.items)} of {one.name} ({one.data_set})" for count, one in counts if count]
+    if words:
+        raise InputError(
+            "a detector is evaluated on pictures that it was not trained on and does not remember",
+            ", ".join(words),
+            "name other data, or say --allow-training-data (in Python: allow_training_data=True) and results will warn",
+        )
+
+
+def warnings(planned: PlannedSet, past: Past) -> list[str]:
+    """What a reader must know of the pictures and classes that the detector has seen, in full sentences."""
+    said = []
+    for one in planned.classes:
+        if count := seen_in_training(one, past):
+            said.append(
+                f"{one.name}: {count} of {len(one.items)} pictures were seen by the detector in training or as normal "
+                f"pictures to remember. The numbers of this class, and the means, say nothing of unseen data."
+            )
+    trained_on = {in_words(name).casefold() for name in past.training.get("classes", {})}
+    same = [one.name for one in planned.classes if one.prompt.casefold() in trained_on]
+    if same:
+        said.append(
+            f"The detector was trained on classes of the same name: {', '.join(same)}. "
+            f"For these it is not a zero-shot detector."
+        )
+    return said

@@ -1,0 +1,160 @@
+"""What an evaluation will look at: data sets, their classes, and each picture known by its content."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsad.data.choice import some
+from zsad.data.layouts import Sample
+from zsad.data.specification import DataSet, data_set, in_words
+from zsad.errors import ConfigError, InputError, unknown_name
+from zsad.evaluator.disk import CLASSES
+from zsad.evaluator.results import Protocol
+from zsad.files import content_hash, unique_name
+
+READERS = 2
+"""Threads that read files to know them by their content."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled picture.
+
+    Attributes:
+        sample: as the layout has it.
+        source: path below the root of the data set, with ``/``; where it lies elsewhere, the whole path.
+        label: 0 normal, 1 anomalous.
+        content: SHA-256 of the file; empty where it cannot be read.
+        mask_content: the same of its mask; empty where there is none.
+    """
+
+    sample: Sample
+    source: str
+    label: int
+    content: str
+    mask_content: str
+
+
+@dataclass(frozen=True)
+class PlannedClass:
+    """One class of one data set.
+
+    Attributes:
+        data_set, name: as the data set names them.
+        items: what is scored, in the order of the data set.
+        unlabelled: pictures left out, because nobody says what they are.
+        folder: of its files, below that of the evaluation.
+    """
+
+    data_set: str
+    name: str
+    items: tuple[Item, ...]
+    unlabelled: int
+    folder: Path
+
+    @property
+    def prompt(self) -> str:
+        """The class in the words that the detector is told."""
+        return in_words(self.name)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of all that decides the result."""
+        words = [f"{one.source}\0{one.label}\0{one.content}\0{one.mask_content}" for one in self.items]
+        return hashlib.sha256("\n".join([str(self.unlabelled), *words]).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True)
+class PlannedSet:
+    """One data set: as it lies on disk, and the classes that are wanted of it."""
+
+    data: DataSet
+    classes: tuple[PlannedClass, ...]
+
+
+def plan(
+    data: Sequence[str | DataSet], protocol: Protocol, classes: Sequence[str] | None = None
+) -> tuple[PlannedSet, ...]:
+    """Find the pictures and read them once, to know them by their content.
+
+    Args:
+        data: data sets, or what :func:`zsad.data.specification.data_set` takes.
+        protocol: says which pictures of them.
+        classes: the classes that are wanted; all where not given. A data set with none of them is left out.
+
+    Raises:
+        ConfigError: two data sets have one name, or a class, a layout or a specification does not exist.
+        InputError: a path does not exist or has another layout, or no picture is left.
+    """
+    found = [one if isinstance(one, DataSet) else data_set(one) for one in data]
+    _check_names(found)
+    by_set = [(one, _by_class(one, protocol.split)) for one in found]
+    known = {name for _, by_class in by_set for name in by_class}
+    for name in classes or ():
+        if name not in known:
+            raise unknown_name("class of these data sets", name, known)
+    taken: set[str] = set()
+    planned = [_planned_set(one, by_class, protocol, classes, taken) for one, by_class in by_set]
+    kept = tuple(one for one in planned if one.classes)
+    if not kept:
+        what = ", ".join(one.name for one in found) or "none"
+        raise InputError(f"data sets have pictures in their split {protocol.split!r}", what, "name others")
+    return kept
+
+
+def _check_names(data: Sequence[DataSet]) -> None:
+    names = [one.name for one in data]
+    for name in names:
+        if names.count(name) > 1:
+            remedy = "give them names of their own: NAME=LAYOUT:PATH"
+            raise ConfigError("data sets have different names", f"{name!r} twice", remedy)
+
+
+def _by_class(data: DataSet, split: str) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in data.samples:
+        if split in ("all", sample.split):
+            found.setdefault(sample.class_name, []).append(sample)
+    return found
+
+
+def _planned_set(
+    data: DataSet,
+    by_class: dict[str, list[Sample]],
+    protocol: Protocol,
+    classes: Sequence[str] | None,
+    taken: set[str],
+) -> PlannedSet:
+    home, folders = Path(CLASSES, unique_name(data.name, taken, "data")), set[str]()
+    wanted = [name for name in by_class if classes is None or name in classes]
+    planned = []
+    for name in wanted:
+        samples = [one for one in by_class[name] if one.label is not None]
+        items = _items(some(samples, protocol.most), data.root)
+        folder = home / unique_name(name, folders, "class")
+        planned.append(PlannedClass(data.name, name, items, len(by_class[name]) - len(samples), folder))
+    return PlannedSet(data, tuple(planned))
+
+
+def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:
+    with ThreadPoolExecutor(READERS) as readers:
+        pictures = readers.map(_content, [one.picture for one in samples])
+        masks = readers.map(_content, [one.mask for one in samples])
+        return tuple(
+            Item(sample, _source(sample.picture, root), int(sample.label or 0), picture, mask)
+            for sample, picture, mask in zip(samples, pictures, masks, strict=True)
+        )
+
+
+def _source(picture: Path, root: Path) -> str:
+    return (picture.relative_to(root) if picture.is_relative_to(root) else picture).as_posix()
+
+
+def _content(path: Path | None) -> str:
+    """A file that cannot be read is named when its class is scored."""
+    try:
+        return content_hash(path) if path is not None else ""
+    except OSError:
+        return ""

@@ -1,0 +1,42 @@
+"""The detector that is held against data, as results name it."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import torch
+
+from zsad import checkpoint
+from zsad.evaluator.results import Subject
+from zsad.predictor import Detector
+
+
+def subject(detector: Detector) -> Subject:
+    """Who it is, and what it was trained on."""
+    card, clip, settings = detector.card, detector.method.clip, detector.settings
+    training = detector.past.training
+    return Subject(
+        name=detector.name,
+        method=card.method,
+        options=card.options,
+        backbone=clip.name,
+        weights=clip.weights,
+        image_size=settings.image_size,
+        precision=settings.precision,
+        device=settings.device,
+        fingerprint=fingerprint(detector),
+        trained_on=training.get("classes", {}),
+        seed=training.get("seed"),
+        epochs=training.get("epochs_done"),
+    )
+
+
+def fingerprint(detector: Detector) -> str:
+    """Content hash of all that decides the answers: method and its configuration, size, backbone, learnt tensors."""
+    method = detector.method
+    words = [detector.card.method, asdict(method.config), detector.settings.image_size, method.fingerprint]
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    for name, tensor in sorted(checkpoint.learnt(method).items()):
+        content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)
+    return digest.hexdigest()

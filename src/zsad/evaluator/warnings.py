@@ -1,0 +1,64 @@
+"""What a reader must know of the data before believing the numbers, in full sentences."""
+
+from collections.abc import Sequence
+
+from zsad.evaluator.plan import PlannedSet
+from zsad.evaluator.results import ClassResult, Protocol
+
+
+def of_data(planned: PlannedSet, results: Sequence[ClassResult], protocol: Protocol) -> list[str]:
+    """What is missing of the data set, class by class."""
+    return [*_quick_look(protocol), *_incomplete(planned, protocol), *(said for one in results for said in _class(one))]
+
+
+def _quick_look(protocol: Protocol) -> list[str]:
+    if protocol.most is None:
+        return []
+    return [
+        f"A quick look: at most {protocol.most} pictures of each class and state, drawn with seed 0. "
+        f"These are not the numbers of the whole data set."
+    ]
+
+
+def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
+    """A published data set that is not all there, or not as published."""
+    counts = planned.data.kind.counts
+    if not planned.data.is_published or protocol.split != "test" or protocol.most is not None:
+        return []
+    found = {one.name: [item.label for item in one.items] for one in planned.classes}
+    said = []
+    if missing := [name for name in counts if name not in found]:
+        said.append(f"{len(missing)} of {len(counts)} published classes are not part of this: {', '.join(missing)}.")
+    for name, labels in found.items():
+        if name not in counts:
+            said.append(f"{name}: no class of the published data set.")
+            continue
+        ours, theirs = (labels.count(0), labels.count(1)), (counts[name].normal, counts[name].anomalous)
+        if ours != theirs:
+            said.append(
+                f"{name}: {ours[0]} normal and {ours[1]} anomalous pictures; as published {theirs[0]} and {theirs[1]}."
+            )
+    return said
+
+
+def _class(one: ClassResult) -> list[str]:
+    said = []
+    if one.unreadable:
+        first = ", ".join(list(one.unreadable)[:3]) + (", …" if len(one.unreadable) > 3 else "")
+        said.append(f"{one.class_name}: {_pictures(len(one.unreadable))} or masks could not be read: {first}.")
+    if one.without_mask:
+        said.append(
+            f"{one.class_name}: {_pictures(one.without_mask)} without a mask, anomalous, "
+            f"counted for image metrics only."
+        )
+    if one.unlabelled:
+        said.append(f"{one.class_name}: {_pictures(one.unlabelled)} without a label left out.")
+    return said
+
+
+def _pictures(count: int) -> str:
+    """
+    >>> _pictures(1), _pictures(3)
+    ('1 picture', '3 pictures')
+    """
+    return f"{count} picture{'s' * (count != 1)}"

@@ -1,0 +1,111 @@
+"""The worst misses of a class, kept while it is scored and drawn at its end."""
+
+from bisect import insort
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+
+from zsad.data.masks import resize_mask
+from zsad.evaluator.disk import WORST, write_misses
+from zsad.evaluator.results import ImageResult, Miss
+from zsad.parts.maps import resize
+from zsad.render import eight_bit, overlay, save_image, save_map
+from zsad.types import Picture, Prediction, Size
+
+EACH = 4
+"""Pictures kept of each kind of miss."""
+SIDE = 518
+"""Longer side of what is drawn, in px, at most."""
+MISSED, FALSE_ALARM, MISPLACED = "missed", "false alarm", "misplaced"
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """A picture that is among the worst so far, no larger than it will be drawn; the worst sort first."""
+
+    goodness: float
+    number: int
+    found: ImageResult = field(compare=False)
+    pixels: UInt8[np.ndarray, "rows cols 3"] = field(compare=False)
+    mask: Bool[np.ndarray, "rows cols"] | None = field(compare=False)
+    anomaly_map: Float32[np.ndarray, "rows cols"] = field(compare=False)
+
+
+class Worst:
+    """Keeps the worst few of the pictures that it is offered.
+
+    >>> Worst().kept
+    {'missed': [], 'false alarm': [], 'misplaced': []}
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[Candidate]] = {MISSED: [], FALSE_ALARM: [], MISPLACED: []}
+        self._number = 0
+
+    def offer(
+        self, found: ImageResult, picture: Picture, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None
+    ) -> None:
+        """Keep a picture if it is worse than one that is kept; of equals the first stays."""
+        self._number += 1
+        if found.label == 0:
+            kinds = {FALSE_ALARM: -found.score}
+        else:
+            kinds = {MISSED: found.score}
+            if found.pixel_auroc is not None:
+                kinds[MISPLACED] = found.pixel_auroc
+        for why, goodness in kinds.items():
+            best_kept = self.kept[why][-1].goodness if len(self.kept[why]) == EACH else np.inf
+            if goodness < best_kept:
+                insort(self.kept[why], self._candidate(goodness, found, picture, prediction, mask))
+                del self.kept[why][EACH:]
+
+    def write(self, folder: Path) -> None:
+        """Draw what is kept into the folder of the class, and list it."""
+        home = folder / WORST
+        home.mkdir(parents=True, exist_ok=True)
+        write_misses(
+            [
+                _draw(candidate, why, f"{why.replace(' ', '-')}-{number}", home)
+                for why, candidates in self.kept.items()
+                for number, candidate in enumerate(candidates, 1)
+            ],
+            folder,
+        )
+
+    def _candidate(
+        self,
+        goodness: float,
+        found: ImageResult,
+        picture: Picture,
+        prediction: Prediction,
+        mask: Bool[np.ndarray, "rows cols"] | None,
+    ) -> Candidate:
+        size = _shown(picture.size)
+        small = Image.fromarray(eight_bit(picture.pixels)).resize(size[::-1], Image.Resampling.LANCZOS)
+        anomaly_map = resize(torch.from_numpy(prediction.anomaly_map)[None], size)[0].numpy()
+        shown_mask = None if mask is None else resize_mask(mask, size)
+        return Candidate(goodness, self._number, found, np.asarray(small), shown_mask, anomaly_map)
+
+
+def _draw(candidate: Candidate, why: str, name: str, home: Path) -> Miss:
+    found = candidate.found
+    files = {"picture": f"{name}.png", "map": f"{name}-map.png", "overlay": f"{name}-overlay.png"}
+    save_image(Image.fromarray(candidate.pixels), home / files["picture"])
+    save_map(candidate.anomaly_map, home / files["map"])
+    heat = overlay(Picture(candidate.pixels, found.source), candidate.anomaly_map)
+    save_image(Image.fromarray(heat), home / files["overlay"])
+    mask = None
+    if candidate.mask is not None:
+        mask = f"{name}-mask.png"
+        save_image(Image.fromarray(candidate.mask), home / mask)
+    return Miss(why, found.source, found.score, found.pixel_auroc, mask=mask, **files)
+
+
+def _shown(size: Size) -> Size:
+    """The size at which a picture is drawn: its own, or smaller."""
+    scale = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
