@@ -1,0 +1,52 @@
+"""What a published number is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one table of one paper.
+
+    Attributes:
+        paper: whose table it is, by the name of the paper's own method.
+        table: as the paper counts, such as ``"Table 1"``.
+        method: by this package's names, whatever a paper calls it; see :func:`zsad.published.methods`.
+        variant: of the paper's own method, where the table has several of it; ``""`` otherwise.
+        data_set: which one it really is, whatever a paper calls it; see :func:`zsad.published.data_sets`.
+        metric: one of ``zsad.published.METRICS``.
+        value: in percent, as printed.
+        shots: normal pictures that the method was shown; 0 in all zero-shot tables.
+        trained_on: data set that the paper's own method was trained on; ``""`` of others and where it is not said.
+        backbone: of the paper's own method; ``""`` of others, of which the papers do not say it.
+        note: what a reader must know of the number or of its data set, in full sentences.
+        suspect: why the number, or what is said of it, cannot be taken as it stands; ``""`` where nothing is known.
+    """
+
+    paper: str
+    table: str
+    method: str
+    variant: str
+    data_set: str
+    metric: str
+    value: float
+    shots: int
+    trained_on: str
+    backbone: str
+    note: str
+    suspect: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper whose tables are here.
+
+    Attributes:
+        name: that of its own method.
+        title, source: where it is to be found.
+        remarks: where its text and its tables disagree, and what holds for all of its numbers, in full sentences.
+    """
+
+    name: str
+    title: str
+    source: str
+    remarks: tuple[str, ...]

@@ -1,0 +1,161 @@
+"""From a table as it is printed to one row a number."""
+
+import csv
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files as resources
+from typing import Literal
+
+from zsad.config import from_mapping
+from zsad.published._base import Row
+
+CELL = re.compile(r"(?P<number>\d+(\.\d+)?)(\^(?P<marks>[a-z0-9]+))?( \(\+\d+\.\d\))?")
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table, or a part of one that has a head of its own.
+
+    Attributes:
+        table, about: which one, and what part of it.
+        rows, columns: what a line and what a column is. A method may be followed by a comma and a variant of it.
+        cells: lines of columns divided by ``|``; below the names of the columns one line more, if ``metrics_of`` is
+            given. Metrics of one cell are divided by ``/``.
+        metrics: of every cell, in order.
+        metrics_of: the same by the second line of the head.
+        shots: normal pictures that the methods were shown.
+        note: on every number of it.
+    """
+
+    table: str
+    about: str
+    rows: Literal["data set", "method", "variant"]
+    columns: Literal["data set", "method"]
+    cells: str
+    metrics: tuple[str, ...] = ()
+    metrics_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shots: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """The tables of one paper.
+
+    Attributes:
+        title, source, remarks: as of :class:`zsad.published._base.Paper`.
+        method, backbone: of the paper.
+        trained_on: what its method was trained on, but for the data sets in ``trained_on_for``.
+        suspects, notes: what a mark at a number means.
+        data_sets: what is to be known of a data set, by its printed name.
+        grids: in the order of the paper.
+    """
+
+    title: str
+    source: str
+    method: str
+    backbone: str
+    trained_on: str
+    trained_on_for: dict[str, str]
+    remarks: tuple[str, ...]
+    suspects: dict[str, str]
+    notes: dict[str, str]
+    data_sets: dict[str, str]
+    grids: tuple[Grid, ...]
+
+
+@cache
+def all_rows() -> tuple[Row, ...]:
+    """All numbers of all papers, each with what other papers print for the same."""
+    found = [row for name in sorted(files()) for grid in files()[name].grids for row in _rows_of(name, grid)]
+    alike = defaultdict(list)
+    for row in found:
+        if not row.variant:
+            alike[_key(row)].append(row)
+    return tuple(replace(row, note=_joined(row.note, _elsewhere(row, alike[_key(row)]))) for row in found)
+
+
+@cache
+def files() -> dict[str, File]:
+    """The files by the names of their papers."""
+    found = (item for item in resources("zsad.published").iterdir() if item.name.endswith(".toml"))
+    texts = {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in found}
+    return {name: from_mapping(File, tomllib.loads(text), f"tables of {name}") for name, text in texts.items()}
+
+
+def titles(kind: Literal["methods", "data_sets"]) -> dict[str, str]:
+    """Names for people by our names."""
+    return {line[kind.removesuffix("s")]: line["title"] for line in _names(kind)}
+
+
+@cache
+def _names(kind: str) -> tuple[dict[str, str], ...]:
+    text = (resources("zsad.published") / f"{kind}.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+@cache
+def _ours(kind: str, paper: str) -> dict[str, str]:
+    """Our names by those that a paper prints."""
+    return {line[paper]: line[kind.removesuffix("s")] for line in _names(kind) if line[paper]}
+
+
+def _rows_of(paper: str, grid: Grid) -> Iterator[Row]:
+    names, *lines = [[part.strip() for part in line.split("|")] for line in grid.cells.strip("\n").splitlines()]
+    levels = lines.pop(0)[1:] if grid.metrics_of else [""] * len(names[1:])
+    for label, *cells in lines:
+        for name, level, cell in zip(names[1:], levels, cells, strict=True):
+            metrics = grid.metrics_of.get(level, grid.metrics)
+            yield from _rows_of_cell(paper, grid, {grid.columns: name} | {grid.rows: label}, metrics, cell)
+
+
+def _rows_of_cell(paper: str, grid: Grid, place: dict[str, str], metrics: tuple[str, ...], cell: str) -> Iterator[Row]:
+    file = files()[paper]
+    method, _, variant = place.get("method", "").partition(", ")
+    method = _ours("methods", paper)[method] if method else file.method
+    data_set = _ours("data_sets", paper)[place["data set"]]
+    own = method == file.method
+    for metric, number in zip(metrics, (part.strip() for part in cell.split("/")), strict=True):
+        if number == NOTHING:
+            continue
+        found = CELL.fullmatch(number)
+        assert found, f"{paper}, {grid.table}: {number!r}"
+        marks = found["marks"] or ""
+        notes = [file.notes[mark] for mark in marks if mark in file.notes]
+        yield Row(
+            paper=paper,
+            table=grid.table,
+            method=method,
+            variant=place.get("variant", variant),
+            data_set=data_set,
+            metric=metric,
+            value=float(found["number"]),
+            shots=grid.shots,
+            trained_on=file.trained_on_for.get(data_set, file.trained_on) if own else "",
+            backbone=file.backbone if own else "",
+            note=_joined(*notes, file.data_sets.get(place["data set"], ""), grid.note),
+            suspect=_joined(*(file.suspects[mark] for mark in marks if mark not in file.notes)),
+        )
+
+
+def _key(row: Row) -> tuple[str, str, str, int]:
+    return row.method, row.data_set, row.metric, row.shots
+
+
+def _elsewhere(row: Row, alike: list[Row]) -> str:
+    """What other papers print, if it is not the same; of the paper's own variants nothing is asked."""
+    others: dict[float, list[str]] = {}
+    for other in alike if not row.variant else ():
+        if other.value != row.value:
+            others.setdefault(other.value, []).append(titles("methods")[other.paper])
+    said = [f"{value} ({', '.join(papers)})" for value, papers in others.items()]
+    return f"Elsewhere: {'; '.join(said)}." if said else ""
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
