@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, ZsadError
 
 if TYPE_CHECKING:
+    from zsad.evaluator.evaluation import evaluate
     from zsad.predictor import Detector, load
     from zsad.trainer.training import train
     from zsad.types import Failure, Picture, Prediction
@@ -32,12 +33,14 @@ __all__ = [
     "Prediction",
     "WeightsError",
     "ZsadError",
+    "evaluate",
     "load",
     "train",
 ]
 
 _HOMES = {
     "Detector": "zsad.predictor",
+    "evaluate": "zsad.evaluator.evaluation",
     "load": "zsad.predictor",
     "train": "zsad.trainer.training",
     "Failure": "zsad.types",

@@ -93,7 +93,6 @@ def describe(detector: "Detector") -> str:
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     """What a report says of the run."""
-    import shlex
     from datetime import UTC, datetime
 
     import zsad
@@ -111,8 +110,15 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         threshold=settings.threshold,
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=typed(),
     )
+
+
+def typed() -> str:
+    """What the user typed."""
+    import shlex
+
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def pair(text: str) -> tuple[str, object]:

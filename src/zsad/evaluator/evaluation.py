@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from zsad.data.specification import DataSet, Split
-from zsad.evaluator import disk, leakage
+from zsad.evaluator import disk, leakage, page
 from zsad.evaluator.folder import begin
 from zsad.evaluator.means import means
 from zsad.evaluator.one_class import Progress, Watch, evaluate_class
@@ -77,6 +77,7 @@ def evaluate(
         command=command,
     )
     disk.write(evaluation, folder)
+    page.write(folder)
     return evaluation
 
 

@@ -1,0 +1,142 @@
+"""``zsad evaluate DETECTOR``: hold a detector against labelled data."""
+
+import sys
+from argparse import ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, typed
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from zsad.evaluator.one_class import Progress
+    from zsad.evaluator.results import DataSetResult, Evaluation
+
+ABOUT = """Hold a detector against labelled data: exact metrics per class and their means, with intervals, worst misses,
+and a page that shows them. The same command again goes on where it was stopped."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("evaluate", help="hold a detector against labelled data", description=ABOUT)
+    add_detector(parser, positional=True)
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data", action="append", required=True, metavar="[NAME=]LAYOUT:PATH", help="see zsad datasets; repeatable"
+    )
+    data.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
+    data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
+    data.add_argument(
+        "--most", type=int, metavar="N", help="a quick look at N pictures of each class and state (default: all)"
+    )
+    data.add_argument(
+        "--allow-training-data", action="store_true", help="also pictures that the detector has seen; results say so"
+    )
+    how = parser.add_argument_group("protocol")
+    how.add_argument(
+        "--resolution",
+        type=resolution,
+        default=518,
+        metavar="PX|own",
+        help="side at which maps and masks are compared, or each picture's own size (default: 518)",
+    )
+    how.add_argument("--no-intervals", action="store_true", help="leave the bootstrap intervals out")
+    add_machine(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="numbers, curves, misses and the page")
+    parser.add_argument("--overwrite", action="store_true", help="replace another evaluation in DIR")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Evaluate, showing how far it is, and print the tables."""
+    from zsad.evaluator.disk import PAGE
+    from zsad.evaluator.evaluation import evaluate
+
+    detector = load_detector(options)
+    print(describe(detector))
+    bars = Bars()
+    try:
+        evaluation = evaluate(
+            detector,
+            options.data,
+            options.out,
+            resolution=options.resolution,
+            split=options.split,
+            classes=options.classes,
+            most=options.most,
+            resamples=0 if options.no_intervals else 1000,
+            allow_training_data=options.allow_training_data,
+            overwrite=options.overwrite,
+            command=typed(),
+            watch=bars.show,
+        )
+    finally:
+        bars.close()
+    print(told(evaluation))
+    print(f"report: {options.out / PAGE}")
+    return 1 if any(one.unreadable for data in evaluation.data_sets for one in data.classes) else 0
+
+
+class Bars:
+    """A bar for each class, on a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[None] | None = None
+        self._name = ""
+
+    def show(self, progress: "Progress") -> None:
+        """Begin or move a bar."""
+        from tqdm import tqdm
+
+        name = f"{progress.data_set} {progress.class_name}"
+        if self._bar is None or name != self._name:
+            self.close()
+            self._name, self._bar = (
+                name,
+                tqdm(desc=name, total=progress.of, unit="picture", disable=None, file=sys.stderr),
+            )
+        self._bar.update(progress.scored - self._bar.n)
+
+    def close(self) -> None:
+        """End the last bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def told(evaluation: "Evaluation") -> str:
+    """What was found, for a terminal of 80 columns."""
+    from textwrap import wrap
+
+    from zsad.evaluator.table import WIDTH, table
+
+    parts = []
+    for found in evaluation.data_sets:
+        warnings = [line for said in found.warnings for line in wrap(f"! {said}", WIDTH, subsequent_indent="  ")]
+        parts.append("\n".join([table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
+    at = evaluation.protocol.resolution
+    where = f"{at}×{at} px" if at else "each picture's own size"
+    return "\n\n".join(parts) + f"\n\nPercent; classes count alike; maps and masks compared at {where}."
+
+
+def spent(found: "DataSetResult") -> str:
+    """What a data set took."""
+    pictures, seconds = (
+        sum(one.normal + one.anomalous for one in found.classes),
+        sum(one.seconds for one in found.classes),
+    )
+    memory = max(one.peak_memory_mb for one in found.classes)
+    return f"{pictures} pictures in {seconds:.1f} s, {pictures / seconds:.1f} a second; peak memory {memory:.0f} MB"
+
+
+def resolution(text: str) -> int | None:
+    """A number of pixels, or ``own``.
+
+    >>> resolution("518"), resolution("own")
+    (518, None)
+    """
+    if text == "own":
+        return None
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is neither a number of pixels nor own")
+    return int(text)
