@@ -1,0 +1,176 @@
+"""``zsad data check LAYOUT:PATH...``: whether data sets are complete, readable, and apart from each other."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from zsad.cli.options import Verbs
+
+if TYPE_CHECKING:
+    from zsad.data.check import Checked, CheckedSet, ClassCount, Finding, Training
+
+ABOUT = """Say what is missing, unreadable, unpaired, wrongly sized or there twice, also across the data sets that are
+named together. Exit status: 0 nothing that makes numbers wrong, 1 something, 2 the check could not run."""
+
+MOST = 3
+"""Cases that are named of a finding."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb with its one part."""
+    about = "check data sets before numbers are taken on them"
+    parts = verbs.add_parser("data", help=about, description=about).add_subparsers(
+        title="parts", metavar="PART", required=True
+    )
+    _add_check(parts.add_parser("check", help="say what is wrong with data sets", description=ABOUT))
+
+
+def _add_check(parser: ArgumentParser) -> None:
+    parser.add_argument("data", nargs="+", metavar="LAYOUT:PATH", help="see zsad datasets; NAME=LAYOUT:PATH names it")
+    parser.add_argument(
+        "--train",
+        action="append",
+        default=[],
+        metavar="LAYOUT:PATH",
+        help="one of these, or another, that is trained on: what it shares with the rest is an error",
+    )
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a trained detector: what it has seen of the data is an error",
+    )
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
+    parser.add_argument("--json", action="store_true", help="machine-readable, with all cases of every finding")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Check, and print what was found."""
+    from tqdm import tqdm
+
+    from zsad.data.check import check
+
+    checked = check(
+        options.data,
+        options.train,
+        [_training(folder) for folder in options.detector],
+        options.workers,
+        lambda facts, total: tqdm(facts, total=total, unit="picture", disable=None),
+    )
+    print(json.dumps(as_json(checked), indent=2) if options.json else "\n".join(as_text(checked, _width())))
+    return 1 if checked.has_errors else 0
+
+
+def _training(folder: Path) -> "Training":
+    from zsad import checkpoint
+    from zsad.data.check import Training
+
+    checkpoint.read(folder)  # says so where this is no detector
+    past = checkpoint.read_past(folder)
+    return Training(folder.resolve().name, frozenset(past.pictures), tuple(past.training.get("classes", ())))
+
+
+def _width() -> int:
+    return max(get_terminal_size().columns, 40)
+
+
+def as_json(checked: "Checked") -> dict[str, object]:
+    """Everything, in numbers, strings, lists and objects."""
+    return asdict(checked)
+
+
+def as_text(checked: "Checked", width: int) -> Iterator[str]:
+    """Lines of at most ``width`` characters: each data set with its findings, then what is between them."""
+    for one in checked.data_sets:
+        yield _title(one, width)
+        yield from _table(one.classes, width)
+        yield from _findings([finding for finding in checked.findings if finding.data_sets == (one.name,)], width)
+        yield ""
+    between = [finding for finding in checked.findings if len(finding.data_sets) > 1]
+    if between:
+        yield "between data sets"
+        yield from _findings(between, width)
+        yield ""
+    yield _summary(checked)
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """The text, with what is too long left out of its middle.
+
+    >>> shorten_middle("bottle/test/broken_large/000.png", 20)
+    'bottle/tes…e/000.png'
+    """
+    if len(text) <= width:
+        return text
+    kept = max(width - 1, 2)
+    return f"{text[: (kept + 1) // 2]}…{text[-(kept // 2) :]}"
+
+
+def _title(one: "CheckedSet", width: int) -> str:
+    name = shorten_middle(one.name, width // 2)
+    role = ", trained on" if one.is_trained_on else ""
+    where = "" if one.name == one.specification else f": {one.specification}"
+    return shorten_middle(f"{name}{role}{where}", width)
+
+
+def _table(classes: Sequence["ClassCount"], width: int) -> Iterator[str]:
+    """A line for each class, and for all of them where there are several."""
+    if not classes:
+        return
+    states = ["train", "normal", "anomalous", *(["unlabelled"] if any(one.unlabelled for one in classes) else [])]
+    rows = [[one.class_name, *(_cell(one, state) for state in states), f"{one.masks}"] for one in classes]
+    heads = ["class", *states, "masks"]
+    widths = [max(len(row[number]) for row in [heads, *rows]) for number in range(1, len(heads))]
+    room = width - 2 - sum(widths) - 2 * len(widths)
+    first = min(max(len(row[0]) for row in [heads, *rows]), max(room, 8))
+    for name, *cells in [heads, *rows]:
+        right = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, widths, strict=True))
+        yield f"  {shorten_middle(name, first):<{first}}{right}"
+
+
+def _cell(one: "ClassCount", state: str) -> str:
+    """What is there, of what was published."""
+    there, published = getattr(one, state), getattr(one.published, state, None)
+    return f"{there} of {published}" if published or (there and published == 0) else f"{there}"
+
+
+def _findings(findings: Sequence["Finding"], width: int) -> Iterator[str]:
+    if not findings:
+        yield "  nothing found"
+    order = ("error", "warning", "note")
+    for finding in sorted(findings, key=lambda one: order.index(one.severity)):
+        head = f"  {finding.severity:<9}"
+        yield from wrap(
+            f"{finding.kind}: {finding.message}", width, initial_indent=head, subsequent_indent=" " * len(head)
+        )
+        for case in finding.cases[:MOST]:
+            yield from _case(case.subject, case.detail, width)
+        if len(finding.cases) > MOST:
+            yield f"{'':13}… and {len(finding.cases) - MOST:,} more (--json names all)"
+
+
+def _case(subject: str, detail: str, width: int) -> list[str]:
+    """In one line where there is room for it, else in two."""
+    line = f"{'':13}{subject}  {detail}".rstrip()
+    if len(line) <= width:
+        return [line]
+    lines = [f"{'':13}{shorten_middle(subject, width - 13)}"]
+    return [*lines, f"{'':15}{shorten_middle(detail, width - 15)}"] if detail else lines
+
+
+def _summary(checked: "Checked") -> str:
+    from zsad.data.checking.findings import counted
+
+    numbers = [
+        counted(sum(finding.severity == severity for finding in checked.findings), severity)
+        for severity in ("error", "warning", "note")
+    ]
+    return f"{counted(len(checked.data_sets), 'data set')}: {', '.join(numbers)}"

@@ -1,0 +1,130 @@
+"""Whether data sets are what they should be before numbers are taken on them: complete, readable, and apart.
+
+    specifications -> DataSet -> Facts of every picture -> counts, and Finding by Finding what is wrong
+
+Every picture and mask is decoded once, to its last pixel; what stays in memory is some hundred bytes of each. Copies
+are found by the decoded pixels, so that another lossless format hides none; a picture that was compressed again, scaled
+or turned is another picture here.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from zsad.data.checking.copies import copies_between, copies_within
+from zsad.data.checking.counts import ClassCount, class_counts, count_findings
+from zsad.data.checking.findings import Case, Finding
+from zsad.data.checking.inspection import Facts, Inspected, inspect
+from zsad.data.checking.training import Training, class_names_between, training_findings
+from zsad.data.checking.truth import truth_findings
+from zsad.data.specification import DataSet, data_set
+from zsad.errors import InputError
+
+__all__ = ["Case", "Checked", "CheckedSet", "ClassCount", "Finding", "Training", "check"]
+
+Follow = Callable[[Iterable[Facts], int], Iterable[Facts]]
+"""Passes on what it is given, so many of them, and may say how far it is."""
+
+
+@dataclass(frozen=True)
+class CheckedSet:
+    """A data set that was checked.
+
+    Attributes:
+        name: by which findings call it.
+        specification: what the user typed.
+        is_trained_on: whether the user said so.
+        classes: what is there of each; () where the folder does not have the layout.
+    """
+
+    name: str
+    specification: str
+    is_trained_on: bool
+    classes: tuple[ClassCount, ...]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check says.
+
+    Attributes:
+        data_sets: in the order they were named.
+        findings: those of each data set in that order, then those of several.
+    """
+
+    data_sets: tuple[CheckedSet, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether numbers would be wrong."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+def check(
+    specifications: Sequence[str],
+    trained_on: Sequence[str] = (),
+    detectors: Sequence[Training] = (),
+    workers: int = 2,
+    follow: Follow = lambda facts, total: facts,
+) -> Checked:
+    """Look at every picture and mask of some data sets, and hold them against each other.
+
+    Args:
+        specifications: each ``[NAME=]LAYOUT:PATH``.
+        trained_on: those of them, or others, that something is trained on that is then tested on the rest.
+        detectors: what these have seen must not be among the data.
+        workers: threads that read.
+        follow: is given the facts of all pictures as they come, with their number.
+
+    Raises:
+        ConfigError: something is no specification, or its layout does not exist.
+        InputError: a path does not exist.
+        DependencyError: there are DICOM files, and the extra ``dicom`` is not installed.
+    """
+    opened = {one: _open(one) for one in dict.fromkeys([*specifications, *trained_on])}
+    names = _names(opened)
+    read = [(names[key], one, key in trained_on) for key, one in opened.items() if isinstance(one, DataSet)]
+    samples = [sample for _, one, _ in read for sample in one.samples]
+    facts = iter(list(follow(inspect(samples, workers), len(samples))))
+    inspected = [Inspected(name, one, tuple(islice(facts, len(one.samples))), trained) for name, one, trained in read]
+    classes = {one.name: class_counts(one) for one in inspected}
+    checked = [CheckedSet(names[key], key, key in trained_on, classes.get(names[key], ())) for key in opened]
+    findings = [
+        *(_not_the_layout(names[key], error) for key, error in opened.items() if isinstance(error, InputError)),
+        *(finding for one in inspected for finding in _of_one(one, classes[one.name], detectors)),
+        *copies_between(inspected),
+        *class_names_between(inspected),
+    ]
+    return Checked(tuple(checked), tuple(findings))
+
+
+def _open(specification: str) -> DataSet | InputError:
+    """The data set, or why its layout refuses the folder; a folder that does not exist is no data set at all."""
+    try:
+        return data_set(specification)
+    except InputError as error:
+        if not Path(specification.partition(":")[2]).exists():
+            raise
+        return error
+
+
+def _names(opened: Mapping[str, DataSet | InputError]) -> dict[str, str]:
+    """A name for each specification: the whole of it where a data set has no name, or that of another."""
+    names = {key: one.name if isinstance(one, DataSet) else key for key, one in opened.items()}
+    often = Counter(names.values())
+    return {key: name if often[name] == 1 else key for key, name in names.items()}
+
+
+def _not_the_layout(name: str, error: InputError) -> Finding:
+    return Finding("layout", "error", (name,), str(error))
+
+
+def _of_one(inspected: Inspected, classes: tuple[ClassCount, ...], detectors: Sequence[Training]) -> Iterator[Finding]:
+    yield from count_findings(inspected, classes)
+    yield from truth_findings(inspected)
+    yield from copies_within(inspected)
+    for detector in detectors:
+        yield from training_findings(inspected, detector)

@@ -1,0 +1,83 @@
+"""The same picture twice, whatever lossless file it is in: within a data set, or in two of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from zsad.data.checking.findings import Case, Finding, Severity, counted, found
+from zsad.data.checking.inspection import Facts, Inspected
+
+
+def copies_within(inspected: Inspected) -> list[Finding]:
+    """Pictures that are both normal and anomalous, both in training and in test, or simply there more than once."""
+    cases: dict[str, list[Case]] = {"contradictory": [], "leaked": [], "duplicated": []}
+    for group in _by_pixels(inspected).values():
+        if len(group) > 1:
+            for kind, original, copy in _pairs(group):
+                cases[kind].append(Case(inspected.below(copy.sample.picture), _equals(inspected, original, copy)))
+    both = f"{counted(len(cases['contradictory']), 'anomalous picture')} also there as normal"
+    leaked = f"{counted(len(cases['leaked']), 'test picture')} also in the training split: there they are known"
+    again = f"{counted(len(cases['duplicated']), 'picture')} there before, and would count twice"
+    return [
+        *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
+        *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
+        *found("duplicated", "warning", inspected.name, again, cases["duplicated"]),
+    ]
+
+
+def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
+    """Pictures that two data sets share; an error where one of them is trained on and the other is not."""
+    pixels = [_by_pixels(one) for one in data_sets]
+    for first, second in combinations(range(len(data_sets)), 2):
+        if pixels[first].keys() & pixels[second].keys():
+            if data_sets[second].is_trained_on and not data_sets[first].is_trained_on:
+                first, second = second, first
+            yield _shared(data_sets[first], pixels[first], data_sets[second], pixels[second])
+
+
+Groups = dict[bytes, list[Facts]]
+
+
+def _by_pixels(inspected: Inspected) -> Groups:
+    groups: defaultdict[bytes, list[Facts]] = defaultdict(list)
+    for facts in inspected.facts:
+        if facts.pixels:
+            groups[facts.pixels].append(facts)
+    return dict(groups)
+
+
+def _pairs(group: list[Facts]) -> Iterator[tuple[str, Facts, Facts]]:
+    """(kind, original, copy): each copy under the gravest kind that applies to it."""
+    first = group[0]
+    for copy in group:
+        normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
+        trained = next((one for one in group if one.sample.split == "train"), None)
+        if copy.sample.label == 1 and normal:
+            yield "contradictory", normal, copy
+        elif copy.sample.split == "test" and trained:
+            yield "leaked", trained, copy
+        elif copy is not first:
+            yield "duplicated", first, copy
+
+
+def _same_class(one: Facts, other: Facts) -> bool:
+    return one.sample.class_name == other.sample.class_name
+
+
+def _equals(inspected: Inspected, original: Facts, copy: Facts) -> str:
+    again = "" if original.content == copy.content else " (saved again)"
+    return f"= {inspected.below(original.sample.picture)}{again}"
+
+
+def _shared(one: Inspected, pixels: Groups, other: Inspected, others: Groups) -> Finding:
+    """Cases are the pictures of ``other``."""
+    severity: Severity = "error" if one.is_trained_on and not other.is_trained_on else "warning"
+    cases = [
+        Case(other.below(copy.sample.picture), _equals(one, pixels[key][0], copy))
+        for key, copies in others.items()
+        if key in pixels
+        for copy in copies
+    ]
+    trained = ", which is trained on" if severity == "error" else ""
+    message = f"{counted(len(cases), 'picture')} of {other.name} also in {one.name}{trained}"
+    return Finding("shared", severity, (one.name, other.name), message, tuple(cases))

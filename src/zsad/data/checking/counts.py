@@ -1,0 +1,101 @@
+"""What there is of each class, beside what was published."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zsad.data.checking.findings import Case, Finding, Severity, counted, found
+from zsad.data.checking.inspection import Inspected
+from zsad.data.layouts import Count
+
+STATES = {0: "normal", 1: "anomalous", None: "unlabelled"}
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many files a class has.
+
+    Attributes:
+        class_name: as the data set calls it.
+        train: pictures of the training split.
+        normal, anomalous, unlabelled: pictures of the test split.
+        masks: of both splits.
+        published: the numbers to hold these against, where there are any.
+    """
+
+    class_name: str
+    train: int
+    normal: int
+    anomalous: int
+    unlabelled: int
+    masks: int
+    published: Count | None
+
+
+def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
+    """Every class that was found, then those that were published and are not there."""
+    pictures: Counter[tuple[str, str]] = Counter()
+    masks: Counter[str] = Counter()
+    for one in inspected.data_set.samples:
+        pictures[one.class_name, "train" if one.split == "train" else STATES[one.label]] += 1
+        masks[one.class_name] += one.mask is not None
+    published = _published(inspected)
+    names = [*dict.fromkeys([*masks, *published])]
+    return tuple(_class_count(name, pictures, masks[name], published.get(name)) for name in names)
+
+
+def _class_count(name: str, pictures: Counter[tuple[str, str]], masks: int, published: Count | None) -> ClassCount:
+    numbers = {part: pictures[name, part] for part in ("train", "normal", "anomalous", "unlabelled")}
+    return ClassCount(name, **numbers, masks=masks, published=published)
+
+
+def _published(inspected: Inspected) -> dict[str, Count]:
+    """None where the tree holds another data set: by its classes, or because the user gave it another name."""
+    data_set = inspected.data_set
+    return dict(data_set.kind.counts) if data_set.name == data_set.layout else {}
+
+
+def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
+    """Classes and pictures that are missing, or too many."""
+    return [*_classes(inspected, classes), *_pictures(inspected, classes)]
+
+
+def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
+    absent = [Case(one.class_name) for one in classes if one.published and not _pictures_of(one)]
+    present = [one.class_name for one in classes if _pictures_of(one)]
+    known = {*inspected.data_set.kind.classes, *_published(inspected)}
+    others = [Case(name) for name in present if name not in known] if _published(inspected) else []
+    is_one = present == [inspected.data_set.root.resolve().name]
+    follows = "a mean over the classes is not that of the published set"
+    missing = f"{counted(len(absent), 'published class is', 'published classes are')} not there: {follows}"
+    extra = f"{counted(len(others), 'class is', 'classes are')} not among those published: {follows}"
+    return [
+        *found("missing", "warning" if is_one else "error", inspected.name, missing, absent),
+        *found("extra", "error", inspected.name, extra, others),
+    ]
+
+
+def _pictures_of(one: ClassCount) -> int:
+    return one.train + one.normal + one.anomalous + one.unlabelled
+
+
+def _pictures(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
+    """Where the test split differs, numbers do; the training split matters to detectors that are shown normal ones."""
+    parts: tuple[tuple[str, Severity, tuple[str, ...]], ...] = (
+        ("test", "error", ("normal", "anomalous")),
+        ("training", "warning", ("train",)),
+    )
+    for split, severity, states in parts:
+        for kind, sign, word in (("missing", -1, "fewer"), ("extra", 1, "more")):
+            cases = [case for one in classes if _pictures_of(one) for case in _differences(one, states, sign)]
+            number = counted(len({case.subject for case in cases}), "class has", "classes have")
+            message = f"{number} {word} {split} pictures than published"
+            yield from found(kind, severity, inspected.name, message, cases)
+
+
+def _differences(one: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[Case]:
+    for state in states:
+        there, published = getattr(one, state), getattr(one.published, state, None)
+        if published is not None and (there - published) * sign > 0:
+            words = "training pictures" if state == "train" else state
+            yield Case(one.class_name, f"{there:,} {words}; published: {published:,}")

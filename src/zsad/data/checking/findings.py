@@ -1,0 +1,87 @@
+"""What a check finds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+"""Numbers would be wrong; worth knowing before they are believed; by the way."""
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "layout": "the folder does not have the layout that was named",
+        "missing": "fewer pictures or classes than published, or files that a list of the data set names are not there",
+        "extra": "more pictures or classes than published",
+        "unreadable": "a picture or mask that cannot be decoded to its last pixel",
+        "unpaired": "an anomalous picture without a mask, where others of the split have one",
+        "orphan": "a mask that belongs to no picture",
+        "mask-size": "a mask of another size than its picture",
+        "picture-size": "a picture with four times, or a quarter of, the pixels that are usual in its class",
+        "empty-mask": "a mask of an anomalous picture that marks nothing",
+        "full-mask": "a mask that marks everything",
+        "grey-mask": "a mask of more than two values, which a threshold turns into two",
+        "contradictory": "one picture both normal and anomalous, or a normal picture with anomalous pixels",
+        "leaked": "one picture both in the training split and in the test split",
+        "duplicated": "one picture more than once",
+        "shared": "one picture in two data sets",
+        "class-name": "classes of the same name in two data sets, or in a data set and in a detector's training",
+        "seen": "a picture that a detector was trained on or remembers",
+    }
+)
+"""What each kind of finding means."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a finding is about.
+
+    Attributes:
+        subject: a file below the root of the (last named) data set, with ``/``; or a class.
+        detail: what else there is to say of it.
+    """
+
+    subject: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of damage in one data set, or between two.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        severity: how bad it is.
+        data_sets: names of those that are concerned; the cases are of the last one.
+        message: what was found and what follows from it, with the number of cases.
+        cases: all of them, in natural order.
+    """
+
+    kind: str
+    severity: Severity
+    data_sets: tuple[str, ...]
+    message: str
+    cases: tuple[Case, ...] = ()
+
+
+def found(kind: str, severity: Severity, data_set: str, message: str, cases: Iterable[Case]) -> list[Finding]:
+    """A finding in one data set, or none where there is no case.
+
+    Args:
+        kind: one of ``KINDS``.
+        severity: of the finding.
+        data_set: its name.
+        message: with the number of cases.
+        cases: there may be none.
+    """
+    kept = tuple(cases)
+    return [Finding(kind, severity, (data_set,), message, kept)] if kept else []
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "mask"), counted(1200, "mask"), counted(2, "class", "classes")
+    ('1 mask', '1,200 masks', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

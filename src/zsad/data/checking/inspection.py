@@ -1,0 +1,135 @@
+"""Every picture and its mask, decoded once, by some threads; only what rules need is kept of them."""
+
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from zsad.data.decode import decode
+from zsad.data.layouts import Sample
+from zsad.data.masks import mask_values
+from zsad.data.specification import DataSet
+from zsad.errors import InputError
+from zsad.files import content_hash
+from zsad.types import Picture, Size
+
+AHEAD = 4
+"""Pictures that each thread may be ahead of the one that is looked at."""
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What is known of a mask.
+
+    Attributes:
+        size: (rows, cols) in px.
+        anomalous: pixels above the threshold.
+        values: how many different ones there are.
+        threshold: the value above which a pixel is anomalous.
+    """
+
+    size: Size
+    anomalous: int
+    values: int
+    threshold: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a sample.
+
+    Attributes:
+        sample: the sample.
+        size: (rows, cols) of the picture in px; None where it cannot be read.
+        content: SHA-256 of the file, by which detectors know what they have seen; empty where it cannot be read.
+        pixels: SHA-256 of the decoded pixels, the same in every lossless format; empty where it cannot be read.
+        mask: of its mask; None where there is none or it cannot be read.
+        broken: files that cannot be read, and why; without a reason where they do not exist.
+    """
+
+    sample: Sample
+    size: Size | None
+    content: str
+    pixels: bytes
+    mask: MaskFacts | None
+    broken: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A data set with the facts of all its samples.
+
+    Attributes:
+        name: by which findings call it; no two have the same.
+        data_set: what was read off the folders.
+        facts: in the order of its samples.
+        is_trained_on: whether the user said so.
+    """
+
+    name: str
+    data_set: DataSet
+    facts: tuple[Facts, ...]
+    is_trained_on: bool = False
+
+    def below(self, path: Path) -> str:
+        """The path from the root, with ``/``."""
+        return Path(os.path.relpath(path, self.data_set.root)).as_posix()
+
+
+def inspect(samples: Iterable[Sample], workers: int) -> Iterator[Facts]:
+    """Facts of each sample, in order, read ahead by ``workers`` threads."""
+    with ThreadPoolExecutor(max(workers, 1)) as readers:
+        pending: deque[Future[Facts]] = deque()
+        for sample in samples:
+            pending.append(readers.submit(_facts, sample))
+            if len(pending) > AHEAD * max(workers, 1):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _facts(sample: Sample) -> Facts:
+    broken: list[tuple[Path, str]] = []
+    picture = mask = None
+    try:
+        picture = decode(sample.picture)
+    except InputError as error:
+        broken.append((sample.picture, _reason(sample.picture, error)))
+    if sample.mask:
+        try:
+            mask = _mask_facts(*mask_values(sample.mask))
+        except InputError as error:
+            broken.append((sample.mask, _reason(sample.mask, error)))
+    if picture is None:
+        return Facts(sample, None, "", b"", mask, tuple(broken))
+    return Facts(sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), mask, tuple(broken))
+
+
+def _pixel_hash(picture: Picture) -> bytes:
+    shape = f"{picture.pixels.shape} {picture.pixels.dtype.name}"
+    known = hashlib.sha256(shape.encode())
+    known.update(picture.pixels.data)
+    return known.digest()
+
+
+def _mask_facts(values: Shaped[np.ndarray, "rows cols"], threshold: int) -> MaskFacts:
+    if values.dtype == np.uint8:
+        different = int(np.count_nonzero(np.bincount(values.ravel(), minlength=256)))
+    else:
+        different = len(np.unique(values))
+    return MaskFacts((values.shape[0], values.shape[1]), int((values > threshold).sum()), different, threshold)
+
+
+def _reason(path: Path, error: InputError) -> str:
+    """Why a file cannot be read, without its name; empty where it does not exist."""
+    if not path.exists():
+        return ""
+    bare = error.value.replace(f" {str(path)!r}", "").replace(str(path), "").strip()
+    return re.sub(r"^: |^\((.*)\)$", r"\1", bare).partition("\n")[0]
