@@ -2,20 +2,26 @@
 
 from zsad.metrics.auroc import auroc
 from zsad.metrics.average_precision import average_precision
-from zsad.metrics.bootstrap import bootstrap_interval
+from zsad.metrics.bootstrap import bootstrap_interval, percentiles, stratified_weights
+from zsad.metrics.draws import image_draws
 from zsad.metrics.f1_max import f1_max
 from zsad.metrics.gathered import ImageMetrics, PixelMetrics
+from zsad.metrics.per_picture import PictureCounts
 from zsad.metrics.pro import pro, pro_200
 from zsad.metrics.undefined import Undefined
 
 __all__ = [
     "ImageMetrics",
+    "PictureCounts",
     "PixelMetrics",
     "Undefined",
     "auroc",
     "average_precision",
     "bootstrap_interval",
     "f1_max",
+    "image_draws",
+    "percentiles",
     "pro",
     "pro_200",
+    "stratified_weights",
 ]

@@ -1,6 +1,7 @@
 """Area under the receiver operating characteristic."""
 
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from zsad.metrics.tally import Tally, tally_scores
@@ -27,5 +28,13 @@ def auroc_of(tally: Tally) -> float | Undefined:
     """AUROC of counted samples."""
     if missing := tally.missing("AUROC"):
         return missing
-    below = np.cumsum(tally.normal) - tally.normal / 2
-    return float((tally.anomalous * below).sum() / tally.anomalous.sum() / tally.normal.sum())
+    return float(auroc_of_counts(tally.normal[None], tally.anomalous[None])[0])
+
+
+def auroc_of_counts(
+    normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]
+) -> Float[np.ndarray, "draws"]:
+    """AUROC of each draw, in all of which both states occur; values ascend."""
+    below = np.cumsum(normal, axis=1) - normal / 2
+    area: np.ndarray = (anomalous * below).sum(1) / anomalous.sum(1) / normal.sum(1)
+    return area

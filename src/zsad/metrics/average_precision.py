@@ -1,5 +1,7 @@
 """Average precision: the area under precision over recall, as a step function."""
 
+import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from zsad.metrics.tally import Tally, from_above, tally_scores
@@ -26,6 +28,15 @@ def average_precision_of(tally: Tally) -> float | Undefined:
     """Average precision of counted samples."""
     if missing := tally.missing("average precision"):
         return missing
-    found = from_above(tally.anomalous)
-    precision = found / (found + from_above(tally.normal))
-    return float((tally.anomalous[::-1] * precision).sum() / found[-1])
+    return float(average_precision_of_counts(tally.normal[None], tally.anomalous[None])[0])
+
+
+def average_precision_of_counts(
+    normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]
+) -> Float[np.ndarray, "draws"]:
+    """Average precision of each draw, in all of which both states occur; values ascend."""
+    found = from_above(anomalous)
+    # A draw may have no sample of the highest values.
+    precision = found / np.maximum(found + from_above(normal), 1)
+    area: np.ndarray = (anomalous[:, ::-1] * precision).sum(1) / found[:, -1]
+    return area

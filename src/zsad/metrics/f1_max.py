@@ -1,5 +1,7 @@
 """F1 at the best threshold."""
 
+import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from zsad.metrics.tally import Tally, from_above, tally_scores
@@ -28,8 +30,16 @@ def f1_max_of(tally: Tally) -> float | Undefined:
     """F1-max of counted samples."""
     if missing := tally.missing("F1-max"):
         return missing
-    found = from_above(tally.anomalous)
+    return float(f1_max_of_counts(tally.normal[None], tally.anomalous[None])[0])
+
+
+def f1_max_of_counts(
+    normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]
+) -> Float[np.ndarray, "draws"]:
+    """F1-max of each draw, in all of which both states occur; values ascend."""
+    found = from_above(anomalous)
     # Samples called anomalous plus samples that are; in place, for there may be a million thresholds.
-    either = from_above(tally.normal)
-    either += found + found[-1]
-    return float(2 * (found / either).max())
+    either = from_above(normal)
+    either += found + found[:, -1:]
+    best: np.ndarray = 2 * (found / either).max(1)
+    return best

@@ -9,7 +9,7 @@ anomalous (FPR), one point a threshold. Its area is taken up to a limit of the F
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from zsad.errors import ConfigError
 from zsad.metrics.checks import Maps, paired_maps
@@ -60,16 +60,34 @@ def pro_of(tally: Tally, limit: float) -> float | Undefined:
 
 def pro_points(tally: Tally, limit: float) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
     """FPR and mean share of a region found at every threshold up to the limit, where the last point is interpolated."""
-    rates = np.append(0, from_above(tally.normal) / tally.normal.sum())
+    rates, overlaps = _points(tally.normal[None], tally.overlap[None], np.array([tally.regions]), limit)
+    return rates[0], overlaps[0]
+
+
+def pro_of_counts(
+    normal: Real[np.ndarray, "draws values"],
+    overlap: Float[np.ndarray, "draws values"],
+    regions: Real[np.ndarray, "draws"],
+    limit: float,
+) -> Float[np.ndarray, "draws"]:
+    """PRO of each draw, in all of which both states occur; values ascend."""
+    rates, overlaps = _points(normal, overlap, regions, limit)
+    return np.asarray(np.trapezoid(overlaps, rates, axis=1) / limit)
+
+
+def _points(
+    normal: np.ndarray, overlap: np.ndarray, regions: np.ndarray, limit: float
+) -> tuple[Float[np.ndarray, "draws points"], Float[np.ndarray, "draws points"]]:
+    rates = from_above(normal) / normal.sum(1, keepdims=True)
+    end = int((rates.min(0) <= limit).sum()) + 1  # every draw is past the limit by then, or at its end
     # A sum of shares may pass 1 by its rounding.
-    overlaps = np.append(0, np.minimum(from_above(tally.overlap) / tally.regions, 1))
-    end = int(np.searchsorted(rates, limit, side="right"))
-    if rates[end - 1] < limit:
-        part = (limit - rates[end - 1]) / (rates[end] - rates[end - 1])
-        overlaps[end] = overlaps[end - 1] + part * (overlaps[end] - overlaps[end - 1])
-        rates[end] = limit
-        end += 1
-    return rates[:end], overlaps[:end]
+    overlaps = np.minimum(from_above(overlap)[:, :end] / regions[:, None], 1)
+    rates, overlaps = (np.pad(curve, ((0, 0), (1, 0))) for curve in (rates[:, :end], overlaps))
+    draw, last = np.nonzero((rates[:, :-1] <= limit) & (rates[:, 1:] > limit))
+    part = (limit - rates[draw, last]) / (rates[draw, last + 1] - rates[draw, last])
+    overlaps[draw, last + 1] = overlaps[draw, last] + part * (overlaps[draw, last + 1] - overlaps[draw, last])
+    # Steps beyond have no width.
+    return np.minimum(rates, limit), overlaps
 
 
 def pro_200_of(tally: Tally) -> float | Undefined:

@@ -59,5 +59,5 @@ def tally_scores(scores: ArrayLike, labels: ArrayLike) -> Tally:
 
 
 def from_above(counts: np.ndarray) -> np.ndarray:
-    """How many samples are at or above each value, the highest value first."""
-    return np.cumsum(counts[::-1])
+    """How many samples are at or above each value, the highest value first; values are along the last axis."""
+    return np.cumsum(counts[..., ::-1], axis=-1)
