@@ -46,18 +46,20 @@ def _by_pixels(inspected: Inspected) -> Groups:
     return dict(groups)
 
 
-def _pairs(group: list[Facts]) -> Iterator[tuple[str, Facts, Facts]]:
-    """(kind, original, copy): each copy under the gravest kind that applies to it."""
-    first = group[0]
-    for copy in group:
-        normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
-        trained = next((one for one in group if one.sample.split == "train"), None)
-        if copy.sample.label == 1 and normal:
-            yield "contradictory", normal, copy
-        elif copy.sample.split == "test" and trained:
-            yield "leaked", trained, copy
-        elif copy is not first:
-            yield "duplicated", first, copy
+def _pairs(group: list[Facts]) -> list[tuple[str, Facts, Facts]]:
+    """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
+    grave = [pair for copy in group if (pair := _grave(group, copy))]
+    named = [one for _, original, copy in grave for one in (original, copy)]
+    first = named[0] if named else group[0]
+    return [*grave, *(("duplicated", first, one) for one in group if one is not first and one not in named)]
+
+
+def _grave(group: list[Facts], copy: Facts) -> tuple[str, Facts, Facts] | None:
+    normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
+    if copy.sample.label == 1 and normal:
+        return "contradictory", normal, copy
+    trained = next((one for one in group if one.sample.split == "train"), None)
+    return ("leaked", trained, copy) if trained and copy.sample.split == "test" else None
 
 
 def _same_class(one: Facts, other: Facts) -> bool:
