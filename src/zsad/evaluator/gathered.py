@@ -1,8 +1,6 @@
 """What is known of the pictures of a class while it is scored."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,18 +8,16 @@ from jaxtyping import Bool
 from zsad.data.masks import read_mask, resize_mask
 from zsad.errors import InputError
 from zsad.evaluator import disk
-from zsad.evaluator.intervals import Draws, interval, resamples
+from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
 from zsad.evaluator.plan import Item
 from zsad.evaluator.results import PIXEL_METRICS, ImageResult, Metric, Protocol
 from zsad.evaluator.worst import Worst
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.metrics.auroc import auroc_of
-from zsad.metrics.draws import image_draws
 from zsad.metrics.per_picture import PictureCounts
 from zsad.metrics.tally import tally_values
 from zsad.types import Failure, Picture, Prediction, Size
 
-T = TypeVar("T")
 NO_MASKS = "no masks"
 
 
@@ -33,7 +29,6 @@ class Gathered:
         self.images: list[ImageResult] = []
         self.unreadable: dict[str, str] = {}
         self.without_mask = 0
-        self._with_truth: list[int] = []
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
         self._counts, self._worst = PictureCounts(), Worst()
 
@@ -55,29 +50,24 @@ class Gathered:
         else:
             self._pixel_metrics.update([prediction.anomaly_map], [mask])
             self._counts.update(prediction.anomaly_map, mask)
-            self._with_truth.append(len(self.images))
         self._worst.offer(found, picture, prediction, mask)
         self.images.append(found)
 
     @property
     def has_no_masks(self) -> bool:
         """Whether there are anomalous pictures and none of them has a mask; metrics of pixels would mean nothing."""
-        return 0 < self.without_mask == sum(image.label for image in self.images)
+        return lack_masks(self.images)
 
     def draws(self, *names: str) -> Draws:
         """All metrics that have intervals, of each resample, by the names of ``METRICS``."""
         if not self.protocol.resamples or not self.images:
             return {}
-        labels = [image.label for image in self.images]
-        weights = resamples(labels, self.protocol.resamples, *names)
-        images = _named("image", image_draws([image.score for image in self.images], labels, weights))
-        if self.has_no_masks or not self._with_truth:
-            return images
-        return images | _named("pixel", self._counts.resampled(weights[:, self._with_truth]))
+        weights = resamples([image.label for image in self.images], self.protocol.resamples, *names)
+        return class_draws(self.images, self._counts, weights)
 
     def metrics(self, draws: Draws) -> dict[str, Metric]:
         """All metrics, with intervals where there are draws."""
-        image, pixel = _named("image", self._image_metrics.compute()), _named("pixel", self._pixel_metrics.compute())
+        image, pixel = named("image", self._image_metrics.compute()), named("pixel", self._pixel_metrics.compute())
         found = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
         return found | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
 
@@ -86,7 +76,7 @@ class Gathered:
         folder.mkdir(parents=True, exist_ok=True)
         disk.write_images(self.images, folder)
         pixel = {} if self.has_no_masks else self._pixel_metrics.curves()
-        disk.write_curves(_named("image", self._image_metrics.curves()) | _named("pixel", pixel), folder)
+        disk.write_curves(named("image", self._image_metrics.curves()) | named("pixel", pixel), folder)
         self._counts.save(folder / disk.COUNTS)
         disk.write_draws(draws, folder)
         self._worst.write(folder)
@@ -135,8 +125,3 @@ def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float
     found = auroc_of(tally_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
     assert isinstance(found, float)
     return found
-
-
-def _named(level: str, found: Mapping[str, T]) -> dict[str, T]:
-    """By the names that results have."""
-    return {f"{level}_{'ap' if name == 'average_precision' else name}": value for name, value in found.items()}

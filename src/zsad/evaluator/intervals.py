@@ -6,12 +6,17 @@ picture that is drawn twice every pixel counts twice.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from zsad.evaluator.results import ImageResult
 from zsad.metrics.bootstrap import percentiles, stratified_weights
+from zsad.metrics.draws import image_draws
+from zsad.metrics.per_picture import PictureCounts
 
+T = TypeVar("T")
 Draws = Mapping[str, Float[np.ndarray, "draws"]]
 """Metrics of each resample by the names of ``METRICS``; NaN where a resample does not define one."""
 
@@ -26,6 +31,35 @@ def resamples(labels: Sequence[int], draws: int, *names: str) -> Int[np.ndarray,
     """
     digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).digest()
     return stratified_weights(labels, draws, list(digest))
+
+
+def class_draws(
+    images: Sequence[ImageResult], counts: PictureCounts, weights: Int[np.ndarray, "draws pictures"]
+) -> Draws:
+    """All metrics of a class that have intervals, of each resample.
+
+    Args:
+        images: of the class.
+        counts: of the pixels of those that have a mask or are normal, in the same order.
+        weights: how often each picture is drawn in each resample.
+    """
+    scores, labels = [image.score for image in images], [image.label for image in images]
+    found = named("image", image_draws(scores, labels, weights))
+    with_truth = [number for number, image in enumerate(images) if image.anomalous_share is not None]
+    if lack_masks(images) or not with_truth:
+        return found
+    return found | named("pixel", counts.resampled(weights[:, with_truth]))
+
+
+def lack_masks(images: Sequence[ImageResult]) -> bool:
+    """Whether there are anomalous pictures and none of them has a mask; metrics of pixels would mean nothing."""
+    anomalous = [image for image in images if image.label]
+    return bool(anomalous) and all(image.anomalous_share is None for image in anomalous)
+
+
+def named(level: str, found: Mapping[str, T]) -> dict[str, T]:
+    """By the names of ``METRICS``."""
+    return {f"{level}_{'ap' if name == 'average_precision' else name}": value for name, value in found.items()}
 
 
 def interval(draws: Float[np.ndarray, "draws"], confidence: float) -> tuple[float, float] | tuple[None, None]:
