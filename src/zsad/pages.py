@@ -12,12 +12,18 @@ from importlib.resources import files
 
 from PIL import Image
 
+SHARED = {"@STYLE@": "page.css", "@TABLES@": "tables.css", "@SORTING@": "tables.js"}
+"""What templates share: the style of all pages, that of tables, and the script that sorts these."""
+
 
 def template(name: str) -> str:
-    """A template of the package with the style of all pages in it, which stands in a template as ``@STYLE@``."""
+    """A template of the package with what templates share in it."""
     assets = files("zsad") / "assets"
-    page, style = (assets.joinpath(file).read_text(encoding="utf-8") for file in (name, "page.css"))
-    return page.replace("@STYLE@", style.rstrip())
+    page = assets.joinpath(name).read_text(encoding="utf-8")
+    for mark, file in SHARED.items():
+        if mark in page:
+            page = page.replace(mark, assets.joinpath(file).read_text(encoding="utf-8").rstrip())
+    return page
 
 
 def filled(name: str, parts: Mapping[str, str]) -> str:

@@ -1,0 +1,284 @@
+"""What a benchmark found: ours as mean and deviation over seeds, read off the evaluations that are there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from statistics import mean, stdev
+
+from zsad.benchmark.beside import Printed, others, printed
+from zsad.benchmark.plan import Plan, Run
+from zsad.benchmark.recipe import Entrant, Split
+from zsad.benchmark.running import folder_of, read_record, undone
+from zsad.evaluator import disk
+from zsad.evaluator.results import METRICS, Evaluation, Metric
+from zsad.published import Row
+
+UNTRAINED = "-"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of a detector over its runs.
+
+    Attributes:
+        value: mean over the runs that define it, in [0, 1]; None where none does.
+        std: their sample standard deviation; None below two runs.
+        n: how many runs define it.
+        low, high: of the bootstrap interval, where there is one run.
+        reason: why there is no value.
+        values: of each run, by its seed; of the one run of what is not trained by ``"-"``.
+    """
+
+    value: float | None
+    std: float | None = None
+    n: int = 0
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    values: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A detector on a data set.
+
+    Attributes:
+        detector, title: names for files and for people.
+        method, backbone, weights: what ran.
+        seeds: of the runs that are done.
+        of: how many runs there will be.
+        means: over the classes, each counting alike, by the names of ``METRICS``.
+        classes: the same of each class.
+        evaluations: folders of the runs, below that of the benchmark.
+    """
+
+    detector: str
+    title: str
+    method: str
+    backbone: str
+    weights: str
+    seeds: tuple[str, ...]
+    of: int
+    means: Mapping[str, Score]
+    classes: Mapping[str, Mapping[str, Score]]
+    evaluations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All detectors on one data set after one split.
+
+    Attributes:
+        split, train, data_set: what it is about.
+        lines: detectors of which a run is done, in the order of the recipe.
+        printed: what the papers print for these detectors.
+        others: all that the papers print on this data set.
+        warnings: of the evaluations, once each, without those of the leaderboard.
+    """
+
+    split: str
+    train: tuple[str, ...]
+    data_set: str
+    lines: tuple[Line, ...]
+    printed: tuple[Printed, ...]
+    others: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The highest mean of each metric that a line defines."""
+        found = {name: [line.means[name].value for line in self.lines] for name in METRICS}
+        known = {name: [one for one in values if one is not None] for name, values in found.items()}
+        return {name: max(values) for name, values in known.items() if values}
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A benchmark as far as it is done.
+
+    Attributes:
+        title, about: of the recipe.
+        facts: how it was made, in sentences.
+        differs: in what the experiment is another than the papers', as phrases; empty where all can be compared.
+        warnings: of the evaluations, that hold for all tables.
+        tables: by split and data set, in the order of the recipe.
+        skipped: data sets that were not found, and why.
+        failed: what went wrong, by run and data set.
+        unfinished: runs that are not done and did not fail.
+        version, created, command: of the tables.
+    """
+
+    title: str
+    about: str
+    facts: tuple[str, ...]
+    differs: tuple[str, ...]
+    warnings: tuple[str, ...]
+    tables: tuple[Table, ...]
+    skipped: Mapping[str, str]
+    failed: Mapping[str, str]
+    unfinished: tuple[str, ...]
+    version: str
+    created: str
+    command: str
+
+
+def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
+    """Read what the folder of a benchmark holds, however many machines wrote it.
+
+    Args:
+        plan: the benchmark.
+        out: its folder.
+        command: what the user typed.
+
+    Raises:
+        ConfigError, InputError: an evaluation or a record cannot be read.
+    """
+    found = _found(plan, out)
+    tables = tuple(
+        _table(plan, split, data_set, found)
+        for split in plan.benchmark.split
+        for data_set in split.test
+        if data_set in plan.data
+    )
+    said = [one.warnings for one in tables if one.lines]
+    everywhere = tuple(words for words in dict.fromkeys(chain(*said)) if all(words in one for one in said))
+    differs = dict.fromkeys(words for table in tables for one in table.printed for words in one.differs)
+    failed, unfinished = _not_done(plan, out)
+    return Leaderboard(
+        title=plan.benchmark.title,
+        about=plan.benchmark.about,
+        facts=tuple(_facts(plan)),
+        differs=tuple(differs),
+        warnings=everywhere,
+        tables=tuple(
+            replace(one, warnings=tuple(words for words in one.warnings if words not in everywhere)) for one in tables
+        ),
+        skipped=plan.skipped,
+        failed=failed,
+        unfinished=unfinished,
+        version=version("zsad"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+
+
+Found = dict[tuple[str, str, str], list[tuple[str, str, Evaluation]]]
+"""Seed, folder and evaluation of each run that is done, by split, detector and data set."""
+
+
+def _found(plan: Plan, out: Path) -> Found:
+    found: Found = {}
+    for run in plan.runs:
+        for data_set in run.test:
+            folder = folder_of(run, data_set, out)
+            if (folder / disk.EVALUATION).exists():
+                seed = UNTRAINED if run.seed is None else str(run.seed)
+                one = seed, folder.relative_to(out).as_posix(), disk.read(folder)
+                for split in _splits(plan, run):
+                    found.setdefault((split.name, run.entrant.name, data_set), []).append(one)
+    return found
+
+
+def _splits(plan: Plan, run: Run) -> list[Split]:
+    """What is not trained is evaluated once for all splits."""
+    return [run.split] if run.entrant.trained else [split for split in plan.benchmark.split if _in(run.entrant, split)]
+
+
+def _in(entrant: Entrant, split: Split) -> bool:
+    return split.detectors is None or entrant.name in split.detectors
+
+
+def _table(plan: Plan, split: Split, data_set: str, found: Found) -> Table:
+    lines, beside, warnings = [], [], dict[str, None]()
+    for entrant in (one for one in plan.entrants if _in(one, split)):
+        runs = found.get((split.name, entrant.name, data_set), [])
+        if runs:
+            lines.append(_line(plan, entrant, runs))
+            warnings |= dict.fromkeys(words for _, _, one in runs for words in one.data_sets[0].warnings)
+        beside += printed(plan, split, entrant, data_set)
+    return Table(
+        split.name, split.train, data_set, tuple(lines), tuple(beside), tuple(others(data_set)), tuple(warnings)
+    )
+
+
+def _line(plan: Plan, entrant: Entrant, runs: Sequence[tuple[str, str, Evaluation]]) -> Line:
+    results = {seed: one.data_sets[0] for seed, _, one in runs}
+    classes = list(dict.fromkeys(one.class_name for result in results.values() for one in result.classes))
+    by_class = {
+        name: {
+            seed: one.metrics for seed, result in results.items() for one in result.classes if one.class_name == name
+        }
+        for name in classes
+    }
+    subject = runs[0][2].subject
+    return Line(
+        detector=entrant.name,
+        title=entrant.title,
+        method=subject.method,
+        backbone=subject.backbone,
+        weights=subject.weights,
+        seeds=tuple(results),
+        of=len(plan.benchmark.seeds) if entrant.trained else 1,
+        means=_scores({seed: result.means for seed, result in results.items()}),
+        classes={name: _scores(metrics) for name, metrics in by_class.items()},
+        evaluations=tuple(folder for _, folder, _ in runs),
+    )
+
+
+def _scores(runs: Mapping[str, Mapping[str, Metric]]) -> dict[str, Score]:
+    return {name: score({seed: metrics[name] for seed, metrics in runs.items()}) for name in METRICS}
+
+
+def score(runs: Mapping[str, Metric]) -> Score:
+    """Mean and sample standard deviation of a metric over runs, by their seeds.
+
+    >>> found = score({"1": Metric(0.25), "2": Metric(0.75), "3": Metric(None, reason="one class only")})
+    >>> found.value, round(found.std or 0, 4), found.n
+    (0.5, 0.3536, 2)
+    """
+    values = {seed: metric.value for seed, metric in runs.items()}
+    known = [metric for metric in runs.values() if metric.value is not None]
+    numbers = [value for value in values.values() if value is not None]
+    if not numbers:
+        reasons = dict.fromkeys(metric.reason for metric in runs.values())
+        return Score(None, reason="; ".join(reasons), values=values)
+    if len(numbers) == 1:
+        return Score(numbers[0], n=1, low=known[0].low, high=known[0].high, values=values)
+    return Score(mean(numbers), stdev(numbers), len(numbers), values=values)
+
+
+def _not_done(plan: Plan, out: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    failed, unfinished = {}, []
+    for run in plan.runs:
+        record, missing = read_record(run, out), undone(run, out)
+        errors = record.errors if record is not None else {}
+        for data_set, words in errors.items():
+            if missing and data_set in ("", *missing):
+                failed[f"{run.key}{' on ' * bool(data_set)}{data_set}"] = words
+        if missing and not errors:
+            unfinished.append(run.key)
+    return failed, tuple(unfinished)
+
+
+def _facts(plan: Plan) -> list[str]:
+    told = plan.benchmark
+    said = []
+    if any(one.trained for one in plan.entrants):
+        seeds = ", ".join(map(str, told.seeds))
+        said.append(
+            f"Trained in {told.precision} with seed{'s' * (len(told.seeds) > 1)} {seeds}; the last epoch is evaluated, "
+            f"in fp32. Nothing is chosen by a test."
+        )
+    if len(told.seeds) > 1:
+        said.append("± is the sample standard deviation over seeds. What is not trained has none.")
+    size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each picture's own size"
+    said.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
+    said.append(
+        "PRO is exact; PRO-200 is taken at 200 thresholds, as published code does: papers' PRO stands beside it."
+    )
+    if told.most is not None:
+        said.append(f"Trained on at most {told.most} pictures of each class and state, drawn with seed 0.")
+    return said

@@ -1,0 +1,164 @@
+"""What is to be done: every run of a benchmark, with its data found and its folders known, before any work.
+
+    OUT/benchmark.json                                the recipe as it was read
+    OUT/training/<split>/<detector>-<seed>/           as zsad train leaves it
+    OUT/evaluations/<split>/<detector>-<seed>/<data>/ as zsad evaluate leaves it
+    OUT/runs/<split>/<detector>-<seed>.json           what made the run, and how it ended
+    OUT/leaderboard.{md,csv,json,html}
+
+A detector that is not trained has no seed, and is evaluated once on each data set, in the first split that names it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zsad.benchmark.recipe import Benchmark, Entrant, Split
+from zsad.data.specification import DataSet, data_set
+from zsad.errors import ConfigError, InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One detector, trained with one seed on one split.
+
+    Attributes:
+        split: what is trained on.
+        entrant: the detector.
+        seed: of its training; None where it is not trained.
+        test: data sets on which it is evaluated, without those skipped or done in an earlier split.
+    """
+
+    split: Split
+    entrant: Entrant
+    seed: int | None
+    test: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Where it lies below ``training``, ``evaluations`` and ``runs``."""
+        return f"{self.split.name}/{self.entrant.name}" + ("" if self.seed is None else f"-{self.seed}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark whose data are found.
+
+    Attributes:
+        benchmark: the recipe.
+        entrants: its detectors.
+        data: what was found, by name.
+        skipped: what was not found, and why, by name.
+        runs: in the order of the recipe.
+    """
+
+    benchmark: Benchmark
+    entrants: tuple[Entrant, ...]
+    data: Mapping[str, DataSet]
+    skipped: Mapping[str, str]
+    runs: tuple[Run, ...]
+
+    def made_of(self, run: Run) -> dict[str, Any]:
+        """All that decides the numbers of a run, beside the pictures, the code and the machine."""
+        recipe, told = asdict(run.entrant.recipe), self.benchmark
+        for words in ("paper", "published"):
+            del recipe[words]
+        made = {"detector": recipe, "resolution": told.resolution, "most_tested": told.most_tested}
+        if run.entrant.trained:
+            made |= {"train": run.split.train, "seed": run.seed, "precision": told.precision, "most": told.most}
+        return json.loads(json.dumps(made))
+
+
+def find(
+    benchmark: Benchmark, root: Path, instead: Sequence[str] = (), skip_missing: bool = False
+) -> tuple[dict[str, DataSet], dict[str, str]]:
+    """The data sets of a benchmark by name, and why others are missing.
+
+    Args:
+        benchmark: what names them.
+        root: of the paths in the recipe.
+        instead: ``NAME=LAYOUT:PATH`` of data sets that lie elsewhere.
+        skip_missing: go on without those that are not found.
+
+    Raises:
+        ConfigError: a name or a layout does not exist.
+        InputError: data sets are missing; one message names all.
+    """
+    found, missing = {}, {}
+    for name, specification in _specifications(benchmark, root, instead).items():
+        try:
+            found[name] = data_set(specification)
+        except InputError as error:
+            missing[name] = f"{specification.partition('=')[2]}: {error.rule}; got {error.value}"
+    if missing and (not skip_missing or not found):
+        rule = "all data sets of a benchmark are where it says"
+        remedy = "say --data-root DIR or --data NAME=LAYOUT:PATH" + (", or --skip-missing" if found else "")
+        raise InputError(rule, "".join(f"\n  {name}: {why}" for name, why in missing.items()), remedy)
+    return found, missing
+
+
+def plan(
+    benchmark: Benchmark, entrants: tuple[Entrant, ...], data: Mapping[str, DataSet], skipped: Mapping[str, str]
+) -> Plan:
+    """All runs of a benchmark on the data that were found."""
+    runs: list[Run] = []
+    evaluated: dict[str, set[str]] = {one.name: set() for one in entrants if not one.trained}
+    for split in benchmark.split:
+        tests = tuple(name for name in split.test if name in data)
+        for entrant in (one for one in entrants if split.detectors is None or one.name in split.detectors):
+            if not entrant.trained:
+                new = tuple(name for name in tests if name not in evaluated[entrant.name])
+                evaluated[entrant.name].update(new)
+                runs += [Run(split, entrant, None, new)] if new else []
+            elif tests and all(name in data for name in split.train):
+                runs += [Run(split, entrant, seed, tests) for seed in benchmark.seeds]
+    for run in runs:
+        if run.entrant.trained and not run.split.train:
+            raise ConfigError(
+                f"split {run.split.name} trains {run.entrant.name}", "on nothing", "name data under train"
+            )
+    return Plan(benchmark, entrants, data, skipped, tuple(runs))
+
+
+def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Sequence[str] | None = None) -> list[Run]:
+    """The runs that this machine does.
+
+    Args:
+        runs: of the plan.
+        shard: number, from 1, and how many there are; each takes every N-th run.
+        only: names of detectors; all where not given.
+
+    Raises:
+        ConfigError: the shard does not exist, or a detector does not take part.
+    """
+    number, of = shard or (1, 1)
+    if not 1 <= number <= of:
+        raise ConfigError("a shard I/N is one of 1 to N", f"{number}/{of}", "say 1/2 and 2/2 for two machines")
+    known = {run.entrant.name for run in runs}
+    for name in only or ():
+        if name not in known:
+            raise unknown_name("detector of this benchmark", name, known)
+    return [run for run in runs[number - 1 :: of] if not only or run.entrant.name in only]
+
+
+def _specifications(benchmark: Benchmark, root: Path, instead: Sequence[str]) -> dict[str, str]:
+    """``NAME=LAYOUT:PATH`` of the data sets that a split names."""
+    elsewhere = {one.partition("=")[0]: one for one in instead}
+    for name, one in elsewhere.items():
+        if name not in benchmark.data or "=" not in one.partition(":")[0]:
+            raise unknown_name("data set of this benchmark (NAME=LAYOUT:PATH)", name, benchmark.data)
+    used = {name for split in benchmark.split for name in (*split.train, *split.test)}
+    return {
+        name: elsewhere.get(name) or f"{name}={_below(root, place, name)}"
+        for name, place in benchmark.data.items()
+        if name in used
+    }
+
+
+def _below(root: Path, place: str, name: str) -> str:
+    layout, colon, path = place.partition(":")
+    if not colon or not path:
+        raise ConfigError(f"data set {name} is LAYOUT:PATH", repr(place), "for instance mvtec:mvtec")
+    return f"{layout}:{root / path}"

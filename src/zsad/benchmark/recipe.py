@@ -1,0 +1,210 @@
+"""What a benchmark compares: a TOML file that names detectors, data sets, what is trained on, and seeds."""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from zsad import methods
+from zsad.backbones.config import Activation
+from zsad.config import from_mapping
+from zsad.errors import ConfigError, unknown_name
+from zsad.methods._trainable import Trainable
+from zsad.trainer import recipe as training
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is trained on and what is tested on.
+
+    Attributes:
+        name: for tables and folders.
+        train: data sets whose test pictures are trained on, as the papers do.
+        test: data sets whose test pictures are evaluated.
+        detectors: those that take part; all where not given.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    detectors: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is different for one detector.
+
+    Attributes:
+        backbone, weights, activation, image_size: as :func:`zsad.load` takes them.
+        options: fields of the method's configuration.
+        training: fields of :class:`zsad.methods._trainable.Training`.
+    """
+
+    backbone: str | None = None
+    weights: str | None = None
+    activation: Activation | None = None
+    image_size: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        title: of the leaderboard.
+        detectors: names of methods, or recipes (``.toml``) relative to this recipe's folder or the current one.
+        data: data sets by the names that tables have, each ``LAYOUT:PATH`` below the root of the data.
+        split: one or more.
+        about: a few sentences below the title.
+        backbone, weights, activation, image_size: of all detectors; where not given, each has its own recipe's.
+        seeds: of training; each is a run. What is not trained has none.
+        precision: of training. Evaluations are in fp32.
+        resolution: side in px at which maps and masks are compared; 0 compares at each picture's own size.
+        resamples: of the bootstrap behind the intervals; 0 leaves them out.
+        most: training pictures of each class and state, for quick runs; all where not given.
+        most_tested: pictures of each class and state that are evaluated, for quick runs; all where not given.
+        change: what is different for a detector, by its name.
+        untrained: detectors whose options leave nothing to train, beside the methods that never are.
+    """
+
+    title: str
+    detectors: tuple[str, ...]
+    data: dict[str, str]
+    split: tuple[Split, ...]
+    about: str = ""
+    backbone: str | None = None
+    weights: str | None = None
+    activation: Activation | None = None
+    image_size: int | None = None
+    seeds: tuple[int, ...] = (111,)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    resolution: int = 518
+    resamples: int = 1000
+    most: int | None = None
+    most_tested: int | None = None
+    change: dict[str, Change] = field(default_factory=dict)
+    untrained: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, values in (("detector", self.detectors), ("seed", self.seeds), ("split", self.split)):
+            if not values:
+                raise ConfigError(f"a benchmark has at least one {what}", "none", f"add a {what}")
+        for what, least in (("most", 1), ("most_tested", 1), ("resolution", 0), ("resamples", 0)):
+            value = getattr(self, what)
+            if value is not None and value < least:
+                raise ConfigError(f"{what} of a benchmark is at least {least}", value, f"say {least} or more")
+        _once("seed", [str(seed) for seed in self.seeds])
+        _once("split", [split.name for split in self.split])
+        for split in self.split:
+            self._check_split(split)
+
+    def _check_split(self, split: Split) -> None:
+        if not re.fullmatch(r"[\w-][\w.-]*", split.name):
+            raise ConfigError("a split is named by letters, digits and hyphens", repr(split.name), "rename it")
+        for name in (*split.train, *split.test):
+            if name not in self.data:
+                raise unknown_name(f"data set of split {split.name}", name, self.data)
+        _once(f"data set of split {split.name}", split.test)
+        if not split.test:
+            raise ConfigError(f"split {split.name} tests on a data set", "none", "name one under test")
+        if both := sorted(set(split.train) & set(split.test)):
+            raise ConfigError(
+                f"split {split.name} tests on data that were not trained on", ", ".join(both), "take it out of one"
+            )
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A detector that takes part.
+
+    Attributes:
+        name: for folders, and for tables where there is no title.
+        title: the row of a paper's tables that its recipe is, or its name.
+        recipe: how it is made and trained, with the benchmark's changes.
+        trained: whether it is trained before it is used.
+        is_row: whether it is a row of a paper's ablations, whose own numbers its recipe holds.
+    """
+
+    name: str
+    title: str
+    recipe: training.Recipe
+    trained: bool
+    is_row: bool = False
+
+
+def read(path: Path) -> Benchmark:
+    """The benchmark in a TOML file.
+
+    Raises:
+        ConfigError: it is missing, is no TOML, or has an unknown, missing or wrong entry.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        rule = "a benchmark is a readable TOML file"
+        raise ConfigError(rule, f"{path}: {error}", "see recipes/benchmark/") from error
+    return from_mapping(Benchmark, values, f"benchmark {path.name}")
+
+
+def entrants(benchmark: Benchmark, folder: Path) -> tuple[Entrant, ...]:
+    """The detectors of a benchmark.
+
+    Args:
+        benchmark: what names them.
+        folder: of its file, to which paths of recipes are relative.
+
+    Raises:
+        ConfigError: a detector, recipe, option or word of training does not exist, or two have one name.
+    """
+    found = [_entrant(benchmark, name, folder) for name in benchmark.detectors]
+    names = [one.name for one in found]
+    _once("detector", names)
+    told = [
+        *benchmark.change,
+        *benchmark.untrained,
+        *(one for split in benchmark.split for one in split.detectors or ()),
+    ]
+    for name in told:
+        if name not in names:
+            raise unknown_name("detector of this benchmark", name, names)
+    return tuple(found)
+
+
+def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:
+    name, recipe, is_row = _named(detector, folder)
+    for words in (benchmark, benchmark.change.get(name, Change())):
+        recipe = recipe.changed(
+            backbone=words.backbone,
+            weights=words.weights,
+            activation=words.activation,
+            image_size=words.image_size,
+            options=words.options if isinstance(words, Change) else {},
+            training=words.training if isinstance(words, Change) else {},
+        )
+    method = methods.get(recipe.method)
+    from_mapping(method.config_type, recipe.options, f"the options of {name}")
+    trained = issubclass(method, Trainable) and name not in benchmark.untrained
+    if trained:
+        recipe.optimisation()
+    elif recipe.training:
+        raise ConfigError(f"{name} is not trained", sorted(recipe.training), "leave its training out")
+    return Entrant(name, recipe.paper if is_row else name, recipe, trained, is_row)
+
+
+def _named(detector: str, folder: Path) -> tuple[str, training.Recipe, bool]:
+    """Name, recipe, and whether it is a row of the paper's ablations."""
+    if not detector.endswith(".toml"):
+        methods.get(detector)
+        return detector, training.Recipe(detector), False
+    path = folder / detector if (folder / detector).exists() else Path(detector)
+    recipe = training.read(str(path))
+    is_row = path.stem != "paper"
+    return (f"{recipe.method}-{path.stem}" if is_row else recipe.method), recipe, is_row
+
+
+def _once(what: str, names: list[str] | tuple[str, ...]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"a {what} is named once", ", ".join(twice), "leave one of them out")

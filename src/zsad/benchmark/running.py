@@ -1,0 +1,266 @@
+"""Runs, one after another: trained, evaluated, and written down. What is done is not done again."""
+
+import gc
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from zsad.backbones.prompt_cache import cache_dir
+from zsad.benchmark.plan import Plan, Run
+from zsad.config import from_mapping
+from zsad.data.choice import some
+from zsad.data.layouts import Sample
+from zsad.errors import ConfigError, ZsadError
+from zsad.evaluator import disk
+from zsad.evaluator.evaluation import evaluate
+from zsad.evaluator.one_class import Watch
+from zsad.files import write_atomically
+from zsad.predictor import Detector, load
+from zsad.runtime import find_device
+from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.progress import Teller, clock
+from zsad.trainer.training import begin, prepare
+
+State = Literal["begun", "done", "failed"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs are made; none of it is part of a result but through rounding.
+
+    Attributes:
+        device: as :func:`zsad.load` takes it.
+        batch_size: pictures that are evaluated together.
+        micro_batch: images of a training step that go through at once; all where not given.
+        workers: threads that read pictures.
+        cache: where views of frozen towers are kept; by default in the user's cache folder.
+        cache_gb: most gigabytes that they take up; 0 keeps none.
+    """
+
+    device: str = "auto"
+    batch_size: int = 8
+    micro_batch: int | None = None
+    workers: int = 2
+    cache: Path | None = None
+    cache_gb: float = 20.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written down of a run.
+
+    Attributes:
+        made_of: all that decides its numbers, see :meth:`zsad.benchmark.plan.Plan.made_of`.
+        state: how its last start ended; ``"begun"`` where it was cut off.
+        errors: why it failed, by data set; what failed before any was reached is under ``""``.
+        traces: where in the code, for reports of bugs.
+        training_s: seconds that its last start trained.
+    """
+
+    made_of: dict[str, Any]
+    state: State = "begun"
+    errors: dict[str, str] = field(default_factory=dict)
+    traces: dict[str, str] = field(default_factory=dict)
+    training_s: float = 0.0
+
+
+def check(plan: Plan, out: Path) -> None:
+    """Make sure, before any work, that the folder holds no runs of another benchmark.
+
+    Raises:
+        ConfigError: a run in it was made otherwise than the recipe now says.
+        InputError: a record cannot be read.
+    """
+    changed = []
+    for run in plan.runs:
+        record, made_of = read_record(run, out), plan.made_of(run)
+        if record is not None and record.made_of != made_of:
+            words = sorted(key for key in made_of | record.made_of if record.made_of.get(key) != made_of.get(key))
+            changed.append(f"{run.key} ({', '.join(words)})")
+    if changed:
+        raise ConfigError(
+            f"the runs of {out} are made as the recipe says; data sets, detectors and seeds may only be added",
+            f"another {'; another '.join(changed)}",
+            "choose another --out, or put the recipe back",
+        )
+
+
+def keep(plan: Plan, out: Path) -> None:
+    """Write the recipe as it was read."""
+    write_atomically(out / "benchmark.json", (json.dumps(asdict(plan.benchmark), indent=2) + "\n").encode())
+
+
+def read_record(run: Run, out: Path) -> Record | None:
+    """What is written down of a run; None before it began.
+
+    Raises:
+        ConfigError, InputError: it cannot be read.
+    """
+    path = _record_path(run, out)
+    return from_mapping(Record, disk.read_json(path), str(path)) if path.exists() else None
+
+
+def folder_of(run: Run, data_set: str, out: Path) -> Path:
+    """Where the evaluation of a run on a data set lies."""
+    return out / "evaluations" / run.key / data_set
+
+
+def undone(run: Run, out: Path) -> list[str]:
+    """The data sets that a run is still to be evaluated on."""
+    return [name for name in run.test if not (folder_of(run, name, out) / disk.EVALUATION).exists()]
+
+
+def do(
+    plan: Plan,
+    runs: Sequence[Run],
+    out: Path,
+    machine: Machine,
+    say: Say,
+    command: str = "",
+    watch: Watch | None = None,
+) -> list[Run]:
+    """Train and evaluate what is not done yet; what fails is written down, and the rest goes on.
+
+    Args:
+        plan: the whole benchmark.
+        runs: those to be done.
+        out: folder of the benchmark.
+        machine: where it runs.
+        say: takes a line about how it goes.
+        command: what the user typed.
+        watch: called while pictures are evaluated.
+
+    Returns:
+        The runs that failed.
+    """
+    missing = [run for run in runs if undone(run, out)]
+    if len(missing) < len(runs):
+        say(f"{len(runs) - len(missing)} of {len(runs)} runs are done already")
+    began, failed = time.perf_counter(), []
+    for number, run in enumerate(missing, 1):
+        say(f"[{number}/{len(missing)}] {run.key}")
+        record = _Doing(plan, run, out, machine, lambda line: say(f"    {line}"), command, watch).do()
+        failed += [run] if record.errors else []
+        gone = time.perf_counter() - began
+        say(f"    {clock(gone)} gone, about {clock(gone / number * (len(missing) - number))} left")
+        gc.collect()  # the next tower needs the room of this one
+    return failed
+
+
+@dataclass
+class _Doing:
+    """One run while it is being done."""
+
+    plan: Plan
+    run: Run
+    out: Path
+    machine: Machine
+    say: Say
+    command: str
+    watch: Watch | None
+
+    def do(self) -> Record:
+        self.record = Record(self.plan.made_of(self.run))
+        self._write()
+        began = time.perf_counter()
+        with self._noting(""):
+            detector = self._trained() if self.run.entrant.trained else self._loaded()
+            self.record = replace(self.record, training_s=time.perf_counter() - began)
+            for name in undone(self.run, self.out):
+                with self._noting(name):
+                    self._evaluate(detector, name)
+        self.record = replace(self.record, state="failed" if self.record.errors else "done")
+        self._write()
+        return self.record
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong, other runs may go well: it is written down, and the exit status says so."""
+        try:
+            yield
+        except Exception as error:
+            lines = str(error).splitlines() or [""]
+            words = str(error) if isinstance(error, ZsadError) else f"{type(error).__name__}: {lines[0]}"
+            self.record = replace(
+                self.record,
+                errors=self.record.errors | {what: words},
+                traces=self.record.traces | {what: traceback.format_exc()},
+            )
+            self.say(f"failed{' on ' * bool(what)}{what}: {words}")
+
+    def _trained(self) -> Detector:
+        """Trained as far as its folder does not hold it already."""
+        told, machine, teller = self.plan.benchmark, self.machine, Teller(self.say)
+        folder = self.out / "training" / self.run.key
+        circumstances = Circumstances(
+            device=find_device(machine.device),
+            precision=told.precision,
+            micro_batch=machine.micro_batch,
+            workers=machine.workers,
+            cache=Path(machine.cache or cache_dir()) / "observations" if machine.cache_gb > 0 else None,
+            cache_bytes=int(machine.cache_gb * 1e9),
+        )
+        assert self.run.seed is not None
+        training = prepare(
+            self.run.entrant.recipe, self._pictures(), folder, seed=self.run.seed, circumstances=circumstances
+        )
+        done = begin(training, resume=True)
+        if done < training.training.epochs:
+            teller.begun(training)
+            for seen in training.observe():
+                teller.observed(seen, len(training.pictures))
+            for epoch in training.epochs(done):
+                teller.epoch(epoch)
+        return load(folder, device=machine.device, batch_size=machine.batch_size)
+
+    def _pictures(self) -> list[Sample]:
+        """What is trained on: as many of the test pictures of each data set as the recipe says."""
+        found = [self.plan.data[name].samples for name in self.run.split.train]
+        return [
+            sample
+            for samples in found
+            for sample in some([one for one in samples if one.split == "test"], self.plan.benchmark.most)
+        ]
+
+    def _loaded(self) -> Detector:
+        recipe = self.run.entrant.recipe
+        return load(
+            recipe.method,
+            backbone=recipe.backbone,
+            weights=recipe.weights,
+            activation=recipe.activation,
+            image_size=recipe.image_size,
+            options=recipe.options,
+            device=self.machine.device,
+            batch_size=self.machine.batch_size,
+        )
+
+    def _evaluate(self, detector: Detector, name: str) -> None:
+        told, folder, began = self.plan.benchmark, folder_of(self.run, name, self.out), time.perf_counter()
+        found = evaluate(
+            detector,
+            [self.plan.data[name]],
+            folder,
+            resolution=told.resolution or None,
+            resamples=told.resamples,
+            most=told.most_tested,
+            command=self.command,
+            watch=self.watch,
+        )
+        (result,) = found.data_sets
+        pictures = sum(one.normal + one.anomalous for one in result.classes)
+        self.say(f"{name}: {pictures} pictures, {clock(time.perf_counter() - began)}")
+
+    def _write(self) -> None:
+        path = _record_path(self.run, self.out)
+        write_atomically(path, (json.dumps(asdict(self.record), indent=2) + "\n").encode())
+
+
+def _record_path(run: Run, out: Path) -> Path:
+    return out / "runs" / f"{run.key}.json"

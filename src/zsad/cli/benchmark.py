@@ -1,0 +1,149 @@
+"""``zsad benchmark RECIPE``: detectors by data sets by seeds, and a leaderboard with the papers' numbers."""
+
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from zsad.cli.evaluate import Bars
+from zsad.cli.options import Verbs, typed
+
+if TYPE_CHECKING:
+    from zsad.benchmark.plan import Plan, Run
+    from zsad.evaluator.one_class import Progress
+
+ABOUT = """Train and evaluate detectors on data sets as a recipe says, and write a leaderboard with the papers' own
+numbers beside. The same command again goes on where it was stopped; data sets, detectors and seeds may be added."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("benchmark", help="compare detectors as a recipe says", description=ABOUT)
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a file such as recipes/benchmark/small.toml")
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data-root", type=Path, default=Path(), metavar="DIR", help="of the recipe's paths (default: this folder)"
+    )
+    data.add_argument(
+        "--data", action="append", default=[], metavar="NAME=LAYOUT:PATH", help="where one lies instead; repeatable"
+    )
+    data.add_argument("--skip-missing", action="store_true", help="go on without data sets that are not found")
+    which = parser.add_argument_group("which runs")
+    which.add_argument("--only", nargs="+", metavar="DETECTOR", help="default: all")
+    which.add_argument("--shard", type=shard, metavar="I/N", help="every N-th run, for one of N machines")
+    which.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    which.add_argument("--collect", action="store_true", help="only write the leaderboard from what is done")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
+    machine.add_argument("--batch-size", type=int, default=8, metavar="N", help="evaluated at a time (default: 8)")
+    machine.add_argument("--micro-batch", type=int, metavar="N", help="images that go through at once (default: all)")
+    machine.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
+    machine.add_argument("--cache", type=Path, metavar="DIR", help="where views of frozen towers are kept")
+    machine.add_argument("--cache-gb", type=float, default=20.0, metavar="GB", help="most room for them (default: 20)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs and leaderboard")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Plan, do what is not done, and write the leaderboard."""
+    from zsad.benchmark import leaderboard, page, plan, recipe, running
+
+    benchmark = recipe.read(options.recipe)
+    entrants = recipe.entrants(benchmark, options.recipe.parent)
+    data, skipped = plan.find(benchmark, options.data_root, options.data, options.skip_missing)
+    planned = plan.plan(benchmark, entrants, data, skipped)
+    chosen = plan.share(planned.runs, options.shard, options.only)
+    running.check(planned, options.out)
+    if options.dry_run:
+        print(told(planned, chosen, options.out))
+        return 0
+    for name, why in skipped.items():
+        print(f"skipped {name}: {why}", file=sys.stderr)
+    failed: list[Run] = []
+    if not options.collect:
+        running.keep(planned, options.out)
+        screen = Screen()
+        machine = running.Machine(
+            device=options.device,
+            batch_size=options.batch_size,
+            micro_batch=options.micro_batch,
+            workers=options.workers,
+            cache=options.cache,
+            cache_gb=options.cache_gb,
+        )
+        failed = running.do(planned, chosen, options.out, machine, screen.say, typed(), screen.show)
+    board = leaderboard.collect(planned, options.out, typed())
+    page.write(board, options.out)
+    for name, why in board.failed.items():
+        print(f"failed: {name}: {why}", file=sys.stderr)
+    if board.unfinished:
+        print(f"not done yet: {len(board.unfinished)} of {len(planned.runs)} runs")
+    print(f"leaderboard: {options.out / 'leaderboard.html'} (also .md, .csv, .json)")
+    return 1 if failed else 0
+
+
+class Screen:
+    """Lines about runs, and a bar for each class that is evaluated."""
+
+    def __init__(self) -> None:
+        self._bars = Bars()
+
+    def say(self, line: str) -> None:
+        """End the bar that is shown, and print a line."""
+        self._bars.close()
+        self._bars = Bars()
+        print(line, file=sys.stderr, flush=True)
+
+    def show(self, progress: "Progress") -> None:
+        """Move the bar."""
+        self._bars.show(progress)
+
+
+def told(planned: "Plan", chosen: Sequence["Run"], out: Path) -> str:
+    """What would be done, for a terminal of 80 columns."""
+    parts = [planned.benchmark.title, _data(planned), *_splits(planned, chosen, out)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """``I/N``.
+
+    >>> shard("2/3")
+    (2, 3)
+    """
+    number, slash, of = text.partition("/")
+    if not slash or not number.isdecimal() or not of.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no I/N, for instance 1/2")
+    return int(number), int(of)
+
+
+def _data(planned: "Plan") -> str:
+    from zsad.data.choice import some
+
+    most = planned.benchmark.most_tested
+    lines = []
+    for name, found in planned.data.items():
+        tested = [one for one in found.samples if one.split == "test"]
+        classes = len({one.class_name for one in tested})
+        size = f"{len(some(tested, most))} of {len(tested)}" if most else f"{len(tested)}"
+        lines.append(
+            f"{name:<20} {size:>14} test pictures, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}"
+        )
+    lines += [f"{name:<20} missing: skipped" for name in planned.skipped]
+    return "\n".join(lines)
+
+
+def _splits(planned: "Plan", chosen: Sequence["Run"], out: Path) -> Iterator[str]:
+    from zsad.benchmark.running import undone
+
+    for split in planned.benchmark.split:
+        runs = [run for run in chosen if run.split is split]
+        lines = [f"{split.name}: trained on {' + '.join(split.train) or 'nothing'}"]
+        for run in runs:
+            missing, recipe = undone(run, out), run.entrant.recipe
+            what = shorten(run.entrant.name, 30) + ("" if run.seed is None else f", seed {run.seed}")
+            state = f"{len(missing)} of {len(run.test)} sets to do" if missing else "done"
+            lines.append(f"  {what:<37} {recipe.backbone:<19} {state:>21}")
+        yield "\n".join(lines)
