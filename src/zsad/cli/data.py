@@ -83,8 +83,11 @@ def _width() -> int:
 
 
 def as_json(checked: "Checked") -> dict[str, object]:
-    """Everything, in numbers, strings, lists and objects."""
-    return asdict(checked)
+    """Everything, in numbers, strings, lists and objects; of each finding also what its kind means."""
+    from zsad.data.checking.findings import KINDS
+
+    findings = [asdict(one) | {"means": KINDS[one.kind]} for one in checked.findings]
+    return {"data_sets": [asdict(one) for one in checked.data_sets], "findings": findings}
 
 
 def as_text(checked: "Checked", width: int) -> Iterator[str]:

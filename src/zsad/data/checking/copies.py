@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from zsad.data.checking.findings import Case, Finding, Severity, counted, found
+from zsad.data.checking.findings import Case, Finding, Kind, Severity, counted, found
 from zsad.data.checking.inspection import Facts, Inspected
 
 
 def copies_within(inspected: Inspected) -> list[Finding]:
     """Pictures that are both normal and anomalous, both in training and in test, or simply there more than once."""
-    cases: dict[str, list[Case]] = {"contradictory": [], "leaked": [], "duplicated": []}
+    cases: dict[Kind, list[Case]] = {"contradictory": [], "leaked": [], "duplicated": []}
     for group in _by_pixels(inspected).values():
         if len(group) > 1:
             for kind, original, copy in _pairs(group):
@@ -46,7 +46,7 @@ def _by_pixels(inspected: Inspected) -> Groups:
     return dict(groups)
 
 
-def _pairs(group: list[Facts]) -> list[tuple[str, Facts, Facts]]:
+def _pairs(group: list[Facts]) -> list[tuple[Kind, Facts, Facts]]:
     """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
     grave = [pair for copy in group if (pair := _grave(group, copy))]
     named = [one for _, original, copy in grave for one in (original, copy)]
@@ -54,7 +54,7 @@ def _pairs(group: list[Facts]) -> list[tuple[str, Facts, Facts]]:
     return [*grave, *(("duplicated", first, one) for one in group if one is not first and one not in named)]
 
 
-def _grave(group: list[Facts], copy: Facts) -> tuple[str, Facts, Facts] | None:
+def _grave(group: list[Facts], copy: Facts) -> tuple[Kind, Facts, Facts] | None:
     normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
     if copy.sample.label == 1 and normal:
         return "contradictory", normal, copy

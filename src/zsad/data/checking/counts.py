@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Case, Finding, Severity, counted, found
+from zsad.data.checking.findings import Case, Finding, Kind, Severity, counted, found
 from zsad.data.checking.inspection import Inspected
 from zsad.data.layouts import Count
 
+DIFFERENCES: tuple[tuple[Kind, int, str], ...] = (("missing", -1, "fewer"), ("extra", 1, "more"))
 STATES = {0: "normal", 1: "anomalous", None: "unlabelled"}
 
 
@@ -86,7 +87,7 @@ def _pictures(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator
         ("training", "warning", ("train",)),
     )
     for split, severity, states in parts:
-        for kind, sign, word in (("missing", -1, "fewer"), ("extra", 1, "more")):
+        for kind, sign, word in DIFFERENCES:
             cases = [case for one in classes if _pictures_of(one) for case in _differences(one, states, sign)]
             number = counted(len({case.subject for case in cases}), "class has", "classes have")
             message = f"{number} {word} {split} pictures than published"

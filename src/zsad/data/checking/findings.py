@@ -8,7 +8,27 @@ from typing import Literal
 Severity = Literal["error", "warning", "note"]
 """Numbers would be wrong; worth knowing before they are believed; by the way."""
 
-KINDS: Mapping[str, str] = MappingProxyType(
+Kind = Literal[
+    "layout",
+    "missing",
+    "extra",
+    "unreadable",
+    "unpaired",
+    "orphan",
+    "mask-size",
+    "picture-size",
+    "empty-mask",
+    "full-mask",
+    "grey-mask",
+    "contradictory",
+    "leaked",
+    "duplicated",
+    "shared",
+    "class-name",
+    "seen",
+]
+
+KINDS: Mapping[Kind, str] = MappingProxyType(
     {
         "layout": "the folder does not have the layout that was named",
         "missing": "fewer pictures or classes than published, or files that a list of the data set names are not there",
@@ -57,14 +77,14 @@ class Finding:
         cases: all of them, in natural order.
     """
 
-    kind: str
+    kind: Kind
     severity: Severity
     data_sets: tuple[str, ...]
     message: str
     cases: tuple[Case, ...] = ()
 
 
-def found(kind: str, severity: Severity, data_set: str, message: str, cases: Iterable[Case]) -> list[Finding]:
+def found(kind: Kind, severity: Severity, data_set: str, message: str, cases: Iterable[Case]) -> list[Finding]:
     """A finding in one data set, or none where there is no case.
 
     Args:

@@ -31,7 +31,8 @@ def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
         for name in _class_names(one):
             by_name[_singular(name)].append((one, name))
     met = [members for members in by_name.values() if len({one.name for one, _ in members}) > 1]
-    for severity in ("error", "warning"):
+    severities: tuple[Severity, ...] = ("error", "warning")
+    for severity in severities:
         groups = [members for members in met if _severity(members) == severity]
         if groups:
             yield _same_names(severity, groups)
