@@ -75,7 +75,10 @@ def run(options: Namespace) -> int:
         bars.close()
     print(told(evaluation))
     print(f"report: {options.out / PAGE}")
-    return 1 if any(one.unreadable for data in evaluation.data_sets for one in data.classes) else 0
+    unreadable = [said for data in evaluation.data_sets for one in data.classes for said in one.unreadable.values()]
+    for said in unreadable:
+        print(f"zsad: left out: {said}", file=sys.stderr)
+    return 1 if unreadable else 0
 
 
 class Bars:

@@ -80,10 +80,11 @@ def evaluate_class(
 
 
 def _peak_memory(device: str | None) -> float:
-    """Of a GPU, or of this process: in MB."""
+    """Of a GPU, or of this process, in MB; 0 where the system does not tell."""
     if device is not None:
         return torch.cuda.max_memory_allocated(device) / 1e6
-    # Here, because there is none on Windows.
+    if sys.platform == "win32":
+        return 0.0
     from resource import RUSAGE_SELF, getrusage
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -45,7 +45,8 @@ def _class(one: ClassResult) -> list[str]:
     said = []
     if one.unreadable:
         first = ", ".join(list(one.unreadable)[:3]) + (", …" if len(one.unreadable) > 3 else "")
-        said.append(f"{one.class_name}: {_pictures(len(one.unreadable))} or masks could not be read: {first}.")
+        left_out = f"{_pictures(len(one.unreadable))} left out, unreadable or with an unreadable mask"
+        said.append(f"{one.class_name}: {left_out}: {first}.")
     if one.without_mask:
         said.append(
             f"{one.class_name}: {_pictures(one.without_mask)} without a mask, anomalous, "

@@ -1,0 +1,65 @@
+"""A detector and labelled data, small enough for many evaluations."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests import small
+from tests.trainer.toys import draw
+from zsad.checkpoint import Card, Past
+from zsad.methods.clip import ClipDetector
+from zsad.predictor import Detector, Settings
+
+SIDE, RESOLUTION = 48, 40
+NUT = Path("classes", "drawn", "metal_nut")
+"""Where the files of a class lie."""
+TIMES = ("seconds", "peak_memory_mb", "created", "command")
+"""What differs between two runs of one evaluation."""
+
+
+def detector(batch_size: int = 1, past: Past | None = None) -> Detector:
+    """Random weights, and an opinion of its own."""
+    return Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32, batch_size=batch_size), past)
+
+
+def data(folder: Path, *classes: str) -> str:
+    """Four normal and four anomalous pictures of each class, as NAME=LAYOUT:PATH."""
+    for number, name in enumerate(classes):
+        draw(folder, side=SIDE + 8 * number, class_name=name)
+    return f"drawn=mvtec:{folder}"
+
+
+def without_times(words: Any) -> Any:
+    """JSON without what differs between two runs."""
+    if isinstance(words, dict):
+        return {key: without_times(value) for key, value in words.items() if key not in TIMES}
+    return [without_times(one) for one in words] if isinstance(words, list) else words
+
+
+def left(out: Path) -> dict[str, Any]:
+    """All files of an evaluation by name, but for times and the page, which shows them."""
+    files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    assert files.pop("report.html").stat().st_size
+    return {
+        name: without_times(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
+        for name, path in files.items()
+    }
+
+
+def make_normal(folder: Path) -> None:
+    """Take the anomalous pictures of a class away."""
+    shutil.rmtree(folder / "test" / "square")
+    shutil.rmtree(folder / "ground_truth")
+
+
+def make_anomalous(folder: Path) -> None:
+    """Take the normal pictures of a class away."""
+    shutil.rmtree(folder / "test" / "good")
+
+
+def flat(arrays: list[np.ndarray]) -> np.ndarray:
+    """All their values."""
+    return np.concatenate([array.ravel() for array in arrays])

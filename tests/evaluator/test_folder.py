@@ -1,0 +1,126 @@
+"""The folder of an evaluation: what goes on in it, what is refused, what is replaced."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests import small
+from tests.evaluator.making import NUT, RESOLUTION, data, detector, left
+from zsad.checkpoint import Card
+from zsad.data.masks import read_mask
+from zsad.errors import ConfigError, InputError
+from zsad.evaluator import disk
+from zsad.evaluator.evaluation import evaluate
+from zsad.methods.clip import ClipDetector
+from zsad.predictor import Detector, Settings
+
+QUICK = {"resolution": RESOLUTION, "resamples": 20}
+
+
+def change_picture(home: Path) -> None:
+    Image.new("RGB", (48, 48)).save(home / "test" / "good" / "002.png")
+
+
+def change_mask(home: Path) -> None:
+    path = home / "ground_truth" / "square" / "004_mask.png"
+    Image.fromarray(~read_mask(path, (48, 48))).save(path)
+
+
+def add_picture(home: Path) -> None:
+    Image.new("RGB", (48, 48)).save(home / "test" / "good" / "999.png")
+
+
+def rename_picture(home: Path) -> None:
+    (home / "test" / "good" / "000.png").rename(home / "test" / "good" / "0000.png")
+
+
+@pytest.mark.parametrize("change", [change_picture, change_mask, add_picture, rename_picture])
+def test_other_data_are_another_evaluation(change: Callable[[Path], None], tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    evaluate(detector(), [given], tmp_path / "out", **QUICK)
+    change(tmp_path / "data" / "metal_nut")
+    with pytest.raises(ConfigError, match=r"one evaluation, which goes on as it began; got another data\. Remedy:"):
+        evaluate(detector(), [given], tmp_path / "out", **QUICK)
+
+
+def test_another_detector_or_protocol_is_another_evaluation(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    evaluate(detector(), [given], tmp_path / "out", **QUICK)
+    other = Detector(Card("clip"), ClipDetector(small.frozen(seed=1)), Settings(32))
+    with pytest.raises(ConfigError, match=r"got another detector\. .*--overwrite"):
+        evaluate(other, [given], tmp_path / "out", **QUICK)
+    with pytest.raises(ConfigError, match=r"got another protocol and data\. .*--overwrite"):
+        evaluate(detector(), [given], tmp_path / "out", most=2, **QUICK)
+
+
+def test_overwriting_replaces_the_evaluation_and_nothing_else(tmp_path: Path) -> None:
+    given, out = data(tmp_path / "data", "metal_nut", "carpet"), tmp_path / "out"
+    evaluate(detector(), [given], out, **QUICK)
+    strangers = [out / "notes.txt", out / "classes" / "drawn" / "carpet" / "mine.csv", out / NUT / "worst" / "mine.png"]
+    for path in strangers:
+        path.write_text("mine")
+    changed = {"resolution": 24, "resamples": 10}
+    evaluate(detector(), [given], out, classes=["metal_nut"], overwrite=True, **changed)
+    for path in strangers:
+        assert path.read_text() == "mine"
+        path.unlink()
+    evaluate(detector(), [given], tmp_path / "anew", classes=["metal_nut"], **changed)
+    assert left(out) == left(tmp_path / "anew")
+
+
+def test_overwriting_the_same_evaluation_keeps_what_is_done(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    evaluate(detector(), [given], tmp_path / "out", **QUICK)
+    before = (tmp_path / "out" / NUT / "class.json").read_bytes()
+    evaluate(detector(), [given], tmp_path / "out", overwrite=True, **QUICK)
+    assert (tmp_path / "out" / NUT / "class.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["report.html", "evaluation.json", "classes"])
+def test_files_of_another_origin_are_not_written_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"replaces an evaluation and no other file; got {name} from elsewhere"):
+        evaluate(detector(), [data(tmp_path / "data", "metal_nut")], tmp_path / "out", overwrite=True, **QUICK)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="the output folder must be writable"):
+        evaluate(detector(), [data(tmp_path / "data", "metal_nut")], tmp_path / "file" / "out", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("evaluation.json", None, lambda out: disk.read(out)),
+        ("evaluation.json", b"{", lambda out: disk.read(out)),
+        ("evaluation.json", b"[]", lambda out: disk.read(out)),
+        (NUT / "class.json", b"\xff", lambda out: disk.read_class(out / NUT)),
+        (NUT / "images.csv", b"source\na\n", lambda out: disk.read_images(out / NUT)),
+        (NUT / "images.csv", None, lambda out: disk.read_images(out / NUT)),
+        (NUT / "curves.json", b"", lambda out: disk.read_curves(out / NUT)),
+        (NUT / "draws.npz", b"PK", lambda out: disk.read_draws(out / NUT)),
+        (NUT / "worst" / "worst.json", b"{}", lambda out: disk.read_misses(out / NUT)),
+    ],
+)
+def test_what_cannot_be_read_again_is_named(
+    name: str | Path, content: bytes | None, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{path.name} must be as an evaluation writes it"):
+        read(tmp_path / "evaluation.json" if "evaluation" in path.name else tmp_path)
+
+
+def test_names_of_files_need_not_be_unicode(tmp_path: Path) -> None:
+    given, good = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut" / "test" / "good"
+    (good / "000.png").rename(good / "\udcff.png")
+    evaluate(detector(), [given], tmp_path / "out", **QUICK)
+    assert "metal_nut/test/good/\udcff.png" in {image.source for image in disk.read_images(tmp_path / "out" / NUT)}
+    assert disk.read_misses(tmp_path / "out" / NUT)

@@ -1,0 +1,102 @@
+"""What data may lack, and what results then say."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.evaluator.making import NUT, RESOLUTION, data, detector, make_anomalous, make_normal
+from zsad.data.specification import data_set
+from zsad.evaluator import disk
+from zsad.evaluator.evaluation import evaluate
+from zsad.evaluator.results import METRICS, Metric
+
+
+def test_classes_of_one_state_have_no_image_metrics_and_means_leave_them_out(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut", "carpet", "tile")
+    make_normal(tmp_path / "data" / "carpet")
+    make_anomalous(tmp_path / "data" / "tile")
+    (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
+    carpet, nut, tile = found.classes
+    assert (carpet.normal, carpet.anomalous, tile.normal, tile.anomalous) == (4, 0, 0, 4)
+    for name in METRICS:
+        level = name.partition("_")[0]
+        assert carpet.metrics[name].value is None
+        assert "needs normal and anomalous samples; got" in carpet.metrics[name].reason
+        assert (tile.metrics[name].value is None) == (level == "image")
+    assert tile.metrics["image_auroc"].reason == "AUROC needs normal and anomalous samples; got 0 and 4"
+    assert found.means["image_ap"] == nut.metrics["image_ap"]
+    two = [nut.metrics["pixel_pro"].value, tile.metrics["pixel_pro"].value]
+    assert (found.means["pixel_pro"].value, found.means["pixel_pro"].classes) == (np.mean(two), 2)
+
+
+def test_where_no_class_defines_a_metric_its_mean_says_so(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut", "tile")
+    for name in ("metal_nut", "tile"):
+        make_anomalous(tmp_path / "data" / name)
+    (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION).data_sets
+    reason = "AUROC needs normal and anomalous samples; got 0 and 4"
+    assert found.means["image_auroc"] == Metric(None, reason=reason, classes=0)
+
+
+def test_pictures_without_masks_count_for_image_metrics_only(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut", "tile")
+    for mask in (tmp_path / "data" / "metal_nut" / "ground_truth" / "square").iterdir():
+        mask.unlink()
+    next((tmp_path / "data" / "tile").rglob("*_mask.png")).unlink()
+    (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
+    nut, tile = found.classes
+    assert (nut.without_mask, nut.anomalous, tile.without_mask, tile.anomalous) == (4, 4, 1, 4)
+    assert all(metric.value is not None for name, metric in nut.metrics.items() if name.startswith("image"))
+    assert {metric for name, metric in nut.metrics.items() if name.startswith("pixel")} == {
+        Metric(None, reason="no masks")
+    }
+    assert found.means["pixel_ap"].classes == 1
+    assert None not in {metric.value for metric in tile.metrics.values()}
+    assert "tile: 1 picture without a mask, anomalous, counted for image metrics only." in found.warnings
+    shares = [image.anomalous_share for image in disk.read_images(tmp_path / "out" / NUT)]
+    assert shares == [0, 0, 0, 0, None, None, None, None]
+    assert set(disk.read_curves(tmp_path / "out" / NUT)) == {"image_roc", "image_pr"}
+
+
+def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> None:
+    given, home = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut"
+    (home / "test" / "good" / "001.png").write_text("no picture")
+    Image.new("L", (7, 7)).save(home / "ground_truth" / "square" / "005_mask.png")
+    (home / "ground_truth" / "square" / "006_mask.png").write_bytes(b"")
+    (found,) = evaluate(detector(2), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
+    (one,) = found.classes
+    assert (one.normal, one.anomalous, one.without_mask) == (3, 2, 0)
+    messages = {
+        "metal_nut/test/good/001.png": "001.png",
+        "metal_nut/test/square/005.png": "a mask has the size of its picture",
+        "metal_nut/test/square/006.png": "a mask is a readable picture",
+    }
+    assert one.unreadable.keys() == messages.keys()
+    assert all(messages[source] in said for source, said in one.unreadable.items())
+    sources = [image.source for image in disk.read_images(tmp_path / "out" / NUT)]
+    assert len(sources) == 5
+    assert not set(sources) & set(messages)
+    (said,) = found.warnings
+    assert said.startswith(
+        "metal_nut: 3 pictures left out, unreadable or with an unreadable mask: metal_nut/test/good/"
+    )
+
+
+def test_pictures_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    data(tmp_path / "data", "metal_nut")
+    found = data_set(f"mvtec:{tmp_path / 'data'}")
+    first, *rest = found.samples
+    unknown = type(first)(first.picture, None, first.class_name, "unknown", None, first.split)
+    given = type(found)("drawn", found.layout, found.root, (unknown, *rest))
+    (result,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=0).data_sets
+    assert (result.classes[0].unlabelled, result.classes[0].normal) == (1, 3)
+    assert result.warnings == ("metal_nut: 1 picture without a label left out.",)
+
+
+def test_a_quick_look_says_that_it_is_one(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    found = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, most=2, resamples=0)
+    (one,) = found.data_sets[0].classes
+    assert (one.normal, one.anomalous, found.protocol.most) == (2, 2, 2)
+    assert found.data_sets[0].warnings[0].startswith("A quick look: at most 2 pictures of each class and state")

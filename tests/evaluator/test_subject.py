@@ -1,0 +1,59 @@
+"""A detector is known by all that decides its answers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests import small
+from zsad.checkpoint import Card
+from zsad.evaluator.subject import fingerprint, subject
+from zsad.methods.clip import ClipConfig, ClipDetector
+from zsad.methods.fe_clip import FeClip
+from zsad.predictor import Detector, Settings
+
+USUAL = Settings(32)
+
+
+def detector(seed: int = 0, settings: Settings = USUAL, sigma: float = 4.0, learnt: float = 0) -> Detector:
+    method = FeClip(small.frozen(seed=seed), replace(FeClip.config_type(), sigma=sigma))
+    with torch.no_grad():
+        for parameter in method.parameters():
+            if parameter.requires_grad:
+                parameter.fill_(learnt)
+    return Detector(Card("fe-clip", {"sigma": sigma}), method, settings)
+
+
+OURS = fingerprint(detector())
+
+
+def test_what_does_not_change_answers_does_not_change_it() -> None:
+    assert fingerprint(detector(settings=Settings(32, threshold=0.25, batch_size=7))) == OURS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"settings": Settings(40)}, {"sigma": 2.0}, {"learnt": 0.5}],
+    ids=["backbone", "size", "option", "learnt"],
+)
+def test_what_changes_answers_changes_it(other: dict[str, object]) -> None:
+    assert fingerprint(detector(**other)) != OURS
+
+
+def test_what_is_remembered_changes_it() -> None:
+    few_shot = detector()
+    few_shot.method.fit_normal(small.images(1))
+    assert fingerprint(few_shot) != OURS
+
+
+def test_another_method_of_the_same_options_is_another() -> None:
+    clip = small.frozen()
+    one, two = (Detector(Card(name), ClipDetector(clip, ClipConfig()), Settings(32)) for name in ("clip", "clip-ac"))
+    assert fingerprint(one) != fingerprint(two)
+
+
+def test_it_is_named_as_it_ran() -> None:
+    who = subject(detector(settings=Settings(40, precision="bf16")))
+    assert (who.name, who.method, who.options, who.image_size) == ("fe-clip", "fe-clip", {"sigma": 4.0}, 40)
+    assert (who.precision, who.device, who.backbone, who.weights) == ("bf16", "cpu", "small", "test")
+    assert (who.trained_on, who.seed, who.epochs) == ({}, None, None)
