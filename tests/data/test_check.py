@@ -366,6 +366,12 @@ def test_data_sets_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [one.name for one in checked.data_sets] == [f"mvtec:{a}", f"mvtec:{b}"]
 
 
+def test_a_data_set_that_is_named_twice_is_one(two: list[str]) -> None:
+    checked = check([two[0], f"{two[0]}/"], [f"{two[0]}//."])
+    assert [(one.specification, one.is_trained_on) for one in checked.data_sets] == [(two[0], True)]
+    assert said(checked) == []
+
+
 def test_what_a_detector_has_seen(two: list[str], tmp_path: Path) -> None:
     hashes = frozenset(content_hash(tmp_path / "a/nut/test/good" / name) for name in ("0.png", "2.png"))
     checked = check(two, detectors=[Training("mine", hashes, ("nut", "caps", "glass"))])

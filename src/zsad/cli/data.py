@@ -152,7 +152,11 @@ def _findings(findings: Sequence["Finding"], width: int) -> Iterator[str]:
     for finding in sorted(findings, key=lambda one: order.index(one.severity)):
         head = f"  {finding.severity:<9}"
         yield from wrap(
-            f"{finding.kind}: {finding.message}", width, initial_indent=head, subsequent_indent=" " * len(head)
+            f"{finding.kind}: {finding.message}",
+            width,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_on_hyphens=False,
         )
         for case in finding.cases[:MOST]:
             yield from _case(case.subject, case.detail, width)

@@ -19,6 +19,7 @@ from zsad.data.checking.findings import Case, Finding
 from zsad.data.checking.inspection import Facts, Inspected, inspect
 from zsad.data.checking.training import Training, class_names_between, training_findings
 from zsad.data.checking.truth import truth_findings
+from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import InputError
 
@@ -26,6 +27,9 @@ __all__ = ["Case", "Checked", "CheckedSet", "ClassCount", "Finding", "Training",
 
 Follow = Callable[[Iterable[Facts], int], Iterable[Facts]]
 """Passes on what it is given, so many of them, and may say how far it is."""
+
+Opened = Mapping[str, DataSet | InputError]
+"""By specification: the data set, or why its layout refuses the folder."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,12 @@ def check(
         InputError: a path does not exist.
         DependencyError: there are DICOM files, and the extra ``dicom`` is not installed.
     """
-    opened = {one: _open(one) for one in dict.fromkeys([*specifications, *trained_on])}
+    training = [_plain(one) for one in trained_on]
+    opened = {one: _open(one) for one in dict.fromkeys([*map(_plain, specifications), *training])}
     names = _names(opened)
-    read = [(names[key], one, key in trained_on) for key, one in opened.items() if isinstance(one, DataSet)]
-    samples = [sample for _, one, _ in read for sample in one.samples]
-    facts = iter(list(follow(inspect(samples, workers), len(samples))))
-    inspected = [Inspected(name, one, tuple(islice(facts, len(one.samples))), trained) for name, one, trained in read]
+    inspected = _inspect_all(opened, names, training, lambda samples: follow(inspect(samples, workers), len(samples)))
     classes = {one.name: class_counts(one) for one in inspected}
-    checked = [CheckedSet(names[key], key, key in trained_on, classes.get(names[key], ())) for key in opened]
+    checked = [CheckedSet(names[key], key, key in training, classes.get(names[key], ())) for key in opened]
     findings = [
         *(_not_the_layout(names[key], error) for key, error in opened.items() if isinstance(error, InputError)),
         *(finding for one in inspected for finding in _of_one(one, classes[one.name], detectors)),
@@ -99,6 +101,24 @@ def check(
         *class_names_between(inspected),
     ]
     return Checked(tuple(checked), tuple(findings))
+
+
+def _inspect_all(
+    opened: Opened, names: Mapping[str, str], training: Sequence[str], read: Callable[[list[Sample]], Iterable[Facts]]
+) -> list[Inspected]:
+    """All data sets that could be opened, read as one."""
+    data_sets = {key: one for key, one in opened.items() if isinstance(one, DataSet)}
+    facts = iter(list(read([sample for one in data_sets.values() for sample in one.samples])))
+    return [
+        Inspected(names[key], one, tuple(islice(facts, len(one.samples))), key in training)
+        for key, one in data_sets.items()
+    ]
+
+
+def _plain(specification: str) -> str:
+    """One spelling of its path, so that a data set that is named twice is one."""
+    head, _, path = specification.partition(":")
+    return f"{head}:{Path(path)}" if path else specification
 
 
 def _open(specification: str) -> DataSet | InputError:
@@ -111,7 +131,7 @@ def _open(specification: str) -> DataSet | InputError:
         return error
 
 
-def _names(opened: Mapping[str, DataSet | InputError]) -> dict[str, str]:
+def _names(opened: Opened) -> dict[str, str]:
     """A name for each specification: the whole of it where a data set has no name, or that of another."""
     names = {key: one.name if isinstance(one, DataSet) else key for key, one in opened.items()}
     often = Counter(names.values())

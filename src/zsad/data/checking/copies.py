@@ -16,8 +16,10 @@ def copies_within(inspected: Inspected) -> list[Finding]:
             for kind, original, copy in _pairs(group):
                 cases[kind].append(Case(inspected.below(copy.sample.picture), _equals(inspected, original, copy)))
     both = f"{counted(len(cases['contradictory']), 'anomalous picture')} also there as normal"
-    leaked = f"{counted(len(cases['leaked']), 'test picture')} also in the training split: there they are known"
-    again = f"{counted(len(cases['duplicated']), 'picture')} there before, and would count twice"
+    leaked = f"{counted(len(cases['leaked']), 'test picture')} also in the training split"
+    again = (
+        f"{counted(len(cases['duplicated']), 'copy', 'copies')} of pictures that are there already: each counts again"
+    )
     return [
         *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
         *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
