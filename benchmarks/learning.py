@@ -18,13 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-import numpy as np
-
 import zsad
-from zsad.data.layouts import Sample
-from zsad.data.masks import read_mask
-from zsad.data.specification import in_words, samples_of
-from zsad.metrics import ImageMetrics, PixelMetrics
+from zsad.data.choice import some
+from zsad.data.specification import data_set, samples_of
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare
@@ -119,47 +115,18 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
         detector = zsad.load(folder, batch_size=8)
     seconds = time.perf_counter() - began
     for test in tests:
-        metrics = evaluate(detector, some(samples_of([test], "test"), options.most_tested))
+        out = options.out / "evaluations" / f"{name}-{weights}-{seed}"
+        metrics = means(detector, test, out, options.most_tested)
         print(f"{name} {weights} {seed} {test}: {seconds:.0f} s, {metrics}", flush=True)
         yield Result(name, weights, seed, test, epochs, seconds, metrics)
 
 
-def some(samples: list[Sample], most: int | None) -> list[Sample]:
-    """At most so many of each class and state, in their order; the same ones every time."""
-    if most is None:
-        return samples
-    groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
-    for number, sample in enumerate(samples):
-        groups[sample.class_name, sample.label].append(number)
-    rng = np.random.default_rng(0)
-    kept = [rng.permutation(group)[:most] for group in groups.values()]
-    return [samples[number] for number in sorted(np.concatenate(kept).tolist())]
-
-
-def evaluate(detector: zsad.Detector, samples: list[Sample]) -> dict[str, float | None]:
-    """Metrics of a data set: the mean over its classes."""
-    by_class: defaultdict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_class[sample.class_name].append(sample)
-    per_class = [evaluate_class(detector, in_words(name), group) for name, group in by_class.items()]
-    columns = {key: [one[key] for one in per_class if one[key] is not None] for key in METRICS}
-    return {key: mean(values) if values else None for key, values in columns.items()}
-
-
-def evaluate_class(detector: zsad.Detector, class_name: str, samples: list[Sample]) -> dict[str, float | None]:
-    """Metrics of one class, in percent."""
-    images, pixels = ImageMetrics(), PixelMetrics()
-    answers = detector.stream([sample.picture for sample in samples], class_name)
-    for sample, answer in zip(samples, answers, strict=True):
-        assert isinstance(answer, tuple), answer
-        _, prediction = answer
-        images.update([prediction.score], [sample.label])
-        if sample.label == 0 or sample.mask is not None:
-            mask = read_mask(sample.mask, prediction.size) if sample.mask else np.zeros(prediction.size, bool)
-            pixels.update(prediction.anomaly_map[None], mask[None])
-    image, pixel = images.compute(), pixels.compute()
-    found = (image["auroc"], image["average_precision"], pixel["auroc"], pixel["average_precision"], pixel["pro"])
-    return {key: 100 * value if isinstance(value, float) else None for key, value in zip(METRICS, found, strict=True)}
+def means(detector: zsad.Detector, test: str, out: Path, most: int | None) -> dict[str, float | None]:
+    """Metrics of a data set, in percent: the mean over its classes."""
+    data = data_set(test)
+    found = zsad.evaluate(detector, [data], out / data.name, resolution=None, most=most, resamples=0).data_sets[0]
+    values = {name: found.means[name].value for name in METRICS}
+    return {name: None if value is None else 100 * value for name, value in values.items()}
 
 
 def table(results: list[Result]) -> str:

@@ -1,6 +1,6 @@
 """Evaluations: the numbers are those of the metrics, however the work was cut up."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ def test_neither_batches_nor_other_classes_nor_their_order_change_a_class(tmp_pa
     backwards = data_set(given)
     classes = ["tile", "metal_nut"]
     samples = tuple(sorted(backwards.samples, key=lambda sample: sample.class_name, reverse=True))
-    turned = type(backwards)(backwards.name, backwards.layout, backwards.root, samples)
+    turned = replace(backwards, samples=samples)
     settings = {"resolution": RESOLUTION, "resamples": 20, "most": 3}
     part = evaluate(detector(), [turned], tmp_path / "b", classes=classes, **settings)
     assert [one.class_name for one in part.data_sets[0].classes] == ["tile", "metal_nut"]

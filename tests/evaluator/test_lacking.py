@@ -1,5 +1,6 @@
 """What data may lack, and what results then say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,13 +86,23 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
 
 def test_pictures_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     data(tmp_path / "data", "metal_nut")
-    found = data_set(f"mvtec:{tmp_path / 'data'}")
+    found = data_set(f"drawn=mvtec:{tmp_path / 'data'}")
     first, *rest = found.samples
-    unknown = type(first)(first.picture, None, first.class_name, "unknown", None, first.split)
-    given = type(found)("drawn", found.layout, found.root, (unknown, *rest))
+    given = replace(found, samples=(replace(first, label=None), *rest))
     (result,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=0).data_sets
     assert (result.classes[0].unlabelled, result.classes[0].normal) == (1, 3)
     assert result.warnings == ("metal_nut: 1 picture without a label left out.",)
+
+
+def test_a_class_of_which_nothing_is_known_has_no_numbers(tmp_path: Path) -> None:
+    data(tmp_path / "data", "metal_nut")
+    found = data_set(f"drawn=mvtec:{tmp_path / 'data'}")
+    given = replace(found, samples=tuple(replace(one, label=None, mask=None) for one in found.samples))
+    (result,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, most=1, resamples=20).data_sets
+    (one,) = result.classes
+    assert (one.unlabelled, one.normal, one.anomalous) == (8, 0, 0)
+    assert {metric.value for metric in one.metrics.values()} == {None}
+    assert {metric.value for metric in result.means.values()} == {None}
 
 
 def test_a_quick_look_says_that_it_is_one(tmp_path: Path) -> None:

@@ -16,5 +16,5 @@ def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     for number, sample in enumerate(samples):
         groups[sample.class_name, sample.label].append(number)
     rng = np.random.default_rng(0)
-    kept = [rng.permutation(group)[:most] for group in groups.values()]
-    return [samples[number] for number in sorted(np.concatenate(kept).tolist())]
+    kept = [number for group in groups.values() for number in rng.permutation(group)[:most].tolist()]
+    return [samples[number] for number in sorted(kept)]
