@@ -1,0 +1,55 @@
+"""``zsad compare A B``: hold two evaluations against each other."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from zsad.cli.options import Verbs
+
+ABOUT = """Hold two evaluations of the same pictures against each other: how far apart the detectors are in each metric,
+and whether the pictures are enough to say so. Evaluations of several trainings: zsad compare A1 A2 --against B1 B2."""
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("compare", help="hold two evaluations against each other", description=ABOUT)
+    parser.add_argument(
+        "evaluations", nargs="+", type=Path, metavar="DIR", help="A and B: what zsad evaluate left, or evaluation.json"
+    )
+    parser.add_argument(
+        "--against", nargs="+", type=Path, metavar="DIR", help="several B; all that stand before are then A"
+    )
+    parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="default: 2000")
+    parser.add_argument("--confidence", type=float, default=0.95, metavar="P", help="default: 0.95")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON there, too")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Compare, and print or write what was found."""
+    from dataclasses import asdict
+
+    from zsad.evaluator.comparison import compare
+    from zsad.evaluator.comparison_table import text
+    from zsad.files import write_atomically
+
+    a, b = sides(options.evaluations, options.against)
+    found = compare(a, b, draws=options.resamples, confidence=options.confidence)
+    everything = json.dumps(asdict(found), indent=2) + "\n"
+    print(everything if options.json else text(found), end="" if options.json else "\n")
+    if options.out:
+        write_atomically(options.out, everything.encode())
+    return 0
+
+
+def sides(evaluations: list[Path], against: list[Path] | None) -> tuple[list[Path], list[Path]]:
+    """A and B."""
+    from zsad.errors import ConfigError
+
+    if against:
+        return evaluations, against
+    if len(evaluations) != 2:
+        remedy = "name two, or say which are B: zsad compare A1 A2 --against B1 B2"
+        raise ConfigError("a comparison is of two evaluations, A and B", len(evaluations), remedy)
+    return evaluations[:1], evaluations[1:]

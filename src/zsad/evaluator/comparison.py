@@ -1,0 +1,189 @@
+"""Two detectors on the same pictures: how far apart they are, and whether the pictures are enough to say so.
+
+Every resample draws the same pictures for both, so that a picture that is hard for both does not blur the difference.
+With several evaluations a side, for instance one for each seed of training, a resample draws these, too.
+
+    difference     B less A, of the metrics of the whole classes
+    low, high      percentile interval of the difference over the resamples
+    p              :func:`zsad.evaluator.significance.significance`
+    p_corrected    after Holm over the classes of the data set; the mean over the classes is one claim and needs none
+
+Nothing is corrected for the number of metrics: say beforehand which one counts.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from zsad.errors import ConfigError, InputError
+from zsad.evaluator.differences import Difference, Measured, average, judged, mean_judged
+from zsad.evaluator.intervals import resamples
+from zsad.evaluator.pairing import Opened, Scored, check_protocols, names, opened, paired
+from zsad.evaluator.results import METRICS, Protocol, Subject
+
+RESAMPLES = 2000
+FEW = 10
+"""Pictures of a state below which a bootstrap is known to be too sure of itself."""
+Evaluations = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class ComparedClass:
+    """One class. ``metrics`` are by the names of ``METRICS``."""
+
+    class_name: str
+    normal: int
+    anomalous: int
+    metrics: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class ComparedSet:
+    """One data set: the classes that can be compared, and their mean, each counting alike."""
+
+    name: str
+    classes: tuple[ComparedClass, ...]
+    means: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was found.
+
+    Attributes:
+        a, b: the detectors of either side, one an evaluation.
+        protocol: under which all of them were evaluated.
+        resamples, confidence: of the intervals.
+        data_sets: what both sides have in common.
+        left_out: classes that are not compared, and why.
+        warnings: what a reader must know before believing the numbers, in full sentences.
+    """
+
+    a: tuple[Subject, ...]
+    b: tuple[Subject, ...]
+    protocol: Protocol
+    resamples: int
+    confidence: float
+    data_sets: tuple[ComparedSet, ...]
+    left_out: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidence: float = 0.95) -> Comparison:
+    """Hold two detectors against each other, on what has been evaluated with both.
+
+    Args:
+        a, b: folders of evaluations, or their ``evaluation.json``; several a side are one detector, trained several
+            times.
+        draws: resamples of the bootstrap, at least 100.
+        confidence: of the intervals and of the verdicts, between 0 and 1.
+
+    Raises:
+        InputError: an evaluation cannot be read, or they were made differently or have no class in common.
+        ConfigError: draws or confidence are out of range.
+    """
+    if draws < 100 or not 0 < confidence < 1:
+        rule = "a comparison has at least 100 resamples and a confidence between 0 and 1"
+        raise ConfigError(rule, f"{draws} and {confidence}", f"say {RESAMPLES} and 0.95")
+    left, right = ([opened(Path(path)) for path in _listed(side)] for side in (a, b))
+    everyone = [*left, *right]
+    check_protocols([one.evaluation for one in everyone])
+    found, left_out = _common(everyone)
+    picks = _picks(len(left), 0, draws), _picks(len(right), 1, draws)
+    sets = tuple(_data_set(name, classes, picks, confidence) for name, classes in found.items())
+    return Comparison(
+        a=tuple(one.evaluation.subject for one in left),
+        b=tuple(one.evaluation.subject for one in right),
+        protocol=everyone[0].evaluation.protocol,
+        resamples=draws,
+        confidence=confidence,
+        data_sets=sets,
+        left_out=left_out,
+        warnings=tuple(_warnings(left, right, found)),
+    )
+
+
+Picks = Float[np.ndarray, "draws _"]
+Classes = dict[str, tuple[Scored, ...]]
+
+
+def _listed(side: Evaluations) -> list[str | os.PathLike[str]]:
+    return [side] if isinstance(side, str | os.PathLike) else list(side)
+
+
+def _common(everyone: Sequence[Opened]) -> tuple[dict[str, Classes], dict[str, str]]:
+    """The classes that all evaluations share by data set, and why the others are left out."""
+    found: dict[str, Classes] = {}
+    left_out = {}
+    for name in dict.fromkeys(name for one in everyone for name in names(one.evaluation)):
+        scored = paired(name, everyone)
+        if isinstance(scored, str):
+            left_out[" ".join(name)] = scored
+        else:
+            found.setdefault(name[0], {})[name[1]] = scored
+    if not found:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise InputError("evaluations that are compared share a class", reasons or "none", "evaluate the same data")
+    return found, left_out
+
+
+def _picks(count: int, side: int, draws: int) -> Picks:
+    """The share that each evaluation of a side has in each resample."""
+    rng = np.random.default_rng([count, side])
+    picks: Picks = rng.multinomial(count, np.full(count, 1 / count), draws) / count
+    return picks
+
+
+def _data_set(name: str, classes: Classes, picks: tuple[Picks, Picks], confidence: float) -> ComparedSet:
+    measured = [_measured(name, one, scored, picks) for one, scored in classes.items()]
+    by_metric = {metric: [one[metric] for one in measured] for metric in METRICS}
+    rows = {metric: judged(found, confidence) for metric, found in by_metric.items()}
+    compared = []
+    for at, (one, scored) in enumerate(classes.items()):
+        result = scored[0].result
+        metrics = {metric: found[at] for metric, found in rows.items()}
+        compared.append(ComparedClass(one, result.normal, result.anomalous, metrics))
+    means = {metric: mean_judged(found, confidence) for metric, found in by_metric.items()}
+    return ComparedSet(name, tuple(compared), means)
+
+
+def _measured(
+    data_set: str, class_name: str, scored: tuple[Scored, ...], picks: tuple[Picks, Picks]
+) -> dict[str, Measured]:
+    labels = [image.label for image in scored[0].images]
+    weights = resamples(labels, len(picks[0]), data_set, class_name)
+    drawn = [one.draws(weights) for one in scored]
+    split = picks[0].shape[1]
+    found = {}
+    for metric in METRICS:
+        values = [one.result.metrics[metric].value for one in scored]
+        draws = None
+        if all(metric in one for one in drawn):
+            a, b = (
+                (share * np.stack([one[metric] for one in side], 1)).sum(1)
+                for share, side in zip(picks, (drawn[:split], drawn[split:]), strict=True)
+            )
+            draws = b - a
+        found[metric] = Measured(average(values[:split]), average(values[split:]), draws)
+    return found
+
+
+def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
+    """What the numbers do not show."""
+    said = []
+    ours, theirs = ({one.evaluation.subject.fingerprint for one in side} for side in (left, right))
+    if ours & theirs:
+        said.append("A and B have a detector in common: it is compared with itself.")
+    for name, classes in found.items():
+        for one, scored in classes.items():
+            results = [part.result for part in scored]
+            if seen := max(result.seen_in_training for result in results):
+                said.append(f"A detector was trained on {seen} of the pictures of {name} {one}.")
+            if 0 < (least := min(results[0].normal, results[0].anomalous)) < FEW:
+                state = "normal" if results[0].normal == least else "anomalous"
+                said.append(f"{name} {one} has {least} {state} pictures: so few make intervals too narrow.")
+    return said

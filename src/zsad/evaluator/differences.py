@@ -1,0 +1,93 @@
+"""The difference between two sides, in one metric: how large, how sure, and in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from zsad.evaluator.intervals import interval
+from zsad.evaluator.significance import holm, significance
+
+A_BETTER, B_BETTER, NOT_SHOWN, NO_INTERVAL = "A is better", "B is better", "no difference shown", "no interval"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of a class or the mean of a data set.
+
+    Attributes:
+        a, b: the metric, in [0, 1], mean over the evaluations of the side; None where one of them does not define it.
+        difference: b - a.
+        low, high: of its interval; None where there is no bootstrap, as of ``pixel_pro_200``.
+        p: two-sided; None where there is no bootstrap.
+        p_corrected: for the number of classes; of a mean ``p`` itself.
+        verdict: in words, by ``p_corrected``.
+        classes: of a mean, over how many classes it is taken: those that define it in all evaluations.
+    """
+
+    a: float | None
+    b: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_corrected: float | None = None
+    verdict: str = NO_INTERVAL
+    classes: int = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric on both sides.
+
+    Attributes:
+        a, b: the metric; None where a side does not define it.
+        draws: b - a of each resample; None where there is no bootstrap.
+    """
+
+    a: float | None
+    b: float | None
+    draws: Float[np.ndarray, "draws"] | None
+
+
+def judged(found: Sequence[Measured], confidence: float) -> list[Difference]:
+    """The differences in one metric, with verdicts that take into account how many they are.
+
+    Args:
+        found: of each class of a data set, or one mean.
+        confidence: of intervals and verdicts.
+    """
+    plain = [_judged(one, confidence) for one in found]
+    corrected = iter(holm([one.p for one in plain if one.p is not None]))
+    return [one if one.p is None else _with_verdict(one, next(corrected), confidence) for one in plain]
+
+
+def mean_judged(found: Sequence[Measured], confidence: float) -> Difference:
+    """The difference in the mean over the classes that define the metric on both sides."""
+    kept = [one for one in found if one.a is not None and one.b is not None]
+    drawn = [one.draws for one in kept if one.draws is not None]
+    draws = np.mean(drawn, 0) if drawn and len(drawn) == len(kept) else None
+    mean = Measured(average([one.a for one in kept]), average([one.b for one in kept]), draws)
+    return replace(judged([mean], confidence)[0], classes=len(kept))
+
+
+def average(values: Sequence[float | None]) -> float | None:
+    """The mean; None if one of the values is, or there are none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _judged(one: Measured, confidence: float) -> Difference:
+    if one.a is None or one.b is None:
+        return Difference(one.a, one.b)
+    difference = one.b - one.a
+    if one.draws is None or np.isnan(one.draws).all():
+        return Difference(one.a, one.b, difference)
+    low, high = interval(one.draws, confidence)
+    return Difference(one.a, one.b, difference, low, high, significance(one.draws))
+
+
+def _with_verdict(one: Difference, p: float, confidence: float) -> Difference:
+    better = B_BETTER if (one.difference or 0) > 0 else A_BETTER
+    return replace(one, p_corrected=p, verdict=better if p <= 1 - confidence else NOT_SHOWN)
