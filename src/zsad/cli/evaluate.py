@@ -95,10 +95,8 @@ class Bars:
         name = f"{progress.data_set} {progress.class_name}"
         if self._bar is None or name != self._name:
             self.close()
-            self._name, self._bar = (
-                name,
-                tqdm(desc=name, total=progress.of, unit="picture", disable=None, file=sys.stderr),
-            )
+            self._name = name
+            self._bar = tqdm(desc=name, total=progress.of, unit="picture", disable=None, file=sys.stderr)
         self._bar.update(progress.scored - self._bar.n)
 
     def close(self) -> None:

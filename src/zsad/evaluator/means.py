@@ -24,8 +24,8 @@ def means(results: Sequence[ClassResult], draws: Sequence[Draws], confidence: fl
 def _mean(name: str, results: Sequence[ClassResult], draws: Sequence[Draws], confidence: float) -> Metric:
     defining = [number for number, result in enumerate(results) if result.metrics[name].value is not None]
     if not defining:
-        reasons = dict.fromkeys(result.metrics[name].reason for result in results)
-        return Metric(None, reason="; ".join(reasons) if len(reasons) == 1 else "no class defines it", classes=0)
+        reasons = {result.metrics[name].reason for result in results}
+        return Metric(None, reason=reasons.pop() if len(reasons) == 1 else "no class defines it", classes=0)
     value = float(np.mean([results[number].metrics[name].value for number in defining]))
     drawn = [draws[number][name] for number in defining if name in draws[number]]
     low, high = interval(np.mean(drawn, 0), confidence) if len(drawn) == len(defining) else (None, None)
