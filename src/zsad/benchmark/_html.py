@@ -26,20 +26,20 @@ Row = tuple[str, Sequence[str], Sequence[Cell]]
 """By what it is sorted, HTML of its first cells, and its numbers."""
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Row]) -> str:
+def table(caption: str, head: Sequence[str], rows: Sequence[Row], pairs: Sequence[str] = ()) -> str:
     """A table that a script of the page makes sortable.
 
     Args:
         caption: what it shows.
         head: HTML of the titles.
         rows: the first cell of each is its name.
+        pairs: HTML of the titles that follow, each of two columns: ours and what is published.
     """
-    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     body, said = "".join(map(_line, rows)), escape(caption)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{said}"><table>'
         f'<caption class="unseen">{said}</caption>'
-        f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<thead>{_head(head, pairs)}</thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -59,6 +59,15 @@ def measured(score: Score, best: float | None) -> Cell:
 def link(place: str, text: str) -> str:
     """A link."""
     return f'<a href="{escape(place)}">{escape(text)}</a>'
+
+
+def _head(head: Sequence[str], pairs: Sequence[str]) -> str:
+    if not pairs:
+        return f"<tr>{''.join(f'<th scope=col>{title}</th>' for title in head)}</tr>"
+    single = "".join(f'<th scope="col" rowspan="2">{title}</th>' for title in head)
+    double = "".join(f'<th scope="colgroup" colspan="2">{title}</th>' for title in pairs)
+    halves = '<th scope="col" class="start">ours</th><th scope="col">published</th>' * len(pairs)
+    return f"<tr>{single}{double}</tr><tr>{halves}</tr>"
 
 
 def _line(row: Row) -> str:

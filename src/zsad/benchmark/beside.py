@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zsad import methods, published
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.recipe import Change, Entrant, Split
+from zsad.data import layouts
 from zsad.data.specification import DataSet
 from zsad.published import Row
 
@@ -49,7 +50,7 @@ def printed(plan: Plan, split: Split, entrant: Entrant, data_set: str) -> list[P
             title=entrant.title,
             source=source,
             metric=OURS.get(row.metric, row.metric),
-            value=row.value / 100,
+            value=round(row.value / 100, 6),
             note=row.note,
             suspect=row.suspect,
             differs=tuple(_differs(plan, split, entrant, data_set, row)),
@@ -88,9 +89,10 @@ def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
     """The numbers that the recipe holds, with what is known of them."""
     recipe = entrant.recipe
     for metric, value in recipe.published.get(data_set, {}).items():
-        known = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
+        rows = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
+        rows.sort(key=lambda row: row.table not in recipe.paper)
         bare = Row(recipe.method, "", recipe.method, "", data_set, metric, value, 0, "", "", "", "")
-        yield recipe.paper, known[0] if known else bare
+        yield (source_of(rows[0]), rows[0]) if rows else (recipe.paper, bare)
 
 
 def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row) -> Iterator[str]:
@@ -103,27 +105,29 @@ def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row
     if entrant.trained and row.trained_on and split.train != (row.trained_on,):
         yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
     change = told.change.get(entrant.name, Change())
-    for what, values in (("options", change.options), ("training", change.training)):
-        if values:
-            yield f"{what} with {', '.join(f'{key} {value}' for key, value in values.items())}"
+    for key, value in (change.options | change.training).items():
+        yield f"{entrant.name} with {key} {value}"
     if entrant.trained and told.most is not None:
         yield f"trained on at most {told.most} pictures of a class and state"
     if told.most_tested is not None:
         yield f"tested on at most {told.most_tested} pictures of a class and state"
-    yield from _incomplete(plan.data[data_set])
+    same = entrant.trained and split.train == (row.trained_on,)
+    for name in (data_set, *(split.train if same else ())):
+        yield from _incomplete(plan.data[name])
 
 
 def _incomplete(found: DataSet) -> Iterator[str]:
     """Where the test pictures are others than published; what nobody counted is believed."""
-    if not found.is_published:
+    if found.name not in layouts.names() and not found.is_published:
         return
+    known = layouts.get(found.name) if found.name in layouts.names() else found.kind
     labels: dict[str, list[int | None]] = {}
     for sample in found.samples:
         if sample.split == "test":
             labels.setdefault(sample.class_name, []).append(sample.label)
     ours = {name: (one.count(0), one.count(1)) for name, one in labels.items()}
-    theirs = {name: (count.normal, count.anomalous) for name, count in found.kind.counts.items()}
+    theirs = {name: (count.normal, count.anomalous) for name, count in known.counts.items()}
     if missing := theirs.keys() - ours:
         yield f"{found.name} with {len(theirs) - len(missing)} of its {len(theirs)} classes"
-    elif ours != theirs:
+    elif theirs and ours != theirs:
         yield f"{found.name} with other numbers of pictures than published"

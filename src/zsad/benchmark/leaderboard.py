@@ -274,6 +274,8 @@ def _facts(plan: Plan) -> list[str]:
         )
     if len(told.seeds) > 1:
         said.append("± is the sample standard deviation over seeds. What is not trained has none.")
+    if told.resamples:
+        said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the pictures.")
     size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each picture's own size"
     said.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
     said.append(

@@ -83,19 +83,21 @@ def _panel(title: str, sentences: Sequence[str]) -> str:
 
 
 def _split(name: str, train: tuple[str, ...], tables: Sequence[Table], place: str, notes: Notes) -> str:
-    overviews = "".join(_overview(tables, metric, f"{name}, {TITLES[metric]}", place) for metric in METRICS)
-    sections = "".join(_data_set(one, f"{place}-{number}", notes) for number, one in enumerate(tables, 1))
+    overviews = "".join(_overview(tables, metric, f"{name}, {TITLES[metric]}") for metric in METRICS)
+    places = [f"{place}-{number}" for number, _ in enumerate(tables, 1)]
+    links = " · ".join(link(f"#{one}", found.data_set) for one, found in zip(places, tables, strict=True))
+    sections = "".join(_data_set(found, one, notes) for one, found in zip(places, tables, strict=True))
     return (
         f'<section class="split"><h2>{escape(name)}: trained on {escape(trained_on(train))}</h2>'
-        f"{overviews}{sections}</section>"
+        f'<p class="sub">{links}</p>{overviews}{sections}</section>'
     )
 
 
-def _overview(tables: Sequence[Table], metric: str, caption: str, place: str) -> str:
+def _overview(tables: Sequence[Table], metric: str, caption: str) -> str:
     """Detectors by data sets; of the metrics one is shown."""
     titles = dict.fromkeys((line.detector, line.title) for one in tables for line in one.lines)
     found = [{line.detector: line for line in one.lines} for one in tables]
-    head = ["detector", *(link(f"#{place}-{number}", one.data_set) for number, one in enumerate(tables, 1))]
+    head = ["detector", *(escape(one.data_set) for one in tables)]
     rows = [
         (
             title,
@@ -156,11 +158,6 @@ def _beside(one: Table, notes: Notes) -> str:
     if not found:
         return ""
     metrics = metrics_of(found)
-    head = [
-        "detector",
-        "published in",
-        *(f"{TITLES[name]} {whose}" for name in metrics for whose in ("ours", "theirs")),
-    ]
     rows = [
         (
             group.title,
@@ -169,7 +166,8 @@ def _beside(one: Table, notes: Notes) -> str:
         )
         for group in found
     ]
-    shown = table(f"The papers' numbers on {one.data_set}", head, rows)
+    pairs = [f"{TITLES[name]}, %" for name in metrics]
+    shown = table(f"The papers' numbers on {one.data_set}", ["detector", "published in"], rows, pairs)
     return f"<details open><summary>Beside what the papers print</summary>{shown}</details>"
 
 

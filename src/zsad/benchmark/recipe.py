@@ -98,12 +98,14 @@ class Benchmark:
                 raise ConfigError(f"{what} of a benchmark is at least {least}", value, f"say {least} or more")
         _once("seed", [str(seed) for seed in self.seeds])
         _once("split", [split.name for split in self.split])
+        for what, names in (("split", [split.name for split in self.split]), ("data set", list(self.data))):
+            for name in names:
+                if not re.fullmatch(r"[\w-][\w.-]*", name):
+                    raise ConfigError(f"a {what} is named by letters, digits and hyphens", repr(name), "rename it")
         for split in self.split:
             self._check_split(split)
 
     def _check_split(self, split: Split) -> None:
-        if not re.fullmatch(r"[\w-][\w.-]*", split.name):
-            raise ConfigError("a split is named by letters, digits and hyphens", repr(split.name), "rename it")
         for name in (*split.train, *split.test):
             if name not in self.data:
                 raise unknown_name(f"data set of split {split.name}", name, self.data)

@@ -145,5 +145,5 @@ def _splits(planned: "Plan", chosen: Sequence["Run"], out: Path) -> Iterator[str
             missing, recipe = undone(run, out), run.entrant.recipe
             what = shorten(run.entrant.name, 30) + ("" if run.seed is None else f", seed {run.seed}")
             state = f"{len(missing)} of {len(run.test)} sets to do" if missing else "done"
-            lines.append(f"  {what:<37} {recipe.backbone:<19} {state:>21}")
+            lines.append(f"  {what:<37} {recipe.backbone:<19} {state:>20}")
         yield "\n".join(lines)

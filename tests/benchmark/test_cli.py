@@ -1,0 +1,90 @@
+"""``zsad benchmark`` as a user meets it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.making import HEAD, REST, copy, data, write
+from zsad.benchmark.leaderboard import Leaderboard
+from zsad.benchmark.plan import Plan
+from zsad.cli.main import main
+
+Finished = tuple[Plan, Path, Leaderboard]
+QUICK = HEAD.replace("[1, 2]", "[1]")
+
+
+def command(path: Path, root: Path, out: Path, *words: str) -> list[str]:
+    machine = ["--device", "cpu", "--cache-gb", "0"]
+    return ["benchmark", str(path), "--data-root", str(root), "--out", str(out), *machine, *words]
+
+
+def test_two_machines_and_one_leaderboard(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = write(tmp_path, QUICK), tmp_path / "out"
+    assert main(command(path, root, out, "--shard", "1/2")) == 0
+    said = capsys.readouterr()
+    assert "[3/3] plates/toy-editor-1" in said.err
+    assert "gone, about 0:00 left" in said.err
+    assert "not done yet: 2 of 5 runs" in said.out
+    assert main(command(path, root, out, "--shard", "2/2")) == 0
+    assert "not done yet" not in capsys.readouterr().out
+    before = (out / "leaderboard.csv").read_bytes()
+    (out / "leaderboard.csv").unlink()
+    assert main(command(path, root, out, "--collect")) == 0
+    said = capsys.readouterr()
+    assert f"leaderboard: {out / 'leaderboard.html'}" in said.out
+    assert said.err == ""
+    assert (out / "leaderboard.csv").read_bytes() == before
+    assert {file.name for file in out.iterdir() if file.is_file()} == {
+        "benchmark.json",
+        *(f"leaderboard.{ending}" for ending in ("md", "csv", "json", "html")),
+    }
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    finished: Finished, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copy(finished[1], tmp_path / "out")
+    files = sorted(out.rglob("*"))
+    path = write(tmp_path, HEAD.replace("[1, 2]", "[1, 2, 3]"))
+    assert main(command(path, root, out, "--dry-run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(" ".join(line.split()) for line in lines)
+    assert "plates 8 test pictures, 2 classes mvtec" in text
+    assert "nuts: trained on nuts\nclip small done\ntoy-reader, seed 1 small done" in text
+    assert "toy-editor, seed 3 small 2 of 2 sets to do" in text
+    assert sorted(out.rglob("*")) == files
+    assert main(command(path, root, tmp_path / "none", "--dry-run", "--only", "clip")) == 0
+    assert "toy" not in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_missing_is_named_or_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, path, out = data(tmp_path / "data"), write(tmp_path, QUICK), tmp_path / "out"
+    (root / "plates").rename(root / "elsewhere")
+    assert main(command(path, root, out)) == 2
+    assert "\n  plates: mvtec:" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(command(path, root, out, "--skip-missing", "--only", "clip")) == 0
+    assert "skipped plates: mvtec:" in capsys.readouterr().err
+    assert "plates was skipped" in (out / "leaderboard.md").read_text()
+    assert main(command(path, root, out, "--data", f"plates=mvtec:{root / 'elsewhere'}", "--only", "clip")) == 0
+    assert "plates was skipped" not in (out / "leaderboard.md").read_text()
+
+
+def test_a_run_that_fails_ends_with_1_and_its_name(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = QUICK.replace('"toy-reader", "toy-editor"', '"kanoclip"')
+    path = write(tmp_path, head, REST.partition("[change")[0])
+    assert main(command(path, root, tmp_path / "out")) == 1  # the shipped knowledge knows no class "a"
+    said = capsys.readouterr().err
+    assert "failed: plates/kanoclip-1: " in said
+    assert "zsad knowledge build" in said
+    assert "plates/kanoclip-1 failed: " in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize("words", [["--shard", "2"], ["--shard", "a/b"]])
+def test_a_shard_is_a_part_of_a_whole(words: list[str], root: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(command(write(tmp_path), root, tmp_path / "out", *words))
