@@ -78,7 +78,8 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
 def test_the_legend_marks_the_threshold() -> None:
     plain, marked = (np.asarray(legend(threshold)) for threshold in (None, 0.25))
-    changed = np.flatnonzero((plain != marked).any((0, 2)))
+    assert len(marked) > len(plain)  # there is room for the mark above the bar
+    changed = np.flatnonzero((plain[-44:] != marked[-44:]).any((0, 2)))
     assert changed.size
     assert abs(changed.mean() - (24 + 0.25 * 432)) < 60
 

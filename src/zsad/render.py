@@ -110,11 +110,12 @@ def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
     _check_width(width, 160)
     unit = min(max(width / 480, 0.6), 2)
     left, right = round(24 * unit), width - round(24 * unit)
-    sheet = Image.new("RGB", (width, round(98 * unit)), PAPER)
+    top = round((32 if threshold is None else 54) * unit)
+    bottom = top + round(16 * unit)
+    sheet = Image.new("RGB", (width, bottom + round(28 * unit)), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13 * unit)
     draw.text((left, 8 * unit), "Anomaly, fixed scale", INK, font)
     bar = colourise(np.linspace(0, 1, right - left, dtype=np.float32)[None])
-    top, bottom = round(54 * unit), round(70 * unit)
     sheet.paste(Image.fromarray(bar).resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
     for value in (0, 0.25, 0.5, 0.75, 1):
         x = left + value * (right - left - 1)
@@ -235,7 +236,7 @@ def _pair(picture: Picture, prediction: Prediction, caption: str, width: int) ->
     for column, (image, text, ink) in enumerate(zip(pair, (caption, verdict), inks, strict=True)):
         left = gap + column * (side + gap) + (side - image.width) // 2
         strip.paste(image, (left, gap))
-        draw.text((left, line), _shortened(text, font, max(image.width, side // 2)), ink, font)
+        draw.text((left, line), shortened(text, font, max(image.width, side // 2)), ink, font)
     return strip
 
 
@@ -246,7 +247,8 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """The text, or as much of its beginning as has room, and dots."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

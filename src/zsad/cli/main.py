@@ -9,11 +9,24 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import zsad
-from zsad.cli import benchmark, compare, data, demo, evaluate, fit_normal, knowledge, lists, predict, pretrain, train
+from zsad.cli import (
+    benchmark,
+    compare,
+    data,
+    demo,
+    evaluate,
+    fit_normal,
+    gallery,
+    knowledge,
+    lists,
+    predict,
+    pretrain,
+    train,
+)
 from zsad.errors import ZsadError
 
 OK, FAILED, INTERRUPTED = 0, 2, 130
-VERBS = (predict, train, evaluate, compare, benchmark, fit_normal, demo, lists, knowledge, pretrain, data)
+VERBS = (predict, train, evaluate, compare, benchmark, gallery, fit_normal, demo, lists, knowledge, pretrain, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

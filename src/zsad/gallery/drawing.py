@@ -1,0 +1,134 @@
+"""``gallery``: from detectors and data to a figure in a file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from zsad.data.specification import in_words
+from zsad.errors import ConfigError, InputError
+from zsad.files import content_hash, replacing
+from zsad.gallery.choice import Candidate, by_class
+from zsad.gallery.figure import pages
+from zsad.gallery.panels import Panel, Style, panels
+from zsad.predictor import Detector
+from zsad.types import Failure, Picture, Prediction
+
+SCALES = {".png": 2.0, ".pdf": 2.5}
+"""Pixels a unit, of which an inch has 120: 240 and 300 pixels an inch."""
+UNITS = 120
+PAGE = 11.0
+"""Inches that a page of a PDF is high at most."""
+TALLEST = 30_000
+"""Pixels of a PNG, above which many programs refuse it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a figure shows.
+
+    Attributes:
+        pictures: how many.
+        pages: of the file.
+        warnings: what must be said beside it, in full sentences.
+    """
+
+    pictures: int
+    pages: int
+    warnings: tuple[str, ...]
+
+
+def gallery(
+    detectors: Sequence[Detector],
+    chosen: Sequence[Candidate],
+    out: str | os.PathLike[str],
+    *,
+    labels: Sequence[str] | None = None,
+    columns: int | None = None,
+    map_only: bool = False,
+    transposed: bool = False,
+) -> Drawn:
+    """Draw pictures, truth and the maps of detectors side by side, all maps on the scale from 0 to 1.
+
+    Args:
+        detectors: a column each, or a line.
+        chosen: the pictures; see :mod:`zsad.gallery.choice`.
+        out: file that ends in .png (240 pixels an inch) or .pdf (300, in pages of at most 11 inches).
+        labels: what the detectors are called; by default their own names.
+        columns: pictures beside each other; by default 1, transposed 6.
+        map_only: maps alone, not laid over their pictures.
+        transposed: pictures beside each other and detectors below each other.
+
+    Raises:
+        ConfigError: the ending is another, labels and detectors do not pair, or the figure is too high for a PNG.
+        InputError: a picture or a mask cannot be read, or there is none.
+    """
+    path, names = Path(out), [detector.name for detector in detectors] if labels is None else list(labels)
+    check_file(path)
+    if len(names) != len(detectors) or not detectors:
+        raise ConfigError("each detector has a label", f"{len(names)} for {len(detectors)}", "give as many, or none")
+    if not chosen:
+        raise InputError("a figure shows at least one picture", "none", "choose others")
+    style = Style(SCALES[path.suffix.lower()], map_only, transposed)
+    shown = _shown(detectors, chosen, style)
+    limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
+    columns = (6 if transposed else 1) if columns is None else columns
+    sheets = pages(["Picture", "Ground truth", *names], shown, columns, style, limit)
+    _save(sheets, path, style)
+    return Drawn(len(chosen), len(sheets), tuple(_seen(detectors, names, chosen)))
+
+
+def check_file(path: Path) -> None:
+    """Where a figure can be written.
+
+    Raises:
+        ConfigError: the ending is no figure's.
+    """
+    if path.suffix.lower() not in SCALES:
+        raise ConfigError("a figure is a file that ends in .png or .pdf", path.name, "for instance figure.pdf")
+
+
+def _shown(detectors: Sequence[Detector], chosen: Sequence[Candidate], style: Style) -> list[list[Panel]]:
+    """The panels of each picture. Detectors go through a class at a time, to encode its name once."""
+    found: dict[int, list[Panel]] = {}
+    for members in by_class(chosen).values():
+        prompt = in_words(members[0].sample.class_name)
+        streams = [detector.stream([one.sample.picture for one in members], prompt) for detector in detectors]
+        for one, *answers in zip(members, *streams, strict=True):
+            seen = [_answer(answer) for answer in answers]
+            found[id(one)] = panels(one, seen[0][0], [prediction for _, prediction in seen], style)
+    return [found[id(one)] for one in chosen]
+
+
+def _answer(answer: tuple[Picture, Prediction] | Failure) -> tuple[Picture, Prediction]:
+    if isinstance(answer, Failure):
+        raise InputError("the pictures of a figure can be read", answer.message, "choose others, or repair it")
+    return answer
+
+
+def _save(sheets: Sequence[Image.Image], path: Path, style: Style) -> None:
+    first, *rest = sheets
+    density = style.scale * UNITS
+    if path.suffix.lower() == ".png" and first.height > TALLEST:
+        remedy = "say --columns, choose fewer, or write a PDF, which has pages"
+        raise ConfigError(f"a PNG is at most {TALLEST} pixels high", first.height, remedy)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".png":
+            first.save(temporary, "PNG", dpi=(density, density))
+        else:
+            # Without loss of colour resolution: letters stay crisp.
+            options = {"quality": 95, "subsampling": 0, "title": path.stem}
+            first.save(temporary, "PDF", save_all=True, append_images=rest, resolution=density, **options)
+
+
+def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[Candidate]) -> list[str]:
+    """A figure of what a detector was trained on shows nothing of what it can do."""
+    contents = [content_hash(one.sample.picture) for one in chosen]
+    said = []
+    for detector, name in zip(detectors, names, strict=True):
+        if count := len(set(contents) & set(detector.past.pictures)):
+            said.append(f"{name} was trained on {count} of these pictures, or remembers them.")
+    return said

@@ -1,0 +1,119 @@
+"""The panels of one picture: itself, the truth, and what each detector says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from zsad.data.masks import read_mask, resize_mask
+from zsad.data.specification import in_words
+from zsad.gallery.choice import Candidate
+from zsad.parts.maps import resize
+from zsad.render import PAPER, QUIET, colourise, eight_bit, overlay
+from zsad.types import Picture, Prediction, Size
+
+BLANK = (238, 239, 242)
+"""Ground of a panel that has nothing to show but a word."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A drawing, and the line beneath it."""
+
+    image: Image.Image
+    beneath: str
+
+
+@dataclass(frozen=True)
+class Style:
+    """How large everything is.
+
+    Attributes:
+        scale: pixels of the figure per unit; an inch of paper has 120 units.
+        map_only: maps alone, not laid over their pictures.
+        transposed: pictures beside each other, detectors below each other.
+    """
+
+    scale: float = 2.0
+    map_only: bool = False
+    transposed: bool = False
+
+    def pixels(self, units: float) -> int:
+        """Whole pixels."""
+        return round(units * self.scale)
+
+    def font(self, units: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        """Letters of that size."""
+        return ImageFont.load_default(units * self.scale)
+
+    def box(self, size: Size) -> Size:
+        """(rows, cols) in pixels at which a picture is drawn.
+
+        Pictures that stand in a column are equally wide, those in a line equally high, unless they are very long.
+        """
+        unit = SIDE / (size[0] if self.transposed else size[1])
+        unit = min(unit, (WIDEST if self.transposed else LONGEST) * SIDE / max(size))
+        return max(1, self.pixels(unit * size[0])), max(1, self.pixels(unit * size[1]))
+
+
+SIDE = 180
+"""Of a panel, in units."""
+LONGEST, WIDEST = 1.5, 2.0
+"""Of the other side of a panel, in sides: of pictures in a column, and in a line."""
+
+
+def panels(one: Candidate, picture: Picture, predictions: Sequence[Prediction], style: Style) -> list[Panel]:
+    """The picture, its truth, and a map a detector, all of one size.
+
+    Raises:
+        InputError: the mask cannot be read, or a map is not in [0, 1].
+    """
+    box = style.box(picture.size)
+    small = Image.fromarray(eight_bit(picture.pixels)).resize(box[::-1], Image.Resampling.LANCZOS)
+    caption = in_words(one.sample.class_name)
+    if one.sample.label and one.sample.kind not in ("unknown", "anomalous"):
+        caption += f", {in_words(one.sample.kind)}"
+    shown = Picture(np.asarray(small), one.source)
+    return [
+        Panel(small, caption),
+        _truth(one, picture.size, box, style),
+        *(_map(shown, prediction, style) for prediction in predictions),
+    ]
+
+
+def _truth(one: Candidate, size: Size, box: Size, style: Style) -> Panel:
+    """White on black; of a normal picture, or where nobody has drawn one, the word."""
+    if one.sample.label == 0:
+        return Panel(_word("normal", box, style), "")
+    if one.sample.mask is None:
+        return Panel(_word("anomalous, no mask", box, style), "")
+    mask = read_mask(one.sample.mask, size)
+    share = 100 * mask.mean()
+    drawn = Image.fromarray(resize_mask(mask, box).astype(np.uint8) * 255).convert("RGB")
+    return Panel(drawn, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
+
+
+def _map(shown: Picture, prediction: Prediction, style: Style) -> Panel:
+    anomaly = resize(torch.from_numpy(prediction.anomaly_map)[None], shown.size)[0].numpy()
+    image = colourise(anomaly) if style.map_only else overlay(shown, anomaly)
+    return Panel(Image.fromarray(image), f"{prediction.score:.3f}")
+
+
+def _word(text: str, box: Size, style: Style) -> Image.Image:
+    image = Image.new("RGB", box[::-1], BLANK)
+    middle = box[1] / 2, box[0] / 2
+    ImageDraw.Draw(image).text(middle, text, QUIET, style.font(14), anchor="mm")
+    return image
+
+
+def edged(image: Image.Image, style: Style) -> Image.Image:
+    """With a hairline, so that a picture with a white ground ends somewhere."""
+    framed = image.copy()
+    width = max(1, style.pixels(0.5))
+    ImageDraw.Draw(framed).rectangle((0, 0, image.width - 1, image.height - 1), outline=EDGE, width=width)
+    return framed
+
+
+EDGE = tuple((side + 2 * paper) // 3 for side, paper in zip(QUIET, PAPER, strict=True))

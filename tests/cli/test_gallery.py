@@ -1,0 +1,62 @@
+"""``zsad gallery``."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.evaluator.making import data
+from zsad.cli.main import FAILED, OK, main
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return data(tmp_path_factory.mktemp("data"), "metal_nut")
+
+
+def run(given: str, out: Path, *options: str) -> int:
+    return main(["gallery", "clip", "--data", given, "--out", str(out), *options])
+
+
+def test_a_figure_of_two_detectors(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "figure.png"
+    words = ["gallery", "clip", "clip-ac", "--data", given, "--out", str(out), "--pictures", "square/004.png"]
+    assert main([*words, "--label", "CLIP", "--label", "CLIP-AC", "--map-only", "--backbone", "tiny"]) == OK
+    assert capsys.readouterr().out == f"figure: {out} (1 picture)\n"
+    with Image.open(out) as image:
+        lines = image.size
+    assert main([*words, "--transpose", "--columns", "3"]) == OK
+    with Image.open(out) as image:
+        assert image.height > image.width
+        assert image.size != lines
+
+
+@pytest.mark.parametrize(
+    "choice", [[], ["--random", "1", "--seed", "4"], ["--worst", "1"], ["--best", "1", "--most", "1"]]
+)
+def test_each_choice_of_pictures(
+    choice: list[str], given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(given, tmp_path / "figure.pdf", *choice) == OK
+    assert f"({'1 picture' if choice else '4 pictures'})" in capsys.readouterr().out
+
+
+def test_an_evaluation_ranks(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = str(tmp_path / "evaluated")
+    assert main(["evaluate", "clip", "--data", given, "--out", where, "--resolution", "40", "--no-intervals"]) == OK
+    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", where) == OK
+    assert "(2 pictures)" in capsys.readouterr().out
+
+
+def test_an_ending_that_is_no_figure_is_refused_before_any_work(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(given, tmp_path / "figure.svg") == FAILED
+    assert "a figure is a file that ends in .png or .pdf; got figure.svg" in capsys.readouterr().err
+
+
+def test_an_evaluation_that_ranks_nothing_is_refused(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(given, tmp_path / "figure.png", "--evaluation", str(tmp_path)) == FAILED
+    assert "an evaluation ranks pictures, for --worst or --best" in capsys.readouterr().err
