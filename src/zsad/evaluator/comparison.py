@@ -183,7 +183,7 @@ def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[st
             results = [part.result for part in scored]
             if seen := max(result.seen_in_training for result in results):
                 said.append(f"A detector was trained on {seen} of the pictures of {name} {one}.")
-            if 0 < (least := min(results[0].normal, results[0].anomalous)) < FEW:
-                state = "normal" if results[0].normal == least else "anomalous"
-                said.append(f"{name} {one} has {least} {state} pictures: so few make intervals too narrow.")
+            for state, count in (("normal", results[0].normal), ("anomalous", results[0].anomalous)):
+                if 0 < count < FEW:
+                    said.append(f"{name} {one} has {count} {state} pictures: so few make intervals too narrow.")
     return said

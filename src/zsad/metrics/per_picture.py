@@ -12,10 +12,11 @@ Exact for the binned scores. Against the scores themselves AUROC, average precis
 10⁻³, mostly by 10⁻⁵; see ``docs/metrics.md``. A point estimate is for :class:`zsad.metrics.PixelMetrics`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from zsad.metrics.checks import Maps, paired_maps
 from zsad.metrics.draws import Draws, blocks, check_weights, common_of_draws, joined, of_draws
@@ -24,6 +25,13 @@ from zsad.metrics.pro import LIMIT, pro_of_counts
 
 PARTS = 2000
 """Of normal pixels, anomalous pixels and regions that are told apart in resamples."""
+
+COUNTS: tuple[Callable[[PictureRow], np.ndarray], ...] = (
+    lambda row: row.normal,
+    lambda row: row.anomalous,
+    lambda row: row.anomalous * row.share.astype(np.float64),
+)
+"""Normal pixels, anomalous pixels and shares of regions in the bins of a picture."""
 
 
 class PictureCounts:
@@ -75,16 +83,13 @@ class PictureCounts:
         # Here, so that importing the package stays quick.
         from scipy.sparse import csr_array
 
-        part = self._parts()
-        ends = np.cumsum([0, *(len(row.bins) for row in self._rows)])
-        shape = len(self), int(part.max()) + 1
-        tables = [csr_array((counts, part, ends), shape=shape, copy=True) for counts in self._counts()]
-        for table in tables:
-            table.sum_duplicates()
-            table.eliminate_zeros()
+        parts = self._parts()
+        width = 1 + max(int(part.max()) for part in parts)
+        rows = list(zip(parts, self._rows, strict=True))
+        tables = [csr_array(np.stack([np.bincount(part, of(row), width) for part, row in rows])) for of in COUNTS]
         regions = np.array([row.regions for row in self._rows])
         found = []
-        for block in blocks(weights, shape[1]):
+        for block in blocks(weights, width):
             normal, anomalous, overlap = (block @ table for table in tables)
             pro = of_draws(_pro, normal, anomalous, overlap, block @ regions)
             found.append(common_of_draws(normal, anomalous) | {"pro": pro})
@@ -105,26 +110,21 @@ class PictureCounts:
         counts._rows = read_rows(path)
         return counts
 
-    def _parts(self) -> Int[np.ndarray, "entries"]:
+    def _parts(self) -> list[Int[np.ndarray, "_"]]:
         """The part that each bin of each picture belongs to, parts in the order of scores."""
         most = max(row.dropped for row in self._rows)
-        bins = np.concatenate([row.bins >> (most - row.dropped) for row in self._rows])
-        used, at = np.unique(bins, return_inverse=True)
+        bins = [row.bins >> (most - row.dropped) for row in self._rows]
+        used = np.unique(np.concatenate(bins))
+        at = [np.searchsorted(used, one).astype(np.int32) for one in bins]
         steps = np.zeros(len(used), np.int64)
-        for counts in self._counts():
-            mass = np.cumsum(np.bincount(at, counts, len(used)))
+        for counts in COUNTS:
+            mass = np.zeros(len(used))
+            for where, row in zip(at, self._rows, strict=True):
+                mass += np.bincount(where, counts(row), len(used))
+            mass = np.cumsum(mass)
             steps += np.floor(mass / max(mass[-1], 1) * PARTS).astype(np.int64)
-        parts = np.unique(steps, return_inverse=True)[1]
-        chosen: np.ndarray = parts[at]
-        return chosen
-
-    def _counts(self) -> list[Float[np.ndarray, "entries"]]:
-        """Normal pixels, anomalous pixels and shares of regions in each bin of each picture."""
-        normal, anomalous, share = (
-            np.concatenate([getattr(row, name) for row in self._rows]).astype(np.float64)
-            for name in ("normal", "anomalous", "share")
-        )
-        return [normal, anomalous, anomalous * share]
+        parts = np.unique(steps, return_inverse=True)[1].astype(np.int32)
+        return [parts[where] for where in at]
 
 
 def _pro(normal: np.ndarray, _: np.ndarray, overlap: np.ndarray, regions: np.ndarray) -> np.ndarray:
