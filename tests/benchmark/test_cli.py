@@ -1,15 +1,19 @@
 """``zsad benchmark`` as a user meets it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.benchmark.making import HEAD, REST, copy, data, write
+from tests.benchmark.making import HEAD, copy, data, write
+from tests.data.test_layouts_industrial import visa
+from tests.data.trees import mvtec_tree
 from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
 from zsad.cli.main import main
 
 Finished = tuple[Plan, Path, Leaderboard]
+RECIPES = Path(__file__).parents[2] / "recipes" / "benchmark"
 QUICK = HEAD.replace("[1, 2]", "[1]")
 
 
@@ -72,19 +76,39 @@ def test_what_is_missing_is_named_or_skipped(tmp_path: Path, capsys: pytest.Capt
     assert "plates was skipped" not in (out / "leaderboard.md").read_text()
 
 
-def test_a_run_that_fails_ends_with_1_and_its_name(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    head = QUICK.replace('"toy-reader", "toy-editor"', '"kanoclip"')
-    path = write(tmp_path, head, REST.partition("[change")[0])
-    assert main(command(path, root, tmp_path / "out")) == 1  # the shipped knowledge knows no class "a"
+def test_a_run_that_fails_ends_with_1_and_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, path = data(tmp_path / "data"), write(tmp_path, QUICK)
+    broken = root / "plates" / "a" / "test" / "good" / "000.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    out = tmp_path / "out"
+    assert main(command(path, root, out, "--only", "toy-editor")) == 1
     said = capsys.readouterr().err
-    assert "failed: plates/kanoclip-1: " in said
-    assert "zsad knowledge build" in said
-    assert "plates/kanoclip-1 failed: " in (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "failed: plates/toy-editor-1: " in said
+    assert str(broken) in said
+    text = (out / "leaderboard.md").read_text()
+    assert "plates/toy-editor-1 failed: " in text
+    assert re.search(r"\* a: 1 picture .*: a/test/good/000\.png\.", text)  # evaluations go on without it
 
 
 @pytest.mark.parametrize("words", [["--shard", "2"], ["--shard", "a/b"]])
 def test_a_shard_is_a_part_of_a_whole(words: list[str], root: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(command(write(tmp_path), root, tmp_path / "out", *words))
+
+
+def test_the_papers_protocol_runs_unchanged_on_data_below_one_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    visa(tmp_path / "visa")
+    mvtec_tree(tmp_path / "mvtec", ("bottle", "cable"))
+    assert main(command(RECIPES / "papers-mvtec-to-visa.toml", tmp_path, tmp_path / "out", "--dry-run")) == 0
+    text = "\n".join(" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
+    assert "mvtec 12 test pictures, 2 classes mvtec" in text
+    assert "winclip ViT-B-16-plus-240 1 of 1 sets to do" in text
+    for name in ("acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"):
+        assert f"{name}, seed 111 ViT-L-14-336 1 of 1 sets to do" in text
+    assert main(command(RECIPES / "papers-visa-to-all.toml", tmp_path, tmp_path / "out", "--dry-run")) == 2
+    assert capsys.readouterr().err.count("(does not exist)") == 21
+    skipping = ["--dry-run", "--skip-missing"]
+    assert main(command(RECIPES / "papers-visa-to-all.toml", tmp_path, tmp_path / "out", *skipping)) == 0
+    assert "btad missing: skipped" in " ".join(capsys.readouterr().out.split())

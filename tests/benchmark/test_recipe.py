@@ -9,6 +9,7 @@ from zsad import published
 from zsad.backbones import config as architectures
 from zsad.benchmark import plan, recipe
 from zsad.data import layouts
+from zsad.data.specification import DataSet
 from zsad.errors import ConfigError, InputError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -117,3 +118,20 @@ def test_a_data_set_that_lies_elsewhere_is_one_of_the_benchmark(root: Path, tmp_
 def test_nothing_at_all_is_no_benchmark(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="all data sets of a benchmark"):
         plan.find(recipe.read(write(tmp_path)), tmp_path / "empty", skip_missing=True)
+
+
+def test_the_papers_protocol_trains_each_method_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plan, "data_set", lambda text: DataSet(*text.partition(":")[0].split("="), tmp_path, ()))
+    path = RECIPES / "benchmark" / "papers-visa-to-all.toml"
+    whole = planned(path, tmp_path)
+    methods = ["acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"]
+    assert [run.key for run in whole.runs] == [
+        *(f"visa-to-all/{name}" for name in ("clip", "clip-ac", "winclip")),
+        *(f"visa-to-all/{name}-111" for name in methods),
+        "visa-to-medical/acd-clip-groups_2_medical-111",
+    ]
+    assert {len(run.test) for run in whole.runs[:-1]} == {22}
+    towers = {one.name: (one.recipe.backbone, one.recipe.weights, one.recipe.image_size) for one in whole.entrants}
+    assert towers.pop("winclip") == ("ViT-B-16-plus-240", "laion400m_e31", 240)
+    assert set(towers.values()) == {("ViT-L-14-336", "openai", 518)}
+    assert whole.entrants[3].recipe.activation == "gelu"  # as its paper's recipe says

@@ -89,10 +89,10 @@ class Table:
 
     @property
     def best(self) -> dict[str, float]:
-        """The highest mean of each metric that a line defines."""
+        """The highest mean of each metric that two or more lines define."""
         found = {name: [line.means[name].value for line in self.lines] for name in METRICS}
         known = {name: [one for one in values if one is not None] for name, values in found.items()}
-        return {name: max(values) for name, values in known.items() if values}
+        return {name: max(values) for name, values in known.items() if len(values) > 1}
 
 
 @dataclass(frozen=True)

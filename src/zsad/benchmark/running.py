@@ -59,7 +59,7 @@ class Record:
         made_of: all that decides its numbers, see :meth:`zsad.benchmark.plan.Plan.made_of`.
         state: how its last start ended; ``"begun"`` where it was cut off.
         errors: why it failed, by data set; what failed before any was reached is under ``""``.
-        traces: where in the code, for reports of bugs.
+        traces: where in the code, of errors that have no remedy.
         training_s: seconds that its last start trained.
     """
 
@@ -184,15 +184,15 @@ class _Doing:
         """Whatever goes wrong, other runs may go well: it is written down, and the exit status says so."""
         try:
             yield
+        except ZsadError as error:
+            self._note(what, str(error))
         except Exception as error:
-            lines = str(error).splitlines() or [""]
-            words = str(error) if isinstance(error, ZsadError) else f"{type(error).__name__}: {lines[0]}"
-            self.record = replace(
-                self.record,
-                errors=self.record.errors | {what: words},
-                traces=self.record.traces | {what: traceback.format_exc()},
-            )
-            self.say(f"failed{' on ' * bool(what)}{what}: {words}")
+            self._note(what, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", traceback.format_exc())
+
+    def _note(self, what: str, words: str, trace: str = "") -> None:
+        errors, traces = self.record.errors | {what: words}, self.record.traces | ({what: trace} if trace else {})
+        self.record = replace(self.record, errors=errors, traces=traces)
+        self.say(f"failed{' on ' * bool(what)}{what}: {words}")
 
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
