@@ -34,6 +34,11 @@ def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good:
     return found
 
 
+def is_tree(root: Path) -> bool:
+    """Whether this is the folder of a class, or of classes."""
+    return bool(_class_folders(root))
+
+
 def _another_tree(title: str, root: Path, classes: Collection[str]) -> InputError:
     if classes:
         remedy = "name the folder of these, or use the layout 'mvtec' for another data set in such folders"

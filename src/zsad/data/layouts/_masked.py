@@ -1,0 +1,58 @@
+"""Folders of pictures and folders of their masks, all anomalous: how sets for segmenting lesions are published."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from zsad.data.layouts._base import ANOMALOUS, Layout, Sample
+from zsad.data.layouts._repacked import repacked
+from zsad.data.layouts._trees import masks_by_stem, pictures_of
+from zsad.errors import InputError
+
+Folders = tuple[str, str]
+"""Of pictures and of masks, below the root."""
+
+
+class Masked(Layout):
+    """Pictures with masks of the same names, whatever their suffixes.
+
+    Attributes:
+        folders: of the test split, in each form in which they are passed on; the first that is there is read.
+        training_folders: those of a training split, where there is one.
+        ending: what the stem of a mask has after that of its picture.
+        kind: of the defects.
+    """
+
+    folders: ClassVar[tuple[Folders, ...]] = (("images", "masks"),)
+    training_folders: ClassVar[tuple[Folders, ...]] = ()
+    ending: ClassVar[str] = ""
+    kind: ClassVar[str]
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All pictures, those of training first, in natural order; a picture that lacks its mask has none.
+
+        Raises:
+            InputError: ``root`` has another tree, or no picture of a split has a mask of its name.
+        """
+        parts = (("train", cls.training_folders), ("test", cls.folders))
+        there = [(split, names) for split, forms in parts for names in _present(root, forms)[:1]]
+        if not there:
+            return repacked(cls.title, cls._tree(), root, cls.classes[0])
+        return [one for split, names in there for one in cls._samples_of(root, names, split)]
+
+    @classmethod
+    def _tree(cls) -> str:
+        return "folders " + ", or ".join(" and ".join(names) for names in (*cls.folders, *cls.training_folders))
+
+    @classmethod
+    def _samples_of(cls, root: Path, names: Folders, split: str) -> list[Sample]:
+        pictures, masks = pictures_of(root / names[0]), masks_by_stem(root / names[1], cls.ending)
+        if not any(one.stem in masks for one in pictures):
+            rule = f"pictures of {cls.title} have masks <stem>{cls.ending} in {names[1]}"
+            value = f"none of {len(pictures)} in {root / names[0]}"
+            raise InputError(rule, value, "unpack the data set again")
+        return [Sample(one, ANOMALOUS, cls.classes[0], cls.kind, masks.get(one.stem), split) for one in pictures]
+
+
+def _present(root: Path, forms: tuple[Folders, ...]) -> list[Folders]:
+    return [names for names in forms if all((root / name).is_dir() for name in names)]

@@ -1,0 +1,47 @@
+"""COVID-19 Radiography Database: chests, healthy or with one of three findings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._repacked import repacked
+from zsad.data.layouts._trees import folders_in, pictures_at
+
+FINDINGS = ("COVID", "COVID-19", "Lung_Opacity", "Viral Pneumonia")
+
+
+class Covid19(Layout):
+    """``{Normal,COVID,Lung_Opacity,Viral Pneumonia}/images/*``; all but ``Normal`` are anomalous.
+
+    ``masks`` beside ``images`` are of the lungs, not of what is wrong with them, and are never read. The first release
+    has no ``images`` and ``masks``, and its folders are ``NORMAL`` (1,341), ``COVID-19`` (219) and ``Viral Pneumonia``
+    (1,345). It is read too, but the counts are those of the present release. AnomalyCLIP's script asks for ``NORMAL``
+    against all else; which release and which findings papers have in their tables, they do not say.
+    """
+
+    title = "COVID-19 Radiography Database"
+    about = "21,165 chest X-rays, no masks (Rahman et al. 2021, kaggle.com/tawsifurrahman; see there for terms)"
+    classes = ("chest",)
+    counts = MappingProxyType({"chest": Count(normal=10192, anomalous=3616 + 6012 + 1345)})
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All pictures, folder by folder, in natural order.
+
+        Raises:
+            InputError: ``root`` does not exist or has another tree.
+        """
+        tree = f"folders Normal, {', '.join(FINDINGS)}"
+        found = list(_samples(root))
+        has_findings = any(one.label == ANOMALOUS for one in found)
+        return found if has_findings else repacked(cls.title, tree, root, cls.classes[0])
+
+
+def _samples(root: Path) -> Iterator[Sample]:
+    for folder in folders_in(root):
+        is_normal = folder.name.lower() == "normal"
+        if is_normal or folder.name in FINDINGS:
+            label, kind = (NORMAL, "good") if is_normal else (ANOMALOUS, folder.name)
+            within = folder / "images" if (folder / "images").is_dir() else folder
+            yield from (Sample(one, label, Covid19.classes[0], kind, None, "test") for one in pictures_at(within))

@@ -1,0 +1,19 @@
+"""CVC-ColonDB: frames of colonoscopies with polyps, all anomalous."""
+
+from types import MappingProxyType
+
+from zsad.data.layouts._base import Count
+from zsad.data.layouts._masked import Masked
+
+
+class CvcColonDb(Masked):
+    """``images/*`` with masks of the same names in ``masks/``.
+
+    These are the 380 frames that are passed on for testing segmentation of polyps; a first release had 300.
+    """
+
+    title = "CVC-ColonDB"
+    about = "380 frames of colonoscopies with polyps (Bernal et al. 2012, Tajbakhsh et al. 2016; for research)"
+    classes = ("colon",)
+    counts = MappingProxyType({"colon": Count(normal=0, anomalous=380)})
+    kind = "polyp"

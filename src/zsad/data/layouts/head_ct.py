@@ -1,0 +1,65 @@
+"""HeadCT: slices of the head, with a list of those that show a haemorrhage."""
+
+import csv
+from pathlib import Path
+from types import MappingProxyType
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._repacked import repacked
+from zsad.data.layouts._trees import incomplete, pictures_of
+from zsad.errors import InputError
+
+STATES = {"0": (NORMAL, "good"), "1": (ANOMALOUS, "haemorrhage")}
+COLUMNS = ["id", "hemorrhage"]
+
+
+class HeadCT(Layout):
+    """``labels.csv`` (id, hemorrhage) beside ``head_ct/``, where ``NNN.png`` is the picture of an id; without masks."""
+
+    title = "HeadCT"
+    about = "200 CT slices of the head, no masks (Kitamura 2018, kaggle.com/felipekitamura; see there for terms)"
+    classes = ("head CT",)
+    counts = MappingProxyType({"head CT": Count(normal=100, anomalous=100)})
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All pictures, in the order of the list.
+
+        Raises:
+            InputError: ``root`` has another tree, the list cannot be read, or is not that of the pictures.
+        """
+        table = root / "labels.csv"
+        if not table.is_file():
+            return repacked(cls.title, "labels.csv beside head_ct", root, cls.classes[0])
+        listed, pictures = _listed(table), _by_id(root / "head_ct")
+        if missing := [f"{number:03}.png" for number in listed if number not in pictures]:
+            raise incomplete(cls.title, missing, root)
+        if extra := sorted(pictures.keys() - listed.keys()):
+            raise _wrong(table, f"no line for {pictures[extra[0]].name}")
+        return [
+            Sample(pictures[number], label, cls.classes[0], kind, None, "test")
+            for number, (label, kind) in listed.items()
+        ]
+
+
+def _listed(table: Path) -> dict[int, tuple[int, str]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+        if header != COLUMNS:
+            raise ValueError(f"columns {', '.join(header)}")
+        found = {int(number): STATES[state] for number, state in rows}
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, KeyError) as error:
+        raise _wrong(table, repr(error)) from error
+    if len(found) < len(rows):
+        raise _wrong(table, "an id twice")
+    return found
+
+
+def _by_id(folder: Path) -> dict[int, Path]:
+    return {int(one.stem): one for one in pictures_of(folder) if one.stem.isdecimal()}
+
+
+def _wrong(table: Path, problem: str) -> InputError:
+    rule = "HeadCT's list has the columns id, hemorrhage (0 or 1), and a line for each picture"
+    return InputError(rule, f"{table}: {problem}", "unpack it again from kaggle.com/felipekitamura")

@@ -1,0 +1,19 @@
+"""Kvasir-SEG: frames of endoscopies with polyps, all anomalous."""
+
+from types import MappingProxyType
+
+from zsad.data.layouts._base import Count
+from zsad.data.layouts._masked import Masked
+
+
+class Kvasir(Masked):
+    """``images/*.jpg`` with masks of the same names in ``masks/``.
+
+    Masks are JPEG too, so that their edges are grey. Some pass the set on as PNG, others only 100 frames of it.
+    """
+
+    title = "Kvasir-SEG"
+    about = "1,000 frames of endoscopies with polyps (Jha et al. 2020, datasets.simula.no/kvasir-seg; for research)"
+    classes = ("colon",)
+    counts = MappingProxyType({"colon": Count(normal=0, anomalous=1000)})
+    kind = "polyp"
