@@ -16,7 +16,7 @@ from zsad.evaluator.results import Protocol, Subject
 OWN = (disk.EVALUATION, disk.PAGE, disk.PLAN)
 """In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
 OWN_OF_CLASS = (disk.CLASS, disk.IMAGES, disk.CURVES, disk.COUNTS, disk.DRAWS)
-DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask|-map|-overlay)?\.png")
+DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.jpg)")
 
 
 def begin(out: Path, subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet], overwrite: bool) -> None:

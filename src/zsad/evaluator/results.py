@@ -7,7 +7,7 @@
                                   /curves.json   Curves for drawing: image_roc, image_pr, pixel_roc, pixel_pr, pixel_pro
                                   /counts.npz    PictureCounts: what pixel metrics of any resample are made of
                                   /draws.npz     the metrics of each resample, behind the intervals
-                                  /worst/*       worst.json: the Misses; their pictures, masks, maps and overlays
+                                  /worst/*       worst.json: the Misses; their pictures, masks and overlays
     OUT/report.html                              one page, self-contained
 
 Numbers are fractions in [0, 1]; tables and pages show percent.
@@ -115,7 +115,7 @@ class Miss:
         why: ``"missed"``: anomalous, of the lowest scores; ``"false alarm"``: normal, of the highest;
             ``"misplaced"``: anomalous, with the lowest AUROC of its own pixels.
         source, score, pixel_auroc: as in :class:`ImageResult`.
-        picture, mask, map, overlay: files beside the list, all of one size; ``mask`` is None where there is none.
+        picture, mask, overlay: files beside the list, all of one size; ``mask`` is None where there is none.
     """
 
     why: str
@@ -124,7 +124,6 @@ class Miss:
     pixel_auroc: float | None
     picture: str
     mask: str | None
-    map: str
     overlay: str
 
 

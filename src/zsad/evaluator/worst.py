@@ -13,7 +13,7 @@ from zsad.data.masks import resize_mask
 from zsad.evaluator.disk import WORST, write_misses
 from zsad.evaluator.results import ImageResult, Miss
 from zsad.parts.maps import resize
-from zsad.render import eight_bit, overlay, save_image, save_map
+from zsad.render import eight_bit, overlay, save_image
 from zsad.types import Picture, Prediction, Size
 
 EACH = 4
@@ -93,9 +93,8 @@ class Worst:
 
 def _draw(candidate: Candidate, why: str, name: str, home: Path) -> Miss:
     found = candidate.found
-    files = {"picture": f"{name}.png", "map": f"{name}-map.png", "overlay": f"{name}-overlay.png"}
+    files = {"picture": f"{name}.jpg", "overlay": f"{name}-overlay.jpg"}
     save_image(Image.fromarray(candidate.pixels), home / files["picture"])
-    save_map(candidate.anomaly_map, home / files["map"])
     heat = overlay(Picture(candidate.pixels, found.source), candidate.anomaly_map)
     save_image(Image.fromarray(heat), home / files["overlay"])
     mask = None

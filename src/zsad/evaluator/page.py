@@ -1,0 +1,160 @@
+"""The page of an evaluation, for a person who must decide whether to believe a number.
+
+It is one file without network, and can be read without scripts: these only sort and filter. What casts doubt on the
+numbers comes before them.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from zsad import pages
+from zsad.errors import InputError
+from zsad.evaluator import disk
+from zsad.evaluator._page_class import fold_out
+from zsad.evaluator._page_files import read_kept
+from zsad.evaluator._page_table import counted, of_classes, overview
+from zsad.evaluator.results import DataSetResult, Evaluation, Protocol, Subject
+from zsad.files import write_atomically
+from zsad.render import ANCHORS
+
+MISSES = 300
+"""Misses shown on a page; with three thumbnails each they stay below 18 MB."""
+
+MOST, LEAST = 9, 3
+"""Misses shown of a class: at most, and however many classes there are."""
+
+
+def write(folder: Path) -> None:
+    """Write report.html from what an evaluation left in the folder.
+
+    Raises:
+        InputError: there is no evaluation, or a file of it cannot be read or written.
+        ConfigError: a file of it has unknown, missing or wrong entries.
+    """
+    evaluation = disk.read(folder)
+    content = page(evaluation, disk.class_folders(folder)).encode("utf-8", "backslashreplace")
+    try:
+        write_atomically(folder / disk.PAGE, content)
+    except OSError as error:
+        raise InputError("the output folder must be writable", error, "choose another --out") from error
+
+
+def page(evaluation: Evaluation, folders: dict[tuple[str, str], Path]) -> str:
+    """The page as HTML.
+
+    Args:
+        evaluation: what it shows.
+        folders: where more about a class lies, by the names of its data set and its own; what is missing is said.
+    """
+    subject, data_sets = evaluation.subject, evaluation.data_sets
+    classes = sum(len(one.classes) for one in data_sets)
+    most = min(MOST, max(LEAST, MISSES // max(1, classes)))
+    places = [f"set-{number}" for number in range(1, len(data_sets) + 1)]
+    parts = {
+        "SCALE": ", ".join(f"rgb{colour}" for colour in ANCHORS),
+        "TITLE": escape(subject.name),
+        "WHAT": escape(_what(subject, data_sets)),
+        "WARNINGS": _warnings(evaluation),
+        "RAN": _ran(evaluation),
+        "PROTOCOL": "".join(f"<li>{escape(sentence)}</li>" for sentence in in_words(evaluation.protocol)),
+        "OVERVIEW": f"<h2>Means</h2>{overview(data_sets, places)}" if len(data_sets) > 1 else "",
+        "SETS": "".join(_data_set(*pair, folders, most) for pair in zip(data_sets, places, strict=True)),
+        "FOOT": escape(f"zsad {evaluation.version} · {evaluation.created} · {evaluation.command}"),
+    }
+    return pages.filled("evaluation.html", parts)
+
+
+def in_words(protocol: Protocol) -> list[str]:
+    """A protocol in sentences for people."""
+    size = "Maps and masks are compared at each picture's own size."
+    if protocol.resolution is not None:
+        side = protocol.resolution
+        size = f"Maps and masks are compared at {side} × {side} px, whatever size a picture or the detector has."
+    intervals = "There are no intervals."
+    if protocol.resamples:
+        intervals = (
+            f"Small numbers below a metric are its {100 * protocol.confidence:g} % bootstrap interval, over "
+            f"{protocol.resamples:,} resamples of the pictures: how far the number may be off for want of pictures."
+        )
+    return [
+        f"Pictures are those of the split “{protocol.split}”.",
+        size,
+        intervals,
+        "Means count each class alike, however many pictures it has; one that does not define a metric is left out.",
+        "F1-max is taken at the threshold that is best for the very pictures it is measured on, so it flatters.",
+        "PRO is exact: the mean share of a defect that is found, up to a false positive rate of 0.3.",
+        "PRO-200 is PRO as most published code takes it, at 200 thresholds: compare this one with tables in papers.",
+        "Results of different protocols are not comparable.",
+    ]
+
+
+def _what(subject: Subject, data_sets: Sequence[DataSetResult]) -> str:
+    names = ", ".join(one.name for one in data_sets)
+    return f"{subject.method} on {subject.backbone} at {subject.image_size} px, held against {names}"
+
+
+def _warnings(evaluation: Evaluation) -> str:
+    caveat = pages.caveat(evaluation.subject.backbone, evaluation.subject.weights)
+    found = [f"<li>{escape(caveat)}</li>"] if caveat else []
+    found += [
+        f"<li><b>{escape(one.name)}</b>: {escape(warning)}</li>"
+        for one in evaluation.data_sets
+        for warning in one.warnings
+    ]
+    if not found:
+        return ""
+    return (
+        '<section class="warnings" aria-labelledby="warnings"><h2 id="warnings">Before you believe these numbers</h2>'
+        f"<ul>{''.join(found)}</ul></section>"
+    )
+
+
+def _ran(evaluation: Evaluation) -> str:
+    subject = evaluation.subject
+    options = ", ".join(f"{name} {value}" for name, value in subject.options.items())
+    facts = {
+        "detector": f"{subject.name} ({subject.method})",
+        "options": options or "as published",
+        "backbone": subject.backbone,
+        "weights": subject.weights,
+        "image size": f"{subject.image_size} px",
+        "precision": f"{subject.precision} on {subject.device}",
+        "trained on": _training(subject),
+        "fingerprint": subject.fingerprint,
+        "data sets": "; ".join(_size(one) for one in evaluation.data_sets),
+        "date": evaluation.created,
+        "version": f"zsad {evaluation.version}",
+        "machine": evaluation.machine,
+        "command": evaluation.command,
+    }
+    return "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+
+
+def _training(subject: Subject) -> str:
+    if not subject.trained_on:
+        return "nothing"
+    classes = ", ".join(f"{name} ({number:,})" for name, number in subject.trained_on.items())
+    epochs = [] if subject.epochs is None else [counted(subject.epochs, "epoch")]
+    seed = [] if subject.seed is None else [f"seed {subject.seed}"]
+    return "; ".join([f"{counted(sum(subject.trained_on.values()), 'picture')}: {classes}", *epochs, *seed])
+
+
+def _size(found: DataSetResult) -> str:
+    pictures = sum(one.normal + one.anomalous for one in found.classes)
+    size = f"{counted(len(found.classes), 'class', 'classes')}, {counted(pictures, 'picture')}"
+    layout = "" if found.layout == found.name else f", laid out as {found.layout}"
+    return f"{found.name}: {size}{layout}"
+
+
+def _data_set(found: DataSetResult, place: str, folders: dict[tuple[str, str], Path], most: int) -> str:
+    links = [f"{place}-class-{number}" for number in range(1, len(found.classes) + 1)]
+    folds = (
+        fold_out(one, read_kept(folders.get((found.name, one.class_name))), link, most)
+        for one, link in zip(found.classes, links, strict=True)
+    )
+    return (
+        f'<section class="set" id="{place}"><h2>{escape(found.name)}</h2>'
+        f'<p class="sub">{escape(_size(found))}</p>{of_classes(found, links, place)}'
+        f'<div class="folds">{"".join(folds)}</div></section>'
+    )
