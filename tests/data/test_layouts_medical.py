@@ -168,8 +168,9 @@ def test_brain_mri_of_bayes_pfl_is_a_part_of_it(tmp_path: Path) -> None:
     ]
 
 
-def test_brain_mri_of_bayes_pfl_needs_the_suffixes(tmp_path: Path) -> None:
-    make(tmp_path, "no/1.png", "yes/2.png")
+@pytest.mark.parametrize("names", [("no/1.png", "yes/2.png"), ("no/1.jpg", "yes/2.jpg")])
+def test_brain_mri_of_bayes_pfl_needs_the_suffixes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    make(tmp_path, *names)
     with pytest.raises(InputError, match="suffixes as published"):
         layouts.get("brain-mri-bayes-pfl").samples(tmp_path)
 
@@ -291,6 +292,14 @@ def test_a_set_of_one_class_is_also_read_in_the_tree_of_mvtec(tmp_path: Path) ->
     assert read("head-ct", tmp_path) == expected
     assert len(layouts.get("head-ct").samples(tmp_path / "headct")) == 2
     assert data_set(f"head-ct:{tmp_path}").name == "head-ct"
+
+
+def test_brain_mri_in_the_pack_of_bayes_pfl(tmp_path: Path) -> None:
+    make(tmp_path, "brain ct/test/good/1.bmp", "brain ct/test/anomaly/2.bmp")
+    assert read("brain-mri-bayes-pfl", tmp_path) == [
+        ("brain ct/test/anomaly/2.bmp", 1, "brain MRI", "anomaly", None, "test"),
+        ("brain ct/test/good/1.bmp", 0, "brain MRI", "good", None, "test"),
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(TOTALS.keys() - {"bmad-brain", "bmad-liver", "bmad-resc"}))
