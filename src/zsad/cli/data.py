@@ -174,7 +174,7 @@ def _case(subject: str, detail: str, width: int) -> list[str]:
 
 
 def _summary(checked: "Checked") -> str:
-    from zsad.data.checking.findings import counted
+    from zsad.wording import counted
 
     numbers = [
         counted(sum(finding.severity == severity for finding in checked.findings), severity)

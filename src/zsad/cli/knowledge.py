@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs
+from zsad.wording import counted
 
 if TYPE_CHECKING:
     from zsad.knowledge import Knowledge
@@ -114,7 +115,7 @@ def _build(options: Namespace) -> int:
         return _dry_run(questions, model, options.limit)
     outcome = _follow(build(questions, model, own, known, options.out, options.limit), len(questions))
     if pictures and not options.vision_model:
-        print(f"{_counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
+        print(f"{counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
     print(_summary(outcome, options.out))
     return 1 if outcome and outcome.refused else 0
 
@@ -169,7 +170,7 @@ def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> 
     asked = [question for question in questions if model.kept(question) is None][:limit]
     for question in asked:
         print(f"{question}: {question.prompt}")
-    print(f"{_counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
+    print(f"{counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
     return 0
 
 
@@ -188,18 +189,10 @@ def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
 def _summary(outcome: "Outcome | None", out: Path) -> str:
     if outcome is None:
         return "Nothing to ask: all of this is known (--again asks about classes that the package knows)."
-    text = f"{_counted(outcome.taken, 'answer')} taken, {outcome.kept} from earlier runs"
-    text += f"; {_counted(outcome.left, 'question')} left (--limit)" * bool(outcome.left)
+    text = f"{counted(outcome.taken, 'answer')} taken, {outcome.kept} from earlier runs"
+    text += f"; {counted(outcome.left, 'question')} left (--limit)" * bool(outcome.left)
     text += f"; {len(outcome.refused)} refused: see the lines above (exit status 1)" * bool(outcome.refused)
     return f"{text}.\nknowledge: {out}"
-
-
-def _counted(count: int, what: str) -> str:
-    """
-    >>> _counted(1, "answer"), _counted(2, "answer")
-    ('1 answer', '2 answers')
-    """
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _known(file: Path | None) -> "Knowledge":

@@ -10,8 +10,9 @@ from PIL import Image
 from zsad import pages
 from zsad.evaluator._page_drawings import curve, histogram
 from zsad.evaluator._page_files import Kept
-from zsad.evaluator._page_table import counted, interval, percent
+from zsad.evaluator._page_table import interval, percent
 from zsad.evaluator.results import METRICS, TITLES, ClassResult, ImageResult, Miss
+from zsad.wording import counted
 
 SIDE = 200
 """Longer side of a thumbnail in px."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from zsad.evaluator.results import IMAGE_METRICS, METRICS, PIXEL_METRICS, TITLES, ClassResult, DataSetResult, Metric
+from zsad.wording import counted
 
 UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 
@@ -115,15 +116,6 @@ def interval(metric: Metric) -> str:
     '40.1–60.0'
     """
     return "" if metric.low is None or metric.high is None else f"{percent(metric.low)}–{percent(metric.high)}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "picture"), counted(1200, "picture")
-    ('1 picture', '1,200 pictures')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _head(first: str) -> str:

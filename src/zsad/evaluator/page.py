@@ -13,10 +13,11 @@ from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator._page_class import fold_out
 from zsad.evaluator._page_files import read_kept
-from zsad.evaluator._page_table import counted, of_classes, overview
+from zsad.evaluator._page_table import of_classes, overview
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol, Subject
 from zsad.files import write_atomically
 from zsad.render import ANCHORS
+from zsad.wording import counted
 
 MISSES = 300
 """Misses shown on a page; with three thumbnails each they stay below 18 MB."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from zsad.evaluator.plan import PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
+from zsad.wording import counted
 
 
 def of_data(planned: PlannedSet, results: Sequence[ClassResult], protocol: Protocol) -> list[str]:
@@ -45,21 +46,13 @@ def _class(one: ClassResult) -> list[str]:
     said = []
     if one.unreadable:
         first = ", ".join(list(one.unreadable)[:3]) + (", …" if len(one.unreadable) > 3 else "")
-        left_out = f"{_pictures(len(one.unreadable))} left out, unreadable or with an unreadable mask"
+        left_out = f"{counted(len(one.unreadable), 'picture')} left out, unreadable or with an unreadable mask"
         said.append(f"{one.class_name}: {left_out}: {first}.")
     if one.without_mask:
         said.append(
-            f"{one.class_name}: {_pictures(one.without_mask)} without a mask, anomalous, "
+            f"{one.class_name}: {counted(one.without_mask, 'picture')} without a mask, anomalous, "
             f"counted for image metrics only."
         )
     if one.unlabelled:
-        said.append(f"{one.class_name}: {_pictures(one.unlabelled)} without a label left out.")
+        said.append(f"{one.class_name}: {counted(one.unlabelled, 'picture')} without a label left out.")
     return said
-
-
-def _pictures(count: int) -> str:
-    """
-    >>> _pictures(1), _pictures(3)
-    ('1 picture', '3 pictures')
-    """
-    return f"{count} picture{'s' * (count != 1)}"

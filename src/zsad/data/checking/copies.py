@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from zsad.data.checking.findings import Case, Finding, Kind, Severity, counted, found
+from zsad.data.checking.findings import Case, Finding, Kind, Severity, found
 from zsad.data.checking.inspection import Facts, Inspected
+from zsad.wording import counted
 
 
 def copies_within(inspected: Inspected) -> list[Finding]:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Case, Finding, Kind, Severity, counted, found
+from zsad.data.checking.findings import Case, Finding, Kind, Severity, found
 from zsad.data.checking.inspection import Inspected
 from zsad.data.layouts import Count
+from zsad.wording import counted
 
 DIFFERENCES: tuple[tuple[Kind, int, str], ...] = (("missing", -1, "fewer"), ("extra", 1, "more"))
 STATES = {0: "normal", 1: "anomalous", None: "unlabelled"}

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Case, Finding, Severity, counted, found
+from zsad.data.checking.findings import Case, Finding, Severity, found
 from zsad.data.checking.inspection import Inspected
 from zsad.data.specification import in_words
+from zsad.wording import counted
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
-from zsad.data.checking.findings import Case, Finding, counted, found
+from zsad.data.checking.findings import Case, Finding, found
 from zsad.data.checking.inspection import Facts, Inspected, MaskFacts
 from zsad.data.sources import pictures_in
 from zsad.types import Size
+from zsad.wording import counted
 
 UNUSUAL = 4
 """How many times the pixels of its class's median a picture may have, or have a part of."""
