@@ -17,9 +17,10 @@ class DataSet:
     """A data set on disk.
 
     Attributes:
-        name: how tables call it. Given, or that of the layout; where the layout is that of any data, of the folder.
+        name: how tables call it. Given, or that of the layout; where the layout is that of any data, of the folder, or
+            of the list that was named.
         layout: name of its layout.
-        root: where it lies.
+        root: the folder where it lies.
         samples: all of it, in natural order.
     """
 
@@ -50,10 +51,18 @@ def data_set(specification: str) -> DataSet:
     name, equals, layout = head.rpartition("=")
     if not colon or not path or (equals and not name):
         raise ConfigError("a data set is LAYOUT:PATH", repr(specification), "for instance mvtec:data/mvtec")
-    root = Path(path)
-    found = DataSet(name, layout, root, tuple(layouts.get(layout).samples(root)))
-    own = layout if found.is_published else root.resolve().name
-    return DataSet(name or own, layout, root, found.samples)
+    there = Path(path)
+    root = there.parent if there.is_file() else there
+    found = DataSet(name, layout, root, tuple(layouts.get(layout).samples(there)))
+    return DataSet(name or (layout if found.is_published else _own_name(there)), layout, root, found.samples)
+
+
+def _own_name(there: Path) -> str:
+    """The name of a folder or a list; meta.json is called so everywhere, and stands for its folder."""
+    whole = there.resolve()
+    if not there.is_file():
+        return whole.name
+    return whole.parent.name if whole.name == "meta.json" else whole.stem
 
 
 def samples_of(

@@ -1,0 +1,152 @@
+"""Lists of pictures in JSON: entries that are checked key by key, and paths as another machine wrote them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
+from zsad.errors import InputError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a list says of one picture.
+
+    Attributes:
+        values: by key.
+        where: the file and the place in it, for errors.
+    """
+
+    values: Mapping[str, object]
+    where: str
+
+    def text(self, key: str, needed: bool = True) -> str:
+        """A value that is text; ``""`` where it is null, or lacks and is not needed.
+
+        Raises:
+            InputError: it is something else, or lacks.
+        """
+        if needed and key not in self.values:
+            raise malformed(f"an entry has the key {key}", self.where, f"keys {', '.join(self.values) or 'none'}")
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise malformed(f"{key} is text", self.where, repr(value))
+        return value or ""
+
+    def filled(self, key: str) -> str:
+        """A value that is text, and not empty.
+
+        Raises:
+            InputError: it is something else, or lacks.
+        """
+        text = self.text(key)
+        if not text.strip():
+            raise malformed(f"{key} is not empty", self.where, repr(self.values[key]))
+        return text
+
+    def label(self, key: str) -> int:
+        """A value that is 0 (normal) or 1 (anomalous), also as 0.0 and 1.0, false and true.
+
+        Raises:
+            InputError: it is something else, or lacks.
+        """
+        if key not in self.values:
+            raise malformed(f"an entry has the key {key}", self.where, f"keys {', '.join(self.values) or 'none'}")
+        if self.values[key] not in (NORMAL, ANOMALOUS):
+            raise malformed(f"{key} is 0 (normal) or 1 (anomalous)", self.where, repr(self.values[key]))
+        return ANOMALOUS if self.values[key] else NORMAL
+
+
+def entry(value: object, where: str) -> Entry:
+    """A value of a list as an entry.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    if not isinstance(value, dict):
+        raise malformed("an entry is a JSON object", where, repr(value))
+    return Entry(value, where)
+
+
+def parsed(text: str, where: str) -> object:
+    """A text as JSON.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise malformed("a list of pictures is JSON", where, error) from error
+
+
+def text_of(file: Path) -> str:
+    r"""What a file says: UTF-8, with or without byte order mark; every line ends in ``\n``, whatever it ended in.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise malformed("a list of pictures is readable UTF-8 text", str(file), error) from error
+
+
+def malformed(rule: str, where: str, value: object) -> InputError:
+    """The error for a list that is not as it should be."""
+    return InputError(rule, f"{where}: {value}", "correct it there, or make the list anew")
+
+
+def located(root: Path, written: str) -> Path:
+    r"""The file that a path in a list stands for.
+
+    Args:
+        root: where relative paths begin.
+        written: the path, with ``/`` or ``\``. An absolute one of another machine, which is not here, is looked for
+            below the root: by all its parts, then without the first, and so on.
+
+    Returns:
+        The path; what is not here is kept as it was written, so that whoever needs the file can name it.
+    """
+    path = PureWindowsPath(written)
+    plain = root / path.as_posix()
+    if not path.root or plain.exists():
+        return plain
+    parts = path.parts[1:]
+    tails = (root.joinpath(*parts[start:]) for start in range(len(parts)))
+    return next((tail for tail in tails if tail.exists()), plain)
+
+
+def mask_at(root: Path, label: int, written: str) -> Path | None:
+    """The mask that an entry names; none of normal pictures, and none where it names nothing or a folder."""
+    if label == NORMAL or not written.strip():
+        return None
+    mask = located(root, written)
+    return None if mask.is_dir() else mask
+
+
+def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
+    """The samples of a list, less the masks of a class that has not one of those named.
+
+    Lists of data sets without masks name some all the same: Bayes-PFL's of HeadCT, BrainMRI and Br35H.
+
+    Raises:
+        InputError: there is no sample, or not one of the pictures exists.
+    """
+    if not samples:
+        raise malformed("a list names pictures", str(file), "no entries")
+    if not any(one.picture.exists() for one in samples):
+        value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
+        remedy = "put the list into the folder where its paths begin, beside the pictures"
+        raise InputError("the pictures of a list exist", value, remedy)
+    masked = {name for name in {one.class_name for one in samples} if _has_mask(samples, name)}
+    return [one if one.class_name in masked else _without_mask(one) for one in samples]
+
+
+def _has_mask(samples: Sequence[Sample], class_name: str) -> bool:
+    return any(one.mask.exists() for one in samples if one.mask and one.class_name == class_name)
+
+
+def _without_mask(one: Sample) -> Sample:
+    return Sample(one.picture, one.label, one.class_name, one.kind, None, one.split)

@@ -1,0 +1,51 @@
+"""Lists in JSON Lines, one picture a line, as AA-CLIP and ACD-CLIP bring them."""
+
+from pathlib import Path
+
+from zsad.data.layouts._base import NORMAL, Layout, Sample
+from zsad.data.layouts._listed import checked, entry, located, mask_at, parsed, text_of
+from zsad.data.layouts._trees import another_tree
+
+
+class Jsonl(Layout):
+    """``*.jsonl``: a line is a JSON object of one picture, with paths from the folder of the file.
+
+    It has ``image_path``, ``label`` (0 or 1), ``class_name``, and ``mask_path`` if there is a mask. The root is the
+    file, or a folder with one such file. AA-CLIP keeps its lists elsewhere: put them beside the folders they name.
+    """
+
+    title = "List in JSON Lines"
+    about = "Any data with the list of AA-CLIP and ACD-CLIP (*.jsonl); all of it counts as test."
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All samples, in the order of the list.
+
+        Raises:
+            InputError: there is no such list, it is not as it should be, or none of its pictures exists.
+        """
+        file = _list_at(root)
+        lines = enumerate(text_of(file).split("\n"), start=1)
+        return checked([_sample(file, number, line) for number, line in lines if line.strip()], file)
+
+
+def _list_at(root: Path) -> Path:
+    if root.is_file():
+        return root
+    found = [one for one in root.iterdir() if _is_list(one)] if root.is_dir() else []
+    if len(found) != 1:
+        raise another_tree("this layout", "one list *.jsonl", root, "name the file")
+    return found[0]
+
+
+def _is_list(file: Path) -> bool:
+    return file.suffix.lower() == ".jsonl" and file.name[0] != "." and file.is_file()
+
+
+def _sample(file: Path, number: int, line: str) -> Sample:
+    where = f"{file}, line {number}"
+    one = entry(parsed(line, where), where)
+    label, picture = one.label("label"), located(file.parent, one.filled("image_path"))
+    mask = mask_at(file.parent, label, one.text("mask_path", needed=False))
+    kind = "good" if label == NORMAL else "anomaly"
+    return Sample(picture, label, one.filled("class_name"), kind, mask, "test")

@@ -1,0 +1,73 @@
+"""One's own labelled pictures of one class: a folder of good ones, and a folder for each kind of defect."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
+from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_at, pictures_of
+from zsad.errors import InputError
+
+GOOD = ("good", "normal", "ok")
+MASKS = ("ground_truth", "masks", "mask")
+
+
+class Labelled(Layout):
+    """``good/*`` (or ``normal``, ``ok``) and ``<kind>/*`` for each kind of defect; masks are optional.
+
+    The mask of ``<kind>/<stem>.*`` is ``<stem>.*`` or ``<stem>_mask.*`` in ``ground_truth/<kind>``, or in ``masks``.
+    All is of one class, which the folder is named after. Pictures beside these folders are left out.
+    """
+
+    title = "Labelled folders"
+    about = "Your own pictures of one class, in a folder good and one for each kind of defect."
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All samples, folder by folder.
+
+        Raises:
+            InputError: there is not one folder of normal pictures, none in it, or a mask fits two pictures.
+        """
+        kinds = [one for one in folders_in(root) if one.name.casefold() not in MASKS]
+        good = _good(root, kinds)
+        found = [one for kind in kinds for one in _samples_of_kind(root, kind, is_good=kind == good)]
+        if not any(one.label == NORMAL for one in found):
+            raise InputError("the folder of normal pictures has some", good, "check that the data are complete")
+        _check_masks(found)
+        return found
+
+
+def _good(root: Path, kinds: Sequence[Path]) -> Path:
+    found = [one for one in kinds if one.name.casefold() in GOOD]
+    if len(found) != 1:
+        tree = "one folder of normal pictures, called good, normal or ok"
+        remedy = "name the folder of one class; pictures without labels are layout 'folder', MVTec's tree is 'mvtec'"
+        raise another_tree("this layout", tree, root, remedy)
+    return found[0]
+
+
+def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
+    class_name = name_of(root)
+    if is_good:
+        yield from (Sample(one, NORMAL, class_name, "good", None, "test") for one in pictures_of(kind))
+    else:
+        masks = _masks(root, kind.name)
+        for one in pictures_of(kind):
+            yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(one.stem), "test")
+
+
+def _masks(root: Path, kind: str) -> dict[str, Path]:
+    """The masks of a kind by the stems of their pictures; those in a folder of the kind come before loose ones."""
+    folders = [one for one in reversed(folders_in(root)) if one.name.casefold() in MASKS]  # ground_truth wins
+    loose = [one for folder in folders for one in pictures_at(folder)]
+    found = loose + [one for folder in folders for one in pictures_of(folder / kind)]
+    return {one.stem: one for one in found} | {one.stem.removesuffix("_mask"): one for one in found}
+
+
+def _check_masks(samples: Sequence[Sample]) -> None:
+    """Refuses a mask that stands for pictures of several folders: for one of them it would be the wrong one."""
+    first: dict[Path, Sample] = {}
+    for one in samples:
+        if one.mask and first.setdefault(one.mask, one) != one:
+            value = f"{one.mask} for {first[one.mask].picture} and {one.picture}"
+            raise InputError("a mask belongs to one picture", value, "put masks into ground_truth/<kind>")

@@ -1,0 +1,60 @@
+"""The list meta.json of VAND, which AnomalyCLIP, AdaCLIP, VCP-CLIP, Bayes-PFL and others took over."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from zsad.data.layouts._base import NORMAL, Layout, Sample
+from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, mask_at, parsed, text_of
+from zsad.data.layouts._trees import another_tree
+
+SPLITS = ("train", "test")
+
+
+class MetaJson(Layout):
+    """``meta.json``: ``{"train": {<class>: [<entry>, ...]}, "test": {...}}``, with paths from its folder.
+
+    An entry has ``img_path``, ``cls_name``, ``anomaly`` (0 or 1), and maybe ``mask_path`` and ``specie_name`` (the
+    kind); other keys are left out. The root is the folder, or the file itself, whatever that is called.
+    """
+
+    title = "List meta.json"
+    about = "Any data with the list of VAND, AnomalyCLIP, AdaCLIP, VCP-CLIP, Bayes-PFL (meta.json)."
+
+    @classmethod
+    def samples(cls, root: Path) -> list[Sample]:
+        """All samples, in the order of the list; the training pictures first.
+
+        Raises:
+            InputError: there is no such list, it is not as it should be, or none of its pictures exists.
+        """
+        file = root if root.is_file() else root / "meta.json"
+        if not file.is_file():
+            remedy = "name the folder of meta.json, or the file where it is called otherwise"
+            raise another_tree("this layout", "a list meta.json", root, remedy)
+        meta = parsed(text_of(file), str(file))
+        if not isinstance(meta, dict) or not any(split in meta for split in SPLITS):
+            found = f"keys {', '.join(meta) or 'none'}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
+            raise malformed("meta.json is a JSON object of train and test, or one of these", str(file), found)
+        return checked([one for split in SPLITS for one in _samples_of_part(file, split, meta.get(split, {}))], file)
+
+
+def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
+    if not isinstance(part, dict):
+        raise malformed(f"{split} is a JSON object of classes", str(file), repr(part))
+    for name, entries in part.items():
+        where = f"{file}, {split}, class {name!r}"
+        if not isinstance(entries, list):
+            raise malformed("a class is a JSON list of entries", where, repr(entries))
+        if not entries and split == "test":
+            raise malformed("a class has entries to be tested on", where, "none")
+        for number, value in enumerate(entries, start=1):
+            one = entry(value, f"{where}, entry {number}")
+            if split == "test" or one.text("img_path"):  # Bayes-PFL's empty training splits hold one without a path
+                yield _sample(file.parent, split, one)
+
+
+def _sample(root: Path, split: str, one: Entry) -> Sample:
+    label, picture = one.label("anomaly"), located(root, one.filled("img_path"))
+    kind = one.text("specie_name", needed=False) or "anomaly"
+    mask = mask_at(root, label, one.text("mask_path", needed=False))
+    return Sample(picture, label, one.filled("cls_name"), "good" if label == NORMAL else kind, mask, split)
