@@ -74,7 +74,9 @@ def test_meta_json_as_of_bayes_pfl(tmp_path: Path) -> None:
         (tmp_path / picture, 1, "head ct", "anomaly", None, "test"),
         (tmp_path / good, 0, "head ct", "good", None, "test"),
     ]
-    make(tmp_path, mask)
+    (tmp_path / mask).parent.mkdir(parents=True)  # as its script does
+    assert layouts.get("meta-json").samples(file)[0].mask is None
+    make(tmp_path, mask.replace("_000", "_001"))
     assert layouts.get("meta-json").samples(file)[0].mask == tmp_path / mask
 
 

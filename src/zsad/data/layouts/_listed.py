@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
@@ -127,7 +127,7 @@ def mask_at(root: Path, label: int, written: str) -> Path | None:
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
-    """The samples of a list, less the masks of a class that has not one of those named.
+    """The samples of a list, less masks that were never made: those of a folder that is empty or not there.
 
     Lists of data sets without masks name some all the same: Bayes-PFL's of HeadCT, BrainMRI and Br35H.
 
@@ -140,13 +140,9 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
         value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
         remedy = "put the list into the folder where its paths begin, beside the pictures"
         raise InputError("the pictures of a list exist", value, remedy)
-    masked = {name for name in {one.class_name for one in samples} if _has_mask(samples, name)}
-    return [one if one.class_name in masked else _without_mask(one) for one in samples]
+    empty = {folder for folder in {one.mask.parent for one in samples if one.mask} if _is_empty(folder)}
+    return [replace(one, mask=None) if one.mask and one.mask.parent in empty else one for one in samples]
 
 
-def _has_mask(samples: Sequence[Sample], class_name: str) -> bool:
-    return any(one.mask.exists() for one in samples if one.mask and one.class_name == class_name)
-
-
-def _without_mask(one: Sample) -> Sample:
-    return Sample(one.picture, one.label, one.class_name, one.kind, None, one.split)
+def _is_empty(folder: Path) -> bool:
+    return not folder.is_dir() or not any(folder.iterdir())
