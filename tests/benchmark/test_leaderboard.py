@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS, Metric
 
 Finished = tuple[Plan, Path, Leaderboard]
+OTHER = (
+    "backbone small, not ViT-L-14-336",
+    "random weights",
+    "maps and masks compared at 32 px, not 518",
+)
 VISA = """
 [data]
 visa = "mvtec:nuts"
@@ -76,7 +82,7 @@ def test_suspect_numbers_are_marked_and_explained(root: Path, tmp_path: Path) ->
 
 def test_what_forbids_comparing_is_said_loudly(finished: Finished) -> None:
     board = finished[2]
-    assert board.differs == ("backbone small, not ViT-L-14-336", "random weights", "mpdd with 1 of its 6 classes")
+    assert board.differs == (*OTHER, "mpdd with 1 of its 6 classes")
     for text in (tables.markdown(board), page.page(board)):
         assert text.index("not comparable with ours") < text.index("image AUROC")
         for words in board.differs:
@@ -91,7 +97,7 @@ def differing(tmp_path: Path, root: Path, head: str, rest: str) -> set[str]:
 
 def test_training_on_other_data_or_in_another_way_is_another_experiment(root: Path, tmp_path: Path) -> None:
     head = HEAD.replace('"clip", "toy-reader", "toy-editor"', '"wmoe-clip"')
-    small = {"backbone small, not ViT-L-14-336", "random weights", "mvtec with 0 of its 15 classes"}
+    small = {*OTHER, "mvtec with 0 of its 15 classes"}
     of_visa = "visa with 0 of its 12 classes"
     assert differing(tmp_path, root, head, VISA) == small | {of_visa}
     quick = head.replace("seeds", "most = 9\nmost_tested = 8\nseeds")
@@ -116,6 +122,26 @@ def test_numbers_of_the_same_experiment_stand_without_parentheses(
     assert "not comparable" not in text
     assert ", 74.1" in text
     assert "(74.1)" not in text
+
+
+def test_the_papers_own_setting_is_comparable_and_another_size_is_not(tmp_path: Path, root: Path) -> None:
+    real = '"clip", "fe-clip"]\nseeds = [1]\nweights = "openai"\nbackbone = "ViT-L-14-336"\n'
+    head = f'title = "Real"\ndetectors = [{real}'
+    absent = {"visa with 0 of its 12 classes", "mvtec with 0 of its 15 classes"}
+    assert differing(tmp_path, root, head, VISA) == absent
+    at_336 = differing(tmp_path, root, f"{head}image_size = 336\n", VISA) - absent
+    assert at_336 == {"ViT-L-14-336 at 336 px, not 518"}
+    own = differing(tmp_path, root, f"{head}resolution = 0\n".replace("openai", "mine.pt"), VISA) - absent
+    assert own == {"mine.pt weights", "maps and masks compared at their own px, not 518"}
+
+
+def test_where_some_compare_the_others_are_told_apart(finished: Finished) -> None:
+    board = finished[2]
+    first, *rest = board.tables[0].printed
+    one = replace(board.tables[0], printed=(replace(first, differs=()), *rest))
+    text = tables.markdown(replace(board, tables=(one,)))
+    assert "Not all of the papers' numbers are comparable with ours" in text
+    assert f", {100 * first.value:.1f} |" in text
 
 
 def test_rows_of_ablations_have_their_own_numbers(root: Path, tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zsad import methods, published
+from zsad.backbones import config as architectures
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.recipe import Change, Entrant, Split
 from zsad.data import layouts
 from zsad.data.specification import DataSet
 from zsad.published import Row
+from zsad.runtime import image_size_for
 
 OWN_VARIANT = {"acd-clip": "N = 2"}
 """Which variant in the tables of its paper is a method as it is by default; elsewhere it is the one without a name."""
+
+RESOLUTION = 518
+"""Side in px at which most tables compare maps and masks."""
 
 OURS = {"pixel_pro": "pixel_pro_200"}
 """Our metrics by those of the papers, where the names differ."""
@@ -98,10 +103,15 @@ def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
 def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row) -> Iterator[str]:
     told, recipe = plan.benchmark, entrant.recipe
     theirs = row.backbone or methods.get(recipe.method).paper_backbone
+    side, usual = image_size_for(recipe.backbone, recipe.image_size), image_size_for(recipe.backbone, None)
     if recipe.backbone != theirs:
         yield f"backbone {recipe.backbone}, not {theirs}"
-    if recipe.weights == "random":
-        yield "random weights"
+    elif side != usual:
+        yield f"{recipe.backbone} at {side} px, not {usual}"
+    if recipe.weights == "random" or recipe.weights not in (None, *architectures.weight_names(recipe.backbone)):
+        yield f"{recipe.weights} weights"
+    if told.resolution != RESOLUTION:
+        yield f"maps and masks compared at {told.resolution or 'their own'} px, not {RESOLUTION}"
     if entrant.trained and row.trained_on and split.train != (row.trained_on,):
         yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
     change = told.change.get(entrant.name, Change())

@@ -10,9 +10,9 @@ from zsad.benchmark._html import Cell, link, measured, table
 from zsad.benchmark.beside import source_of
 from zsad.benchmark.leaderboard import Leaderboard, Line, Table
 from zsad.benchmark.tables import (
-    NOT_COMPARABLE,
     Group,
     Notes,
+    caution,
     everything,
     groups,
     lines,
@@ -69,8 +69,8 @@ def _caution(board: Leaderboard) -> str:
         return ""
     phrases = "".join(f"<li>{escape(words)}</li>" for words in board.differs)
     return (
-        f'<section class="warnings" aria-labelledby="caution"><h2 id="caution">{escape(NOT_COMPARABLE)}</h2>'
-        f"<p>Ours are of another experiment; what the papers print stands in parentheses.</p>"
+        f'<section class="warnings" aria-labelledby="caution"><h2 id="caution">{escape(caution(board))}</h2>'
+        f"<p>Ours are of another experiment; what the papers print of theirs stands in parentheses.</p>"
         f"<ul>{phrases}</ul></section>"
     )
 

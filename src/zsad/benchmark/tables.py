@@ -18,7 +18,8 @@ COLUMNS = (
     *("metric", "value", "std", "n", "low", "high", "reason"),
 )
 
-NOT_COMPARABLE = "The papers' numbers stand here for orientation: they are not comparable with ours."
+NONE = "The papers' numbers stand here for orientation: they are not comparable with ours."
+SOME = "Not all of the papers' numbers are comparable with ours: those in parentheses stand here for orientation."
 
 
 @dataclass
@@ -153,10 +154,17 @@ def undone(board: Leaderboard) -> list[str]:
     return said + [f"{name} is not done yet." for name in board.unfinished]
 
 
+def caution(board: Leaderboard) -> str:
+    """What forbids comparing, as a sentence; empty where nothing does."""
+    if not board.differs:
+        return ""
+    return SOME if any(not one.differs for table in board.tables for one in table.printed) else NONE
+
+
 def _caution(board: Leaderboard) -> list[str]:
     if not board.differs:
         return []
-    head = [f"> **{NOT_COMPARABLE}** Ours are of another experiment:", ">"]
+    head = [f"> **{caution(board)}** Ours are of another experiment:", ">"]
     return ["\n".join([*head, *(f"> * {words}" for words in board.differs)])]
 
 
