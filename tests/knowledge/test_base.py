@@ -61,6 +61,8 @@ NAMES = {
     "HeadCT": "headct/headct",
     "ISIC": "isic/skin",
     "colon": "cvc_clinicdb/colon",
+    "Colon clinicDB": "cvc_clinicdb/colon",
+    "Colon_colonDB": "cvc_colondb/colon",
     "CVC-300": "cvc_300/colon",
     "Endo": "endotect/colon",
     "Kvasir-SEG": "kvasir/colon",
