@@ -15,6 +15,7 @@ from zsad.benchmark import page, tables
 from zsad.benchmark.beside import others, printed
 from zsad.benchmark.leaderboard import Leaderboard, Score, collect, score
 from zsad.benchmark.plan import Plan
+from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS, Metric
 
@@ -240,3 +241,9 @@ def test_the_page_asks_for_nothing_and_all_its_links_lead_somewhere(finished: Fi
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
     assert html.count("<table") == html.count("</table>")
     assert not re.findall(r"@[A-Z]+@", html)
+
+
+def test_a_folder_that_cannot_be_written_is_named(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="folder of a benchmark must be writable"):
+        page.write(finished[2], tmp_path / "file")
