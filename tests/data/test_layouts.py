@@ -142,3 +142,9 @@ def test_mvtec_says_what_is_missing(tmp_path: Path) -> None:
         layouts.get("mvtec").samples(tmp_path / "loose")
     with pytest.raises(InputError, match="contain pictures"):
         layouts.get("mvtec").samples(tmp_path)
+
+
+def test_a_picture_is_known_by_its_path_below_the_root_or_its_whole_path(tmp_path: Path) -> None:
+    inside = Sample(tmp_path / "a" / "b.png", 0, "nut", "good", None, "test")
+    assert inside.source(tmp_path) == "a/b.png"
+    assert inside.source(tmp_path / "elsewhere") == (tmp_path / "a" / "b.png").as_posix()

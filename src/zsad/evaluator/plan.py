@@ -143,13 +143,9 @@ def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:
         pictures = readers.map(_content, [one.picture for one in samples])
         masks = readers.map(_content, [one.mask for one in samples])
         return tuple(
-            Item(sample, _source(sample.picture, root), int(sample.label or 0), picture, mask)
+            Item(sample, sample.source(root), int(sample.label or 0), picture, mask)
             for sample, picture, mask in zip(samples, pictures, masks, strict=True)
         )
-
-
-def _source(picture: Path, root: Path) -> str:
-    return (picture.relative_to(root) if picture.is_relative_to(root) else picture).as_posix()
 
 
 def _content(path: Path | None) -> str:

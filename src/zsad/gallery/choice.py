@@ -43,7 +43,7 @@ def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) ->
         InputError: there is no such picture.
     """
     found = [
-        Candidate(sample, one.name, sample.picture.relative_to(one.root).as_posix())
+        Candidate(sample, one.name, sample.source(one.root))
         for one in data
         for sample in one.samples
         if sample.split == "test" and sample.label is not None

@@ -47,6 +47,10 @@ class Sample:
     mask: Path | None
     split: str
 
+    def source(self, root: Path) -> str:
+        """The picture's path below the root of its data set, with ``/``; where it lies elsewhere, the whole path."""
+        return (self.picture.relative_to(root) if self.picture.is_relative_to(root) else self.picture).as_posix()
+
 
 class Layout(ABC):
     """How one data set, or one family of them, lies on disk.
