@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browsing import driven, dump, in_a_browser
 from zsad.errors import InputError
 from zsad.report import ReportWriter, RunInfo
 from zsad.types import Picture, Prediction
@@ -30,9 +29,6 @@ RUN = RunInfo(
     created="2026-01-01T00:00:00+00:00",
     command="zsad predict </script><b>x",
 )
-CHROMIUM = shutil.which("chromium")
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-OFFLINE = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def add(report: ReportWriter, source: str, score: float, size: tuple[int, int] = (30, 50)) -> None:
@@ -191,22 +187,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         ReportWriter(tmp_path / "file" / "run", RUN)
 
 
-def dump(page: Path, state: str, profile: Path) -> str:
-    command = [
-        CHROMIUM or "",
-        *QUIET,
-        *OFFLINE,
-        f"--user-data-dir={profile}",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-    ]
-    found = subprocess.run([*command, f"{page.as_uri()}{state}"], capture_output=True, text=True, timeout=120)
-    assert "<!DOCTYPE html>" in found.stdout, found.stderr
-    assert 'data-error="' not in found.stdout.split("<head>")[0], found.stdout[:300]
-    return found.stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium to look at the page")
+@in_a_browser
 def test_a_browser_shows_sorts_and_filters(out: Path, tmp_path: Path) -> None:
     page = out / "report.html"
     everything = dump(page, "", tmp_path / "profile")
@@ -227,7 +208,6 @@ def test_a_browser_shows_sorts_and_filters(out: Path, tmp_path: Path) -> None:
 
 
 DRIVER = """
-const say = (key, value) => { document.body.dataset[key] = value; };
 const move = (id, value) => { at(id).value = value; at(id).dispatchEvent(new Event("input")); };
 tabs.normal.focus(); tabs.normal.click();
 say("focus", document.activeElement.textContent);
@@ -247,18 +227,15 @@ requestAnimationFrame(() => {
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium to look at the page")
+@in_a_browser
 def test_a_browser_takes_clicks(out: Path, tmp_path: Path) -> None:
-    page = (out / "report.html").read_text()
-    (out / "driven.html").write_text(page.replace("</body>", f"<script>{DRIVER}</script></body>"))
-    body = re.findall("<body[^>]*>", dump(out / "driven.html", "", tmp_path / "profile"))[0]
-    seen = dict(re.findall(r'data-(\w+)="([^"]*)"', body))
+    seen = driven(out / "report.html", DRIVER, tmp_path / "profile")
     assert seen["focus"] == "normal 1"
     assert seen["large"].startswith("true 0.500 maps/")
     assert (seen["found"], seen["strict"], seen["back"]) == ("1", "0", "2")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium to look at the page")
+@in_a_browser
 def test_a_broken_page_is_noticed(out: Path, tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     (out / "broken.html").write_text(page.replace("</body>", "<script>nothing.here()</script></body>"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browsing import driven, in_a_browser
 from tests.evaluator.making import RESOLUTION, data, detector, make_normal
 from zsad.errors import InputError
 from zsad.evaluator import disk, page
@@ -105,6 +106,7 @@ def test_a_protocol_in_words() -> None:
     assert "at 240 × 240 px" in " ".join(page.in_words(Protocol(resolution=240)))
     assert "at each picture's own size" in " ".join(page.in_words(Protocol(resolution=None)))
     assert "There are no intervals." in page.in_words(Protocol(resamples=0))
+    assert page.in_words(Protocol(most=20))[0].endswith("of each class and state 20 at most.")
 
 
 def test_warnings_come_before_numbers(out: Path) -> None:
@@ -121,6 +123,26 @@ def test_warnings_come_before_numbers(out: Path) -> None:
         {},
     )
     assert "Before you believe" not in calm
+
+
+def test_a_warning_of_many_data_sets_stands_once_with_their_names(out: Path) -> None:
+    evaluation = disk.read(out)
+    sets = tuple(replace(evaluation.data_sets[0], name=name, warnings=("A part only.",)) for name in ("one", "two"))
+    html = page.page(replace(evaluation, data_sets=sets), {})
+    assert html.count("A part only.") == 1
+    assert "<li><b>one, two</b>: A part only.</li>" in html
+
+
+def test_numbers_that_rest_on_training_data_are_marked_where_they_stand(out: Path) -> None:
+    evaluation = disk.read(out)
+    (found,) = evaluation.data_sets
+    seen = replace(found, name="seen", classes=(replace(found.classes[0], seen_in_training=1), found.classes[1]))
+    html = page.page(replace(evaluation, data_sets=(found, seen)), {})
+    mark = ' <span class="badge bad">seen in training</span>'
+    assert f'<a href="#set-2">seen</a>{mark}</th>' in html
+    assert f'<a href="#set-2-class-1">carpet</a>{mark}</th>' in html
+    assert f"mean of 2 classes{mark}</th>" in html
+    assert html.count(mark) == 4  # and where the class is folded
 
 
 def test_names_cannot_break_out_of_it(out: Path) -> None:
@@ -167,3 +189,35 @@ def test_the_threshold_is_where_f1_is_highest(
 def test_an_interval_is_shown_where_there_is_one() -> None:
     assert interval(Metric(0.5)) == ""
     assert interval(Metric(0.5, 0.25, 0.75)) == "25.0–75.0"
+
+
+DRIVER = """
+const table = document.querySelector("table"), title = n => table.querySelectorAll("thead button")[n].closest("th");
+const names = () => [...table.tBodies[0].rows].map(row => row.dataset.key).join(" ");
+const press = n => {
+  title(n).querySelector("button").click();
+  return names() + " " + title(n).getAttribute("aria-sort");
+};
+say("began", names());
+say("name", press(0)); say("back", press(0)); say("none", press(0));
+say("auroc", press(2));
+say("low", press(2));
+say("foot", table.tFoot.rows.length);
+const type = text => { at("search").value = text; at("search").dispatchEvent(new Event("input")); };
+type("METAL");
+const classes = which => [...document.querySelectorAll(which)].map(one => one.dataset.key).join(" ");
+say("shown", classes(".class:not([hidden])"));
+type("");
+location.hash = "set-1-class-2";
+setTimeout(() => say("open", classes(".class[open]")), 100);
+"""
+
+
+@in_a_browser
+def test_a_browser_sorts_filters_and_unfolds(out: Path, tmp_path: Path) -> None:
+    seen = driven(out / disk.PAGE, DRIVER, tmp_path / "profile")
+    assert seen["began"] == seen["name"].removesuffix(" ascending") == seen["none"].removesuffix(" null")
+    assert seen["began"] == "carpet metal_nut"
+    assert seen["back"] == "metal_nut carpet descending"
+    assert (seen["auroc"], seen["low"]) == ("metal_nut carpet descending", "metal_nut carpet ascending")  # n/a last
+    assert (seen["foot"], seen["shown"], seen["open"]) == ("1", "metal_nut", "metal_nut")

@@ -10,7 +10,7 @@ from PIL import Image
 from zsad import pages
 from zsad.evaluator._page_drawings import curve, histogram
 from zsad.evaluator._page_files import Kept
-from zsad.evaluator._page_table import interval, percent
+from zsad.evaluator._page_table import doubt, interval, percent
 from zsad.evaluator.results import METRICS, TITLES, ClassResult, ImageResult, Miss
 from zsad.wording import counted
 
@@ -34,6 +34,11 @@ CURVES = {
 SUMMARY = ("image_auroc", "pixel_auroc", "pixel_pro")
 """Metrics named where a class is folded."""
 
+LEGEND = (
+    '<span class="legend">Anomaly 0 <i role="img" '
+    'aria-label="Colours of the heat maps from 0, dark blue, to 1, yellow"></i> 1</span>'
+)
+
 
 def fold_out(found: ClassResult, kept: Kept, place: str, most: int) -> str:
     """Everything about a class, folded under its name.
@@ -50,8 +55,8 @@ def fold_out(found: ClassResult, kept: Kept, place: str, most: int) -> str:
         if name in found.metrics and (value := found.metrics[name].value) is not None
     )
     return (
-        f'<details class="class" data-key="{escape(found.class_name)}"><summary><h3>{escape(found.class_name)}</h3> '
-        f'<span>{numbers or "no metric is defined"}</span></summary><div class="inside" id="{place}">'
+        f'<details class="class" data-key="{escape(found.class_name)}"><summary><h3>{escape(found.class_name)}</h3>'
+        f'{doubt([found])} <span>{numbers or "no metric is defined"}</span></summary><div class="inside" id="{place}">'
         f"{_facts(found)}{_curves(found, kept)}{_scores(kept)}{_misses(kept, most)}</div></details>"
     )
 
@@ -167,9 +172,10 @@ def _misses(kept: Kept, most: int) -> str:
     shown = _mixed(kept.misses)[:most]
     more = f" {len(shown)} of {len(kept.misses)} that were kept are shown." if len(shown) < len(kept.misses) else ""
     return (
-        '<h4>Worst misses</h4><p class="sub">Picture, truth, and heat map on the fixed scale from 0 to 1.'
-        f'{more} <span class="legend">Anomaly 0 <i role="img" aria-label="Colours of the heat maps from 0, dark blue, '
-        f'to 1, yellow"></i> 1</span></p><div class="misses">{"".join(_miss(one, kept.worst) for one in shown)}</div>'
+        '<h4>Worst misses</h4><p class="sub">Picture, truth, and heat map on the fixed scale from 0 to 1. '
+        "Missed are anomalous pictures of low score, false alarms normal ones of high score; misplaced are maps that "
+        f"are high elsewhere than the defect.{more} {LEGEND}</p>"
+        f'<div class="misses">{"".join(_miss(one, kept.worst) for one in shown)}</div>'
     )
 
 

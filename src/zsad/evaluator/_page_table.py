@@ -46,7 +46,7 @@ def of_classes(found: DataSetResult, links: Sequence[str], place: str) -> str:
     """The classes of a data set, each linked to more about it, and their mean."""
     rows = [
         Row(
-            f'<a href="#{link}">{escape(one.class_name)}</a>',
+            f'<a href="#{link}">{escape(one.class_name)}</a>{doubt([one])}',
             one.class_name,
             one.metrics,
             pictures_of(one),
@@ -64,7 +64,13 @@ def total(found: DataSetResult, name: str, key: str) -> Row:
         sum(numbers) for numbers in zip(*map(pictures_of, found.classes), strict=True)
     )
     pictures = normal, anomalous, without_mask, unreadable
-    return Row(name, key, found.means, pictures, seconds_of(found.classes), len(found.classes))
+    marked = name + doubt(found.classes)
+    return Row(marked, key, found.means, pictures, seconds_of(found.classes), len(found.classes))
+
+
+def doubt(found: Sequence[ClassResult]) -> str:
+    """A mark for numbers that rest on pictures which the detector had seen; empty where there is none."""
+    return ' <span class="badge bad">seen in training</span>' if any(one.seen_in_training for one in found) else ""
 
 
 def pictures_of(found: ClassResult) -> tuple[int, int, int, int]:

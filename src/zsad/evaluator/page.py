@@ -68,6 +68,9 @@ def page(evaluation: Evaluation, folders: dict[tuple[str, str], Path]) -> str:
 
 def in_words(protocol: Protocol) -> list[str]:
     """A protocol in sentences for people."""
+    pictures = f"Pictures are those of the split “{protocol.split}”"
+    if protocol.most is not None:
+        pictures += f", of each class and state {protocol.most} at most"
     size = "Maps and masks are compared at each picture's own size."
     if protocol.resolution is not None:
         side = protocol.resolution
@@ -76,10 +79,11 @@ def in_words(protocol: Protocol) -> list[str]:
     if protocol.resamples:
         intervals = (
             f"Small numbers below a metric are its {100 * protocol.confidence:g} % bootstrap interval, over "
-            f"{protocol.resamples:,} resamples of the pictures: how far the number may be off for want of pictures."
+            f"{protocol.resamples:,} resamples of the pictures: how far the number may be off for want of pictures. "
+            "PRO-200 has none."
         )
     return [
-        f"Pictures are those of the split “{protocol.split}”.",
+        f"{pictures}.",
         size,
         intervals,
         "Means count each class alike, however many pictures it has; one that does not define a metric is left out.",
@@ -98,11 +102,9 @@ def _what(subject: Subject, data_sets: Sequence[DataSetResult]) -> str:
 def _warnings(evaluation: Evaluation) -> str:
     caveat = pages.caveat(evaluation.subject.backbone, evaluation.subject.weights)
     found = [f"<li>{escape(caveat)}</li>"] if caveat else []
-    found += [
-        f"<li><b>{escape(one.name)}</b>: {escape(warning)}</li>"
-        for one in evaluation.data_sets
-        for warning in one.warnings
-    ]
+    for warning in dict.fromkeys(warning for one in evaluation.data_sets for warning in one.warnings):
+        names = ", ".join(one.name for one in evaluation.data_sets if warning in one.warnings)
+        found.append(f"<li><b>{escape(names)}</b>: {escape(warning)}</li>")
     if not found:
         return ""
     return (
@@ -127,14 +129,16 @@ def _ran(evaluation: Evaluation) -> str:
         "date": evaluation.created,
         "version": f"zsad {evaluation.version}",
         "machine": evaluation.machine,
-        "command": evaluation.command,
     }
-    return "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    # A command wraps between its words only: a hyphen at the end of a line would be read as part of it, or not.
+    command = " ".join(f"<span>{escape(word)}</span>" for word in evaluation.command.split())
+    terms = [(name, escape(value)) for name, value in facts.items()] + [("command", command)]
+    return "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in terms)
 
 
 def _training(subject: Subject) -> str:
     if not subject.trained_on:
-        return "nothing"
+        return "nothing that is on record"
     classes = ", ".join(f"{name} ({number:,})" for name, number in subject.trained_on.items())
     epochs = [] if subject.epochs is None else [counted(subject.epochs, "epoch")]
     seed = [] if subject.seed is None else [f"seed {subject.seed}"]
