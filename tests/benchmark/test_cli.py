@@ -40,6 +40,7 @@ def test_two_machines_and_one_leaderboard(root: Path, tmp_path: Path, capsys: py
     assert (out / "leaderboard.csv").read_bytes() == before
     assert {file.name for file in out.iterdir() if file.is_file()} == {
         "benchmark.json",
+        "data.json",
         *(f"leaderboard.{ending}" for ending in ("md", "csv", "json", "html")),
     }
 

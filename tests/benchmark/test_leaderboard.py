@@ -104,8 +104,8 @@ def test_training_on_other_data_or_in_another_way_is_another_experiment(root: Pa
     quick = head.replace("seeds", "most = 9\nmost_tested = 8\nseeds")
     changed = VISA + "[change.wmoe-clip]\ntraining = { epochs = 3 }\noptions = { sigma = 1.0 }\n"
     assert differing(tmp_path, root, quick, changed) - small - {of_visa} == {
-        "wmoe-clip with epochs 3",
-        "wmoe-clip with sigma 1.0",
+        "epochs 3, not 20",
+        "sigma 1.0, not 4.0",
         "trained on at most 9 pictures of a class and state",
         "tested on at most 8 pictures of a class and state",
     }

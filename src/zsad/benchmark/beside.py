@@ -1,14 +1,16 @@
 """The papers' own numbers that belong beside ours, and in what ours are another experiment."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from zsad import methods, published
 from zsad.backbones import config as architectures
+from zsad.benchmark.known import Known
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.recipe import Change, Entrant, Split
+from zsad.config import from_mapping
 from zsad.data import layouts
-from zsad.data.specification import DataSet
+from zsad.methods._trainable import Trainable
 from zsad.published import Row
 from zsad.runtime import image_size_for
 
@@ -96,12 +98,34 @@ def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
     for metric, value in recipe.published.get(data_set, {}).items():
         rows = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
         rows.sort(key=lambda row: row.table not in recipe.paper)
-        bare = Row(recipe.method, "", recipe.method, "", data_set, metric, value, 0, "", "", "", "")
+        bare = Row(
+            recipe.method, "", recipe.method, "", data_set, metric, value, 0, "", "", "", "", recipe.activation or ""
+        )
         yield (source_of(rows[0]), rows[0]) if rows else (recipe.paper, bare)
 
 
 def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row) -> Iterator[str]:
-    told, recipe = plan.benchmark, entrant.recipe
+    """Nothing where ours is what the paper did, as far as it says."""
+    told = plan.benchmark
+    yield from _tower(entrant, row)
+    if told.resolution != RESOLUTION:
+        yield f"maps and masks compared at {told.resolution or 'their own'} px, not {RESOLUTION}"
+    if entrant.trained and row.trained_on and split.train != (row.trained_on,):
+        yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
+    if entrant.trained and told.precision != "fp32":
+        yield f"trained in {told.precision}, not fp32"
+    yield from _row_changed(told.change.get(entrant.name, Change())) if entrant.is_row else _changed(entrant, row)
+    if entrant.trained and told.most is not None:
+        yield f"trained on at most {told.most} pictures of a class and state"
+    if told.most_tested is not None:
+        yield f"tested on at most {told.most_tested} pictures of a class and state"
+    yield from _pictures(data_set, plan.known[data_set], row)
+    if entrant.trained and split.train == (row.trained_on,):
+        yield from _incomplete(row.trained_on, plan.known[row.trained_on])
+
+
+def _tower(entrant: Entrant, row: Row) -> Iterator[str]:
+    recipe = entrant.recipe
     theirs = row.backbone or methods.get(recipe.method).paper_backbone
     side, usual = image_size_for(recipe.backbone, recipe.image_size), image_size_for(recipe.backbone, None)
     if recipe.backbone != theirs:
@@ -110,34 +134,57 @@ def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row
         yield f"{recipe.backbone} at {side} px, not {usual}"
     if recipe.weights == "random" or recipe.weights not in (None, *architectures.weight_names(recipe.backbone)):
         yield f"{recipe.weights} weights"
-    if told.resolution != RESOLUTION:
-        yield f"maps and masks compared at {told.resolution or 'their own'} px, not {RESOLUTION}"
-    if entrant.trained and row.trained_on and split.train != (row.trained_on,):
-        yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
-    change = told.change.get(entrant.name, Change())
+    elif recipe.backbone == theirs:
+        known = architectures.get(theirs).weights
+        usually = known[recipe.weights].activation if recipe.weights in known else architectures.get(theirs).activation
+        ours, wanted = recipe.activation or usually, row.activation or usually
+        if ours != wanted:
+            yield f"activation {ours}, not {wanted}"
+
+
+def _changed(entrant: Entrant, row: Row) -> Iterator[str]:
+    """What is neither as the method is by default, which is the paper's, nor as the row is said to be of."""
+    recipe, method = entrant.recipe, methods.get(entrant.recipe.method)
+    given, default = (
+        asdict(from_mapping(method.config_type, one, f"options of {entrant.name}")) for one in (recipe.options, {})
+    )
+    if issubclass(method, Trainable):
+        given |= asdict(recipe.optimisation())
+        default |= asdict(method.training_defaults)
+    wanted = default | (dict(row.options) if row.method == recipe.method else {})
+    for key, value in given.items():
+        if value != wanted[key]:
+            yield f"{key} {value}, not {wanted[key]}"
+
+
+def _row_changed(change: Change) -> Iterator[str]:
     for key, value in (change.options | change.training).items():
-        yield f"{entrant.name} with {key} {value}"
-    if entrant.trained and told.most is not None:
-        yield f"trained on at most {told.most} pictures of a class and state"
-    if told.most_tested is not None:
-        yield f"tested on at most {told.most_tested} pictures of a class and state"
-    same = entrant.trained and split.train == (row.trained_on,)
-    for name in (data_set, *(split.train if same else ())):
-        yield from _incomplete(plan.data[name])
+        yield f"{key} {value}, unlike its row"
 
 
-def _incomplete(found: DataSet) -> Iterator[str]:
+def _pictures(data_set: str, found: Known, row: Row) -> Iterator[str]:
+    """Where the test pictures are others than those of the paper."""
+    if row.pack is None:
+        yield from _incomplete(data_set, found)
+    elif row.pack.total != found.total:
+        paper = published.methods()[row.paper]
+        yield f"{data_set} of {_counted(found.total)} pictures, not {paper}'s: {row.pack.about}"
+
+
+def _counted(total: tuple[int, int]) -> str:
+    return f"{total[0]} normal and {total[1]} anomalous"
+
+
+def _incomplete(name: str, found: Known) -> Iterator[str]:
     """Where the test pictures are others than published; what nobody counted is believed."""
-    if found.name not in layouts.names() and not found.is_published:
+    if name not in layouts.names() and not found.is_published:
         return
-    known = layouts.get(found.name) if found.name in layouts.names() else found.kind
-    labels: dict[str, list[int | None]] = {}
-    for sample in found.samples:
-        if sample.split == "test":
-            labels.setdefault(sample.class_name, []).append(sample.label)
-    ours = {name: (one.count(0), one.count(1)) for name, one in labels.items()}
-    theirs = {name: (count.normal, count.anomalous) for name, count in known.counts.items()}
-    if missing := theirs.keys() - ours:
-        yield f"{found.name} with {len(theirs) - len(missing)} of its {len(theirs)} classes"
-    elif theirs and ours != theirs:
-        yield f"{found.name} with other numbers of pictures than published"
+    kind = layouts.get(name if name in layouts.names() else found.layout)
+    theirs = {one: (count.normal, count.anomalous) for one, count in kind.counts.items()}
+    classes = {*kind.classes, *theirs}
+    if not theirs:
+        return
+    if missing := classes - found.classes.keys():
+        yield f"{name} with {len(classes) - len(missing)} of its {len(classes)} classes"
+    elif any(theirs.get(one, count if one in classes else None) != count for one, count in found.classes.items()):
+        yield f"{name} with other numbers of pictures than published"

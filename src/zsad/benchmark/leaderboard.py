@@ -8,10 +8,11 @@ from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 
+from zsad.benchmark import unchanged
 from zsad.benchmark.beside import Printed, others, printed
-from zsad.benchmark.plan import Plan, Run
+from zsad.benchmark.plan import Plan, Run, folder_of
 from zsad.benchmark.recipe import Entrant, Split
-from zsad.benchmark.running import folder_of, read_record, undone
+from zsad.benchmark.running import read_record, undone
 from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS, Evaluation, Metric
 from zsad.published import Row
@@ -102,12 +103,13 @@ class Leaderboard:
     Attributes:
         title, about: of the recipe.
         facts: how it was made, in sentences.
-        differs: in what the experiment is another than the papers', as phrases; empty where all can be compared.
+        differs: in what the experiment is another than the papers', as phrases, and of which detectors where it is not
+            that of all; empty where all can be compared.
         warnings: of the evaluations, that hold for all tables.
         tables: by split and data set, in the order of the recipe.
-        skipped: data sets that were not found, and why.
+        skipped: data sets that were not found, detectors that they would have trained, and why.
         failed: what went wrong, by run and data set.
-        unfinished: runs that are not done and did not fail.
+        unfinished: runs that are not done, or what of them was never tried where they failed.
         version, created, command: of the tables.
     """
 
@@ -134,24 +136,24 @@ def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
         command: what the user typed.
 
     Raises:
-        ConfigError, InputError: an evaluation or a record cannot be read.
+        ConfigError, InputError: an evaluation or a record cannot be read, or evaluations are of different pictures.
     """
+    unchanged.check(plan, out, {})
     found = _found(plan, out)
     tables = tuple(
         _table(plan, split, data_set, found)
         for split in plan.benchmark.split
         for data_set in split.test
-        if data_set in plan.data
+        if data_set in plan.known
     )
     said = [one.warnings for one in tables if one.lines]
     everywhere = tuple(words for words in dict.fromkeys(chain(*said)) if all(words in one for one in said))
-    differs = dict.fromkeys(words for table in tables for one in table.printed for words in one.differs)
     failed, unfinished = _not_done(plan, out)
     return Leaderboard(
         title=plan.benchmark.title,
         about=plan.benchmark.about,
-        facts=tuple(_facts(plan)),
-        differs=tuple(differs),
+        facts=tuple(_facts(plan, found)),
+        differs=_differs(tables),
         warnings=everywhere,
         tables=tuple(
             replace(one, warnings=tuple(words for words in one.warnings if words not in everywhere)) for one in tables
@@ -250,21 +252,39 @@ def score(runs: Mapping[str, Metric]) -> Score:
     return Score(mean(numbers), stdev(numbers), len(numbers), values=values)
 
 
+def _differs(tables: Sequence[Table]) -> tuple[str, ...]:
+    """Each phrase once, after the detectors that it is about."""
+    beside = [one for table in tables for one in table.printed]
+    everyone = dict.fromkeys(one.title for one in beside)
+    about: dict[str, dict[str, None]] = {}
+    for one in beside:
+        for words in one.differs:
+            about.setdefault(words, {})[one.title] = None
+    return tuple(
+        words if titles.keys() == everyone.keys() else f"{', '.join(titles)}: {words}"
+        for words, titles in about.items()
+    )
+
+
 def _not_done(plan: Plan, out: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     failed, unfinished = {}, []
     for run in plan.runs:
         record, missing = read_record(run, out), undone(run, out)
-        errors = record.errors if record is not None else {}
+        errors = {
+            data_set: words
+            for data_set, words in (record.errors if record is not None else {}).items()
+            if missing and data_set in ("", *missing)
+        }
         for data_set, words in errors.items():
-            if missing and data_set in ("", *missing):
-                failed[f"{run.key}{' on ' * bool(data_set)}{data_set}"] = words
-        if missing and not errors:
-            unfinished.append(run.key)
+            failed[f"{run.key}{' on ' * bool(data_set)}{data_set}"] = words
+        untried = [name for name in missing if name not in errors]
+        if untried and "" not in errors:
+            unfinished.append(run.key if untried == list(run.test) else f"{run.key} on {', '.join(untried)}")
     return failed, tuple(unfinished)
 
 
-def _facts(plan: Plan) -> list[str]:
-    told = plan.benchmark
+def _facts(plan: Plan, found: Found) -> list[str]:
+    told, evaluations = plan.benchmark, [one for runs in found.values() for _, _, one in runs]
     said = []
     if any(one.trained for one in plan.entrants):
         seeds = ", ".join(map(str, told.seeds))
@@ -274,7 +294,7 @@ def _facts(plan: Plan) -> list[str]:
         )
     if len(told.seeds) > 1:
         said.append("± is the sample standard deviation over seeds. What is not trained has none.")
-    if told.resamples:
+    if any(metric.low is not None for one in evaluations for metric in one.data_sets[0].means.values()):
         said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the pictures.")
     size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each picture's own size"
     said.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
@@ -283,4 +303,6 @@ def _facts(plan: Plan) -> list[str]:
     )
     if told.most is not None:
         said.append(f"Trained on at most {told.most} pictures of each class and state, drawn with seed 0.")
+    if len(versions := sorted({one.version for one in evaluations})) > 1:
+        said.append(f"Evaluated by different versions of zsad, which may differ: {', '.join(versions)}.")
     return said

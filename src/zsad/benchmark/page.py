@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from zsad import pages, published
 from zsad.benchmark._html import Cell, link, measured, table
-from zsad.benchmark.beside import source_of
+from zsad.benchmark.beside import Printed, source_of
 from zsad.benchmark.leaderboard import Leaderboard, Line, Table
 from zsad.benchmark.tables import (
     Group,
@@ -26,6 +26,7 @@ from zsad.errors import InputError
 from zsad.evaluator.disk import PAGE
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.files import write_atomically
+from zsad.published import Row
 
 
 def write(board: Leaderboard, out: Path) -> None:
@@ -119,7 +120,7 @@ def _data_set(one: Table, place: str, notes: Notes) -> str:
     return (
         f'<section class="set" id="{place}"><h3>{escape(_title(one.data_set))}</h3>'
         f"{f'<ul class=said>{said}</ul>' if said else ''}"
-        f"{_ours(one)}{_beside(one, notes)}{_classes(one)}{_others(one)}</section>"
+        f"{_ours(one)}{_beside(one, notes)}{_classes(one)}{_others(one, notes)}</section>"
     )
 
 
@@ -179,11 +180,15 @@ def _pair(group: Group, metric: str, notes: Notes) -> Iterator[Cell]:
     ours = measured(group.ours.means[metric], None) if group.ours is not None else Cell("–")
     yield Cell(ours.html, ours.value, start=True)
     value = f"{100 * printed.value:.1f}"
-    marks = " ".join(
-        f'<a href="#note-{number}">{mark}{number}</a>' for mark, number in notes.of(printed.suspect, printed.note)
-    )
     shown = f"({value})" if printed.differs else value
-    yield Cell(shown + (f"<sup>{marks}</sup>" if marks else ""), printed.value)
+    yield Cell(shown + _marks(printed, notes), printed.value)
+
+
+def _marks(number: Printed | Row, notes: Notes) -> str:
+    marks = " ".join(
+        f'<a href="#note-{place}">{mark}{place}</a>' for mark, place in notes.of(number.suspect, number.note)
+    )
+    return f"<sup>{marks}</sup>" if marks else ""
 
 
 def _classes(one: Table) -> str:
@@ -202,25 +207,29 @@ def _classes(one: Table) -> str:
     return f"<details><summary>Class by class</summary>{table(f'Classes of {one.data_set}', head, rows)}</details>"
 
 
-def _others(one: Table) -> str:
+def _others(one: Table, notes: Notes) -> str:
     """All methods that the papers compare on a data set."""
     if not one.others:
         return ""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in one.others:
-        found.setdefault((published.methods()[row.method], source_of(row)), {})[row.metric] = row.value
+        found.setdefault((published.methods()[row.method], source_of(row)), {})[row.metric] = row
     metrics = [name for name in published.METRICS if any(name in values for values in found.values())]
     head = ["method", "published in", *(TITLES[name].removesuffix("-200") for name in metrics)]
     rows = [
         (
             method,
             [escape(method), escape(source)],
-            [Cell(f"{v:.1f}", v) if (v := values.get(name)) is not None else Cell("") for name in metrics],
+            [_published(values.get(name), notes) for name in metrics],
         )
         for (method, source), values in found.items()
     ]
     summary = f"All zero-shot numbers of the papers on {escape(one.data_set)}"
     return f"<details><summary>{summary}</summary>{table(f'Published on {one.data_set}', head, rows)}</details>"
+
+
+def _published(row: Row | None, notes: Notes) -> Cell:
+    return Cell("") if row is None else Cell(f"{row.value:.1f}{_marks(row, notes)}", row.value)
 
 
 def _notes(notes: Notes) -> str:

@@ -1,6 +1,7 @@
 """What is to be done: every run of a benchmark, with its data found and its folders known, before any work.
 
     OUT/benchmark.json                                the recipe as it was read
+    OUT/data.json                                     what its data sets hold
     OUT/training/<split>/<detector>-<seed>/           as zsad train leaves it
     OUT/evaluations/<split>/<detector>-<seed>/<data>/ as zsad evaluate leaves it
     OUT/runs/<split>/<detector>-<seed>.json           what made the run, and how it ended
@@ -10,14 +11,20 @@ A detector that is not trained has no seed, and is evaluated once on each data s
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from zsad.benchmark.known import Known, known
 from zsad.benchmark.recipe import Benchmark, Entrant, Split
+from zsad.data.choice import some
+from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import ConfigError, InputError, unknown_name
+
+NOTHING: Mapping[str, Known] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,26 @@ class Plan:
         benchmark: the recipe.
         entrants: its detectors.
         data: what was found, by name.
-        skipped: what was not found, and why, by name.
+        known: what is known of the data sets, by name, also of those that need not be found to collect what is done.
+        skipped: data sets that were not found, and detectors that have nothing to train on for it, and why, by name.
         runs: in the order of the recipe.
     """
 
     benchmark: Benchmark
     entrants: tuple[Entrant, ...]
     data: Mapping[str, DataSet]
+    known: Mapping[str, Known]
     skipped: Mapping[str, str]
     runs: tuple[Run, ...]
+
+    def pictures(self, split: Split) -> list[Sample]:
+        """What is trained on: as many of the test pictures of each data set as the recipe says."""
+        found = [self.data[name].samples for name in split.train]
+        return [
+            sample
+            for samples in found
+            for sample in some([one for one in samples if one.split == "test"], self.benchmark.most)
+        ]
 
     def made_of(self, run: Run) -> dict[str, Any]:
         """All that decides the numbers of a run, beside the pictures, the code and the machine."""
@@ -72,7 +90,11 @@ class Plan:
 
 
 def find(
-    benchmark: Benchmark, root: Path, instead: Sequence[str] = (), skip_missing: bool = False
+    benchmark: Benchmark,
+    root: Path,
+    instead: Sequence[str] = (),
+    skip_missing: bool = False,
+    without: Collection[str] = (),
 ) -> tuple[dict[str, DataSet], dict[str, str]]:
     """The data sets of a benchmark by name, and why others are missing.
 
@@ -81,18 +103,20 @@ def find(
         root: of the paths in the recipe.
         instead: ``NAME=LAYOUT:PATH`` of data sets that lie elsewhere.
         skip_missing: go on without those that are not found.
+        without: names of those that need not be found, and are not looked for.
 
     Raises:
         ConfigError: a name or a layout does not exist.
         InputError: data sets are missing; one message names all.
     """
     found, missing = {}, {}
-    for name, specification in _specifications(benchmark, root, instead).items():
+    wanted = {name: one for name, one in _specifications(benchmark, root, instead).items() if name not in without}
+    for name, specification in wanted.items():
         try:
             found[name] = data_set(specification)
         except InputError as error:
             missing[name] = f"{specification.partition('=')[2]}: {error.rule}; got {error.value}"
-    if missing and (not skip_missing or not found):
+    if missing and (not skip_missing or not (found or without)):
         rule = "all data sets of a benchmark are where it says"
         remedy = "say --data-root DIR or --data NAME=LAYOUT:PATH" + (", or --skip-missing" if found else "")
         raise InputError(rule, "".join(f"\n  {name}: {why}" for name, why in missing.items()), remedy)
@@ -100,26 +124,46 @@ def find(
 
 
 def plan(
-    benchmark: Benchmark, entrants: tuple[Entrant, ...], data: Mapping[str, DataSet], skipped: Mapping[str, str]
+    benchmark: Benchmark,
+    entrants: tuple[Entrant, ...],
+    data: Mapping[str, DataSet],
+    skipped: Mapping[str, str],
+    written: Mapping[str, Known] = NOTHING,
 ) -> Plan:
-    """All runs of a benchmark on the data that were found."""
+    """All runs of a benchmark on the data that were found.
+
+    Args:
+        benchmark: the recipe.
+        entrants: its detectors.
+        data: what was found, by name.
+        skipped: what was not found, and why, by name.
+        written: what is known of data sets that were not looked for.
+
+    Raises:
+        ConfigError: a detector is trained on nothing.
+    """
+    there = {**written, **{name: known(found) for name, found in data.items()}}
     runs: list[Run] = []
+    untrained: dict[str, str] = {}
     evaluated: dict[str, set[str]] = {one.name: set() for one in entrants if not one.trained}
     for split in benchmark.split:
-        tests = tuple(name for name in split.test if name in data)
+        tests = tuple(name for name in split.test if name in there)
+        absent = [name for name in split.train if name not in there]
         for entrant in (one for one in entrants if split.detectors is None or one.name in split.detectors):
             if not entrant.trained:
                 new = tuple(name for name in tests if name not in evaluated[entrant.name])
                 evaluated[entrant.name].update(new)
                 runs += [Run(split, entrant, None, new)] if new else []
-            elif tests and all(name in data for name in split.train):
+            elif absent:
+                untrained[f"{split.name}/{entrant.name}"] = f"it is trained on {', '.join(absent)}, which is missing"
+            elif tests:
                 runs += [Run(split, entrant, seed, tests) for seed in benchmark.seeds]
     for run in runs:
         if run.entrant.trained and not run.split.train:
             raise ConfigError(
                 f"split {run.split.name} trains {run.entrant.name}", "on nothing", "name data under train"
             )
-    return Plan(benchmark, entrants, data, skipped, tuple(runs))
+    return Plan(benchmark, entrants, data, there, {**skipped, **untrained}, tuple(runs))
 
 
 def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Sequence[str] | None = None) -> list[Run]:
@@ -127,7 +171,7 @@ def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Seque
 
     Args:
         runs: of the plan.
-        shard: number, from 1, and how many there are; each takes every N-th run.
+        shard: number, from 1, and how many there are; each takes every N-th run of these detectors.
         only: names of detectors; all where not given.
 
     Raises:
@@ -140,7 +184,17 @@ def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Seque
     for name in only or ():
         if name not in known:
             raise unknown_name("detector of this benchmark", name, known)
-    return [run for run in runs[number - 1 :: of] if not only or run.entrant.name in only]
+    return [run for run in runs if not only or run.entrant.name in only][number - 1 :: of]
+
+
+def folder_of(run: Run, data_set: str, out: Path) -> Path:
+    """Where the evaluation of a run on a data set lies."""
+    return out / "evaluations" / run.key / data_set
+
+
+def training_of(run: Run, out: Path) -> Path:
+    """Where a detector that is trained lies."""
+    return out / "training" / run.key
 
 
 def _specifications(benchmark: Benchmark, root: Path, instead: Sequence[str]) -> dict[str, str]:

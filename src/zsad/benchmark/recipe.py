@@ -193,7 +193,7 @@ def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:
         recipe.optimisation()
     elif recipe.training:
         raise ConfigError(f"{name} is not trained", sorted(recipe.training), "leave its training out")
-    return Entrant(name, recipe.paper if is_row else name, recipe, trained, is_row)
+    return Entrant(name, (is_row and recipe.paper) or name, recipe, trained, is_row)
 
 
 def _named(detector: str, folder: Path) -> tuple[str, training.Recipe, bool]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zsad.backbones.prompt_cache import cache_dir
-from zsad.benchmark.plan import Plan, Run
+from zsad.benchmark import known, unchanged
+from zsad.benchmark.plan import Plan, Run, folder_of, training_of
 from zsad.config import from_mapping
-from zsad.data.choice import some
-from zsad.data.layouts import Sample
 from zsad.errors import ConfigError, ZsadError
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
@@ -22,7 +21,9 @@ from zsad.evaluator.one_class import Watch
 from zsad.files import write_atomically
 from zsad.predictor import Detector, load
 from zsad.runtime import find_device
+from zsad.trainer import state
 from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.loop import Run as Training
 from zsad.trainer.progress import Teller, clock
 from zsad.trainer.training import begin, prepare
 
@@ -71,10 +72,10 @@ class Record:
 
 
 def check(plan: Plan, out: Path) -> None:
-    """Make sure, before any work, that the folder holds no runs of another benchmark.
+    """Make sure, before any work, that the folder holds no runs of another benchmark or of other pictures.
 
     Raises:
-        ConfigError: a run in it was made otherwise than the recipe now says.
+        ConfigError: a run in it was made otherwise than the recipe now says, or of other data than are found now.
         InputError: a record cannot be read.
     """
     changed = []
@@ -89,11 +90,13 @@ def check(plan: Plan, out: Path) -> None:
             f"another {'; another '.join(changed)}",
             "choose another --out, or put the recipe back",
         )
+    unchanged.check(plan, out, plan.data)
 
 
 def keep(plan: Plan, out: Path) -> None:
-    """Write the recipe as it was read."""
+    """Write the recipe as it was read, and what is known of the data."""
     write_atomically(out / "benchmark.json", (json.dumps(asdict(plan.benchmark), indent=2) + "\n").encode())
+    known.write(plan.known, out)
 
 
 def read_record(run: Run, out: Path) -> Record | None:
@@ -104,11 +107,6 @@ def read_record(run: Run, out: Path) -> Record | None:
     """
     path = _record_path(run, out)
     return from_mapping(Record, disk.read_json(path), str(path)) if path.exists() else None
-
-
-def folder_of(run: Run, data_set: str, out: Path) -> Path:
-    """Where the evaluation of a run on a data set lies."""
-    return out / "evaluations" / run.key / data_set
 
 
 def undone(run: Run, out: Path) -> list[str]:
@@ -197,7 +195,7 @@ class _Doing:
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
         told, machine, teller = self.plan.benchmark, self.machine, Teller(self.say)
-        folder = self.out / "training" / self.run.key
+        folder = training_of(self.run, self.out)
         circumstances = Circumstances(
             device=find_device(machine.device),
             precision=told.precision,
@@ -208,9 +206,13 @@ class _Doing:
         )
         assert self.run.seed is not None
         training = prepare(
-            self.run.entrant.recipe, self._pictures(), folder, seed=self.run.seed, circumstances=circumstances
+            self.run.entrant.recipe,
+            self.plan.pictures(self.run.split),
+            folder,
+            seed=self.run.seed,
+            circumstances=circumstances,
         )
-        done = begin(training, resume=True)
+        done = _taken_up(training)
         if done < training.training.epochs:
             teller.begun(training)
             for seen in training.observe():
@@ -218,15 +220,6 @@ class _Doing:
             for epoch in training.epochs(done):
                 teller.epoch(epoch)
         return load(folder, device=machine.device, batch_size=machine.batch_size)
-
-    def _pictures(self) -> list[Sample]:
-        """What is trained on: as many of the test pictures of each data set as the recipe says."""
-        found = [self.plan.data[name].samples for name in self.run.split.train]
-        return [
-            sample
-            for samples in found
-            for sample in some([one for one in samples if one.split == "test"], self.plan.benchmark.most)
-        ]
 
     def _loaded(self) -> Detector:
         recipe = self.run.entrant.recipe
@@ -250,6 +243,7 @@ class _Doing:
             resolution=told.resolution or None,
             resamples=told.resamples,
             most=told.most_tested,
+            overwrite=True,  # what is here is not done, and may be of a detector or of pictures that are gone
             command=self.command,
             watch=self.watch,
         )
@@ -260,6 +254,16 @@ class _Doing:
     def _write(self) -> None:
         path = _record_path(self.run, self.out)
         write_atomically(path, (json.dumps(asdict(self.record), indent=2) + "\n").encode())
+
+
+def _taken_up(training: Training) -> int:
+    """Epochs that are done; what is wrong with a folder of training is wrong with that of this benchmark."""
+    try:
+        return begin(training, resume=True)
+    except ZsadError as error:
+        if not (training.folder / state.FILE).exists():
+            raise
+        raise ConfigError(error.rule, error.value, f"delete {training.folder} to train anew") from error
 
 
 def _record_path(run: Run, out: Path) -> Path:

@@ -48,20 +48,22 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Plan, do what is not done, and write the leaderboard."""
-    from zsad.benchmark import leaderboard, page, plan, recipe, running
+    from zsad.benchmark import known, leaderboard, page, plan, recipe, running
 
     benchmark = recipe.read(options.recipe)
     entrants = recipe.entrants(benchmark, options.recipe.parent)
-    data, skipped = plan.find(benchmark, options.data_root, options.data, options.skip_missing)
-    planned = plan.plan(benchmark, entrants, data, skipped)
+    written = known.read(options.out) if options.collect else {}
+    found = plan.find(benchmark, options.data_root, options.data, options.skip_missing, without=written)
+    planned = plan.plan(benchmark, entrants, *found, written)
     chosen = plan.share(planned.runs, options.shard, options.only)
     running.check(planned, options.out)
     if options.dry_run:
         print(told(planned, chosen, options.out))
         return 0
-    for name, why in skipped.items():
+    for name, why in planned.skipped.items():
         print(f"skipped {name}: {why}", file=sys.stderr)
-    failed: list[Run] = []
+    if not chosen:
+        print("no runs in this shard", file=sys.stderr)
     if not options.collect:
         running.keep(planned, options.out)
         screen = Screen()
@@ -73,7 +75,7 @@ def run(options: Namespace) -> int:
             cache=options.cache,
             cache_gb=options.cache_gb,
         )
-        failed = running.do(planned, chosen, options.out, machine, screen.say, typed(), screen.show)
+        running.do(planned, chosen, options.out, machine, screen.say, typed(), screen.show)
     board = leaderboard.collect(planned, options.out, typed())
     page.write(board, options.out)
     for name, why in board.failed.items():
@@ -81,7 +83,7 @@ def run(options: Namespace) -> int:
     if board.unfinished:
         print(f"not done yet: {len(board.unfinished)} of {len(planned.runs)} runs")
     print(f"leaderboard: {options.out / 'leaderboard.html'} (also .md, .csv, .json)")
-    return 1 if failed else 0
+    return 1 if board.failed else 0
 
 
 class Screen:
@@ -131,7 +133,7 @@ def _data(planned: "Plan") -> str:
         lines.append(
             f"{name:<20} {size:>14} test pictures, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}"
         )
-    lines += [f"{name:<20} missing: skipped" for name in planned.skipped]
+    lines += [f"{name:<20} missing: skipped" for name in planned.skipped if name in planned.benchmark.data]
     return "\n".join(lines)
 
 

@@ -28,11 +28,11 @@ def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
         return []
     found = {one.name: [item.label for item in one.items] for one in planned.classes}
     said = []
-    if missing := [name for name in counts if name not in found]:
-        said.append(f"{len(missing)} of {len(counts)} published classes are not part of this: {', '.join(missing)}.")
+    published = list(dict.fromkeys([*planned.data.kind.classes, *counts])) if counts else []
+    if missing := [name for name in published if name not in found]:
+        said.append(f"{len(missing)} of {len(published)} published classes are not part of this: {', '.join(missing)}.")
     for name, labels in found.items():
-        if name not in counts:
-            said.append(f"{name}: no class of the published data set.")
+        if name not in counts:  # nobody says how many it has
             continue
         ours, theirs = (labels.count(0), labels.count(1)), (counts[name].normal, counts[name].anomalous)
         if ours != theirs:

@@ -1,7 +1,8 @@
 """The tables of the five papers as data, so that their numbers stand beside ours.
 
 One file a paper holds its tables as they are printed, with a mark at every number that cannot be taken as it stands;
-``methods.csv`` and ``data_sets.csv`` say what the papers' names stand for. See ``docs/published.md``.
+``methods.csv`` and ``data_sets.csv`` say what the papers' names stand for, ``packs.csv`` where their pictures are not
+those of the data set as published, ``settings.csv`` what else their own methods are. See ``docs/published.md``.
 
 >>> [row.value for row in rows("kanoclip", "mvtec", "winclip")]
 [91.8, 85.1]
@@ -13,9 +14,9 @@ from collections.abc import Iterable
 
 from zsad.errors import unknown_name
 from zsad.published import _reading
-from zsad.published._base import Paper, Row
+from zsad.published._base import Pack, Paper, Row
 
-__all__ = ["AVERAGES", "METRICS", "Paper", "Row", "data_sets", "methods", "paper", "papers", "rows"]
+__all__ = ["AVERAGES", "METRICS", "Pack", "Paper", "Row", "data_sets", "methods", "paper", "papers", "rows"]
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro")
 """What the papers measure. Their PRO is ``pixel_pro`` here; this package computes it as ``pixel_pro_200``."""

@@ -1,6 +1,21 @@
 """What a published number is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Pictures of a paper that are others than those of the data set as published.
+
+    Attributes:
+        about: what they are, in words.
+        total: normal and anomalous pictures that are tested on, over all classes; None where nobody says it.
+    """
+
+    about: str
+    total: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,9 @@ class Row:
         backbone: of the paper's own method; ``""`` of others, of which the papers do not say it.
         note: what a reader must know of the number or of its data set, in full sentences.
         suspect: why the number, or what is said of it, cannot be taken as it stands; ``""`` where nothing is known.
+        activation: of the backbone of the paper's own method, where it is not that of the weights.
+        options: of the paper's own method, where the number is of others than its usual ones.
+        pack: what the paper's pictures are; None where they are the data set as published.
     """
 
     paper: str
@@ -34,6 +52,9 @@ class Row:
     backbone: str
     note: str
     suspect: str
+    activation: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    pack: Pack | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from importlib.resources import files as resources
 from typing import Literal
 
 from zsad.config import from_mapping
-from zsad.published._base import Row
+from zsad.published._base import Pack, Row
 
 CELL = re.compile(r"(?P<number>\d+(\.\d+)?)(\^(?P<marks>[a-z0-9]+))?( \(\+\d+\.\d\))?")
 NOTHING = "-"
@@ -94,6 +94,23 @@ def titles(kind: Literal["methods", "data_sets"]) -> dict[str, str]:
 
 
 @cache
+def packs() -> dict[tuple[str, str], Pack]:
+    """Pictures that are others than those of the data set as published, by paper and data set."""
+    return {
+        (line["paper"], line["data_set"]): Pack(
+            line["about"], (int(line["normal"]), int(line["anomalous"])) if line["normal"] else None
+        )
+        for line in _names("packs")
+    }
+
+
+@cache
+def settings() -> dict[tuple[str, str], dict[str, str]]:
+    """What papers' own methods are besides their tables, by paper and data set; ``""`` is all other data sets."""
+    return {(line["paper"], line["data_set"]): line for line in _names("settings")}
+
+
+@cache
 def _names(kind: str) -> tuple[dict[str, str], ...]:
     text = (resources("zsad.published") / f"{kind}.csv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines()))
@@ -120,6 +137,8 @@ def _rows_of_cell(paper: str, grid: Grid, place: dict[str, str], metrics: tuple[
     method = _ours("methods", paper)[method] if method else file.method
     data_set = _ours("data_sets", paper)[place["data set"]]
     own = method == file.method
+    usual = settings().get((paper, ""), {})
+    setting = usual | settings().get((paper, data_set), {}) if own else {}
     for metric, number in zip(metrics, (part.strip() for part in cell.split("/")), strict=True):
         if number == NOTHING:
             continue
@@ -138,9 +157,17 @@ def _rows_of_cell(paper: str, grid: Grid, place: dict[str, str], metrics: tuple[
             shots=grid.shots,
             trained_on=file.trained_on_for.get(data_set, file.trained_on) if own else "",
             backbone=file.backbone if own else "",
-            note=_joined(*notes, file.data_sets.get(place["data set"], ""), grid.note),
+            note=_joined(*notes, file.data_sets.get(place["data set"], ""), grid.note, setting.get("note", "")),
             suspect=_joined(*(file.suspects[mark] for mark in marks if mark not in file.notes)),
+            activation=setting.get("activation", ""),
+            options=_options(setting.get("options", "")),
+            pack=packs().get((paper, data_set)),
         )
+
+
+def _options(text: str) -> dict[str, float]:
+    """Numbers by their names, as in ``sigma=21 map_weight=0.5``."""
+    return {key: float(value) for key, _, value in (one.partition("=") for one in text.split())}
 
 
 def _key(row: Row) -> tuple[str, str, str, int]:

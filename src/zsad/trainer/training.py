@@ -159,13 +159,18 @@ def prepare(
     hashes, masks = pictures.hashes(circumstances.workers)
     facts = {
         "recipe": recipe.paper or recipe.method,
-        "data": hashlib.sha256(" ".join([*hashes, *masks]).encode()).hexdigest(),
+        "data": content(hashes, masks),
         "classes": dict(Counter(in_words(one.class_name) for one in pictures.samples)),
         "left_out": pictures.left_out,
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
     return Run(method, card, training, pictures, seed, folder, circumstances, facts, describe, tuple(hashes))
+
+
+def content(pictures: Sequence[str], masks: Sequence[str]) -> str:
+    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.pictures.Pictures.hashes` returns."""
+    return hashlib.sha256(" ".join([*pictures, *masks]).encode()).hexdigest()
 
 
 def _found(key: str, value: object) -> object:

@@ -1,0 +1,93 @@
+"""Whether all that is done saw the same pictures and masks, and those that are found now."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zsad.benchmark.plan import Plan, Run, folder_of, training_of
+from zsad.data.specification import DataSet
+from zsad.errors import ConfigError
+from zsad.evaluator import disk
+from zsad.evaluator import plan as evaluation
+from zsad.evaluator.results import Protocol
+from zsad.trainer.pictures import Pictures
+from zsad.trainer.training import content
+
+CARD = "training.json"
+ANY_SIDE = 32
+"""In px; what tells pictures apart does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pictures and masks that a run saw.
+
+    Attributes:
+        run: which one.
+        trained: whether it was trained on them, or tested.
+        names: of the data sets.
+        content: hashes of them, as training or evaluation wrote them down.
+    """
+
+    run: Run
+    trained: bool
+    names: tuple[str, ...]
+    content: Any
+
+    @property
+    def places(self) -> list[Path]:
+        """Folders, below that of the benchmark, of what must be made anew if the pictures are others."""
+        if self.trained:
+            return [training_of(self.run, Path()), folder_of(self.run, "", Path())]
+        return [folder_of(self.run, self.names[0], Path())]
+
+
+def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
+    """Make sure that what is done belongs together.
+
+    Args:
+        plan: the benchmark.
+        out: its folder.
+        data: data sets that are read and compared as well; of others all that is done is compared with the first.
+
+    Raises:
+        ConfigError: a run saw other pictures or masks.
+        InputError: what is done, or the data, cannot be read.
+    """
+    right: dict[tuple[bool, tuple[str, ...]], Any] = {}
+    places: dict[Path, None] = {}
+    for one in _seen(plan, out):
+        key = one.trained, one.names
+        if key not in right:
+            right[key] = _content(plan, one, data) if all(name in data for name in one.names) else one.content
+        if one.content != right[key]:
+            places |= dict.fromkeys(one.places)
+    if places:
+        where = "those that are there now" if data else "the same for all"
+        raise ConfigError(
+            f"what {out} holds was made of the pictures and masks of its data sets: {where}",
+            "".join(f"\n  others in {place}" for place in places),
+            "put the data back, choose another --out, or delete these folders to make them anew",
+        )
+
+
+def _seen(plan: Plan, out: Path) -> Iterator[Seen]:
+    for run in plan.runs:
+        card = training_of(run, out) / CARD
+        if card.exists():
+            yield Seen(run, True, run.split.train, disk.read_json(card).get("data"))
+        for name in run.test:
+            folder = folder_of(run, name, out)
+            if (folder / disk.EVALUATION).exists():
+                found = disk.read_json(folder / disk.PLAN).get("data", {}).get(name, {}).get("classes", {})
+                yield Seen(run, False, (name,), {key: words.get("content") for key, words in found.items()})
+
+
+def _content(plan: Plan, one: Seen, data: Mapping[str, DataSet]) -> Any:
+    """The same of the data as they are found now."""
+    told = plan.benchmark
+    if one.trained:
+        return content(*Pictures(plan.pictures(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
+    planned = evaluation.plan([data[one.names[0]]], Protocol(told.resolution or None, most=told.most_tested))
+    return {found.name: found.content for found in planned[0].classes}
