@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmark.making import HEAD, REST, planned, run, write
+from tests.benchmark.making import HEAD, REST, copy, planned, run, write
 from tests.trainer.toys import draw
 from zsad import published
 from zsad.benchmark import page, tables
@@ -247,3 +247,53 @@ def test_a_folder_that_cannot_be_written_is_named(finished: Finished, tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="folder of a benchmark must be writable"):
         page.write(finished[2], tmp_path / "file")
+
+
+def test_all_numbers_of_the_papers_have_their_marks(finished: Finished) -> None:
+    suspect = next(row for row in others("mpdd") if row.suspect and row.method == "coop")
+    html = page.page(finished[2])
+    place = html.index("<summary>All zero-shot numbers of the papers on mpdd")
+    table = html[place : html.index("</details>", place)]
+    (number,) = set(re.findall(rf'>{suspect.value}<sup><a href="#note-(\d+)">†', table))
+    assert f'<li id="note-{number}">† {suspect.suspect.replace(chr(39), "&#x27;")}' in html
+
+
+def test_a_caution_names_the_detectors_that_it_is_about(root: Path, tmp_path: Path) -> None:
+    head = HEAD.replace('"clip", "toy-reader", "toy-editor"', '"clip", "wmoe-clip"')
+    nuts = VISA.replace("visa", "nuts") + "[change.wmoe-clip]\ntraining = { epochs = 3 }\n"
+    board = collect(planned(write(tmp_path, head, nuts), root), tmp_path / "out")
+    assert "wmoe-clip: trained on nuts, not on visa" in board.differs
+    assert "wmoe-clip: epochs 3, not 20" in board.differs
+    assert "random weights" in board.differs  # of both
+    assert "> * wmoe-clip: epochs 3, not 20" in tables.markdown(board)
+
+
+def test_means_of_five_runs_are_called_so(finished: Finished) -> None:
+    rows = published.rows("fe-clip", "mpdd", "fe-clip", "image_auroc")
+    assert {"A mean of five runs." in row.note for row in rows} == {True}
+    assert not any("five runs" in row.note for row in published.rows() if row.method != "fe-clip")
+
+
+def test_other_versions_and_missing_intervals_are_told(finished: Finished, root: Path, tmp_path: Path) -> None:
+    plan, made, board = finished
+    assert any("bootstrap" in one for one in board.facts)
+    assert not any("versions" in one for one in board.facts)
+    out = copy(made, tmp_path / "out")
+    path = out / board.tables[0].lines[1].evaluations[0] / disk.EVALUATION
+    path.write_text(json.dumps(disk.read_json(path) | {"version": "0.0.1"}))
+    assert any(one.endswith(f"which may differ: 0.0.1, {board.version}.") for one in collect(plan, out).facts)
+    for path in out.rglob(disk.EVALUATION):
+        path.write_text(re.sub(r'"(low|high)": [0-9.e-]+', r'"\1": null', path.read_text()))
+    assert not any("bootstrap" in one for one in collect(plan, out).facts)
+
+
+def test_what_a_failed_run_never_tried_is_not_done(finished: Finished, tmp_path: Path) -> None:
+    plan, made, _ = finished
+    out = copy(made, tmp_path / "out")
+    record = out / "runs" / "nuts" / "clip.json"
+    record.write_text(record.read_text().replace('"errors": {}', '"errors": {"mpdd": "no room"}'))
+    for name in ("mpdd", "plates"):
+        (out / "evaluations" / "nuts" / "clip" / name / disk.EVALUATION).unlink()
+    board = collect(plan, out)
+    assert board.failed == {"nuts/clip on mpdd": "no room"}
+    assert board.unfinished == ("nuts/clip on plates",)

@@ -7,10 +7,14 @@ import numpy as np
 from PIL import Image
 
 from tests.evaluator.making import NUT, RESOLUTION, data, detector, make_anomalous, make_normal
-from zsad.data.specification import data_set
+from zsad.data import layouts
+from zsad.data.layouts import Sample
+from zsad.data.specification import DataSet, data_set
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.results import METRICS, Metric
+from zsad.evaluator.plan import Item, PlannedClass, PlannedSet
+from zsad.evaluator.results import METRICS, Metric, Protocol
+from zsad.evaluator.warnings import of_data
 
 
 def test_classes_of_one_state_have_no_image_metrics_and_means_leave_them_out(tmp_path: Path) -> None:
@@ -111,3 +115,24 @@ def test_a_quick_look_says_that_it_is_one(tmp_path: Path) -> None:
     (one,) = found.data_sets[0].classes
     assert (one.normal, one.anomalous, found.protocol.most) == (2, 2, 2)
     assert found.data_sets[0].warnings[0].startswith("A quick look: at most 2 pictures of each class and state")
+
+
+def test_a_complete_set_of_which_some_classes_were_never_counted_lacks_nothing() -> None:
+    layout, split = layouts.get("dtd-synthetic"), Protocol()
+    counts = {name: (layout.counts[name].normal, layout.counts[name].anomalous) for name in layout.counts}
+    found = [_planned(name, *counts.get(name, (20, 80))) for name in layout.classes]
+    whole = DataSet("dtd-synthetic", "dtd-synthetic", Path(), tuple(i.sample for one in found for i in one.items))
+    assert of_data(PlannedSet(whole, tuple(found)), [], split) == []
+    (said,) = of_data(PlannedSet(whole, tuple(found[:-1])), [], split)
+    assert said == "1 of 12 published classes are not part of this: Woven_127."
+    changed = [_planned("Mesh_114", 1, 2), *(one for one in found if one.name != "Mesh_114")]
+    (said,) = of_data(PlannedSet(whole, tuple(changed)), [], split)
+    assert said == "Mesh_114: 1 normal and 2 anomalous pictures; as published 36 and 80."
+
+
+def _planned(name: str, normal: int, anomalous: int) -> PlannedClass:
+    samples = [
+        Sample(Path(f"{name}-{n}.png"), int(n >= normal), name, "", None, "test") for n in range(normal + anomalous)
+    ]
+    items = tuple(Item(one, one.picture.name, int(one.label or 0), "", "") for one in samples)
+    return PlannedClass("dtd-synthetic", name, items, 0, Path())

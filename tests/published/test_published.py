@@ -100,6 +100,19 @@ def test_brain_mri_is_three_data_sets() -> None:
     }
 
 
+def test_pictures_and_options_of_a_paper_go_with_its_rows() -> None:
+    (row,) = published.rows("wmoe-clip", "ksdd2", "winclip", "image_ap")
+    assert row.pack is not None
+    assert row.pack.total == (356, 356)
+    assert (row.activation, row.options) == ("", {})
+    (row, *_) = published.rows("acd-clip", "kvasir", "acd-clip", "pixel_ap")
+    assert (row.activation, row.options, row.pack) == ("gelu", {"sigma": 21.0, "map_weight": 0.5}, None)
+    known = {(one.paper, one.data_set) for one in published.rows()}
+    assert set(_reading.packs()) <= known
+    assert {(paper, name) for paper, name in _reading.settings() if name} <= known
+    assert {paper for paper, _ in _reading.settings()} <= set(published.papers())
+
+
 def test_filters_narrow_the_rows_together() -> None:
     assert published.rows("fe-clip", "kvasir", "vcp-clip") == []
     (row,) = published.rows("fe-clip", "dagm", "vcp-clip", "pixel_pro")

@@ -57,13 +57,13 @@ def run(options: Namespace) -> int:
     planned = plan.plan(benchmark, entrants, *found, written)
     chosen = plan.share(planned.runs, options.shard, options.only)
     running.check(planned, options.out)
+    if not chosen and not options.collect:
+        print("no runs in this shard" if options.shard else "no runs of these detectors", file=sys.stderr)
     if options.dry_run:
         print(told(planned, chosen, options.out))
         return 0
     for name, why in planned.skipped.items():
         print(f"skipped {name}: {why}", file=sys.stderr)
-    if not chosen:
-        print("no runs in this shard", file=sys.stderr)
     if not options.collect:
         running.keep(planned, options.out)
         screen = Screen()
