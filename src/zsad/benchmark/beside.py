@@ -151,10 +151,11 @@ def _changed(entrant: Entrant, row: Row) -> Iterator[str]:
     if issubclass(method, Trainable):
         given |= asdict(recipe.optimisation())
         default |= asdict(method.training_defaults)
-    wanted = default | (dict(row.options) if row.method == recipe.method else {})
+    special = dict(row.options) if row.method == recipe.method else {}
+    wanted = default | special
     for key, value in given.items():
         if value != wanted[key]:
-            yield f"{key} {value}, not {wanted[key]}"
+            yield f"{key} {value}, not {wanted[key]}" + (f" as on {row.data_set}" if key in special else "")
 
 
 def _row_changed(change: Change) -> Iterator[str]:
