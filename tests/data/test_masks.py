@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
+from zsad.data.decode import decode
 from zsad.data.masks import mask_values, read_mask, resize_mask
 from zsad.errors import InputError
 
@@ -77,3 +78,29 @@ def test_a_mask_of_another_size_is_cut_where_half_of_a_pixel_is_anomalous() -> N
     dot = np.zeros((40, 40), bool)
     dot[20, 20] = True
     assert not resize_mask(dot, (10, 10)).any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(6, 6), (4, 6)])
+def test_a_mask_is_turned_with_its_picture(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
+    """Drawn on the stored pixels: whatever the picture asks for, the mask stays on the bright corner."""
+    stored = np.zeros(size, np.uint8)
+    stored[0, :2] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(stored).convert("RGB").save(tmp_path / "picture.png", exif=exif)
+    Image.fromarray(stored).save(tmp_path / "mask.png")
+    shown = decode(tmp_path / "picture.png").pixels[..., 0]
+    found = read_mask(tmp_path / "mask.png", shown.shape, tmp_path / "picture.png")
+    np.testing.assert_array_equal(found, shown > 0)
+
+
+def test_a_mask_that_was_drawn_on_the_turned_picture_stays(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "picture.png", exif=exif)
+    drawn = np.zeros((6, 4), np.uint8)
+    drawn[0, 0] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    assert decode(tmp_path / "picture.png").size == (6, 4)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (6, 4), tmp_path / "picture.png"), drawn > 0)

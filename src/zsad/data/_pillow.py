@@ -1,5 +1,7 @@
 """Everything that Pillow decodes faithfully -> RGB pixels."""
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
@@ -11,6 +13,9 @@ from zsad.errors import InputError
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
 """Raster formats with a signature, whose decoders notice a missing end. Others of Pillow's run foreign programs (EPS),
 render (WMF), take almost any bytes for theirs (TGA), or may fill in what a truncated file lacks (JPEG 2000)."""
+
+BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError)
+"""What opening a file with Pillow can raise."""
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La", "PA", "RGBA", "RGBa")
@@ -87,6 +92,15 @@ def _shallow(image: Image.Image) -> Shaped[np.ndarray, "rows cols channels"]:
 
 def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:
     return image.format in ("JPEG", "MPO") and "adobe" not in image.info
+
+
+def orientation_of(path: Path) -> object:
+    """EXIF orientation that a picture's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return _orientation(image)
+    except BROKEN:
+        return 1
 
 
 def _orientation(image: Image.Image) -> object:

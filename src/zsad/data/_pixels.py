@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8, UInt16
 
 Pixels = UInt8[np.ndarray, "rows cols 3"] | UInt16[np.ndarray, "rows cols 3"]
-Upright = UInt8[np.ndarray, "upright_rows upright_cols 3"] | UInt16[np.ndarray, "upright_rows upright_cols 3"]
 
 
 def to_rgb(pixels: Shaped[np.ndarray, "rows cols *channels"], premultiplied: bool = False) -> Pixels:
@@ -40,9 +39,13 @@ def full_range(values: Shaped[np.ndarray, "*shape"], bits: int) -> Shaped[np.nda
     return scaled.astype(dtype)
 
 
-def upright(pixels: Pixels, orientation: object) -> Upright:
+Plane = Shaped[np.ndarray, "rows cols *channels"]
+Turned = Shaped[np.ndarray, "upright_rows upright_cols *channels"]
+
+
+def upright(pixels: Plane, orientation: object) -> Turned:
     """Undo an EXIF or TIFF orientation (1 to 8); anything else counts as 1."""
-    turn: dict[int, Callable[[Pixels], Upright]] = {
+    turn: dict[int, Callable[[Plane], Turned]] = {
         2: lambda p: p[:, ::-1],
         3: lambda p: p[::-1, ::-1],
         4: lambda p: p[::-1],

@@ -6,27 +6,32 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from PIL import Image
 
-from zsad.data._reading import UNREADABLE
+from zsad.data._pillow import BROKEN, orientation_of
+from zsad.data._pixels import upright
 from zsad.errors import InputError
 from zsad.types import Size
 
 LOSSY = {"JPEG", "WEBP"}
-BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError)
 
 
-def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
+def read_mask(path: Path, size: Size, picture: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
     """Which pixels are anomalous: those above 0 in any colour; in a lossy file, above one half of 255.
 
-    Transparency and orientation tags are not looked at: masks are drawings of the pixels as they are stored.
+    Masks are drawings of the picture's pixels as they are stored. Where a picture asks to be turned (EXIF), and is
+    turned when it is decoded, its mask is turned with it, unless the mask's size says that it was drawn afterwards.
+    Transparency and orientation tags of the mask itself are not looked at.
 
     Args:
         path: the file.
-        size: (rows, cols) of the picture that the mask belongs to.
+        size: (rows, cols) of the picture that the mask belongs to, upright.
+        picture: the file of that picture; where not given, nothing is turned.
 
     Raises:
         InputError: the file cannot be read, or its size is not the picture's.
     """
     values, threshold = mask_values(path)
+    if picture is not None:
+        values = turned(values, size, picture)
     if values.shape != size:
         raise InputError(
             "a mask has the size of its picture",
@@ -34,6 +39,14 @@ def read_mask(path: Path, size: Size) -> Bool[np.ndarray, "rows cols"]:
             "check which picture it belongs to",
         )
     return values > threshold
+
+
+def turned(
+    values: Shaped[np.ndarray, "rows cols"], size: Size, picture: Path
+) -> Shaped[np.ndarray, "upright_rows upright_cols"]:
+    """What a mask stores, turned as its picture is, whose size is then ``size``; see :func:`read_mask`."""
+    with_picture = upright(values, orientation_of(picture))
+    return values if values.shape == size != with_picture.shape else with_picture
 
 
 def mask_values(path: Path) -> tuple[Shaped[np.ndarray, "rows cols"], int]:

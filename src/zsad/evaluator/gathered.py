@@ -101,7 +101,9 @@ def truth(item: Item, own: Size, size: Size) -> Bool[np.ndarray, "rows cols"] | 
     """
     if item.label == 0:
         return np.zeros(size, bool)
-    return None if item.sample.mask is None else resize_mask(read_mask(item.sample.mask, own), size)
+    return (
+        None if item.sample.mask is None else resize_mask(read_mask(item.sample.mask, own, item.sample.picture), size)
+    )
 
 
 def _image_result(item: Item, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None) -> ImageResult:

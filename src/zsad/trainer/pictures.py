@@ -134,7 +134,7 @@ def _resized(picture: Picture, size: Size) -> Picture:
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
     if sample.mask is None:
         return np.zeros(size, bool)
-    return resize_mask(read_mask(sample.mask, decode(sample.picture).size), size)
+    return resize_mask(read_mask(sample.mask, decode(sample.picture).size, sample.picture), size)
 
 
 def _hash(path: Path | None) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
-from zsad.data.masks import mask_values
+from zsad.data.masks import mask_values, turned
 from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash
@@ -104,7 +104,10 @@ def _facts(sample: Sample) -> Facts:
         broken.append((sample.picture, _reason(sample.picture, error)))
     if sample.mask:
         try:
-            mask = _mask_facts(*mask_values(sample.mask))
+            values, threshold = mask_values(sample.mask)
+            if picture is not None:
+                values = turned(values, picture.size, sample.picture)
+            mask = _mask_facts(values, threshold)
         except InputError as error:
             broken.append((sample.mask, _reason(sample.mask, error)))
     if picture is None:
