@@ -56,6 +56,11 @@ class Past:
     pictures: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_on_record(self) -> bool:
+        """Whether as many pictures are known as the training says that there were; where there was none, they are."""
+        return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.pictures)
+
 
 def write(card: Card, method: Method, folder: Path) -> None:
     """Write card and learnt tensors into the folder, which is made where it does not exist.

@@ -45,7 +45,15 @@ def test_an_evaluation_ranks(given: str, tmp_path: Path, capsys: pytest.CaptureF
     where = str(tmp_path / "evaluated")
     assert main(["evaluate", "clip", "--data", given, "--out", where, "--resolution", "40", "--no-intervals"]) == OK
     assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", where) == OK
-    assert "(2 pictures)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "(2 pictures)" in said
+    assert "Ranked by" not in said
+    others = str(tmp_path / "others")
+    assert main(["evaluate", "clip-ac", "--data", given, "--out", others, "--resolution", "40", "--no-intervals"]) == OK
+    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", others) == OK
+    assert (
+        "! Ranked by the scores of another detector than the first: clip-ac, as evaluated." in capsys.readouterr().out
+    )
 
 
 def test_an_ending_that_is_no_figure_is_refused_before_any_work(
@@ -53,6 +61,17 @@ def test_an_ending_that_is_no_figure_is_refused_before_any_work(
 ) -> None:
     assert run(given, tmp_path / "figure.svg") == FAILED
     assert "a figure is a file that ends in .png or .pdf; got figure.svg" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    assert run(given, tmp_path / "file" / "figure.png") == FAILED
+    assert "the folder of a figure must be writable" in capsys.readouterr().err
+    assert run(given, tmp_path / "folder.png") == FAILED
+    assert "a figure is a file" in capsys.readouterr().err
 
 
 def test_an_evaluation_that_ranks_nothing_is_refused(

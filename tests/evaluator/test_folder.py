@@ -124,3 +124,25 @@ def test_names_of_files_need_not_be_unicode(tmp_path: Path) -> None:
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
     assert "metal_nut/test/good/\udcff.png" in {image.source for image in disk.read_images(tmp_path / "out" / NUT)}
     assert disk.read_misses(tmp_path / "out" / NUT)
+
+
+@pytest.mark.parametrize("name", [disk.DRAWS, disk.COUNTS, disk.CLASS])
+def test_a_class_with_a_damaged_or_missing_file_is_done_again(name: str, tmp_path: Path) -> None:
+    given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
+    evaluate(detector(), [given], out, **QUICK)
+    whole = left(out)
+    if name == disk.DRAWS:
+        (out / NUT / name).write_bytes(b"")
+    else:
+        (out / NUT / name).unlink()
+    evaluate(detector(), [given], out, **QUICK)
+    assert left(out) == whole
+
+
+def test_a_plan_of_something_else_is_no_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plan.json").write_text('{"my": "plan"}')
+    (tmp_path / "out" / "report.html").write_text("mine")
+    with pytest.raises(InputError, match="an evaluation replaces an evaluation and no other file"):
+        evaluate(detector(), [data(tmp_path / "data", "metal_nut")], tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "report.html").read_text() == "mine"

@@ -1,12 +1,13 @@
 """What data may lack, and what results then say."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.evaluator.making import NUT, RESOLUTION, data, detector, make_anomalous, make_normal
+from tests.evaluator.making import NUT, RESOLUTION, SIDE, data, detector, make_anomalous, make_normal
 from zsad.data import layouts
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
@@ -82,10 +83,36 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
     sources = [image.source for image in disk.read_images(tmp_path / "out" / NUT)]
     assert len(sources) == 5
     assert not set(sources) & set(messages)
-    (said,) = found.warnings
+    said, *few = found.warnings
     assert said.startswith(
         "metal_nut: 3 pictures left out, unreadable or with an unreadable mask: metal_nut/test/good/"
     )
+    assert few == [
+        f"metal_nut: {state}: so few make intervals too narrow."
+        for state in ("3 normal pictures", "2 anomalous pictures")
+    ]
+
+
+def test_masks_that_mark_nothing_and_copies_are_said(tmp_path: Path) -> None:
+    given, home = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut"
+    Image.new("L", (SIDE, SIDE)).save(home / "ground_truth" / "square" / "005_mask.png")
+    shutil.copy(home / "test" / "good" / "001.png", home / "test" / "good" / "900.png")
+    shutil.copy(home / "test" / "square" / "006.png", home / "test" / "good" / "901.png")
+    (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=0).data_sets
+    assert found.classes[0].blank_masks == 1
+    said = " ".join(found.warnings)
+    assert "metal_nut: 2 copies of pictures that are there already" in said
+    assert "metal_nut: 1 picture is there as normal and as anomalous." in said
+    assert "metal_nut: 1 anomalous picture without an anomalous pixel" in said
+
+
+def test_a_class_of_which_nothing_can_be_read_says_so(tmp_path: Path) -> None:
+    given, home = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut"
+    for path in (home / "test").glob("*/*.png"):
+        path.write_bytes(b"")
+    (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
+    assert {metric.reason for metric in found.classes[0].metrics.values()} == {"no picture could be read"}
+    assert found.means["image_auroc"].reason == "no picture could be read"
 
 
 def test_pictures_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:

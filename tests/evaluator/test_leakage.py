@@ -9,7 +9,7 @@ from tests import small
 from tests.evaluator.making import RESOLUTION, data, detector
 from tests.trainer.toys import register_toys
 from zsad.checkpoint import Card, Past
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
 from zsad.methods.fe_clip import FeClip
@@ -20,7 +20,7 @@ QUICK = {"resolution": RESOLUTION, "resamples": 0}
 
 def seen(folder: Path, *names: str) -> Past:
     """Of a detector that was trained on these pictures."""
-    return Past(tuple(content_hash(folder / name) for name in names), {"classes": {"Metal nut": 2}, "seed": 5})
+    return Past(tuple(content_hash(folder / name) for name in names), {"classes": {"Metal nut": len(names)}, "seed": 5})
 
 
 def test_pictures_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -> None:
@@ -34,6 +34,21 @@ def test_pictures_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path)
     with pytest.raises(InputError, match=message):
         evaluate(detector(past=past), [given], tmp_path / "out", **QUICK)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("training", [{"classes": {"cap": 3}}, {"epochs_done": 2}])
+def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[str, object]) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    (found,) = evaluate(detector(past=Past(("a", "b"), training)), [given], tmp_path / "out", **QUICK).data_sets
+    assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
+
+
+def test_what_was_seen_is_part_of_the_plan(tmp_path: Path) -> None:
+    given = data(tmp_path / "data", "metal_nut")
+    evaluate(detector(), [given], tmp_path / "out", **QUICK)
+    past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png")
+    with pytest.raises(ConfigError, match="and seen"):
+        evaluate(detector(past=past), [given], tmp_path / "out", allow_training_data=True, **QUICK)
 
 
 def test_what_is_not_looked_at_is_no_leak(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def run(options: Namespace) -> int:
     """Compare, and print or write what was found."""
     from dataclasses import asdict
 
+    from zsad.errors import InputError
     from zsad.evaluator.comparison import compare
     from zsad.evaluator.comparison_table import text
     from zsad.files import write_atomically
@@ -39,7 +40,10 @@ def run(options: Namespace) -> int:
     everything = json.dumps(asdict(found), indent=2) + "\n"
     print(everything if options.json else text(found), end="" if options.json else "\n")
     if options.out:
-        write_atomically(options.out, everything.encode())
+        try:
+            write_atomically(options.out, everything.encode())
+        except OSError as error:
+            raise InputError("the file of a comparison must be writable", error, "choose another --out") from error
     return 0
 
 

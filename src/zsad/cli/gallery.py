@@ -78,6 +78,8 @@ def run(options: Namespace) -> int:
 def chosen(found: list["Candidate"], first: "Detector", options: Namespace) -> list["Candidate"]:
     """The pictures that were asked for."""
     from zsad.errors import ConfigError
+    from zsad.evaluator import disk
+    from zsad.evaluator.subject import fingerprint
     from zsad.gallery.choice import at_random, evaluated_scores, extreme, named, predicted_scores
 
     ranked = options.worst is not None or options.best is not None
@@ -90,6 +92,9 @@ def chosen(found: list["Candidate"], first: "Detector", options: Namespace) -> l
         return at_random(found, 4 if options.random is None else options.random, options.seed)
     if options.evaluation:
         scores = evaluated_scores(found, options.evaluation)
+        ranking = disk.read(options.evaluation).subject
+        if ranking.fingerprint != fingerprint(first):
+            print(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:
         scores = predicted_scores(found, first, options.most)
     if options.worst is None:

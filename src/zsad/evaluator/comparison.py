@@ -8,26 +8,28 @@ With several evaluations a side, for instance one for each seed of training, a r
     p              :func:`zsad.evaluator.significance.significance`
     p_corrected    after Holm over the classes of the data set; the mean over the classes is one claim and needs none
 
-Nothing is corrected for the number of metrics: say beforehand which one counts.
+Nothing is corrected for the number of metrics or data sets: say beforehand which one counts.
 """
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator.differences import Difference, Measured, average, judged, mean_judged
+from zsad.evaluator.differences import NO_INTERVAL, TOO_FEW, Difference, Measured, average, judged, mean_judged
 from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import Opened, Scored, check_protocols, names, opened, paired
 from zsad.evaluator.results import METRICS, Protocol, Subject
+from zsad.evaluator.warnings import FEW
 
 RESAMPLES = 2000
-FEW = 10
-"""Pictures of a state below which a bootstrap is known to be too sure of itself."""
+LEAST_TRAININGS, FEW_TRAININGS = 5, 10
+"""Evaluations a side below which no verdict is given, and below which there is a warning, where there are several: a
+bootstrap over so few calls one of two equally good detectors better far too often."""
 Evaluations = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -79,7 +81,7 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
     Args:
         a, b: folders of evaluations, or their ``evaluation.json``; several a side are one detector, trained several
             times.
-        draws: resamples of the bootstrap, at least 100.
+        draws: resamples of the bootstrap, at least 100; more are taken where many classes need them.
         confidence: of the intervals and of the verdicts, between 0 and 1.
 
     Raises:
@@ -92,9 +94,14 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
     left, right = ([opened(Path(path)) for path in _listed(side)] for side in (a, b))
     everyone = [*left, *right]
     check_protocols([one.evaluation for one in everyone])
+    _check_sides(left, right)
     found, left_out = _common(everyone)
+    # Enough that a class can still be shown after Holm's correction.
+    draws = max(draws, 4 * round(max(map(len, found.values())) / (1 - confidence)))
     picks = _picks(len(left), 0, draws), _picks(len(right), 1, draws)
     sets = tuple(_data_set(name, classes, picks, confidence) for name, classes in found.items())
+    if max(len(left), len(right)) > 1 and min(len(left), len(right)) < LEAST_TRAININGS:
+        sets = tuple(_without_verdicts(one) for one in sets)
     return Comparison(
         a=tuple(one.evaluation.subject for one in left),
         b=tuple(one.evaluation.subject for one in right),
@@ -135,7 +142,27 @@ def _picks(count: int, side: int, draws: int) -> Picks:
     """The share that each evaluation of a side has in each resample."""
     rng = np.random.default_rng([count, side])
     picks: Picks = rng.multinomial(count, np.full(count, 1 / count), draws) / count
-    return picks
+    # A resample of so few varies less than they do, by (n - 1) / n.
+    widened: Picks = 1 / count + (picks - 1 / count) * np.sqrt(count / max(count - 1, 1))
+    return widened
+
+
+def _check_sides(*sides: Sequence[Opened]) -> None:
+    """Each evaluation of a side is of another training."""
+    for side in sides:
+        known = [one.evaluation.subject.fingerprint for one in side]
+        if len(set(known)) < len(known):
+            rule = "the evaluations of a side are of different trainings"
+            raise InputError(rule, f"{len(known) - len(set(known))} named again", "name each detector once")
+
+
+def _without_verdicts(found: ComparedSet) -> ComparedSet:
+    classes = (replace(one, metrics=_no_verdicts(one.metrics)) for one in found.classes)
+    return replace(found, classes=tuple(classes), means=_no_verdicts(found.means))
+
+
+def _no_verdicts(metrics: Mapping[str, Difference]) -> dict[str, Difference]:
+    return {name: one if one.verdict == NO_INTERVAL else replace(one, verdict=TOO_FEW) for name, one in metrics.items()}
 
 
 def _data_set(name: str, classes: Classes, picks: tuple[Picks, Picks], confidence: float) -> ComparedSet:
@@ -175,6 +202,22 @@ def _measured(
 def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
     """What the numbers do not show."""
     said = []
+    trainings = [len(side) for side in (left, right)]
+    if max(trainings) > 1 and min(trainings) < FEW_TRAININGS:
+        said.append(
+            f"{trainings[0]} and {trainings[1]} evaluations a side are few: intervals are too narrow"
+            + (
+                f", and below {LEAST_TRAININGS} a side there is no verdict."
+                if min(trainings) < LEAST_TRAININGS
+                else "."
+            )
+        )
+    for name, side in (("A", left), ("B", right)):
+        kinds = {(one.evaluation.subject.method, str(dict(one.evaluation.subject.options))) for one in side}
+        if len(kinds) > 1:
+            said.append(f"{name} is not one detector trained several times: methods or options differ.")
+    if len({one.evaluation.version for one in (*left, *right)}) > 1:
+        said.append("The evaluations were made by different versions of zsad.")
     ours, theirs = ({one.evaluation.subject.fingerprint for one in side} for side in (left, right))
     if ours & theirs:
         said.append("A and B have a detector in common: it is compared with itself.")

@@ -78,7 +78,7 @@ def _legend(found: Comparison) -> str:
         said.append(
             f"*: shown with {100 * found.confidence:g} % confidence, after Holm's correction for the number of classes."
         )
-    said.append("Nothing is corrected for the number of metrics: say beforehand which one counts.")
+    said.append("Nothing is corrected for the number of metrics or data sets: say beforehand which one counts.")
     return "\n".join(_wrapped([" ".join(said)], indent=""))
 
 

@@ -10,6 +10,7 @@ from zsad.evaluator.intervals import interval
 from zsad.evaluator.significance import holm, significance
 
 A_BETTER, B_BETTER, NOT_SHOWN, NO_INTERVAL = "A is better", "B is better", "no difference shown", "no interval"
+TOO_FEW = "too few trainings"
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,10 @@ def _judged(one: Measured, confidence: float) -> Difference:
 
 
 def _with_verdict(one: Difference, p: float, confidence: float) -> Difference:
-    better = B_BETTER if (one.difference or 0) > 0 else A_BETTER
-    return replace(one, p_corrected=p, verdict=better if p <= 1 - confidence else NOT_SHOWN)
+    assert one.difference is not None
+    assert one.low is not None
+    assert one.high is not None
+    drawn = one.low + one.high
+    # Where the pictures and their resamples do not point the same way, nothing is shown.
+    shown = p <= 1 - confidence and one.difference * drawn > 0
+    return replace(one, p_corrected=p, verdict=(B_BETTER if drawn > 0 else A_BETTER) if shown else NOT_SHOWN)

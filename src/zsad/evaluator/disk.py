@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from zsad.config import from_mapping
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
 from zsad.evaluator.results import ClassResult, Evaluation, ImageResult, Miss
 from zsad.files import replacing, write_atomically
 from zsad.metrics.curves import Curve
@@ -42,6 +42,18 @@ def class_folders(out: Path) -> dict[tuple[str, str], Path]:
         result = read_class(path.parent)
         found[result.data_set, result.class_name] = path.parent
     return found
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the folder holds all of a class; what is damaged is done again."""
+    if not all((folder / name).is_file() for name in (CLASS, IMAGES, CURVES, COUNTS, DRAWS)):
+        return False
+    try:
+        read_draws(folder)
+        read_class(folder)
+    except (InputError, ConfigError):
+        return False
+    return True
 
 
 def read_class(folder: Path) -> ClassResult:
@@ -100,7 +112,7 @@ def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
     try:
         with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise _broken(path, error) from error
 
 
@@ -171,6 +183,7 @@ def _image(row: Mapping[str, str]) -> ImageResult:
         peak=float(row["peak"]),
         anomalous_share=float(share) if share else None,
         pixel_auroc=float(auroc) if auroc else None,
+        truth=row["truth"],
     )
 
 

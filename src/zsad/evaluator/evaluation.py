@@ -65,7 +65,7 @@ def evaluate(
     if not allow_training_data:
         leakage.refuse_seen(planned, loaded.past)
     who, folder = subject(loaded), Path(out)
-    begin(folder, who, protocol, planned, overwrite)
+    begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
     found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
     evaluation = Evaluation(
         subject=who,
@@ -93,7 +93,7 @@ def machine(device: str) -> str:
 def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: Path, watch: Watch) -> DataSetResult:
     results, folders = [], [out / one.folder for one in planned.classes]
     for one, folder in zip(planned.classes, folders, strict=True):
-        if (folder / disk.CLASS).exists():
+        if disk.is_done(folder):
             result = disk.read_class(folder)
             watch(Progress(one.data_set, one.name, len(one.items), len(one.items)))
         else:

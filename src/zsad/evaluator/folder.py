@@ -1,5 +1,6 @@
 """The folder of an evaluation: whose it is, and what may be replaced in it."""
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -19,17 +20,27 @@ OWN_OF_CLASS = (disk.CLASS, disk.IMAGES, disk.CURVES, disk.COUNTS, disk.DRAWS)
 DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.jpg)")
 
 
-def begin(out: Path, subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet], overwrite: bool) -> None:
+def begin(
+    out: Path,
+    subject: Subject,
+    seen: Sequence[str],
+    protocol: Protocol,
+    planned: Sequence[PlannedSet],
+    overwrite: bool,
+) -> None:
     """Make the folder that of this evaluation, if it is not already.
 
     Raises:
         ConfigError: it holds another evaluation and ``overwrite`` was not said.
         InputError: it holds files of an evaluation's names that no evaluation wrote, or cannot be written.
     """
-    ours = _words(subject, protocol, planned)
+    ours = _words(subject, seen, protocol, planned)
     try:
         if (out / disk.PLAN).exists():
-            different = _different(disk.read_json(out / disk.PLAN), ours)
+            found = disk.read_json(out / disk.PLAN)
+            if not found.keys() >= {"detector", "protocol", "data", "version"}:
+                raise _others(out, disk.PLAN)
+            different = _different(found, ours)
             if not different:
                 return
             if not overwrite:
@@ -67,11 +78,15 @@ def _remove_if_empty(*folders: Path) -> None:
 def _check_free(out: Path) -> None:
     found = [name for name in (*OWN, disk.CLASSES) if (out / name).exists()]
     if found:
-        rule = "an evaluation replaces an evaluation and no other file"
-        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+        raise _others(out, ", ".join(found))
 
 
-def _words(subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet]) -> dict[str, Any]:
+def _others(out: Path, names: str) -> InputError:
+    rule = "an evaluation replaces an evaluation and no other file"
+    return InputError(rule, f"{names} from elsewhere in {out}", "choose another --out, or move them away")
+
+
+def _words(subject: Subject, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]) -> dict[str, Any]:
     """What determines the results, apart from the code."""
     who = asdict(subject)
     del who["name"]
@@ -88,6 +103,7 @@ def _words(subject: Subject, protocol: Protocol, planned: Sequence[PlannedSet]) 
             }
             for data in planned
         },
+        "seen": hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest() if seen else "",
         "version": version("zsad"),
     }
     return json.loads(json.dumps(words))

@@ -1,5 +1,6 @@
 """What is known of the pictures of a class while it is scored."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
 from zsad.evaluator.plan import Item
-from zsad.evaluator.results import PIXEL_METRICS, ImageResult, Metric, Protocol
+from zsad.evaluator.results import METRICS, PIXEL_METRICS, ImageResult, Metric, Protocol
 from zsad.evaluator.worst import Worst
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.metrics.auroc import auroc_of
@@ -18,7 +19,7 @@ from zsad.metrics.per_picture import PictureCounts
 from zsad.metrics.tally import tally_values
 from zsad.types import Failure, Picture, Prediction, Size
 
-NO_MASKS = "no masks"
+NO_MASKS, NO_PICTURES = "no masks", "no picture could be read"
 
 
 class Gathered:
@@ -68,6 +69,8 @@ class Gathered:
     def metrics(self, draws: Draws) -> dict[str, Metric]:
         """All metrics, with intervals where there are draws."""
         image, pixel = named("image", self._image_metrics.compute()), named("pixel", self._pixel_metrics.compute())
+        if not self.images:
+            return dict.fromkeys(METRICS, Metric(None, reason=NO_PICTURES))
         found = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
         return found | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
 
@@ -116,6 +119,7 @@ def _image_result(item: Item, prediction: Prediction, mask: Bool[np.ndarray, "ro
         peak=float(prediction.anomaly_map.max()),
         anomalous_share=None if mask is None else float(mask.mean()),
         pixel_auroc=None if mask is None else _own_auroc(prediction.anomaly_map, mask),
+        truth="" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16],
     )
 
 

@@ -39,6 +39,8 @@ def warnings(planned: PlannedSet, past: Past) -> list[str]:
                 f"{one.name}: {count} of {len(one.items)} pictures were seen by the detector in training or as normal "
                 f"pictures to remember. The numbers of this class, and the means, say nothing of unseen data."
             )
+    if not past.is_on_record:
+        said.append("It is not on record on which pictures the detector was trained: some of these may be among them.")
     trained_on = {in_words(name).casefold() for name in past.training.get("classes", {})}
     same = [one.name for one in planned.classes if one.prompt.casefold() in trained_on]
     if same:

@@ -115,4 +115,4 @@ def _sorted(images: Sequence[ImageResult]) -> list[int]:
 
 
 def _truth(image: ImageResult) -> tuple[object, ...]:
-    return image.content, image.label, image.anomalous_share
+    return image.content, image.label, image.truth

@@ -94,6 +94,7 @@ class ImageResult:
         score: P(anomalous) of the image.
         peak: highest value of its map.
         anomalous_share: of its pixels that are anomalous; None where there is no mask.
+        truth: hash of the mask as it was compared; empty where there is none.
         pixel_auroc: of this picture alone; None where it lacks normal or anomalous pixels, or a mask.
     """
 
@@ -105,6 +106,7 @@ class ImageResult:
     peak: float
     anomalous_share: float | None
     pixel_auroc: float | None
+    truth: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class ClassResult:
         normal, anomalous: pictures that were scored.
         unlabelled: pictures left out, because nobody says what they are.
         without_mask: anomalous pictures that count for image metrics only.
+        blank_masks: anomalous pictures of which no pixel is, in the file or at the resolution of the protocol; all of
+            their pixels count as normal.
         unreadable: pictures left out, and why, by source.
         seen_in_training: pictures whose content the detector was trained on.
         metrics: by the names of ``METRICS``.
@@ -156,6 +160,7 @@ class ClassResult:
     metrics: Mapping[str, Metric]
     seconds: float
     peak_memory_mb: float
+    blank_masks: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def subject(detector: Detector) -> Subject:
 def fingerprint(detector: Detector) -> str:
     """Content hash of all that decides the answers: method and its configuration, size, backbone, learnt tensors."""
     method = detector.method
-    words = [detector.card.method, asdict(method.config), detector.settings.image_size, method.fingerprint]
+    settings = detector.settings
+    words = [detector.card.method, asdict(method.config), settings.image_size, settings.precision, method.fingerprint]
     digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
     for name, tensor in sorted(checkpoint.learnt(method).items()):
         content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

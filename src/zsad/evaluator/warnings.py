@@ -1,15 +1,24 @@
 """What a reader must know of the data before believing the numbers, in full sentences."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
-from zsad.evaluator.plan import PlannedSet
+from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
 from zsad.wording import counted
+
+FEW = 10
+"""Pictures of a state below which a bootstrap is known to be too sure of itself."""
 
 
 def of_data(planned: PlannedSet, results: Sequence[ClassResult], protocol: Protocol) -> list[str]:
     """What is missing of the data set, class by class."""
-    return [*_quick_look(protocol), *_incomplete(planned, protocol), *(said for one in results for said in _class(one))]
+    return [
+        *_quick_look(protocol),
+        *_incomplete(planned, protocol),
+        *(said for one in planned.classes for said in _copies(one)),
+        *(said for one in results for said in _class(one)),
+    ]
 
 
 def _quick_look(protocol: Protocol) -> list[str]:
@@ -42,6 +51,22 @@ def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
     return said
 
 
+def _copies(one: PlannedClass) -> list[str]:
+    """The same file more than once: it counts more than once, and resamples take it for several pictures."""
+    labels: defaultdict[str, list[int]] = defaultdict(list)
+    for item in one.items:
+        if item.content:
+            labels[item.content].append(item.label)
+    said = []
+    if copies := sum(len(found) - 1 for found in labels.values()):
+        said.append(
+            f"{one.name}: {counted(copies, 'copy', 'copies')} of pictures that are there already: each counts again."
+        )
+    if both := sum(len(set(found)) > 1 for found in labels.values()):
+        said.append(f"{one.name}: {counted(both, 'picture is', 'pictures are')} there as normal and as anomalous.")
+    return said
+
+
 def _class(one: ClassResult) -> list[str]:
     said = []
     if one.unreadable:
@@ -53,6 +78,14 @@ def _class(one: ClassResult) -> list[str]:
             f"{one.class_name}: {counted(one.without_mask, 'picture')} without a mask, anomalous, "
             f"counted for image metrics only."
         )
+    if one.blank_masks:
+        said.append(
+            f"{one.class_name}: {counted(one.blank_masks, 'anomalous picture')} without an anomalous pixel, in the "
+            f"mask or at this resolution: all of their pixels count as normal."
+        )
+    for state, count in (("normal", one.normal), ("anomalous", one.anomalous)):
+        if 0 < count < FEW and any(metric.low is not None for metric in one.metrics.values()):
+            said.append(f"{one.class_name}: {counted(count, f'{state} picture')}: so few make intervals too narrow.")
     if one.unlabelled:
         said.append(f"{one.class_name}: {counted(one.unlabelled, 'picture')} without a label left out.")
     return said

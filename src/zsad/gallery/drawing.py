@@ -81,13 +81,20 @@ def gallery(
 
 
 def check_file(path: Path) -> None:
-    """Where a figure can be written.
+    """Make sure, before any work is done, that a figure can be written there; its folder is made.
 
     Raises:
         ConfigError: the ending is no figure's.
+        InputError: the place cannot be written.
     """
     if path.suffix.lower() not in SCALES:
         raise ConfigError("a figure is a file that ends in .png or .pdf", path.name, "for instance figure.pdf")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("the folder of a figure must be writable", error, "choose another --out") from error
+    if path.is_dir():
+        raise InputError("a figure is a file", f"{path}, a folder", "choose another --out")
 
 
 def _shown(detectors: Sequence[Detector], chosen: Sequence[Candidate], style: Style) -> list[list[Panel]]:
@@ -114,7 +121,6 @@ def _save(sheets: Sequence[Image.Image], path: Path, style: Style) -> None:
     if path.suffix.lower() == ".png" and first.height > TALLEST:
         remedy = "say --columns, choose fewer, or write a PDF, which has pages"
         raise ConfigError(f"a PNG is at most {TALLEST} pixels high", first.height, remedy)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".png":
             first.save(temporary, "PNG", dpi=(density, density))

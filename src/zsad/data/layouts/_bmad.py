@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.layouts._trees import another_tree, masks_by_stem, pictures_at
+from zsad.data.layouts._trees import another_tree, masks_below, pictures_at
 
 MASKS = ("label", "anomaly_mask")
 
@@ -42,7 +42,7 @@ class Bmad(Layout):
             for one in _pictures(root / split / "good"):
                 yield Sample(one, NORMAL, cls.classes[0], "good", None, split)
         wrong = root / "test" / "Ungood"
-        masks = {stem: mask for name in MASKS for stem, mask in masks_by_stem(wrong / name).items()}
+        masks = {stem: mask for name in MASKS for stem, mask in masks_below(wrong / name).items()}
         for one in _pictures(wrong):
             yield Sample(one, ANOMALOUS, cls.classes[0], cls.kind, masks.get(one.stem), "test")
 

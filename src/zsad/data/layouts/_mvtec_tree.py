@@ -2,14 +2,14 @@
 
 <class>/train/<kind>/*          kind "good" is normal
 <class>/test/<kind>/*
-<class>/ground_truth/<kind>/*   masks, named like their pictures, or with _mask after the stem
+<class>/ground_truth/<kind>/*   masks, named like their pictures, or with _mask after the stem; in folders like theirs
 """
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, masks_by_stem, name_of, pictures_of
+from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, path_below, pictures_of
 from zsad.errors import InputError
 
 
@@ -62,10 +62,6 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
             if kind.name == good:
                 yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in pictures_of(kind))
             else:
-                masks = _masks(folder / "ground_truth" / kind.name) if split == "test" else {}
+                masks = masks_below(folder / "ground_truth" / kind.name, "", "_mask") if split == "test" else {}
                 for one in pictures_of(kind):
-                    yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(one.stem), split)
-
-
-def _masks(folder: Path) -> dict[str, Path]:
-    return masks_by_stem(folder) | masks_by_stem(folder, "_mask")
+                    yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(path_below(kind, one)), split)

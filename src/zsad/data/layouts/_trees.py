@@ -34,14 +34,30 @@ def pictures_at(folder: Path) -> list[Path]:
     return [one for one in pictures_of(folder) if one.parent == folder]
 
 
-def masks_by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
-    """The masks of a folder by the stems of their pictures.
+def masks_below(folder: Path, *endings: str) -> dict[str, Path]:
+    """The masks of a folder by the paths of their pictures, as ``path_below`` says them.
 
     Args:
         folder: where they lie, at any depth; it need not exist.
-        ending: what their stems have after those of the pictures, such as ``"_mask"``; others are left out.
+        endings: what their stems may have after those of the pictures, such as ``"_mask"``; others are left out.
+            Where not given, they are called like their pictures.
+
+    Raises:
+        InputError: two of them are of one picture.
     """
-    return {one.stem.removesuffix(ending): one for one in pictures_of(folder) if one.stem.endswith(ending)}
+    found: dict[str, Path] = {}
+    for one in pictures_of(folder):
+        path = path_below(folder, one)
+        for ending in endings or ("",):
+            if path.endswith(ending) and found.setdefault(path.removesuffix(ending), one) != one:
+                value = f"{found[path.removesuffix(ending)]} and {one}"
+                raise InputError("a picture has one mask", value, "remove the wrong one")
+    return found
+
+
+def path_below(folder: Path, picture: Path) -> str:
+    """The path of a picture within a folder, with ``/`` and without suffix: in a flat folder, its stem."""
+    return (picture.parent.relative_to(folder) / picture.stem).as_posix()
 
 
 def is_blank(mask: Path) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, masks_by_stem, pictures_at
+from zsad.data.layouts._trees import another_tree, masks_below, pictures_at
 
 
 class BSData(Layout):
@@ -30,7 +30,7 @@ class BSData(Layout):
         if not pictures or not labels.is_dir():
             raise another_tree(cls.title, "folders data and label", root)
         anomalous = {one.stem for one in labels.glob("[!.]*.json")}
-        masks = masks_by_stem(root / "masks")
+        masks = masks_below(root / "masks")
         return [
             Sample(one, ANOMALOUS, cls.classes[0], "pitting", masks.get(one.stem), "test")
             if one.stem in anomalous

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, incomplete, masks_by_stem, name_of, pictures_at
+from zsad.data.layouts._trees import another_tree, folders_in, incomplete, masks_below, name_of, pictures_at
 
 LARGE_CLASS = Count(normal=1000, anomalous=150, train=1150)
 
@@ -50,7 +50,7 @@ def _samples(folder: Path) -> Iterator[Sample]:
     pictures = pictures_at(folder)
     if pictures and not (folder / "Label").is_dir():
         raise incomplete(DAGM.title, ["Label"], folder)
-    masks = masks_by_stem(folder / "Label", "_label")
+    masks = masks_below(folder / "Label", "_label")
     for one in pictures:
         mask = masks.get(one.stem)
         label, kind = (ANOMALOUS, "defect") if mask else (NORMAL, "good")

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, incomplete, is_blank, masks_by_stem, pictures_at
+from zsad.data.layouts._trees import another_tree, folders_in, incomplete, is_blank, masks_below, pictures_at
 
 
 class KolektorSDD(Layout):
@@ -27,7 +27,7 @@ class KolektorSDD(Layout):
             InputError: ``root`` has another tree, or a mask is missing or broken, so that nothing tells the label.
         """
         folders = [folder for folder in folders_in(root) if folder.name.startswith("kos")]
-        masks = {folder: masks_by_stem(folder, "_label") for folder in folders}
+        masks = {folder: masks_below(folder, "_label") for folder in folders}
         pictures = [one for folder in folders for one in pictures_at(folder) if not one.stem.endswith("_label")]
         if not pictures:
             raise another_tree(cls.title, "folders kos01 to kos50 with Part*.jpg", root)

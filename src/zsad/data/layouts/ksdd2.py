@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, incomplete, is_blank, masks_by_stem, pictures_at
+from zsad.data.layouts._trees import another_tree, incomplete, is_blank, masks_below, pictures_at
 
 
 class KSDD2(Layout):
@@ -34,7 +34,7 @@ class KSDD2(Layout):
 
 
 def _samples_of_split(root: Path, split: str) -> Iterator[Sample]:
-    masks = masks_by_stem(root / split, "_GT")
+    masks = masks_below(root / split, "_GT")
     pictures = [one for one in pictures_at(root / split) if one.stem.isdecimal()]
     alone = [one.with_name(f"{one.stem}_GT.png") for one in pictures if one.stem not in masks]
     if alone:

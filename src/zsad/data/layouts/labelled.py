@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_at, pictures_of
+from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, path_below, pictures_of
 from zsad.errors import InputError
 
 GOOD = ("good", "normal", "ok")
@@ -53,15 +53,18 @@ def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
     else:
         masks = _masks(root, kind.name)
         for one in pictures_of(kind):
-            yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(one.stem), "test")
+            yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(path_below(kind, one)), "test")
 
 
 def _masks(root: Path, kind: str) -> dict[str, Path]:
-    """The masks of a kind by the stems of their pictures; those in a folder of the kind come before loose ones."""
+    """The masks of a kind by the paths of their pictures; those in a folder of the kind come before loose ones."""
     folders = [one for one in reversed(folders_in(root)) if one.name.casefold() in MASKS]  # ground_truth wins
-    loose = [one for folder in folders for one in pictures_at(folder)]
-    found = loose + [one for folder in folders for one in pictures_of(folder / kind)]
-    return {one.stem: one for one in found} | {one.stem.removesuffix("_mask"): one for one in found}
+    found: dict[str, Path] = {}
+    for folder in folders:
+        found |= {path: one for path, one in masks_below(folder, "", "_mask").items() if one.parent == folder}
+    for folder in folders:
+        found |= masks_below(folder / kind, "", "_mask")
+    return found
 
 
 def _check_masks(samples: Sequence[Sample]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, masks_by_stem, name_of, pictures_at
+from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, pictures_at
 
 PICTURES, MASKS = "Rail surface images", "GroundTruth"
 
@@ -36,7 +36,7 @@ class RSDD(Layout):
 
 
 def _samples_of_type(folder: Path) -> Iterator[Sample]:
-    masks = masks_by_stem(folder / MASKS)
+    masks = masks_below(folder / MASKS)
     kind = "defect (type II)" if name_of(folder).startswith("Type-II") else "defect (type I)"
     for one in pictures_at(folder / PICTURES):
         yield Sample(one, ANOMALOUS, RSDD.classes[0], kind, masks.get(one.stem), "test")
