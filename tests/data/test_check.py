@@ -10,10 +10,8 @@ from PIL import Image
 from tests.data.trees import mask, mvtec_tree, picture
 from zsad.data import layouts
 from zsad.data.check import Checked, Training, check
-from zsad.data.checking.inspection import Facts, Inspected, inspect
-from zsad.data.checking.truth import truth_findings
-from zsad.data.layouts import Count, Sample
-from zsad.data.specification import DataSet
+from zsad.data.checking.inspection import Facts
+from zsad.data.layouts import Count
 from zsad.errors import ConfigError, InputError
 from zsad.files import content_hash
 
@@ -98,6 +96,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
         lambda root: (root / "nut/test/bent/1.png").unlink(),
         [("orphan", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
     ),
+    "masks without the folder of their pictures": (
+        lambda root: shutil.rmtree(root / "nut/test/bent"),
+        [("orphan", "warning", [(f"nut/ground_truth/bent/{index}_mask.png", "") for index in range(3)])],
+    ),
+    "mask of a kind that is not there, beside others": (
+        lambda root: mask(root / "nut/ground_truth/worn/deep/1.png"),
+        [("orphan", "warning", [("nut/ground_truth/worn/deep/1.png", "")])],
+    ),
+    "mask of two pictures": (
+        lambda root: picture(root / "nut/test/bent/1.bmp", 999),
+        [
+            (
+                "shared-mask",
+                "error",
+                [("nut/ground_truth/bent/1_mask.png", "nut/test/bent/1.bmp and nut/test/bent/1.png")],
+            )
+        ],
+    ),
     "mask of another size": (
         lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", (16, 12)),
         [("mask-size", "error", [("nut/ground_truth/bent/1_mask.png", "16×12 for 12×16 px")])],
@@ -166,23 +182,6 @@ def test_damage_is_found_with_its_files(damage: str, tmp_path: Path) -> None:
     assert all(str(tmp_path) not in str(finding.cases) for finding in checked.findings)
 
 
-def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
-    root = mvtec_tree(tmp_path)
-    path = root / "nut/ground_truth/bent/1_mask.png"
-    stripes = Image.open(path)
-    stripes.save(path, "JPEG", quality=30)
-    ((kind, _, ((name, detail),)),) = said(check([f"mvtec:{root}"]))
-    assert (kind, name) == ("grey-mask", "nut/ground_truth/bent/1_mask.png")
-    assert detail.endswith("anomalous above 127")
-
-
-def test_masks_are_not_missed_where_a_data_set_has_none(tmp_path: Path) -> None:
-    root = mvtec_tree(tmp_path)
-    for name in ("nut", "bolt"):
-        shutil.rmtree(root / name / "ground_truth")
-    assert said(check([f"mvtec:{root}"])) == []
-
-
 def test_a_folder_of_another_layout_is_a_finding_and_the_rest_is_checked(tmp_path: Path) -> None:
     picture(tmp_path / "loose" / "1.png", 1)
     good, bad = f"mvtec:{mvtec_tree(tmp_path / 'parts')}", f"mvtec:{tmp_path / 'loose'}"
@@ -206,30 +205,6 @@ def test_what_is_no_data_set_at_all_is_refused(specification: str, error: type[E
     root = mvtec_tree(tmp_path / "parts")
     with pytest.raises(error):
         check([f"mvtec:{root}", specification.format(tmp_path)])
-
-
-# --- masks of a data set whose folders hold pictures and masks together ---
-
-
-def together(root: Path, *, marked: bool) -> Inspected:
-    """A normal and an anomalous picture with their masks beside them, and a mask of nothing."""
-    samples = [
-        Sample(picture(root / "1.png", 1), 0, "belt", "good", root / "1_GT.png" if marked else None, "test"),
-        Sample(picture(root / "2.png", 2), 1, "belt", "worn", root / "2_GT.png", "test"),
-    ]
-    for number in (1, 2, 3):
-        mask(root / f"{number}_GT.png")
-    return Inspected("belts", DataSet("belts", "folder", root, tuple(samples)), tuple(inspect(samples, 1)))
-
-
-def test_the_mask_of_a_normal_picture_is_no_orphan(tmp_path: Path) -> None:
-    (finding,) = truth_findings(together(tmp_path, marked=False))
-    assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan", ["3_GT.png"])
-
-
-def test_a_normal_picture_has_no_anomalous_pixels(tmp_path: Path) -> None:
-    kinds = {one.kind: [case.subject for case in one.cases] for one in truth_findings(together(tmp_path, marked=True))}
-    assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
 
 
 # --- published counts ---

@@ -53,8 +53,7 @@ def _class_count(name: str, pictures: Counter[tuple[str, str]], masks: int, publ
 
 def _published(inspected: Inspected) -> dict[str, Count]:
     """None where the tree holds another data set: by its classes, or because the user gave it another name."""
-    data_set = inspected.data_set
-    return dict(data_set.kind.counts) if data_set.name == data_set.layout else {}
+    return dict(inspected.data_set.kind.counts) if inspected.is_published else {}
 
 
 def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:

@@ -78,6 +78,11 @@ class Inspected:
     facts: tuple[Facts, ...]
     is_trained_on: bool = False
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it goes by the name under which it was published, and it is known what it was then."""
+        return self.data_set.name == self.data_set.layout and bool(self.data_set.kind.counts)
+
     def below(self, path: Path) -> str:
         """The path from the root, with ``/``."""
         return Path(os.path.relpath(path, self.data_set.root)).as_posix()

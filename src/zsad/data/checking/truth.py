@@ -2,13 +2,13 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from statistics import median
 
 from zsad.data.checking.findings import Case, Finding, found
 from zsad.data.checking.inspection import Facts, Inspected, MaskFacts
-from zsad.data.sources import pictures_in
+from zsad.data.sources import natural_key, pictures_in
 from zsad.types import Size
 from zsad.wording import counted
 
@@ -21,6 +21,8 @@ def truth_findings(inspected: Inspected) -> list[Finding]:
     return [
         *_unreadable(inspected),
         *_unpaired(inspected),
+        *_without_masks(inspected),
+        *_shared_masks(inspected),
         *_orphans(inspected),
         *_mask_sizes(inspected),
         *_marked_normal(inspected),
@@ -37,6 +39,9 @@ def _unreadable(inspected: Inspected) -> Iterator[Finding]:
     cases = [Case(inspected.below(path), reason) for path, reason in broken if reason]
     message = f"{counted(len(cases), 'file')} cannot be read, and would be left out"
     yield from found("unreadable", "error", inspected.name, message, cases)
+    lost = [Case(inspected.below(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask]
+    message = f"{counted(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
+    yield from found("missing", "warning", inspected.name, message, lost)
 
 
 def _unpaired(inspected: Inspected) -> list[Finding]:
@@ -47,6 +52,31 @@ def _unpaired(inspected: Inspected) -> list[Finding]:
     return found("unpaired", "error", inspected.name, message, cases)
 
 
+def _without_masks(inspected: Inspected) -> list[Finding]:
+    """Where there is no mask at all, though the data set was published with them."""
+    samples = inspected.data_set.samples
+    should = inspected.is_published and inspected.data_set.kind.has_masks
+    if not should or any(one.mask for one in samples):
+        return []
+    cases = [Case(inspected.below(one.picture)) for one in samples if one.label == 1 and one.split == "test"]
+    message = f"{counted(len(cases), 'anomalous picture')} without mask, as all are: there will be no pixel metrics"
+    return found("unpaired", "warning", inspected.name, message, cases)
+
+
+def _shared_masks(inspected: Inspected) -> list[Finding]:
+    pictures: defaultdict[Path, set[Path]] = defaultdict(set)
+    for one in inspected.data_set.samples:
+        if one.mask:
+            pictures[one.mask].add(one.picture)
+    cases = [
+        Case(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
+        for mask, those in pictures.items()
+        if len(those) > 1
+    ]
+    message = f"{counted(len(cases), 'mask')} of several pictures: for all but one it is the wrong one"
+    return found("shared-mask", "error", inspected.name, message, cases)
+
+
 def _orphans(inspected: Inspected) -> list[Finding]:
     cases = [Case(inspected.below(path)) for path in _loose_masks(inspected)]
     message = f"{counted(len(cases), 'mask')} of no picture: a picture may be missing, or have another name"
@@ -54,14 +84,33 @@ def _orphans(inspected: Inspected) -> list[Finding]:
 
 
 def _loose_masks(inspected: Inspected) -> Iterator[Path]:
-    """Pictures beside masks that no sample uses, and that are not what a normal picture's mask would be called."""
+    """Pictures where masks lie that no sample uses, and that are not what a normal picture's mask would be called."""
     samples = inspected.data_set.samples
     used = {os.path.abspath(path) for one in samples for path in (one.picture, one.mask) if path}
     excused = set(_masks_of_others(inspected))
-    for folder in dict.fromkeys(one.mask.parent for one in samples if one.mask):
-        if folder.is_dir():
-            beside = (path for path in pictures_in(folder) if path.parent == folder and path not in excused)
-            yield from (path for path in beside if os.path.abspath(path) not in used)
+    there = (path for path in _where_masks_lie(inspected) if path not in excused)
+    return (path for path in there if os.path.abspath(path) not in used)
+
+
+def _where_masks_lie(inspected: Inspected) -> Iterator[Path]:
+    """The pictures of folders with masks; of folders with masks only, at every depth, without those of normal ones."""
+    samples, root = inspected.data_set.samples, inspected.data_set.root
+    own = {one.picture.parent for one in samples}
+    normal = {one.picture.parent.name for one in samples if one.label != 1}
+    above = own.union(*(folder.parents for folder in own))
+    usual = [one / "ground_truth" for one in (root, *sorted(root.iterdir(), key=natural_key)) if one in above]
+    homes = [_highest(folder, root, above) for folder in [*(one.mask.parent for one in samples if one.mask), *usual]]
+    for home in dict.fromkeys(homes):
+        for path in pictures_in(home) if home.is_dir() else ():
+            if path.parent == home or (home not in above and path.parent.name not in normal):
+                yield path
+
+
+def _highest(folder: Path, root: Path, above: Set[Path]) -> Path:
+    """The largest folder about masks that holds nothing else; ``above`` are all folders with pictures in them."""
+    while folder not in above and folder.parent not in above and root in folder.parent.parents:
+        folder = folder.parent
+    return folder
 
 
 def _masks_of_others(inspected: Inspected) -> Iterator[Path]:

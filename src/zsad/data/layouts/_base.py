@@ -38,6 +38,7 @@ class Sample:
         kind: the kind of defect, ``"good"`` for normal pictures, ``"unknown"`` for unlabelled ones.
         mask: the file with the truth per pixel (anything above 0 is anomalous), if there is one.
         split: ``"train"`` or ``"test"``.
+        lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
     """
 
     picture: Path
@@ -46,6 +47,7 @@ class Sample:
     kind: str
     mask: Path | None
     split: str
+    lost_mask: Path | None = None
 
     def source(self, root: Path) -> str:
         """The picture's path below the root of its data set, with ``/``; where it lies elsewhere, the whole path."""
@@ -60,12 +62,14 @@ class Layout(ABC):
         about: one line with the source, and the terms if there are any.
         classes: names of its classes; () where they are read off the folders.
         counts: what each class holds as published; empty where the layout is that of any data.
+        has_masks: whether it was published with masks.
     """
 
     title: ClassVar[str]
     about: ClassVar[str]
     classes: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[Mapping[str, Count]] = NO_COUNTS
+    has_masks: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

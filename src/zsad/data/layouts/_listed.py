@@ -127,7 +127,7 @@ def mask_at(root: Path, label: int, written: str) -> Path | None:
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
-    """The samples of a list, less masks that were never made: those of a folder that is empty or not there.
+    """The samples of a list; masks of a folder that is empty or not there are lost ones, and no error.
 
     Lists of data sets without masks name some all the same: Bayes-PFL's of HeadCT, BrainMRI and Br35H.
 
@@ -141,7 +141,9 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
         remedy = "put the list into the folder where its paths begin, beside the pictures"
         raise InputError("the pictures of a list exist", value, remedy)
     empty = {folder for folder in {one.mask.parent for one in samples if one.mask} if _is_empty(folder)}
-    return [replace(one, mask=None) if one.mask and one.mask.parent in empty else one for one in samples]
+    return [
+        replace(one, mask=None, lost_mask=one.mask) if one.mask and one.mask.parent in empty else one for one in samples
+    ]
 
 
 def _is_empty(folder: Path) -> bool:

@@ -14,6 +14,7 @@ class Br35h(Layout):
     about = "3,000 MRI slices of the brain, no masks (Hamada 2020, kaggle.com/ahmedhamada0; see there for terms)"
     classes = ("brain MRI",)
     counts = MappingProxyType({"brain MRI": Count(normal=1500, anomalous=1500)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

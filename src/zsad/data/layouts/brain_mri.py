@@ -19,6 +19,7 @@ class BrainMri(Layout):
     about = "253 MRI slices of the brain, no masks (Chakrabarty 2019, kaggle.com/navoneel; see there for terms)"
     classes = ("brain MRI",)
     counts = MappingProxyType({"brain MRI": Count(normal=98, anomalous=155)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -22,6 +22,7 @@ class BrainMriBayesPfl(Layout):
     about = "153 of the slices of layout brain-mri, no masks (Qu et al. 2025, github.com/xiaozhen228/Bayes-PFL)"
     classes = ("brain MRI",)
     counts = MappingProxyType({"brain MRI": Count(normal=85, anomalous=68)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -24,6 +24,7 @@ class Covid19(Layout):
     about = "21,165 chest X-rays, no masks (Rahman et al. 2021, kaggle.com/tawsifurrahman; see there for terms)"
     classes = ("chest",)
     counts = MappingProxyType({"chest": Count(normal=10192, anomalous=3616 + 6012 + 1345)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -17,6 +17,7 @@ class Elpv(Layout):
     about = "2,624 solar cells in electroluminescence, no masks (Buerhop-Lutz et al. 2018; CC BY-NC-SA 4.0)"
     classes = ("solar cell",)
     counts = MappingProxyType({"solar cell": Count(normal=1508, anomalous=715)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

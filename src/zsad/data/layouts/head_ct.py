@@ -20,6 +20,7 @@ class HeadCT(Layout):
     about = "200 CT slices of the head, no masks (Kitamura 2018, kaggle.com/felipekitamura; see there for terms)"
     classes = ("head CT",)
     counts = MappingProxyType({"head CT": Count(normal=100, anomalous=100)})
+    has_masks = False
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

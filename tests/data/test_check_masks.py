@@ -1,0 +1,99 @@
+"""Checks of data sets: masks that are missing, of nothing, or beside their pictures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.data.test_check import said
+from tests.data.trees import mask, mvtec_tree, picture
+from zsad.data import layouts
+from zsad.data.check import check
+from zsad.data.checking.inspection import Inspected, inspect
+from zsad.data.checking.truth import truth_findings
+from zsad.data.layouts import Count, Sample
+from zsad.data.specification import DataSet
+
+
+def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    path = root / "nut/ground_truth/bent/1_mask.png"
+    stripes = Image.open(path)
+    stripes.save(path, "JPEG", quality=30)
+    ((kind, _, ((name, detail),)),) = said(check([f"mvtec:{root}"]))
+    assert (kind, name) == ("grey-mask", "nut/ground_truth/bent/1_mask.png")
+    assert detail.endswith("anomalous above 127")
+
+
+def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    path = root / "nut/ground_truth/bent/1_mask.png"
+    stripes = Image.open(path)
+    stripes.save(path, "JPEG", quality=30)
+    ((kind, _, ((name, detail),)),) = said(check([f"mvtec:{root}"]))
+    assert (kind, name) == ("grey-mask", "nut/ground_truth/bent/1_mask.png")
+    assert detail.endswith("anomalous above 127")
+
+
+def test_masks_are_not_missed_where_a_data_set_has_none(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    for name in ("nut", "bolt"):
+        shutil.rmtree(root / name / "ground_truth")
+    assert said(check([f"mvtec:{root}"])) == []
+
+
+def test_masks_are_missed_where_they_were_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = mvtec_tree(tmp_path / "mvtec", ("screw", "bottle"))
+    count = Count(normal=3, anomalous=3, train=2)
+    monkeypatch.setattr(layouts.get("mvtec"), "counts", {"screw": count, "bottle": count})
+    for name in ("screw", "bottle"):
+        shutil.rmtree(published / name / "ground_truth")
+    cases = [(f"{name}/test/bent/{index}.png", "") for name in ("bottle", "screw") for index in range(3)]
+    checked = check([f"mvtec:{published}"])
+    assert said(checked) == [("unpaired", "warning", cases)]
+    assert "no pixel metrics" in checked.findings[0].message
+    assert said(check([f"parts=mvtec:{published}"])) == []
+    monkeypatch.setattr(layouts.get("mvtec"), "has_masks", False)
+    assert said(check([f"mvtec:{published}"])) == []
+
+
+def test_folders_of_masks_for_normal_pictures_hold_no_orphans(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    for name in ("ground_truth/good/0.png", "ground_truth/good/7.png", "loose/ground_truth/bent/1.png"):
+        mask(root / "nut" / name, values=(0,))
+    assert said(check([f"mvtec:{root}"])) == []
+
+
+def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
+    picture(tmp_path / "images/1.png", 1)
+    line = {"image_path": "images/1.png", "label": 1, "class_name": "nut", "mask_path": "masks/1.png"}
+    (tmp_path / "list.jsonl").write_text(json.dumps(line))
+    checked = check([f"jsonl:{tmp_path}"])
+    assert said(checked) == [("missing", "warning", [("masks/1.png", "")])]
+    assert checked.findings[0].message == "1 mask that the data set names is not there: no pixel metrics of these"
+
+
+# --- masks of a data set whose folders hold pictures and masks together ---
+
+
+def together(root: Path, *, marked: bool) -> Inspected:
+    """A normal and an anomalous picture with their masks beside them, and a mask of nothing."""
+    samples = [
+        Sample(picture(root / "1.png", 1), 0, "belt", "good", root / "1_GT.png" if marked else None, "test"),
+        Sample(picture(root / "2.png", 2), 1, "belt", "worn", root / "2_GT.png", "test"),
+    ]
+    for number in (1, 2, 3):
+        mask(root / f"{number}_GT.png")
+    return Inspected("belts", DataSet("belts", "folder", root, tuple(samples)), tuple(inspect(samples, 1)))
+
+
+def test_the_mask_of_a_normal_picture_is_no_orphan(tmp_path: Path) -> None:
+    (finding,) = truth_findings(together(tmp_path, marked=False))
+    assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan", ["3_GT.png"])
+
+
+def test_a_normal_picture_has_no_anomalous_pixels(tmp_path: Path) -> None:
+    kinds = {one.kind: [case.subject for case in one.cases] for one in truth_findings(together(tmp_path, marked=True))}
+    assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
