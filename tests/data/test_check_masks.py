@@ -27,16 +27,6 @@ def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
     assert detail.endswith("anomalous above 127")
 
 
-def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
-    root = mvtec_tree(tmp_path)
-    path = root / "nut/ground_truth/bent/1_mask.png"
-    stripes = Image.open(path)
-    stripes.save(path, "JPEG", quality=30)
-    ((kind, _, ((name, detail),)),) = said(check([f"mvtec:{root}"]))
-    assert (kind, name) == ("grey-mask", "nut/ground_truth/bent/1_mask.png")
-    assert detail.endswith("anomalous above 127")
-
-
 def test_masks_are_not_missed_where_a_data_set_has_none(tmp_path: Path) -> None:
     root = mvtec_tree(tmp_path)
     for name in ("nut", "bolt"):

@@ -336,7 +336,7 @@ def test_bsdata(tmp_path: Path) -> None:
     assert read("bsdata", tmp_path) == [
         ("data/crop_2.jpg", 0, "ball screw", "good", None, "test"),
         ("data/crop_9.jpg", 1, "ball screw", "pitting", "masks/crop_9.png", "test"),
-        ("data/crop_10.jpg", 1, "ball screw", "pitting", None, "test"),
+        ("data/crop_10.jpg", 1, "ball screw", "pitting", "label/crop_10.json", "test"),
     ]
 
 

@@ -1,5 +1,6 @@
 """Masks, whatever they were drawn with."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,55 @@ def test_a_mask_that_was_drawn_on_the_turned_picture_stays(tmp_path: Path) -> No
     Image.fromarray(drawn).save(tmp_path / "mask.png")
     assert decode(tmp_path / "picture.png").size == (6, 4)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (6, 4), tmp_path / "picture.png"), drawn > 0)
+
+
+# --- polygons of labelme ---
+
+CORNERS = [[10.0, 9.0], [20.0, 9.0], [20.0, 14.0], [10.0, 14.0]]
+
+
+def labelled(path: Path, *polygons: object, **other: object) -> Path:
+    shapes = [{"label": "Pitting", "points": points, "shape_type": "polygon"} for points in polygons]
+    content = {"shapes": shapes, "imagePath": "1.jpg", "imageData": None, "imageHeight": 24, "imageWidth": 32}
+    path.write_text(json.dumps(content | other))
+    return path
+
+
+def test_polygons_are_drawn_with_their_outlines(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_mask(labelled(tmp_path / "1.json", CORNERS), (24, 32)), TRUTH)
+    both, threshold = mask_values(labelled(tmp_path / "1.JSON", CORNERS, [[0, 0], [3.6, 0], [0, 3.6]]))
+    assert (threshold, set(both[both > 0])) == (0, {255})
+    assert (both[0, 0], both[0, 3], both[3, 3], both[12, 15]) == (255, 255, 0, 255)
+    assert not read_mask(labelled(tmp_path / "1.json"), (24, 32)).any()
+
+
+def test_polygons_are_drawn_on_pictures_that_are_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    Image.new("RGB", (32, 24)).save(tmp_path / "1.png", exif=exif)
+    found = read_mask(labelled(tmp_path / "1.json", CORNERS), (24, 32), tmp_path / "1.png")
+    np.testing.assert_array_equal(found, TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"imageHeight": None}, "TypeError"),
+        ({"imageWidth": -1}, "ValueError"),
+        ({"shapes": [{"points": CORNERS[:2], "shape_type": "circle"}]}, "a circle"),
+        ({"shapes": [{"label": "Pitting"}]}, "KeyError"),
+        ({"shapes": [{"points": [[1, "x"]]}]}, "ValueError"),
+        ({"shapes": [{"points": []}]}, "Error"),
+        ({"shapes": ["Pitting"]}, "AttributeError"),
+    ],
+)
+def test_polygons_that_cannot_be_drawn(other: dict[str, object], problem: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"is of labelme.*1\.json.*{problem}"):
+        mask_values(labelled(tmp_path / "1.json", **other))
+
+
+def test_json_that_is_no_file_of_labelme(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text("[1]")
+    for name in ("1.json", "2.json"):
+        with pytest.raises(InputError, match="is of labelme"):
+            mask_values(tmp_path / name)

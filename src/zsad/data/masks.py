@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from PIL import Image
 
+from zsad.data._labelme import drawn
 from zsad.data._pillow import BROKEN, orientation_of
 from zsad.data._pixels import upright
 from zsad.errors import InputError
@@ -19,7 +20,7 @@ def read_mask(path: Path, size: Size, picture: Path | None = None) -> Bool[np.nd
 
     Masks are drawings of the picture's pixels as they are stored. Where a picture asks to be turned (EXIF), and is
     turned when it is decoded, its mask is turned with it, unless the mask's size says that it was drawn afterwards.
-    Transparency and orientation tags of the mask itself are not looked at.
+    Transparency and orientation tags of the mask itself are not looked at. A file ``*.json`` holds polygons of labelme.
 
     Args:
         path: the file.
@@ -31,7 +32,7 @@ def read_mask(path: Path, size: Size, picture: Path | None = None) -> Bool[np.nd
     """
     values, threshold = mask_values(path)
     if picture is not None:
-        values = turned(values, size, picture)
+        values = turned(values, size, picture, path)
     if values.shape != size:
         raise InputError(
             "a mask has the size of its picture",
@@ -42,9 +43,11 @@ def read_mask(path: Path, size: Size, picture: Path | None = None) -> Bool[np.nd
 
 
 def turned(
-    values: Shaped[np.ndarray, "rows cols"], size: Size, picture: Path
+    values: Shaped[np.ndarray, "rows cols"], size: Size, picture: Path, path: Path
 ) -> Shaped[np.ndarray, "upright_rows upright_cols"]:
     """What a mask stores, turned as its picture is, whose size is then ``size``; see :func:`read_mask`."""
+    if _is_labelme(path):  # which shows pictures upright when they are drawn on
+        return values
     with_picture = upright(values, orientation_of(picture))
     return values if values.shape == size != with_picture.shape else with_picture
 
@@ -55,6 +58,8 @@ def mask_values(path: Path) -> tuple[Shaped[np.ndarray, "rows cols"], int]:
     Raises:
         InputError: the file cannot be read.
     """
+    if _is_labelme(path):
+        return drawn(path), 0
     try:
         with Image.open(path) as image:
             lossy = image.format in LOSSY
@@ -63,6 +68,10 @@ def mask_values(path: Path) -> tuple[Shaped[np.ndarray, "rows cols"], int]:
     except BROKEN as error:
         raise InputError("a mask is a readable picture", f"{path}: {error}", "repair or replace the file") from error
     return values if deep else values.max(axis=2), 127 if lossy else 0
+
+
+def _is_labelme(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
 
 
 def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "new_rows new_cols"]:

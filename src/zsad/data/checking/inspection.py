@@ -111,7 +111,7 @@ def _facts(sample: Sample) -> Facts:
         try:
             values, threshold = mask_values(sample.mask)
             if picture is not None:
-                values = turned(values, picture.size, sample.picture)
+                values = turned(values, picture.size, sample.picture, sample.mask)
             mask = _mask_facts(values, threshold)
         except InputError as error:
             broken.append((sample.mask, _reason(sample.mask, error)))

@@ -36,7 +36,7 @@ class Sample:
         label: 0 normal, 1 anomalous, None unknown.
         class_name: what it shows, such as ``"bottle"``.
         kind: the kind of defect, ``"good"`` for normal pictures, ``"unknown"`` for unlabelled ones.
-        mask: the file with the truth per pixel (anything above 0 is anomalous), if there is one.
+        mask: the file with the truth per pixel (above 0, or in a polygon of labelme, is anomalous), if there is one.
         split: ``"train"`` or ``"test"``.
         lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
     """

@@ -8,10 +8,9 @@ from zsad.data.layouts._trees import another_tree, masks_below, pictures_at
 
 
 class BSData(Layout):
-    """``data/*.jpg`` with ``label/<stem>.json`` (labelme) of the anomalous, and no more.
+    """``data/*.jpg`` with ``label/<stem>.json`` of the anomalous: polygons of labelme, which are read as masks.
 
-    The truth is published as polygons, not as pictures. Masks drawn from them are read from ``masks/<stem>.png``;
-    without these only whole pictures can be judged.
+    Masks that were drawn from them, ``masks/<stem>.png``, come before them where they are there.
     """
 
     title = "BSData"
@@ -29,11 +28,11 @@ class BSData(Layout):
         pictures, labels = pictures_at(root / "data"), root / "label"
         if not pictures or not labels.is_dir():
             raise another_tree(cls.title, "folders data and label", root)
-        anomalous = {one.stem for one in labels.glob("[!.]*.json")}
-        masks = masks_below(root / "masks")
+        masks = {one.stem: one for one in labels.glob("[!.]*.json")}
+        drawn = masks_below(root / "masks")
         return [
-            Sample(one, ANOMALOUS, cls.classes[0], "pitting", masks.get(one.stem), "test")
-            if one.stem in anomalous
+            Sample(one, ANOMALOUS, cls.classes[0], "pitting", drawn.get(one.stem, masks[one.stem]), "test")
+            if one.stem in masks
             else Sample(one, NORMAL, cls.classes[0], "good", None, "test")
             for one in pictures
         ]
