@@ -10,9 +10,9 @@ import pytest
 from tests.evaluator.written import LABELS, evaluation, maps, masks, without_masks
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
-from zsad.evaluator.comparison import LEAST_TRAININGS, _picks, compare
+from zsad.evaluator.comparison import _picks, compare
 from zsad.evaluator.comparison_table import text
-from zsad.evaluator.differences import A_BETTER, B_BETTER, NO_INTERVAL, TOO_FEW, Measured, judged
+from zsad.evaluator.differences import B_BETTER, NO_INTERVAL, NOT_SHOWN, TOO_FEW, Measured, judged
 from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import places_in
 from zsad.evaluator.results import METRICS, Protocol
@@ -131,16 +131,32 @@ def test_several_trainings_widen_the_interval(weak: Path, strong: Path, tmp_path
         compare([strong, strong], [weak], draws=400)
 
 
-@pytest.mark.parametrize(("count", "most"), [(2, 0), (5, 0.12)])
-def test_equally_good_trainings_are_seldom_told_apart(count: int, most: float) -> None:
-    """The spread of the seeds alone, nominally 5 % of false alarms; drawn as comparisons draw it."""
-    rng, alarms = np.random.default_rng(0), 0
-    for _ in range(400):
-        a, b = rng.normal(size=(2, count))
-        draws = (_picks(count, 1, 400) * b).sum(1) - (_picks(count, 0, 400) * a).sum(1)
-        shown = judged([Measured(float(a.mean()), float(b.mean()), draws)], 0.95)[0].verdict in (A_BETTER, B_BETTER)
-        alarms += shown and count >= LEAST_TRAININGS
-    assert alarms / 400 <= most
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_resamples_of_trainings_vary_as_their_mean_does(count: int) -> None:
+    """Plain resamples would vary less, by (n - 1) / n: a half for two of them."""
+    found = np.random.default_rng(count).normal(size=count)
+    drawn = (_picks(count, 0, 40_000) * found).sum(1)
+    assert drawn.mean() == pytest.approx(found.mean(), abs=0.02)
+    assert drawn.var() == pytest.approx(found.var(ddof=1) / count, rel=0.05)
+
+
+def test_from_five_trainings_a_side_there_is_a_verdict(tmp_path: Path) -> None:
+    sides = [[evaluation(tmp_path / f"{quality} {seed}", quality, seed) for seed in range(5)] for quality in (0.2, 3.0)]
+    found = compare(*sides, draws=200)
+    assert found.data_sets[0].means["image_auroc"].verdict == B_BETTER
+    assert "5 and 5 evaluations a side are few: intervals are too narrow." in found.warnings
+    assert compare(sides[0][:4], sides[1]).data_sets[0].means["image_auroc"].verdict == TOO_FEW
+
+
+@pytest.mark.parametrize("difference", [0.0, -0.1])
+def test_nothing_is_shown_where_resamples_point_another_way(difference: float) -> None:
+    (found,) = judged([Measured(0.5, 0.5 + difference, np.full(2000, 0.01))], 0.95)
+    assert found.verdict == NOT_SHOWN
+
+
+def test_there_are_resamples_enough_for_a_star(weak: Path, strong: Path) -> None:
+    found = compare(weak, strong, draws=100, confidence=0.99)
+    assert len(found.data_sets[0].classes) * 2 / (found.resamples + 1) <= 0.01
 
 
 def test_what_is_not_in_both_is_named_and_left_out(weak: Path, tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[
     assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
 
 
+def test_a_trained_detector_without_any_record_is_doubted(tmp_path: Path) -> None:
+    trained = Detector(Card("fe-clip"), FeClip(small.frozen()), Settings(32))
+    (found,) = evaluate(trained, [data(tmp_path / "data", "metal_nut")], tmp_path / "out", **QUICK).data_sets
+    assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
+
+
 def test_what_was_seen_is_part_of_the_plan(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)

@@ -33,8 +33,14 @@ def test_what_does_not_change_answers_does_not_change_it() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"seed": 1}, {"settings": Settings(40)}, {"sigma": 2.0}, {"learnt": 0.5}],
-    ids=["backbone", "size", "option", "learnt"],
+    [
+        {"seed": 1},
+        {"settings": Settings(40)},
+        {"sigma": 2.0},
+        {"learnt": 0.5},
+        {"settings": Settings(32, precision="bf16")},
+    ],
+    ids=["backbone", "size", "option", "learnt", "precision"],
 )
 def test_what_changes_answers_changes_it(other: dict[str, object]) -> None:
     assert fingerprint(detector(**other)) != OURS

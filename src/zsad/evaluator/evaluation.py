@@ -100,7 +100,8 @@ def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: 
             seen = leakage.seen_in_training(one, detector.past)
             result = evaluate_class(detector, one, protocol, folder, seen, watch)
         results.append(result)
-    said = [*leakage.warnings(planned, detector.past), *of_data(planned, results, protocol)]
+    is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
+    said = [*leakage.warnings(planned, detector.past, is_trained), *of_data(planned, results, protocol)]
     averaged = means(results, [disk.read_draws(folder) for folder in folders], protocol.confidence)
     return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averaged, tuple(said))
 

@@ -30,8 +30,14 @@ def refuse_seen(planned: Sequence[PlannedSet], past: Past) -> None:
         )
 
 
-def warnings(planned: PlannedSet, past: Past) -> list[str]:
-    """What a reader must know of the pictures and classes that the detector has seen, in full sentences."""
+def warnings(planned: PlannedSet, past: Past, is_trained: bool) -> list[str]:
+    """What a reader must know of the pictures and classes that the detector has seen, in full sentences.
+
+    Args:
+        planned: the data.
+        past: what is on record of the detector.
+        is_trained: whether something of it is learnt by training.
+    """
     said = []
     for one in planned.classes:
         if count := seen_in_training(one, past):
@@ -39,7 +45,7 @@ def warnings(planned: PlannedSet, past: Past) -> list[str]:
                 f"{one.name}: {count} of {len(one.items)} pictures were seen by the detector in training or as normal "
                 f"pictures to remember. The numbers of this class, and the means, say nothing of unseen data."
             )
-    if not past.is_on_record:
+    if not past.is_on_record or (is_trained and not past.training):
         said.append("It is not on record on which pictures the detector was trained: some of these may be among them.")
     trained_on = {in_words(name).casefold() for name in past.training.get("classes", {})}
     same = [one.name for one in planned.classes if one.prompt.casefold() in trained_on]
