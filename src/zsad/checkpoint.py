@@ -1,20 +1,27 @@
-"""A detector on disk: a folder with a JSON card that says how to make it again, what it learnt, and its past."""
+"""A detector on disk: a folder with a JSON card that says how to make it again, what it learnt, and its past.
+
+The package brings such folders too: heads, which are what a trained method learnt on an embedded backbone.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zsad.backbones.config import Activation, PositionResize
+from zsad import methods
+from zsad.backbones import config as architectures
+from zsad.backbones.config import EMBEDDED, Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import replacing, write_atomically
-from zsad.methods._base import Method
+from zsad.methods._base import Config, Method
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
 TRAINING, PICTURES = "training.json", "pictures.txt"
@@ -62,13 +69,21 @@ class Past:
         return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.pictures)
 
 
-def write(card: Card, method: Method, folder: Path) -> None:
+def write(card: Card, method: Method, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write card and learnt tensors into the folder, which is made where it does not exist.
+
+    Args:
+        card: what the folder says of the detector.
+        method: what has learnt.
+        folder: of the detector.
+        dtype: that numbers are rounded to; as they are where not given.
 
     Raises:
         InputError: the folder cannot be made or written.
     """
     tensors = learnt(method)
+    if dtype is not None:
+        tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if tensors:
@@ -86,7 +101,7 @@ def learnt(method: Method) -> dict[str, Tensor]:
 
 
 def fill(method: Method, folder: Path) -> None:
-    """Give a method the tensors that the folder holds.
+    """Give a method the tensors that the folder holds; what is stored in half precision becomes what the method has.
 
     Raises:
         WeightsError: they are missing, unreadable or of another shape than the method on this backbone has.
@@ -118,6 +133,58 @@ def read(folder: Path) -> Card:
         ConfigError: the folder has no card, or one with unknown, missing or wrong entries.
     """
     return from_mapping(Card, _object(folder / CARD), str(folder / CARD))
+
+
+def head(method: str, backbone: str) -> Path:
+    """Where the package keeps what the method learnt on that architecture's embedded weights, if it brings it."""
+    with as_file(files("zsad") / "assets" / backbone / "heads" / method) as folder:
+        return folder
+
+
+def heads(method: str) -> list[str]:
+    """The architectures on whose embedded weights the package brings what the method learnt."""
+    return [name for name in architectures.names() if (head(method, name) / CARD).is_file()]
+
+
+def fitting_head(asked: Card) -> Path | None:
+    """The head that is what was asked for; ``None`` where the package brings no such thing.
+
+    Args:
+        asked: a method's name with what was said beside it. A head is for the embedded weights as they are. Size,
+            threshold and what all methods share in their options (``sigma``) may be said, for none of it is learnt;
+            what else is said of the method must be what the head was trained with.
+
+    Raises:
+        ConfigError: an option does not exist, or the card of the head cannot be read.
+    """
+    folder = head(asked.method, asked.backbone)
+    return folder if asked.backbone in heads(asked.method) and not _others(asked, read(folder)) else None
+
+
+def untrained(asked: Card) -> ConfigError:
+    """The error for a method that is used by its name although what was asked for has to be trained."""
+    value = "the method's name alone"
+    remedy = f"run zsad train {asked.method} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
+    for backbone in heads(asked.method):
+        others = " and another ".join(_others(asked, read(head(asked.method, backbone))))
+        value += f", and another {others} than the trained one of the package has"
+        remedy += f"; that of the package is for {backbone} with its {EMBEDDED} weights"
+    return ConfigError(f"{asked.method} is trained before it is used", value, remedy)
+
+
+def _others(asked: Card, of_head: Card) -> list[str]:
+    """What was asked for that the head is not."""
+    said = {
+        "backbone": asked.backbone != of_head.backbone,
+        "weights": asked.weights not in (None, EMBEDDED),
+        "activation": asked.activation is not None,
+        "position_resize": asked.position_resize is not None,
+    }
+    kind, what = methods.get(asked.method).config_type, f"the options of {asked.method}"
+    ours, theirs = (from_mapping(kind, card.options, what) for card in (asked, of_head))
+    shared = {one.name for one in fields(Config)}
+    options = [name for name in sorted(asked.options.keys() - shared) if getattr(ours, name) != getattr(theirs, name)]
+    return [*(name for name, is_other in said.items() if is_other), *options]
 
 
 def write_past(past: Past, folder: Path) -> None:

@@ -208,7 +208,8 @@ def load(
 
     Args:
         detector: name of a method (``zsad methods`` lists them), or the folder of a saved detector; what is not given
-            below is then taken from its card.
+            below is then taken from its card. Of methods that are trained the package brings one that was trained on
+            the embedded backbone; a name stands for that one where nothing of the method or its backbone is changed.
         backbone: name of an architecture (``zsad backbones``). The default, ``"tiny"``, is embedded: small and
             project-trained, for trying out and for tests; real work names a real CLIP.
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
@@ -232,8 +233,10 @@ def load(
         "activation": activation,
         "position_resize": position_resize,
     }
-    saved = _card(detector)
     given = {key: value for key, value in asked.items() if value is not None}
+    named = checkpoint.Card(os.fspath(detector), options or {}, **given)
+    folder = Path(detector) if _is_folder(detector) else _head(named)
+    saved = checkpoint.read(folder) if folder else named
     card = replace(saved, **given, options=saved.options | (options or {}))
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
@@ -243,25 +246,28 @@ def load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
     method = method_type(clip, config)
-    another = given.keys() & {"backbone", "weights", "activation", "position_resize"}
+    another = _is_folder(detector) and given.keys() & {"backbone", "weights", "activation", "position_resize"}
     if card.fingerprint not in (None, method.fingerprint) and not another:
         raise WeightsError(
             f"the backbone of {detector} must be the one that it was saved with",
             f"other weights or settings ({clip.weights})",
-            "restore the weights, or name the backbone to say that another one is meant",
+            "restore the weights, or name the backbone to say that another one is meant"
+            if _is_folder(detector)
+            else "install zsad again: its files are not of one version",
         )
-    if _is_folder(detector):
-        checkpoint.fill(method, Path(detector))
+    if folder:
+        checkpoint.fill(method, folder)
     elif any(parameter.requires_grad for parameter in method.parameters()):
-        raise ConfigError(
-            f"{detector} is trained before it is used",
-            "the method's name alone",
-            f"run zsad train {detector} --data LAYOUT:PATH --out DIR, then name DIR as the detector",
-        )
+        raise checkpoint.untrained(named)
     kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights, card.backbone))
-    if not _is_folder(detector):
+    if not folder:
         return Detector(kept, method, settings)
-    return Detector(kept, method, settings, checkpoint.read_past(Path(detector)), Path(detector).resolve().name)
+    return Detector(kept, method, settings, checkpoint.read_past(folder), folder.resolve().name)
+
+
+def _head(named: checkpoint.Card) -> Path | None:
+    """What the package brings of a method that is named alone."""
+    return checkpoint.fitting_head(named) if named.method in methods.names() else None
 
 
 def _is_folder(detector: str | os.PathLike[str]) -> bool:
@@ -269,10 +275,6 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
     path = Path(detector)
     is_method = isinstance(detector, str) and detector in methods.names()
     return not is_method and (len(path.parts) > 1 or path.is_dir())
-
-
-def _card(detector: str | os.PathLike[str]) -> checkpoint.Card:
-    return checkpoint.read(Path(detector)) if _is_folder(detector) else checkpoint.Card(os.fspath(detector))
 
 
 def _name(picture: Source, number: int) -> str | None:

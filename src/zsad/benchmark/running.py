@@ -223,7 +223,7 @@ class _Doing:
 
     def _loaded(self) -> Detector:
         recipe = self.run.entrant.recipe
-        return load(
+        detector = load(
             recipe.method,
             backbone=recipe.backbone,
             weights=recipe.weights,
@@ -233,6 +233,13 @@ class _Doing:
             device=self.machine.device,
             batch_size=self.machine.batch_size,
         )
+        if detector.past.training:  # its name stood for the trained one that the package brings
+            raise ConfigError(
+                "a detector under untrained has nothing to train",
+                self.run.entrant.name,
+                "change its options, or take it out of untrained",
+            )
+        return detector
 
     def _evaluate(self, detector: Detector, name: str) -> None:
         told, folder, began = self.plan.benchmark, folder_of(self.run, name, self.out), time.perf_counter()

@@ -41,10 +41,9 @@ def _add_check(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector",
-        type=Path,
         action="append",
         default=[],
-        metavar="DIR",
+        metavar="DIR|NAME",
         help="a trained detector: what it has seen of the data is an error",
     )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
@@ -69,10 +68,13 @@ def run(options: Namespace) -> int:
     return 1 if checked.has_errors else 0
 
 
-def _training(folder: Path) -> "Training":
-    from zsad import checkpoint
+def _training(detector: str) -> "Training":
+    """Of a folder, or of what the package brings for the name of a method."""
+    from zsad import checkpoint, methods
     from zsad.data.check import Training
 
+    heads = checkpoint.heads(detector) if detector in methods.names() else []
+    folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
     past = checkpoint.read_past(folder)
     return Training(folder.resolve().name, frozenset(past.pictures), tuple(past.training.get("classes", ())))

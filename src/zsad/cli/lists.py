@@ -25,22 +25,29 @@ def add(verbs: Verbs) -> None:
 
 
 def method_rows() -> list[Row]:
-    """Name, what it is, backbone and source of each method."""
+    """Name, what it is, backbone and source of each method, and whether it needs training."""
     from zsad import methods
+
+    return [_method_row(name) for name in methods.names()]
+
+
+def _method_row(name: str) -> Row:
+    """``heads`` are the backbones on whose embedded weights the package brings a trained one."""
+    from zsad import checkpoint, methods
     from zsad.methods._trainable import Trainable
 
-    trained = {name: issubclass(methods.get(name), Trainable) for name in methods.names()}
-    return [
-        {
-            "name": name,
-            "about": _first_line(sys.modules[methods.get(name).__module__].__doc__)
-            + (" Trained before use: zsad train." if trained[name] else ""),
-            "trained": trained[name],
-            "paper_backbone": methods.get(name).paper_backbone,
-            "paper": str(methods.get(name).paper),
-        }
-        for name in methods.names()
-    ]
+    method, heads = methods.get(name), checkpoint.heads(name)
+    trained = issubclass(method, Trainable)
+    elsewhere = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"
+    return {
+        "name": name,
+        "about": _first_line(sys.modules[method.__module__].__doc__) + f" {elsewhere}: zsad train." * trained,
+        "trained": trained,
+        "heads": heads,
+        "ready": bool(heads) or not trained,
+        "paper_backbone": method.paper_backbone,
+        "paper": str(method.paper),
+    }
 
 
 def backbone_rows() -> list[Row]:
