@@ -1,35 +1,35 @@
 """Convolutional networks that sum up a picture in one vector, for methods that look beside CLIP.
 
-    load("small")                                a network of this project, in the package (see zsad.pretrain.cnn)
-    load("small", "runs/cnn.safetensors")        another one that zsad.pretrain.cnn made
+    load("efficientnet-lite0")                   ImageNet's, in the package: it is the stem of the embedded backbone
     load("resnet50", "microsoft/resnet-50")      a ResNet in the form of transformers: a local folder or a hub name
 
 What is loaded is frozen, and takes RGB in [0, 1] of any size: each network normalises as it was trained to.
 """
 
 from abc import ABC, abstractmethod
-from importlib.resources import as_file, files
-from pathlib import Path
+from importlib.resources import as_file
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zsad.backbones.config import embedded_weights
+from zsad.backbones.stem import DEEP, STAGES, EfficientNet
 from zsad.errors import DependencyError, WeightsError, unknown_name
 
-CnnName = Literal["small", "resnet50"]
-EMBEDDED = "assets/tiny/cnn.safetensors"
+CnnName = Literal["efficientnet-lite0", "resnet50"]
+EMBEDDED_IN, PREFIX = "tiny", "vision.patch_embedding."
+"""Architecture whose embedded weights hold those of the CNN, and what their names begin with there."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Cnn(nn.Module, ABC):
-    """A network that ends in a global average. Freshly made it can be trained; see :meth:`freeze`.
+    """A network that ends in a global average; see :meth:`freeze`.
 
     Attributes:
         channels: length of the vector.
@@ -57,28 +57,19 @@ class Cnn(nn.Module, ABC):
         return self
 
 
-class SmallCnn(Cnn):
-    """Six convolutions with batch norm and ReLU on the picture at 112×112 px, to 7×7 cells: 0.43 M weights."""
+class EfficientNetLite0(Cnn):
+    """EfficientNet-Lite0 (Tan & Le, ICML 2019) up to its last block, on the picture at 224×224 px: 3.4 M weights."""
 
-    side = 112
-    channels = 256
-    plan = ((48, 7, 4), (96, 3, 2), (96, 3, 1), (96, 3, 1), (192, 3, 2))
-    """Channels, side and stride of all convolutions but the last, 1×1; those of stride 1 add to their input."""
+    side = 224
+    channels = STAGES[DEEP].channels
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [3, *(width for width, _, _ in self.plan)]
-        self.layers = nn.ModuleList(
-            convolution(before, *layer) for before, layer in zip(widths, self.plan, strict=False)
-        )
-        self.last = convolution(widths[-1], self.channels, 1, 1)
+        self.network = EfficientNet()
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch channels"]:
-        small = F.interpolate(images.float(), (self.side, self.side), mode="bilinear", antialias=True)
-        x = (2 * small - 1).to(images.dtype).contiguous(memory_format=torch.channels_last)
-        for layer, (_, _, stride) in zip(self.layers, self.plan, strict=True):
-            x = layer(x) if stride > 1 else x + layer(x)
-        return self.last(x).mean((2, 3))
+        resized = F.interpolate(images.float(), (self.side, self.side), mode="bilinear", antialias=True)
+        return self.network.outputs((2 * resized - 1).to(images.dtype))[DEEP].mean((2, 3))
 
 
 class ResNet(Cnn):
@@ -97,51 +88,36 @@ class ResNet(Cnn):
         return self.network((images - self.mean) / self.std).pooler_output.flatten(1)
 
 
-def convolution(before: int, width: int, side: int, stride: int) -> nn.Sequential:
-    """Convolution that keeps the size at stride 1, batch norm, ReLU."""
-    convolve = nn.Conv2d(before, width, side, stride, padding=side // 2, bias=False)
-    return nn.Sequential(convolve, nn.BatchNorm2d(width), nn.ReLU())
-
-
 def load(name: str, weights: str | None = None) -> Cnn:
     """A frozen network in fp32 on the CPU.
 
     Args:
-        name: ``"small"`` or ``"resnet50"``.
-        weights: for ``small`` a file of :mod:`zsad.pretrain.cnn`, where it is not the one in the package; for
-            ``resnet50`` a folder with ``config.json`` and weights in the form of transformers, or a hub name.
+        name: ``"efficientnet-lite0"`` or ``"resnet50"``.
+        weights: of ``resnet50``, a folder with ``config.json`` and weights in the form of transformers, or a hub name;
+            those of ``efficientnet-lite0`` are in the package.
 
     Raises:
         ConfigError: the name is unknown.
-        WeightsError: the weights are missing, unreadable or of another network.
+        WeightsError: the weights are missing, unreadable or of another network, or named where there is no choice.
         DependencyError: ``resnet50`` needs transformers.
     """
-    if name == "small":
-        return (_embedded() if weights is None else _small(Path(weights))).freeze()
+    if name == "efficientnet-lite0":
+        return _embedded(weights).freeze()
     if name == "resnet50":
         return _resnet(weights).freeze()
     raise unknown_name("CNN", name, get_args(CnnName))
 
 
-def _embedded() -> Cnn:
-    with as_file(files("zsad").joinpath(EMBEDDED)) as path:
-        return _small(path)
-
-
-def _small(path: Path) -> Cnn:
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} must be a readable file of weights", error, "see zsad.pretrain.cnn") from error
-    with torch.device("meta"):  # every tensor comes from the file
-        cnn = SmallCnn()
-    full = {key: one.float() if one.is_floating_point() else one for key, one in tensors.items()}
-    try:
-        cnn.load_state_dict(full, assign=True)
-    except RuntimeError as error:
+def _embedded(weights: str | None) -> Cnn:
+    if weights is not None:
         raise WeightsError(
-            f"{path} must hold weights of the small CNN", str(error).splitlines()[-1].strip(), "see zsad.pretrain.cnn"
-        ) from error
+            "efficientnet-lite0 has the weights that are in the package", weights, "leave the weights out"
+        )
+    with torch.device("meta"):  # every tensor comes from the file
+        cnn = EfficientNetLite0()
+    with as_file(embedded_weights(EMBEDDED_IN)) as path, safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(PREFIX + name).float() for name in cnn.network.state_dict()}
+    cnn.network.load_state_dict(tensors, assign=True)
     return cnn
 
 

@@ -12,6 +12,7 @@ from zsad.errors import ConfigError, unknown_name
 
 Activation = Literal["quick_gelu", "gelu"]
 PositionResize = Literal["bicubic_antialias", "bicubic", "bilinear"]
+Stem = Literal["patches", "efficientnet-lite0"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 RESIZES: tuple[PositionResize, ...] = get_args(PositionResize)
 T = TypeVar("T", bound=str)
@@ -39,10 +40,19 @@ class TowerConfig:
 
 @dataclass(frozen=True)
 class VisionConfig(TowerConfig):
-    """Shape of a vision tower; ``image_size`` (px) is the square size that its position table was trained for."""
+    """Shape of a vision tower.
+
+    Attributes:
+        image_size: side in px of the square that its position table was trained for.
+        patch: side in px of what a token stands for.
+        stem: what makes tokens of pixels: CLIP's one convolution, or those of a CNN
+            (:class:`zsad.backbones.stem.Stem`, with patches of 16 px).
+    """
 
     image_size: int
     patch: int
+    # Not in the repr, which is part of the fingerprints of towers that were there before there was a choice.
+    stem: Stem = field(default="patches", repr=False)
 
     @property
     def grid(self) -> int:

@@ -62,7 +62,7 @@ def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     # Data-parallel training adds "module.", open_clip's models with a separate text module add "text.".
     state = {name.removeprefix("module."): tensor for name, tensor in state.items() if not IGNORED.match(name)}
-    if "vision.patch_embedding.weight" in state:
+    if "vision.class_embedding" in state:
         return state
     if "visual.conv1.weight" in state:
         return {_rename(name.removeprefix("text."), OPENAI, _openai_block): tensor for name, tensor in state.items()}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsad.backbones.config import ClipConfig, PositionResize
+from zsad.backbones.stem import Stem
 from zsad.backbones.transformer import NOTHING, Edits, Transformer
 from zsad.errors import InputError
 from zsad.types import Size, Trace
@@ -24,7 +25,11 @@ class VisionTower(nn.Module):
         self.patch_size = vision.patch
         self.position_resize: PositionResize = config.position_resize
         scale = vision.width**-0.5
-        self.patch_embedding = nn.Conv2d(3, vision.width, vision.patch, stride=vision.patch, bias=False)
+        self.patch_embedding = (
+            nn.Conv2d(3, vision.width, vision.patch, stride=vision.patch, bias=False)
+            if vision.stem == "patches"
+            else Stem(vision.width)
+        )
         self.class_embedding = nn.Parameter(scale * torch.randn(vision.width))
         self.position_embedding = nn.Parameter(scale * torch.randn(vision.grid**2 + 1, vision.width))
         self.norm_pre = nn.LayerNorm(vision.width)
@@ -59,10 +64,14 @@ class VisionTower(nn.Module):
                 f"{images.shape[-2]}×{images.shape[-1]} px",
                 f"use an image size of at least {MIN_GRID * self.patch_size}",
             )
-        patches = self.patch_embedding(images).flatten(2).transpose(1, 2)
+        return self.arrange(self.patch_embedding(images)), (rows, cols)
+
+    def arrange(self, patches: Float[Tensor, "batch width grid_rows grid_cols"]) -> Float[Tensor, "batch tokens width"]:
+        """Embedded patches with the class token before them, their positions and the first norm."""
+        rows, cols = patches.shape[-2:]
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        tokens = torch.cat([first, patches], dim=1) + self.positions((rows, cols)).to(patches.dtype)
-        return self.norm_pre(tokens), (rows, cols)
+        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)
+        return self.norm_pre(tokens + self.positions((rows, cols)).to(patches.dtype))
 
     def run(
         self,

@@ -10,10 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zsad.backbones import cards, hub
+from zsad.backbones import cards, hub, stem
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.config import EMBEDDED, RANDOM, Activation, ClipConfig, PositionResize, embedded_weights
+from zsad.backbones.config import (
+    EMBEDDED,
+    RANDOM,
+    Activation,
+    ClipConfig,
+    PositionResize,
+    VisionConfig,
+    embedded_weights,
+)
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
@@ -182,7 +190,7 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
     """Whether the tensors that tell architectures apart have the shapes of this one."""
     vision, text = config.vision, config.text
     shapes = {
-        "vision.patch_embedding.weight": (vision.width, 3, vision.patch, vision.patch),
+        **_stem_shape(vision),
         "vision.position_embedding": (vision.grid**2 + 1, vision.width),
         "vision.projection": (vision.width, config.embed),
         "text.token_embedding.weight": (text.vocabulary, text.width),
@@ -190,6 +198,12 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
         f"text.transformer.blocks.{text.depth - 1}.norm_1.weight": (text.width,),
     }
     return all(name in state and tuple(state[name].shape) == shape for name, shape in shapes.items())
+
+
+def _stem_shape(vision: VisionConfig) -> dict[str, tuple[int, ...]]:
+    if vision.stem == "patches":
+        return {"vision.patch_embedding.weight": (vision.width, 3, vision.patch, vision.patch)}
+    return {"vision.patch_embedding.projection.weight": (vision.width, stem.CHANNELS, 1, 1)}
 
 
 def _random(backbone: str, config: ClipConfig) -> Clip:

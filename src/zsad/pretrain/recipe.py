@@ -19,16 +19,17 @@ class Recipe:
         pictures: number of training pictures prepared.
         validation: number of validation pictures prepared; procedural ones, and corpus pictures that never train.
         procedural: share of the pictures that is drawn; the rest comes from the corpus.
+        held_out: sources of the corpus that never train.
         damaged: share of the pictures that gets drawn defects.
         merges: number of byte-pair merges learned from the captions.
         steps, batch: length and size of the optimisation.
         learning_rate, weight_decay, warmup: AdamW with linear warm-up (steps), then a cosine to zero.
         distil, align, state: weights of the three losses.
-        distil_blocks: indices of the blocks whose patches learn the CNN's early and middle features.
         temperature: of the state loss, as the detectors use it.
         damage_weight: how many normal patches a damaged one counts for. Damage is rare: at 1 maps stay near 0 where
             nothing is known, at the inverse of its share they begin at one half.
-        window, window_until: side in patches (even) of the window that is trained on, and the share of the steps for
+        noise: deviation of the noise on the CNN's standardised features in training.
+        window, window_until: side in patches of the window that is trained on, and the share of the steps for
             which it is; the rest trains on whole pictures.
         save_every: steps between checkpoints.
     """
@@ -38,6 +39,7 @@ class Recipe:
     pictures: int
     validation: int
     procedural: float
+    held_out: tuple[str, ...]
     damaged: float
     merges: int
     steps: int
@@ -48,9 +50,9 @@ class Recipe:
     distil: float
     align: float
     state: float
-    distil_blocks: tuple[int, int]
     temperature: float
     damage_weight: float
+    noise: float
     window: int
     window_until: float
     save_every: int
@@ -60,9 +62,9 @@ class Recipe:
         rules = {
             "pictures are at least one batch": self.pictures >= self.batch >= 1,
             "validation pictures are at least one batch": self.validation >= self.batch,
-            "the window is an even number of patches": self.window % 2 == 0,
             "the window lies within the grid": 0 < self.window <= vision.grid,
-            "distil_blocks are blocks of the backbone": all(0 <= block < vision.depth for block in self.distil_blocks),
+            "the backbone has the stem of a CNN": vision.stem != "patches",
+            "noise is not negative": self.noise >= 0,
             "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
         }
         for rule, holds in rules.items():

@@ -1,4 +1,4 @@
-"""Prepared pictures on disk: drawn or photographed, damaged or not, with what the CNN sees in them.
+"""Prepared pictures on disk, drawn or photographed, damaged or not: what the CNN sees in them.
 
 Pictures are made once and read many times: the arrays are memory-mapped, and picture ``n`` depends on nothing but the
 recipe's seed, the corpus and ``n``.
@@ -44,12 +44,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of one prepared picture."""
+    """What is known of one prepared picture; one that is drawn has no source."""
 
     name: str
     caption: str | None
     kinds: tuple[str, ...]
     has_state: bool
+    source: str | None
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.meta = [_meta(json.loads(line)) for line in (folder / "meta.jsonl").read_text().splitlines()]
-        self.image, self.coverage, self.early, self.middle, self.deep, self.pooled = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "coverage", *FEATURES)
+        self.coverage, self.early, self.middle, self.deep, self.pooled = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("coverage", *FEATURES)
         )
 
     def __len__(self) -> int:
@@ -98,7 +99,7 @@ def prepare(recipe: Recipe, corpus: list[Entry], split: Split, folder: Path, wor
         folder.mkdir(parents=True, exist_ok=True)
         pictures = Pictures(recipe, corpus, split)
         loader = DataLoader(pictures, batch_size=32, num_workers=workers, collate_fn=list)
-        _write(folder, len(pictures), loader, pictures.side, pictures.grid)
+        _write(folder, len(pictures), loader, pictures.grid)
     return Store(folder)
 
 
@@ -118,7 +119,9 @@ class Pictures(Dataset[Drawn]):
 
     def __getitem__(self, number: int) -> Drawn:
         rng = np.random.default_rng([self.recipe.seed, int(self.split == "validation"), number])
-        image, foreground, name, caption, has_state = self._scene(rng)
+        image, foreground, name, entry = self._scene(rng)
+        source = entry.source if entry else None
+        has_state = source not in SHOWS_DAMAGE
         mask, kinds = np.zeros(image.shape[:2], bool), []
         if has_state and rng.random() < self.recipe.damaged:
             for _ in range(int(rng.integers(1, MAX_DEFECTS + 1))):
@@ -129,21 +132,21 @@ class Pictures(Dataset[Drawn]):
             image = distract(rng, image)
         if rng.random() < 0.2:
             image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
-        return Drawn(image, self._coverage(mask), Meta(name, caption, tuple(sorted(set(kinds))), has_state))
+        caption = entry.caption if entry else None
+        return Drawn(image, self._coverage(mask), Meta(name, caption, tuple(sorted(set(kinds))), has_state, source))
 
-    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, str | None, bool]:
+    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, Entry | None]:
         size = (self.side, self.side)
         choice = rng.random()
         if choice < self.recipe.procedural / 2:
             image, name = surface(rng, size)
-            return image, None, name, None, True
+            return image, None, name, None
         if choice < self.recipe.procedural:
             image, name, foreground = part(rng, size)
-            return image, foreground, name, None, True
+            return image, foreground, name, None
         entry = self.corpus[int(rng.integers(len(self.corpus)))]
         image = _crop(rng, decode(entry.file).pixels.astype(np.uint8), self.side)
-        name = entry.label or "scene"
-        return image, None, name, entry.caption, entry.source not in SHOWS_DAMAGE
+        return image, None, entry.label or "scene", entry
 
     def _coverage(self, mask: np.ndarray) -> np.ndarray:
         cell = self.side // self.grid
@@ -159,9 +162,8 @@ def _crop(rng: np.random.Generator, image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
 
 
-def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", side: int, grid: int) -> None:
+def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) -> None:
     arrays = {
-        "image": ((side, side, 3), np.uint8),
         "coverage": ((grid, grid), np.float16),
         "early": ((EARLY_CHANNELS, grid, grid), np.float16),
         "middle": ((MIDDLE_CHANNELS, grid, grid), np.float16),
@@ -175,7 +177,6 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", side: int, gr
     metas, start = [], 0
     for drawn, features in _with_features(tqdm(batches, desc=f"pictures ({folder.name})", mininterval=5)):
         rows = slice(start, start + len(drawn))
-        files["image"][rows] = [item.image for item in drawn]
         files["coverage"][rows] = [item.coverage for item in drawn]
         for name, values in features.items():
             files[name][rows] = values
@@ -194,7 +195,7 @@ def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], 
 
 
 def _meta(row: dict[str, Any]) -> Meta:
-    return Meta(row["name"], row["caption"], tuple(row["kinds"]), row["has_state"])
+    return Meta(row["name"], row["caption"], tuple(row["kinds"]), row["has_state"], row["source"])
 
 
 def _locate(captions: Path, file: str) -> Path:
