@@ -166,8 +166,8 @@ def untrained(asked: Card) -> ConfigError:
     value = "the method's name alone"
     remedy = f"run zsad train {asked.method} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
     for backbone in heads(asked.method):
-        others = " and another ".join(_others(asked, read(head(asked.method, backbone))))
-        value += f", and another {others} than the trained one of the package has"
+        others = ", ".join(_others(asked, read(head(asked.method, backbone))))
+        value += f" (the trained one of the package differs in {others})"
         remedy += f"; that of the package is for {backbone} with its {EMBEDDED} weights"
     return ConfigError(f"{asked.method} is trained before it is used", value, remedy)
 
