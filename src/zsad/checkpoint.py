@@ -121,8 +121,8 @@ def fill(method: Method, folder: Path) -> None:
     except RuntimeError as error:
         raise WeightsError(
             f"{path} fits the backbone and the options",
-            str(error).splitlines()[-1].strip(),
-            "name those it was made for",
+            str(error).splitlines()[-1].strip(" \t."),
+            "name those it was made for, or train again",
         ) from error
 
 

@@ -233,7 +233,7 @@ def test_the_cnn_can_be_none_and_each_picture_gets_the_same_prompts() -> None:
     assert method.prompts is not None
     assert method.prompts.heads is None
     assert method.prompts(None).shape == (1, 5, DEEPER.vision.width)
-    blind = variant(method, cnn="small")
+    blind = variant(method, cnn="efficientnet-lite0")
     assert blind.prompts is not None
     assert blind.prompts.heads is not None
     assert (judge(method).maps - judge(blind).maps).abs().max() > 1e-4
@@ -253,6 +253,15 @@ def test_the_cnn_can_be_a_resnet_in_a_folder(tmp_path: Path) -> None:
     assert judge(method).maps.isfinite().all()
     with pytest.raises(WeightsError, match="resnet50 needs its weights to be named"):
         make(AfrClipConfig(cnn="resnet50"))
+
+
+def test_what_was_trained_beside_another_cnn_is_refused(tmp_path: Path) -> None:
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])).save_pretrained(tmp_path / "cnn")
+    method = make(AfrClipConfig(cnn="resnet50", cnn_weights=str(tmp_path / "cnn")))
+    checkpoint.write(checkpoint.Card("afr-clip"), method, tmp_path)
+    sizes = r"heads\.weight.*\[160, 16\].*\[160, 320\]\)\. Remedy: .* train again"
+    with pytest.raises(WeightsError, match=f"fits the backbone and the options; got .*{sizes}"):
+        checkpoint.fill(make(), tmp_path)
 
 
 # --- options
@@ -416,7 +425,7 @@ def test_on_the_papers_backbone_parameters_have_the_papers_shapes() -> None:
     assert shapes["visual.3.weight"] == (768, 1024)
     assert shapes["textual.weight"] == (768, 768)
     assert shapes["prompts.learned"] == (5, 1024)
-    assert shapes["prompts.heads.weight"] == (5 * 1024, 256)
+    assert shapes["prompts.heads.weight"] == (5 * 1024, 320)
     assert shapes["rectifiers.0.first.weight"] == (768, 2 * 768)
     assert shapes["rectifiers.3.second.weight"] == (2 * 768, 768)
     assert shapes["rectifiers.3.last.weight"] == (768, 2 * 768)
@@ -424,11 +433,11 @@ def test_on_the_papers_backbone_parameters_have_the_papers_shapes() -> None:
 
 def test_another_cnn_is_another_fingerprint() -> None:
     clip = frozen()
-    none, small = AfrClip(clip, AfrClipConfig(cnn="none")), AfrClip(clip)
+    none, embedded = AfrClip(clip, AfrClipConfig(cnn="none")), AfrClip(clip)
     assert none.fingerprint == clip.fingerprint
-    before = small.fingerprint
+    before = embedded.fingerprint
     assert before == AfrClip(clip).fingerprint != clip.fingerprint
-    assert small.cnn is not None
+    assert embedded.cnn is not None
     with torch.no_grad():
-        next(small.cnn.parameters()).flatten()[0].add_(1)
-    assert small.fingerprint != before
+        next(embedded.cnn.parameters()).flatten()[0].add_(1)
+    assert embedded.fingerprint != before

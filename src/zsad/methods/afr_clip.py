@@ -24,9 +24,8 @@ No code of the paper was found. What it leaves open, and what differs here:
 * Placement of prompts. Equation 18 writes over the last K tokens of a layer's output, which are five patches at the
   lower right of the picture. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
   makes of them is dropped behind it, so that no patch is lost; ``placement="replace"`` is the letter.
-* The CNN and its feature. Not named; a global average, of a small network of this project (in the package) or of a
-  ResNet-50. Frozen. The small one, the default, sees the picture at 112 px and explains 0.16 of the variance of its
-  teacher on validation pictures, so that P_v knows little of a picture. P_l is one set for all layers ("unified").
+* The CNN and its feature. Not named; a global average of the last block, of EfficientNet-Lite0 (in the package, on the
+  picture at 224 px) or of a ResNet-50. Frozen. P_l is one set for all layers ("unified").
 * Prompted layers on other towers: the first quarter but its first block; at least the second block of all.
 * CMFR. "Convolution" on single pairs is a 1×1 convolution, 2D to D and D to 2D. M_t of equation 5 is read by nothing
   and is not computed, and has no parameters. Equations carry no index of a stage; each stage has its own Linear and
@@ -83,7 +82,7 @@ class AfrClipConfig(Config):
         stages: SP reaches from the second layer to the end of this stage, 1 to 4 (Table 4).
         placement: whether prompts follow the patches, or replace the last K of them (equation 18 to the letter).
         cnn: the network whose vector makes P_v; ``none`` for P_l alone (Table 5).
-        cnn_weights: where its weights are (see :func:`zsad.backbones.cnn.load`).
+        cnn_weights: where those of a ResNet are (see :func:`zsad.backbones.cnn.load`).
         learned_prompts: whether there is P_l (Table 5).
         temperature: of the softmax; the paper has none, which is 1.
         map_loss: whether the losses of maps see the mean map or each stage's.
@@ -97,7 +96,7 @@ class AfrClipConfig(Config):
     prompts: int = 5
     stages: int = 1
     placement: Placement = "append"
-    cnn: Literal["small", "resnet50", "none"] = "small"
+    cnn: Literal["efficientnet-lite0", "resnet50", "none"] = "efficientnet-lite0"
     cnn_weights: str | None = None
     learned_prompts: bool = True
     temperature: float = 0.07
