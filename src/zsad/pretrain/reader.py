@@ -56,22 +56,22 @@ class Reader:
         per_pass = len(usable) // size
         order = np.random.default_rng([recipe.seed, 7, step // per_pass]).permutation(usable)
         rows = np.sort(order[(step % per_pass) * size :][:size])
-        return self._read(rows, np.random.default_rng([recipe.seed, 8, step]), recipe.noise)
+        return self._read(rows, np.random.default_rng([recipe.seed, 8, step]), recipe)
 
     def validating(self, rows: np.ndarray) -> Batch:
         """These pictures as they are, with words that depend on the first of the rows alone."""
         return self._read(rows, np.random.default_rng(int(rows[0])), None)
 
-    def _read(self, rows: np.ndarray, rng: np.random.Generator, noise: float | None) -> Batch:
-        """``noise`` is given in training, when pictures are mirrored too."""
+    def _read(self, rows: np.ndarray, rng: np.random.Generator, recipe: Recipe | None) -> Batch:
+        """The recipe is given in training, which varies what was seen."""
         metas = [self.store.meta[row] for row in rows]
         captions = [caption(rng, meta.name, meta.kinds, meta.caption) for meta in metas]
         pairs = [state_pair(rng, meta.name, meta.kinds) for meta in metas]
         features, coverage = self._maps(rows), _tensor(self.store.coverage, rows)
-        if noise is not None:
+        if recipe is not None:
             mirrored = torch.from_numpy(rng.random(len(rows)) < 0.5)
             features, coverage = _mirror(features, mirrored), _mirror(coverage, mirrored)
-            features += noise * torch.from_numpy(rng.standard_normal(features.shape, dtype=np.float32))
+            features = _varied(rng, features, recipe)
         return Batch(
             features,
             (_tensor(self.store.pooled, rows) - self.pooled.mean) / self.pooled.deviation,
@@ -102,3 +102,14 @@ def _tensor(values: np.ndarray, rows: np.ndarray) -> Tensor:
 
 def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)
+
+
+def _varied(rng: np.random.Generator, features: Tensor, recipe: Recipe) -> Tensor:
+    """Noise, and another scale and shift of each feature in each picture: no camera is like another."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+    pictures, channels = features.shape[:2]
+    scale, shift = (recipe.jitter * normal(pictures, channels, 1, 1) for _ in range(2))
+    return (features + recipe.noise * normal(*features.shape)) * (1 + scale) + shift

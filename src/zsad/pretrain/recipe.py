@@ -29,6 +29,7 @@ class Recipe:
         damage_weight: how many normal patches a damaged one counts for. Damage is rare: at 1 maps stay near 0 where
             nothing is known, at the inverse of its share they begin at one half.
         noise: deviation of the noise on the CNN's standardised features in training.
+        jitter: deviation of the scale and of the shift of each of these features, drawn for each picture in training.
         window, window_until: side in patches of the window that is trained on, and the share of the steps for
             which it is; the rest trains on whole pictures.
         save_every: steps between checkpoints.
@@ -53,6 +54,7 @@ class Recipe:
     temperature: float
     damage_weight: float
     noise: float
+    jitter: float
     window: int
     window_until: float
     save_every: int
@@ -64,7 +66,7 @@ class Recipe:
             "validation pictures are at least one batch": self.validation >= self.batch,
             "the window lies within the grid": 0 < self.window <= vision.grid,
             "the backbone has the stem of a CNN": vision.stem != "patches",
-            "noise is not negative": self.noise >= 0,
+            "noise and jitter are not negative": min(self.noise, self.jitter) >= 0,
             "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
         }
         for rule, holds in rules.items():
