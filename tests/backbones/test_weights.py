@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -576,3 +578,10 @@ def test_a_path_that_exists_is_no_repository(tmp_path: Path, checkpoint: Path, m
     os.link(checkpoint, tmp_path / "someone" / "something" / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     assert weights.load("small", "someone/something").fingerprint is not None
+
+
+def test_loading_does_not_wait_for_the_compiler() -> None:
+    """On the meta device PyTorch would import it, which takes longer than all else."""
+    script = "import sys, zsad; zsad.load('clip'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

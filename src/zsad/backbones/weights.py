@@ -25,6 +25,7 @@ from zsad.backbones.config import (
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.backbones.undrawn import Undrawn
 from zsad.errors import WeightsError, unknown_name
 from zsad.files import write_atomically
 
@@ -77,7 +78,7 @@ def load(
         return _random(backbone, config.with_options(activation, position_resize))
     source = find(backbone, tag)
     options = source.config.with_options(activation, position_resize)
-    with torch.device("meta"):  # every tensor comes from the file, so none is drawn at random first
+    with Undrawn():  # every tensor comes from the file
         clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))
     _fill(clip, read_state(source.path), source.path)
     return clip.freeze(source.label, _fingerprint(source, options))
