@@ -1,0 +1,69 @@
+"""Pictures of the corpus that never trained, and what the towers make of pictures and words."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.backbones import weights
+from zsad.backbones.clip import Clip
+from zsad.backbones.config import RANDOM
+from zsad.backbones.transformer import unit
+from zsad.data.decode import decode
+from zsad.data.preprocess import to_batch
+from zsad.evaluator.results import Metric
+from zsad.metrics import percentiles, stratified_weights
+from zsad.parts.similarity import state_features
+from zsad.pretrain.store import HOLD_OUT, Entry
+
+BACKBONE = "tiny"
+TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "a picture of a {}")
+"""Chosen before anything was measured."""
+BATCH, RESAMPLES = 16, 1000
+
+
+def held_out(corpus: Sequence[Entry]) -> list[Entry]:
+    """Every 20th picture, of any source, that has a label."""
+    return [entry for entry in corpus[::HOLD_OUT] if entry.label]
+
+
+def untaught(tag: str | None) -> frozenset[str]:
+    """Sources of which no picture trained these weights, as their card says; random ones are read as the embedded."""
+    path = weights.find(BACKBONE, "embedded" if tag in (None, RANDOM) else tag).path
+    card = json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
+    return frozenset(card.get("held_out_pictures_by_source", {}))
+
+
+@torch.inference_mode()
+def image_features(clip: Clip, files: Sequence[str]) -> Float[Tensor, "pictures embed"]:
+    """Class tokens in the joint space, of unit length."""
+    side, found = clip.config.default_size, []
+    for start in range(0, len(files), BATCH):
+        pictures = [decode(file) for file in files[start : start + BATCH]]
+        batch = to_batch(pictures, (side, side), clip.config.mean, clip.config.std)
+        found.append(unit(clip.vision.project(clip.vision(batch.pixels).last[:, 0])))
+    return torch.cat(found)
+
+
+def text_features(clip: Clip, names: Sequence[str]) -> Float[Tensor, "names embed"]:
+    """Mean of the unit features of each name in every template, of unit length."""
+    prompts = [template.format(name) for name in names for template in TEMPLATES]
+    return state_features(clip.encode_prompts(prompts).unflatten(0, (len(names), len(TEMPLATES))))
+
+
+def mean_of(values: Float[np.ndarray, "pictures"], shares: Float[np.ndarray, "pictures"] | None = None) -> Metric:
+    """The mean over pictures, with its bootstrap interval; where all are alike, a bootstrap cannot say how sure it is.
+
+    Args:
+        values: of each picture.
+        shares: how much each picture counts; all alike where not given.
+    """
+    counting = np.ones(len(values)) if shares is None else shares
+    mean = float(values @ counting / counting.sum())
+    if len(set(values.tolist())) == 1:
+        return Metric(mean)
+    copies = stratified_weights(np.zeros(len(values), int), RESAMPLES)
+    return Metric(mean, *percentiles(copies @ (values * counting) / (copies @ counting)))
