@@ -126,9 +126,24 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
     torch.testing.assert_close(state["text.projection"].float(), clip.text.projection.detach(), rtol=1e-3, atol=1e-4)
     card = json.loads((folder / "card.json").read_text())
-    assert card["corpus_pictures_by_source"] == {"drawn": 22}
+    assert card["sources"] == {"drawn": {"pictures": 22, "trained": True}}
     assert card["steps"] == 2
     assert set(card["validation"]) >= {f"validation_{name}" for name in ("distil", "align", "state")}
+
+
+def test_the_card_tells_the_terms_of_every_source(corpus: list[store.Entry], prepared: Path, tmp_path: Path) -> None:
+    out = linked(prepared, tmp_path / "run")
+    clip = loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    told = {"drawn": {"repository": "here", "terms": "none"}}
+    (tmp_path / "sources.json").write_text(json.dumps(told))
+    card = export.card(clip, SMALL, corpus, out, export.read_sources(tmp_path / "sources.json"))
+    assert card["sources"] == {"drawn": {"pictures": 22, "trained": True, "repository": "here", "terms": "none"}}
+    with pytest.raises(InputError, match="nothing on drawn"):
+        export.card(clip, SMALL, corpus, out, {})
+    for wrong in ("[]", '{"drawn": {"terms": "none"}}', "{"):
+        (tmp_path / "sources.json").write_text(wrong)
+        with pytest.raises(InputError, match="repository, terms"):
+            export.read_sources(tmp_path / "sources.json")
 
 
 def test_training_lowers_the_losses_on_the_pictures_it_sees(

@@ -22,6 +22,7 @@ def add(verbs: Verbs) -> None:
         metavar="FILE",
         help="JSON lines: file, caption, label, source (none if all is drawn)",
     )
+    parser.add_argument("--sources", type=Path, metavar="FILE", help="JSON: repository and terms of each source")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")
@@ -34,7 +35,8 @@ def run(options: Namespace) -> int:
 
     chosen = recipe.read(options.recipe)
     corpus = [] if options.corpus is None else store.read_corpus(options.corpus)
+    sources = None if options.sources is None else export.read_sources(options.sources)
     clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
-    folder = export.write(clip, chosen, corpus, options.out)
+    folder = export.write(clip, chosen, corpus, options.out, sources)
     print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
     return 0

