@@ -1,7 +1,7 @@
 """The commands, one module each."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 import benchmarks.embedded
@@ -13,7 +13,11 @@ COMMANDS = (detectors, words, cost)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and leave the numbers behind."""
-    parser = ArgumentParser(prog="python -m benchmarks.embedded", description=benchmarks.embedded.__doc__)
+    parser = ArgumentParser(
+        prog="python -m benchmarks.embedded",
+        description=benchmarks.embedded.__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(verbs)
