@@ -282,7 +282,8 @@ def test_sources_that_never_train_are_those_of_the_card(tmp_path: Path) -> None:
     assert model.tokenizer is not None
     for path in (model.path, model.tokenizer):
         shutil.copy(path, tmp_path)
-    (tmp_path / "card.json").write_text(json.dumps({"held_out_pictures_by_source": {"casting": 640}}))
+    sources = {"casting": {"trained": False}, "seen": {"trained": True}}
+    (tmp_path / "card.json").write_text(json.dumps({"sources": sources}))
     assert corpus.untaught(str(tmp_path / "model.safetensors")) == {"casting"}
     assert corpus.untaught("random") == corpus.untaught(None)
 

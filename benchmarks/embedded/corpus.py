@@ -34,7 +34,7 @@ def untaught(tag: str | None) -> frozenset[str]:
     """Sources of which no picture trained these weights, as their card says; random ones are read as the embedded."""
     path = weights.find(BACKBONE, "embedded" if tag in (None, RANDOM) else tag).path
     card = json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
-    return frozenset(card.get("held_out_pictures_by_source", {}))
+    return frozenset(name for name, one in card["sources"].items() if not one["trained"])
 
 
 @torch.inference_mode()

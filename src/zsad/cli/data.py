@@ -9,6 +9,7 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from zsad.cli import data_draw
 from zsad.cli.options import Verbs
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ MOST = 3
 
 
 def add(verbs: Verbs) -> None:
-    """Add the verb with its one part."""
-    about = "check data sets before numbers are taken on them"
+    """Add the verb with its parts."""
+    about = "check data sets, or draw one"
     parts = verbs.add_parser("data", help=about, description=about).add_subparsers(
         title="parts", metavar="PART", required=True
     )
+    data_draw.add(parts.add_parser("draw", help="draw defects to train on", description=data_draw.ABOUT))
     _add_check(parts.add_parser("check", help="say what is wrong with data sets", description=ABOUT))
 
 

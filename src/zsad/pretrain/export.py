@@ -20,7 +20,7 @@ NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for ins
 
 TERMS = (
     "Trained on pictures of public research sets, some of which state no terms or terms for research only; "
-    "the pictures are not in the package. See docs/pretraining.md for every source. To be safe, for research and tests."
+    "the pictures are not in the package. See docs/tiny.md for every source. To be safe, for research and tests."
 )
 
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from zsad.backbones import config as configs
 from zsad.data.decode import decode
-from zsad.data.synthetic import distract, draw_defect, part, surface
+from zsad.data.synthetic import part, surface
+from zsad.data.synthetic.scenes import crop, scene
 from zsad.errors import ConfigError, InputError
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
@@ -27,7 +27,6 @@ Split = Literal["train", "validation"]
 FEATURES = ("early", "middle", "deep", "pooled")
 HOLD_OUT = 20
 """Every 20th picture of the corpus never trains."""
-MAX_DEFECTS = 3
 SHOWS_DAMAGE = ("casting", "crack-surfaces")
 """Corpus sources whose pictures show real damage without a mask: no defect is drawn and no state is taught on them."""
 
@@ -122,18 +121,10 @@ class Pictures(Dataset[Drawn]):
         image, foreground, name, entry = self._scene(rng)
         source = entry.source if entry else None
         has_state = source not in SHOWS_DAMAGE
-        mask, kinds = np.zeros(image.shape[:2], bool), []
-        if has_state and rng.random() < self.recipe.damaged:
-            for _ in range(int(rng.integers(1, MAX_DEFECTS + 1))):
-                defect = draw_defect(rng, image, foreground)
-                image, mask = defect.image, mask | defect.mask
-                kinds.append(defect.kind)
-        if rng.random() < 0.3:
-            image = distract(rng, image)
-        if rng.random() < 0.2:
-            image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
+        drawn = scene(rng, image, foreground, self.recipe.damaged if has_state else 0.0)
         caption = entry.caption if entry else None
-        return Drawn(image, self._coverage(mask), Meta(name, caption, tuple(sorted(set(kinds))), has_state, source))
+        kinds = tuple(sorted(set(drawn.kinds)))
+        return Drawn(drawn.image, self._coverage(drawn.mask), Meta(name, caption, kinds, has_state, source))
 
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, Entry | None]:
         size = (self.side, self.side)
@@ -145,21 +136,12 @@ class Pictures(Dataset[Drawn]):
             image, name, foreground = part(rng, size)
             return image, foreground, name, None
         entry = self.corpus[int(rng.integers(len(self.corpus)))]
-        image = _crop(rng, decode(entry.file).pixels.astype(np.uint8), self.side)
+        image = crop(rng, decode(entry.file).pixels.astype(np.uint8), self.side)
         return image, None, entry.label or "scene", entry
 
     def _coverage(self, mask: np.ndarray) -> np.ndarray:
         cell = self.side // self.grid
         return mask.reshape(self.grid, cell, self.grid, cell).mean((1, 3), dtype=np.float32)
-
-
-def _crop(rng: np.random.Generator, image: np.ndarray, side: int) -> np.ndarray:
-    """A random square of at least half of the short side, resized."""
-    rows, cols = image.shape[:2]
-    square = int(min(rows, cols) * rng.uniform(0.5, 1))
-    top, left = int(rng.integers(rows - square + 1)), int(rng.integers(cols - square + 1))
-    box = (left, top, left + square, top + square)
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
 
 
 def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) -> None:

@@ -1,0 +1,67 @@
+"""Whole pictures to learn from: a scene, harmed or not, varied without harm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from zsad.data.synthetic.defects import draw_defect
+from zsad.data.synthetic.distractions import distract
+
+MOST_DEFECTS = 3
+DISTRACTED, GREY = 0.3, 0.2
+"""Shares of the pictures that are distracted, and that lose their colours."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture with all of its defects.
+
+    Attributes:
+        image: uint8 RGB.
+        mask: True where a defect was drawn; all False for a good picture.
+        kinds: of the defects, in the order in which they were drawn.
+    """
+
+    image: UInt8[np.ndarray, "rows cols 3"]
+    mask: Bool[np.ndarray, "rows cols"]
+    kinds: tuple[str, ...]
+
+
+def scene(
+    rng: np.random.Generator,
+    image: UInt8[np.ndarray, "rows cols 3"],
+    foreground: Bool[np.ndarray, "rows cols"] | None,
+    damaged: float,
+) -> Scene:
+    """One to three defects in a share of the pictures, then harmless changes of the whole.
+
+    Args:
+        rng: the only source of chance.
+        image: a good picture.
+        foreground: where the object is; everywhere if not given.
+        damaged: probability of a defect, in [0, 1].
+    """
+    mask, kinds = np.zeros(image.shape[:2], bool), []
+    if damaged and rng.random() < damaged:
+        for _ in range(int(rng.integers(1, MOST_DEFECTS + 1))):
+            defect = draw_defect(rng, image, foreground)
+            image, mask = defect.image, mask | defect.mask
+            kinds.append(defect.kind)
+    if rng.random() < DISTRACTED:
+        image = distract(rng, image)
+    if rng.random() < GREY:
+        image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
+    return Scene(image, mask, tuple(kinds))
+
+
+def crop(
+    rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"], side: int
+) -> UInt8[np.ndarray, "side side 3"]:
+    """A random square of at least half of the short side, resized."""
+    rows, cols = image.shape[:2]
+    square = int(min(rows, cols) * rng.uniform(0.5, 1))
+    top, left = int(rng.integers(rows - square + 1)), int(rng.integers(cols - square + 1))
+    box = (left, top, left + square, top + square)
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
