@@ -10,6 +10,7 @@ from PIL import Image
 
 from zsad.cli.main import main
 from zsad.data.check import check
+from zsad.data.decode import decode
 from zsad.data.specification import data_set
 from zsad.data.synthetic import KINDS, surface
 from zsad.data.synthetic.dataset import COMBINED, Drawing, draw, write
@@ -39,10 +40,10 @@ def test_what_is_written_is_read_back_with_a_mask_for_every_defect(tmp_path: Pat
     assert set(drawn.classes) == {"part", "surface"}
     assert set(drawn.kinds) <= {"good", COMBINED, *(kind.replace(" ", "_") for kind in KINDS)}
     for sample in samples:
-        assert Image.open(sample.picture).size == (48, 48)
+        assert decode(sample.picture).size == (48, 48)
         if sample.mask is not None:
-            mask = np.asarray(Image.open(sample.mask))
-            assert mask.shape == (48, 48)
+            mask = decode(sample.mask).pixels
+            assert mask.shape[:2] == (48, 48)
             assert set(np.unique(mask)) == {0, 255}
     assert sum(sample.mask is not None for sample in samples) == 12 - drawn.kinds["good"]
     checked = check([f"mvtec:{tmp_path / 'drawn'}"], [], [], 1)
