@@ -25,6 +25,7 @@ CLASSES = {
     "mtd": "tile",
     "elpv": "solar_cell",
     "bsdata": "ballscrew",
+    "drawn": "surface part photograph",
     "cookie": "cookie",
     "headct": "headct",
     "brainmri": "brainmri",
