@@ -1,12 +1,14 @@
 """``zsad data draw --out DIR``: a data set of drawn defects, on drawn pictures or on photographs of your own."""
 
+import shlex
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zsad.data.synthetic.dataset import Drawn
+    from zsad.data.synthetic.dataset import Drawn, Written
 
 ABOUT = """Draw scratches, cracks, stains, missing parts and a dozen other kinds of defect, with exact masks, on drawn
 surfaces and parts or on your own photographs of good parts, as a data set to train a detector on. Drawn defects
@@ -17,17 +19,21 @@ def add(parser: ArgumentParser) -> None:
     """Add what it takes."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; read it as mvtec:DIR")
     parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="how many (default: 1000)")
-    parser.add_argument("--size", type=int, default=224, metavar="PX", help="side of each (default: 224)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same files (default: 0)")
+    parser.add_argument("--size", type=int, default=224, metavar="PX", help="side, or shorter side (default: 224)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same pictures (default: 0)")
     parser.add_argument("--damaged", type=float, default=0.5, metavar="SHARE", help="with defects (default: 0.5)")
-    parser.add_argument(
-        "--on", nargs="+", default=[], metavar="PATH", help="photographs of good parts, or folders of them, to draw on"
-    )
-    parser.add_argument(
-        "--share", type=float, metavar="SHARE", help="pictures made of photographs (default: all, where there are some)"
-    )
-    parser.add_argument("--class-name", default="photograph", metavar="NAME", help="what the photographs show")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw (default: 2)")
+    own = parser.add_argument_group("photographs")
+    own.add_argument("--on", nargs="+", default=[], metavar="PATH", help="of good parts; files, or folders of them")
+    own.add_argument("--share", type=float, metavar="SHARE", help="pictures that are made of them (default: all)")
+    own.add_argument(
+        "--crop",
+        type=float,
+        metavar="SHARE",
+        help="cut squares at random, of at least this share of the shorter side (default: take them whole)",
+    )
+    shown = "what they show, such as metal_nut (default: photograph)"
+    own.add_argument("--class-name", default="photograph", metavar="NAME", help=shown)
     parser.set_defaults(run=run)
 
 
@@ -36,28 +42,45 @@ def run(options: Namespace) -> int:
     from tqdm import tqdm
 
     from zsad.data.sources import find_pictures
-    from zsad.data.synthetic.dataset import Drawing, write
+    from zsad.data.synthetic.dataset import write
+    from zsad.data.synthetic.drawing import Drawing
 
     photographs = tuple(str(path) for path in find_pictures(options.on)) if options.on else ()
-    share = options.share if options.share is not None else float(bool(photographs))
     drawing = Drawing(
-        options.pictures, options.size, options.seed, options.damaged, photographs, share, options.class_name
+        pictures=options.pictures,
+        side=options.size,
+        seed=options.seed,
+        damaged=options.damaged,
+        photographs=photographs,
+        share=float(bool(photographs)) if options.share is None else options.share,
+        crop=options.crop,
+        class_name=options.class_name.replace(" ", "_"),
     )
 
-    def shown(files: Iterator[Path], total: int) -> Iterator[Path]:
-        return iter(tqdm(files, total=total, unit="picture", disable=None))
+    def shown(pictures: Iterator["Written"], total: int) -> Iterator["Written"]:
+        return iter(tqdm(pictures, total=total, unit="picture", disable=None))
 
-    print("\n".join(as_text(write(drawing, options.out, options.workers, shown), options.out)))
-    return 0
+    drawn = write(drawing, options.out, options.workers, shown)
+    for reason in drawn.unusable.values():
+        print(f"zsad: skipped: {reason}", file=sys.stderr)
+    print("\n".join(as_text(drawn, options.out)))
+    return 1 if drawn.unusable else 0
 
 
-def as_text(drawn: "Drawn", folder: Path) -> list[str]:
+def as_text(drawn: "Drawn", folder: Path) -> Iterator[str]:
     """What was drawn, and the next command."""
-    width = max(len(kind) for kind in drawn.kinds)
-    return [
-        *(f"not drawn on: {reason}" for reason in drawn.unreadable.values()),
-        f"{sum(drawn.classes.values())} pictures in {folder}: "
-        + ", ".join(f"{count} of class {name}" for name, count in drawn.classes.items()),
-        *(f"  {kind:<{width}}  {count:>6}" for kind, count in drawn.kinds.items()),
-        f"next: zsad train fe-clip --data mvtec:{folder} --out RUN",
-    ]
+    from zsad.data.synthetic.dataset import COMBINED, GOOD, RECORD
+    from zsad.wording import counted
+
+    kinds = drawn.kinds
+    classes = ", ".join(f"{count:,} of class {name}" for name, count in drawn.classes.items())
+    yield f"{folder}: {counted(sum(kinds.values()), 'picture')}, {classes}"
+    width = max(map(len, kinds))
+    for kind in sorted(kinds, key=lambda kind: (kind != GOOD, kind == COMBINED, kind)):
+        means = "  (defects of several kinds)" if kind == COMBINED else ""
+        yield f"  {kind:<{width}}  {kinds[kind]:>7,}{means}"
+    if drawn.unusable:
+        left_out = counted(len(drawn.unusable), "photograph")
+        yield f"{left_out} could not be drawn on: see the lines above (exit status 1)."
+    yield f"record: {folder / RECORD}"
+    yield f"next: zsad train fe-clip --data {shlex.quote(f'mvtec:{folder}')} --out RUN"

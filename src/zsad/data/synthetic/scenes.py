@@ -43,25 +43,47 @@ def scene(
         foreground: where the object is; everywhere if not given.
         damaged: probability of a defect, in [0, 1].
     """
+    one = harm(rng, image, foreground) if damaged and rng.random() < damaged else unharmed(image)
+    return Scene(vary(rng, one.image), one.mask, one.kinds)
+
+
+def unharmed(image: UInt8[np.ndarray, "rows cols 3"]) -> Scene:
+    """A good picture as a scene."""
+    return Scene(image, np.zeros(image.shape[:2], bool), ())
+
+
+def harm(
+    rng: np.random.Generator,
+    image: UInt8[np.ndarray, "rows cols 3"],
+    foreground: Bool[np.ndarray, "rows cols"] | None,
+) -> Scene:
+    """One to three defects in a good picture; outside of the mask nothing changes."""
     mask, kinds = np.zeros(image.shape[:2], bool), []
-    if damaged and rng.random() < damaged:
-        for _ in range(int(rng.integers(1, MOST_DEFECTS + 1))):
-            defect = draw_defect(rng, image, foreground)
-            image, mask = defect.image, mask | defect.mask
-            kinds.append(defect.kind)
+    for _ in range(int(rng.integers(1, MOST_DEFECTS + 1))):
+        defect = draw_defect(rng, image, foreground)
+        image, mask = defect.image, mask | defect.mask
+        kinds.append(defect.kind)
+    return Scene(image, mask, tuple(kinds))
+
+
+def vary(rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"]) -> UInt8[np.ndarray, "rows cols 3"]:
+    """Harmless changes of the whole of it in ``DISTRACTED`` of the pictures, no colours in ``GREY`` of them.
+
+    More often than not it is the picture that was handed in, and never a copy of it.
+    """
     if rng.random() < DISTRACTED:
         image = distract(rng, image)
     if rng.random() < GREY:
         image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
-    return Scene(image, mask, tuple(kinds))
+    return image
 
 
 def crop(
-    rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"], side: int
+    rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"], side: int, least: float = 0.5
 ) -> UInt8[np.ndarray, "side side 3"]:
-    """A random square of at least half of the short side, resized."""
+    """A random square of at least the share ``least`` of the short side, resized."""
     rows, cols = image.shape[:2]
-    square = int(min(rows, cols) * rng.uniform(0.5, 1))
+    square = max(1, int(min(rows, cols) * rng.uniform(least, 1)))
     top, left = int(rng.integers(rows - square + 1)), int(rng.integers(cols - square + 1))
     box = (left, top, left + square, top + square)
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
