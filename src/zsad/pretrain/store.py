@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from zsad.backbones import config as configs
-from zsad.data.decode import decode
 from zsad.data.synthetic import part, surface
+from zsad.data.synthetic.drawing import eight_bits
 from zsad.data.synthetic.scenes import crop, scene
 from zsad.errors import ConfigError, InputError
 from zsad.pretrain.recipe import Recipe
@@ -136,7 +136,7 @@ class Pictures(Dataset[Drawn]):
             image, name, foreground = part(rng, size)
             return image, foreground, name, None
         entry = self.corpus[int(rng.integers(len(self.corpus)))]
-        image = crop(rng, decode(entry.file).pixels.astype(np.uint8), self.side)
+        image = crop(rng, eight_bits(entry.file), self.side)
         return image, None, entry.label or "scene", entry
 
     def _coverage(self, mask: np.ndarray) -> np.ndarray:

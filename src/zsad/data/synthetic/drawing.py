@@ -153,7 +153,7 @@ def _photographed(
         path = files[order[turn % len(files)]]
         try:
             if drawing.crop is not None:
-                return crop(rng, _decoded(path), drawing.side, drawing.crop), False
+                return crop(rng, eight_bits(path), drawing.side, drawing.crop), False
             return _whole(path, drawing.side), turn >= len(files) or turn > number
         except InputError as error:
             unusable[path] = str(error)
@@ -161,8 +161,8 @@ def _photographed(
 
 
 @lru_cache(maxsize=1)
-def _decoded(path: str) -> Pixels:
-    """In 8 bits."""
+def eight_bits(path: str) -> Pixels:
+    """The pixels of a file, in 8 bits."""
     pixels = decode(Path(path)).pixels
     return pixels if pixels.dtype == np.uint8 else to_bytes(pixels * np.float32(1 / 257))
 
@@ -170,7 +170,7 @@ def _decoded(path: str) -> Pixels:
 @lru_cache(maxsize=1)
 def _whole(path: str, side: int) -> Pixels:
     """Resized in its own proportions."""
-    image = Image.fromarray(_decoded(path))
+    image = Image.fromarray(eight_bits(path))
     shorter, longer = sorted(image.size)
     if longer > LONGEST * shorter:
         rule = f"a whole photograph is at most {LONGEST} times as long as wide"
