@@ -52,6 +52,7 @@ SMALL = Recipe(
     window=8,
     window_until=0.5,
     save_every=2,
+    average=(2, 4),
 )
 
 
@@ -112,11 +113,23 @@ def test_an_interrupted_run_resumes_to_the_same_weights_to_the_bit(
     assert not all(torch.equal(ours[name], halfway[name]) for name in ours)
 
 
+def test_the_model_is_the_mean_of_the_weights_that_the_recipe_names(
+    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+) -> None:
+    out = linked(prepared, tmp_path / "run")
+    clip = loop.run(SMALL, corpus, out, workers=0)
+    early, late = (torch.load(out / f"weights-{step}.pt", weights_only=True) for step in (2, 4))
+    assert all(torch.equal(late[name], tensor) for name, tensor in state(out).items())
+    name = "vision.projection"
+    assert not torch.equal(early[f"clip.{name}"], late[f"clip.{name}"])
+    torch.testing.assert_close(clip.state_dict()[name], (early[f"clip.{name}"] + late[f"clip.{name}"]) / 2)
+
+
 def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
-    clip = loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
     folder = export.write(clip, SMALL, corpus, out)
     for place in (folder, folder / "model.safetensors"):
         loaded = weights.load("tiny", str(place))
@@ -133,7 +146,7 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
 
 def test_the_card_tells_the_terms_of_every_source(corpus: list[store.Entry], prepared: Path, tmp_path: Path) -> None:
     out = linked(prepared, tmp_path / "run")
-    clip = loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
     told = {"drawn": {"repository": "here", "terms": "none"}}
     (tmp_path / "sources.json").write_text(json.dumps(told))
     card = export.card(clip, SMALL, corpus, out, export.read_sources(tmp_path / "sources.json"))
@@ -150,7 +163,7 @@ def test_training_lowers_the_losses_on_the_pictures_it_sees(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
-    recipe = replace(SMALL, steps=24, warmup=2, save_every=24)
+    recipe = replace(SMALL, steps=24, warmup=2, save_every=24, average=(24,))
     seen: list[dict[str, float]] = []
     step = loop._step
     with pytest.MonkeyPatch.context() as patch:
@@ -240,11 +253,11 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
-    loop.run(replace(SMALL, steps=2), corpus, out, workers=0)
+    loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
     with pytest.raises(ConfigError, match="another seed"):
-        loop.run(replace(SMALL, steps=2, seed=9), corpus, out, workers=0)
+        loop.run(replace(SMALL, steps=2, average=(2,), seed=9), corpus, out, workers=0)
     with pytest.raises(ConfigError, match="another corpus"):
-        loop.run(replace(SMALL, steps=2), corpus[1:], out, workers=0)
+        loop.run(replace(SMALL, steps=2, average=(2,)), corpus[1:], out, workers=0)
 
 
 def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[store.Entry], tmp_path: Path) -> None:
@@ -283,7 +296,7 @@ def test_noise_and_mirrors_are_for_training_alone(corpus: list[store.Entry], pre
 def test_the_stem_is_the_published_cnn_after_training_too(
     corpus: list[store.Entry], prepared: Path, tmp_path: Path
 ) -> None:
-    clip = loop.run(replace(SMALL, steps=2), corpus, linked(prepared, tmp_path / "run"), workers=0)
+    clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, linked(prepared, tmp_path / "run"), workers=0)
     stem, fresh = clip.vision.patch_embedding, fill(Stem(clip.config.vision.width), Teacher())
     assert isinstance(stem, Stem)
     for name, tensor in fresh.state_dict().items():
@@ -302,6 +315,8 @@ def test_the_stem_is_the_published_cnn_after_training_too(
         ({"window": 16}, "within the grid"),
         ({"backbone": "ViT-B-16"}, "stem of a CNN"),
         ({"noise": -0.1}, "noise and jitter are not negative"),
+        ({"average": (2,)}, "ends with the last step"),
+        ({"average": (3, 2, 4)}, "ascends from 1"),
         ({"damaged": 1.5}, "shares lie in"),
         ({"backbone": "tinny"}, "did you mean 'tiny'"),
     ],

@@ -72,7 +72,7 @@ def card(
         "sources": _sources(recipe, corpus, sources),
         "validation": {name: value for name, value in log[-1].items() if name.startswith("validation")},
         "steps": log[-1]["step"],
-        "seconds": log[-1]["seconds"],
+        "seconds": max(row.get("seconds", 0) for row in log),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
@@ -51,15 +52,30 @@ def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, dev
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
     done = _resume(out / "checkpoint.pt", learner, optimizer)
     steps = tqdm(range(done, recipe.steps), desc="pretrain", initial=done, total=recipe.steps, mininterval=5)
-    reader, began = Reader(train, tokenizer, learner.stem, pooled), time.monotonic()
+    reader, validating = (Reader(store, tokenizer, learner.stem, pooled) for store in (train, validation))
+    began = time.monotonic()
     for step in steps:
         losses = _step(learner, optimizer, move(reader.training(recipe, step), device), step)
+        if step + 1 in recipe.average:
+            with replacing(_kept(out, step + 1)) as temporary:
+                torch.save(learner.state_dict(), temporary)
         steps.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            scores = validate(learner, Reader(validation, tokenizer, learner.stem, pooled), device)
+            scores = validate(learner, validating, device)
             _log(out, {"step": step + 1, "seconds": round(time.monotonic() - began), **losses, **scores})
             _save(out / "checkpoint.pt", learner, optimizer, step + 1)
+    learner.load_state_dict(_average([_kept(out, number) for number in recipe.average]))
+    _log(out, {"step": recipe.steps, "averaged": len(recipe.average), **validate(learner, validating, device)})
     return learner.clip.cpu()
+
+
+def _kept(out: Path, step: int) -> Path:
+    return out / f"weights-{step}.pt"
+
+
+def _average(paths: list[Path]) -> dict[str, Tensor]:
+    states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
 
 
 def _take_over(stem: Stem, store: Store) -> Standard:

@@ -33,6 +33,8 @@ class Recipe:
         window, window_until: side in patches of the window that is trained on, and the share of the steps for
             which it is; the rest trains on whole pictures.
         save_every: steps between checkpoints.
+        average: numbers of steps after which weights are kept; their mean is the model (stochastic weight averaging,
+            Izmailov et al., UAI 2018). The last is the number of all steps.
     """
 
     backbone: str
@@ -58,6 +60,7 @@ class Recipe:
     window: int
     window_until: float
     save_every: int
+    average: tuple[int, ...]
 
     def __post_init__(self) -> None:
         vision = configs.get(self.backbone).vision
@@ -66,6 +69,8 @@ class Recipe:
             "validation pictures are at least one batch": self.validation >= self.batch,
             "the window lies within the grid": 0 < self.window <= vision.grid,
             "the backbone has the stem of a CNN": vision.stem != "patches",
+            "what is averaged ends with the last step": self.average[-1:] == (self.steps,),
+            "what is averaged ascends from 1": self.average == tuple(sorted({*self.average} - {0})),
             "noise and jitter are not negative": min(self.noise, self.jitter) >= 0,
             "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
         }
