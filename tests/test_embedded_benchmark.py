@@ -32,7 +32,7 @@ from zsad.metrics import auroc
 from zsad.predictor import Detector, Settings
 from zsad.pretrain.store import HOLD_OUT, Entry
 
-OPTIONS = ["--resolution", "40", "--resamples", "20"]
+OPTIONS = ["--detector", "clip", "--resolution", "40", "--resamples", "20"]
 RANDOM, ALONE = "clip, random weights", "CNN alone, nearest neighbours"
 
 

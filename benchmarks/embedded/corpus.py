@@ -40,7 +40,7 @@ def untaught(tag: str | None) -> frozenset[str]:
 @torch.inference_mode()
 def image_features(clip: Clip, files: Sequence[str]) -> Float[Tensor, "pictures embed"]:
     """Class tokens in the joint space, of unit length."""
-    side, found = clip.config.default_size, []
+    side, found = clip.config.vision.image_size, []
     for start in range(0, len(files), BATCH):
         pictures = [decode(file) for file in files[start : start + BATCH]]
         batch = to_batch(pictures, (side, side), clip.config.mean, clip.config.std)

@@ -29,7 +29,7 @@ from zsad.scoring import anomaly_maps
 from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
 
 T = TypeVar("T")
-DEFAULT_DETECTOR = "clip"
+DEFAULT_DETECTOR = "clip-ac"
 
 
 @dataclass(frozen=True)

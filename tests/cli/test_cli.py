@@ -152,7 +152,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captur
 
 def test_an_option_of_the_method_reaches_it(mixed: Path, tmp_path: Path) -> None:
     maps = []
-    for sigma in ("0", "16.0"):
+    for sigma in ("0", "32.0"):
         arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--set", f"sigma={sigma}"]
         assert main([*arguments, "--out", str(tmp_path / sigma)]) == 0
         with Image.open(tmp_path / sigma / "maps" / "good.png") as image:
@@ -182,7 +182,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "saved"
     options = {"sigma": 9.0}
-    zsad.load("clip", backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
+    zsad.load(backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
     picture = str(mixed / "good.png")
     assert main(["predict", picture, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
     assert "score ≥ 0.25" in capsys.readouterr().out
