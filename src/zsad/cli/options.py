@@ -22,7 +22,9 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
     if positional:
         group.add_argument("detector", metavar="DETECTOR", help="folder of a detector, or a name: see zsad methods")
     else:
-        group.add_argument("--detector", default="clip-ac", metavar="NAME|DIR", help="see zsad methods (default: clip-ac)")
+        group.add_argument(
+            "--detector", default="clip-ac", metavar="NAME|DIR", help="see zsad methods (default: clip-ac)"
+        )
     group.add_argument(
         "--backbone",
         metavar="NAME",
