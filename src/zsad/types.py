@@ -23,11 +23,15 @@ Size = tuple[int, int]
 class Picture:
     """A decoded picture at its own size, upright, in RGB.
 
-    ``pixels`` is uint8 for sources of up to 8 bits a sample and uint16 (full range 0..65535) for deeper ones.
+    Attributes:
+        pixels: uint8 for sources of up to 8 bits a sample and uint16 (full range 0..65535) for deeper ones.
+        source: path, or what else it is called.
+        notes: what its user should know of how it was read, such as ``"page 1 of 7 was read"``; mostly nothing.
     """
 
     pixels: UInt8[np.ndarray, "rows cols 3"] | UInt16[np.ndarray, "rows cols 3"]
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:

@@ -1,0 +1,226 @@
+"""Which kind of file this is: by its first bytes, or by its suffix where its kind has no signature.
+
+One table for all who ask: ``decode`` reads by it, listings of folders name by it what cannot be read.
+"""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from zsad.errors import InputError
+
+HEAD_LENGTH = 512
+"""Bytes that ``kind_of`` wants to see; fewer where a file is shorter."""
+
+Mark = tuple[int, bytes]
+"""Bytes at an offset."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of picture file, or of file that is taken for one.
+
+    Attributes:
+        name: with its article, as in messages.
+        suffixes: in lower case, with the dot.
+        marks: any one of them tells the kind.
+        refused: None for a kind that is read; for others what to do instead.
+        extra: the extra of this package that reads it; "" for what is always read.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    marks: tuple[Mark, ...] = ()
+    refused: str | None = None
+    extra: str = ""
+
+
+SLICES = "export the slices that are to be scored as single pictures"
+FRAMES = "export the frames that are to be scored as pictures"
+FLATTEN = "export it as PNG or TIFF"
+DEVELOP = "develop it to TIFF, PNG or JPEG first"
+CHANNELS = "export the planes that are to be scored as TIFF or PNG"
+TABLE = "save each picture as PNG or TIFF"
+
+PNG = Kind("a PNG picture", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
+JPEG = Kind("a JPEG picture", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
+TIFF = Kind(
+    "a TIFF picture",
+    (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif"),
+    tuple((0, start) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)
+BMP = Kind("a BMP picture", (".bmp", ".dib"), ((0, b"BM"),))
+GIF = Kind("a GIF picture", (".gif",), ((0, b"GIF87a"), (0, b"GIF89a")))
+WEBP = Kind("a WebP picture", (".webp",), ((8, b"WEBP"),))
+NETPBM = Kind(
+    "a Netpbm picture",
+    (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
+    tuple((0, b"P" + bytes([letter, space])) for letter in b"1234567Ff" for space in b"\n\r\t #"),
+)
+AVIF = Kind("an AVIF picture", (".avif", ".avifs"))
+HEIF = Kind("a HEIC picture", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
+"""By the brands of its container, as AVIF, camera raw of Canon and video are: see ``_of_brands``."""
+DICOM = Kind("a DICOM file", (".dcm", ".dicom", ".dic", ".ima"), ((128, b"DICM"),), extra="dicom")
+JPEG_2000 = Kind(
+    "a JPEG 2000 picture",
+    (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jph", ".jhc"),
+    ((0, b"\0\0\0\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
+    extra="codecs",
+)
+JPEG_XL = Kind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), extra="codecs")
+JPEG_XR = Kind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), extra="codecs")
+JPEG_LS = Kind("a JPEG-LS picture", (".jls",), ((0, b"\xff\xd8\xff\xf7"),), extra="codecs")
+
+CAMERA_RAW = Kind(
+    "a camera raw file",
+    (
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".rwl"),
+        *(".pef", ".srw", ".3fr", ".fff", ".iiq", ".erf", ".mef", ".mos", ".mrw", ".kdc", ".dcr", ".x3f", ".gpr"),
+    ),
+    (
+        *((0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"), (0, b"IIU\0"), (0, b"FOVb")),
+        *((8, b"CR\2\0"), (6, b"HEAPCCDR"), (0, b"\0MRM")),
+    ),
+    DEVELOP,
+)
+VIDEO = Kind(
+    "a video",
+    (
+        *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts"),
+        *(".mxf", ".ogv", ".vob"),
+    ),
+    (
+        *((8, b"AVI "), (0, b"\x1aE\xdf\xa3"), (0, b"\0\0\1\xba"), (0, b"\0\0\1\xb3"), (0, b"FLV\1")),
+        *((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"OggS")),
+        *((4, box) for box in (b"moov", b"mdat", b"wide")),
+    ),
+    FRAMES,
+)
+
+READ = (*(PNG, JPEG_LS, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, JPEG_XL, JPEG_XR, DICOM, TIFF),)
+"""Kinds that are read, each before the kind whose signature its own begins with."""
+
+REFUSED = (
+    CAMERA_RAW,
+    VIDEO,
+    Kind("a NIfTI volume", (".nii", ".nii.gz"), ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0\r\n\x1a\n")), SLICES),
+    Kind("an Analyze volume", (".img", ".img.gz"), ((0, b"\x5c\x01\0\0"), (0, b"\0\0\x01\x5c")), SLICES),
+    Kind("a MetaImage volume", (".mha", ".mhd"), ((0, b"ObjectType ="), (0, b"NDims =")), SLICES),
+    Kind("an NRRD volume", (".nrrd", ".nhdr"), ((0, b"NRRD000"),), SLICES),
+    Kind("a MINC volume", (".mnc",), (), SLICES),
+    Kind("an MGH volume", (".mgh", ".mgz"), (), SLICES),
+    Kind("a VTK volume", (".vtk", ".vti"), ((0, b"# vtk DataFile"),), SLICES),
+    Kind("an MRC volume", (".mrc", ".mrcs"), ((208, b"MAP "),), SLICES),
+    Kind("a Zeiss CZI file", (".czi",), ((0, b"ZISRAWFILE"),), CHANNELS),
+    Kind("a Zeiss ZVI file", (".zvi",), (), CHANNELS),
+    Kind("a Leica LIF file", (".lif", ".xlef", ".lof"), ((0, b"\x70\0\0\0"),), CHANNELS),
+    Kind("a Nikon ND2 file", (".nd2",), ((0, b"\xda\xce\xbe\x0a"),), CHANNELS),
+    Kind("an Olympus OIR file", (".oir", ".poir"), ((0, b"OLYMPUSRAWFORMAT"),), CHANNELS),
+    Kind("an Olympus OIB file", (".oib", ".oif"), (), CHANNELS),
+    Kind("an Olympus VSI file", (".vsi", ".ets"), (), CHANNELS),
+    Kind("a MIRAX slide", (".mrxs",), (), CHANNELS),
+    Kind("an Imaris file", (".ims",), (), CHANNELS),
+    Kind("a Gatan file", (".dm3", ".dm4"), (), CHANNELS),
+    Kind("a Photoshop file", (".psd", ".psb"), ((0, b"8BPS"),), FLATTEN),
+    Kind("a GIMP file", (".xcf",), ((0, b"gimp xcf"),), FLATTEN),
+    Kind("an SVG drawing", (".svg", ".svgz"), ((0, b"<svg"),), FLATTEN),
+    Kind("a PDF document", (".pdf",), ((0, b"%PDF-"),), FLATTEN),
+    Kind("a PostScript document", (".eps", ".ps", ".ai"), ((0, b"%!PS"), (0, b"\xc5\xd0\xd3\xc6")), FLATTEN),
+    Kind("a Windows metafile", (".wmf", ".emf"), ((0, b"\xd7\xcd\xc6\x9a"), (40, b" EMF")), FLATTEN),
+    Kind("a DjVu document", (".djvu", ".djv"), ((0, b"AT&TFORM"),), FLATTEN),
+    Kind("an OpenEXR picture", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"),
+    Kind(
+        "a Radiance HDR picture",
+        (".hdr", ".rgbe", ".pic"),
+        ((0, b"#?RADIANCE"), (0, b"#?RGBE")),
+        "map its tones to 8 or 16 bits, and save as PNG or TIFF",
+    ),
+    Kind(
+        "a FITS file",
+        (".fits", ".fit", ".fts"),
+        ((0, b"SIMPLE  ="),),
+        "choose black and white, and save as 16-bit PNG or TIFF",
+    ),
+    Kind("a Targa picture", (".tga",), (), FLATTEN),
+    Kind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
+    Kind("a DirectDraw texture", (".dds",), ((0, b"DDS "),), FLATTEN),
+    Kind("an icon", (".ico", ".icns", ".cur"), ((0, b"\0\0\1\0"), (0, b"icns"), (0, b"\0\0\2\0")), FLATTEN),
+    Kind("an SGI picture", (".sgi", ".rgb", ".rgba", ".bw"), ((0, b"\x01\xda"),), FLATTEN),
+    Kind("a Sun raster picture", (".ras",), ((0, b"\x59\xa6\x6a\x95"),), FLATTEN),
+    Kind("an X bitmap", (".xbm", ".xpm"), ((0, b"/* XPM */"),), FLATTEN),
+    Kind("a QOI picture", (".qoi",), ((0, b"qoif"),), FLATTEN),
+    Kind("a BPG picture", (".bpg",), ((0, b"BPG\xfb"),), FLATTEN),
+    Kind("a FLIF picture", (".flif",), ((0, b"FLIF"),), FLATTEN),
+    Kind("a dump of a camera's samples", (".raw", ".bayer", ".yuv", ".nv12"), (), TABLE),
+    Kind("a NumPy file", (".npy", ".npz"), ((0, b"\x93NUMPY"),), "pass its array to detector.predict, or " + TABLE),
+    Kind("an HDF5 file", (".h5", ".hdf5", ".he5"), ((0, b"\x89HDF\r\n\x1a\n"),), TABLE),
+    Kind("a MATLAB file", (".mat",), ((0, b"MATLAB 5.0"),), TABLE),
+)
+"""Kinds that are known and not read."""
+
+KNOWN = (*READ, *REFUSED)
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"}
+AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def kind_of(head: bytes, name: str = "") -> Kind | None:
+    """The kind of a file, or None for one that is not known.
+
+    Its first bytes decide; the suffix only where they say nothing, or say the container that camera raw lies in.
+
+    Args:
+        head: the first ``HEAD_LENGTH`` bytes of the file.
+        name: of the file, or its path.
+
+    >>> kind_of(b"%PDF-1.7", "part.png").name
+    'a PDF document'
+    >>> kind_of(b"unheard of", "brain.nii.gz").name
+    'a NIfTI volume'
+    """
+    kind = _by_marks(head)
+    named = kind_of_name(name)
+    if kind is None or (kind is TIFF and named is CAMERA_RAW):
+        return named
+    return kind
+
+
+def kind_of_name(name: str) -> Kind | None:
+    """The kind that a file's suffix promises."""
+    lower = PurePath(name).name.lower()
+    return next((kind for kind in KNOWN if lower.endswith(kind.suffixes)), None)
+
+
+def refusal(kind: Kind, name: str) -> InputError:
+    """The error for a file of a kind that is known and not read."""
+    return InputError(f"{kind.name} is not read here", name, str(kind.refused))
+
+
+def _by_marks(head: bytes) -> Kind | None:
+    if head[4:8] == b"ftyp":
+        return _of_brands(head)
+    if _is_bare_dicom(head):
+        return DICOM
+    return next((kind for kind in (CAMERA_RAW, *KNOWN) if _is_marked(kind, head)), None)
+
+
+def _is_marked(kind: Kind, head: bytes) -> bool:
+    return any(head.startswith(content, offset) for offset, content in kind.marks)
+
+
+def _of_brands(head: bytes) -> Kind:
+    """ISO base media files name their major brand, a version, and brands that they are compatible with."""
+    brands = head[8 : max(16, min(int.from_bytes(head[:4], "big"), len(head)))]
+    major, others = brands[:4], {brands[at : at + 4] for at in range(8, len(brands), 4)}
+    if major == b"crx ":
+        return CAMERA_RAW
+    if major in AVIF_BRANDS or (major in HEIF_BRANDS and others & AVIF_BRANDS):
+        return AVIF
+    return HEIF if major in HEIF_BRANDS else VIDEO
+
+
+def _is_bare_dicom(head: bytes) -> bool:
+    """A data set without the preamble that DICOM files begin with: group 2 or 8, a low element number, a known VR."""
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    if len(head) < 8 or group not in (2, 8) or element > 0x18:
+        return False
+    length = int.from_bytes(head[4:8], "little")
+    return head[4:6] in (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"DT") or length <= 64
