@@ -9,6 +9,9 @@ from jaxtyping import install_import_hook
 import tests.checked  # noqa: F401  # the hook finds it by name
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # PyTorch's threads in as many processes as there are cores would wait for each other.
+    os.environ["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // workers, 1))
 install_import_hook("zsad", "tests.checked.checked")
 
 

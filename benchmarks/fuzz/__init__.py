@@ -1,0 +1,1 @@
+"""Files of others that are damaged or made to harm, thousands of them, through the command line."""

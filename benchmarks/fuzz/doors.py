@@ -1,0 +1,214 @@
+"""Every door through which a file of others comes in: what lies behind it, and the command that opens it."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import zsad
+from zsad.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+SIDE = 64
+SMALL = ("--image-size", str(SIDE), "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A kind of file.
+
+    Attributes:
+        name: what it is.
+        files: what is damaged, one at a time; paths below the folder that :func:`prepare` fills.
+        command: what is typed, in a copy of that folder.
+        same: whether the answer must be that of the undamaged file (a cache), if there is one.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    command: tuple[str, ...]
+    same: bool = False
+
+
+def prepare(folder: Path) -> None:
+    """Fill a folder with one good file of each kind, as ``zsad`` itself and common tools write them."""
+    _pictures(folder)
+    zsad.load("clip", image_size=SIDE).save(folder / "card")
+    for method in ("fe-clip", "acd-clip"):
+        zsad.load(method, image_size=SIDE).save(folder / method)
+    _weights(folder / "weights")
+    _lists(folder)
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
+    knowledge = next(iter(sorted((ROOT / "src/zsad/knowledge/base").glob("*.json"))))
+    shutil.copy(knowledge, folder / "knowledge.json")
+    evaluated = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
+    trained = ("train", "fe-clip", *TRAIN, "--out", "run")
+    for command in (evaluated, trained, PREDICT):
+        if main(command):
+            raise SystemExit(f"the undamaged files must work: zsad {' '.join(command)}")
+    shutil.rmtree(folder / "out")
+
+
+PREDICT = ("predict", "in/a.png", "--detector", "clip-ac", *SMALL, "--out", "out")
+TRAIN = ("--data", "mvtec:data", *SMALL, "--epochs", "1", "--batch-size", "4", "--workers", "1")
+
+
+def doors(folder: Path) -> list[Door]:
+    """All doors; ``folder`` as :func:`prepare` left it."""
+    found = [*_detectors(), *_weight_doors(), *_data_doors(), *_recipes(), *_others()]
+    cached = tuple(sorted(str(path.relative_to(folder)) for path in (folder / "cache").rglob("*") if path.is_file()))
+    return [*found, Door("cache", cached, PREDICT, same=True)]
+
+
+def _detectors() -> Iterator[Door]:
+    predict = ("predict", "in/a.png", *SMALL, "--out", "out", "--detector")
+    yield Door("detector card", ("card/detector.json",), (*predict, "./card"))
+    for method in ("fe-clip", "acd-clip"):
+        parts = tuple(f"{method}/{name}" for name in ("detector.json", "learnt.safetensors"))
+        yield Door(f"detector {method}", parts, (*predict, f"./{method}"))
+    past = tuple(f"fe-clip/{name}" for name in ("training.json", "pictures.txt"))
+    evaluate = ("evaluate", "./fe-clip", "--data", "mvtec:data", "--resolution", "64", "--no-intervals", "--out", "out")
+    yield Door("record of training", past, evaluate)
+
+
+def _weight_doors() -> Iterator[Door]:
+    predict = (*PREDICT, "--detector", "clip", "--weights")
+    yield Door("weights .safetensors", ("weights/model.safetensors",), (*predict, "weights/model.safetensors"))
+    for name in ("plain", "legacy", "scripted"):
+        yield Door(f"weights .pt, {name}", (f"weights/{name}.pt",), (*predict, f"weights/{name}.pt"))
+    beside = tuple(f"weights/{name}" for name in ("config.json", "preprocessor_config.json", "merges.txt.gz"))
+    yield Door("beside weights", beside, (*predict, "weights"))
+
+
+def _data_doors() -> Iterator[Door]:
+    check = ("data", "check")
+    yield Door("list .jsonl", ("data/list.jsonl",), (*check, "jsonl:data/list.jsonl"))
+    yield Door("list meta.json", ("data/meta.json",), (*check, "meta-json:data"))
+    yield Door("split of VisA", ("visa/split_csv/1cls.csv",), (*check, "visa:visa"))
+    yield Door("labels of HeadCT", ("headct/labels.csv",), (*check, "head-ct:headct"))
+    masks = tuple(f"data/nut/ground_truth/crack/{number}_mask.{kind}" for number, kind in ((0, "png"), (1, "json")))
+    evaluate = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", "64", "--no-intervals")
+    yield Door("mask", masks, (*evaluate, "--out", "out"))
+    kinds = ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "dcm")
+    yield Door("picture", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
+
+
+def _recipes() -> Iterator[Door]:
+    # --dry-run reads everything that a recipe of a benchmark says; a recipe of training is read before its data are.
+    train = ("train", "recipes/fe-clip/paper.toml", "--data", "mvtec:nowhere", "--backbone", "tiny", "--out", "out")
+    yield Door("recipe of training", ("recipes/fe-clip/paper.toml",), train)
+    benchmark = ("benchmark", "recipes/benchmark/small.toml", "--data-root", "data", "--out", "out", "--dry-run")
+    yield Door("recipe of a benchmark", ("recipes/benchmark/small.toml",), benchmark)
+    pretrain = ("pretrain", "--recipe", "recipes/tiny/tiny.toml", "--corpus", "nowhere", "--out", "out")
+    yield Door("recipe of pretraining", ("recipes/tiny/tiny.toml",), pretrain)
+
+
+def _others() -> Iterator[Door]:
+    yield Door("knowledge", ("knowledge.json",), ("knowledge", "show", "metal nut", "--file", "knowledge.json"))
+    names = ("class.json", "images.csv", "curves.json", "counts.npz", "draws.npz")
+    parts = ("evaluation/evaluation.json", *(f"evaluation/classes/data/nut/{name}" for name in names))
+    yield Door("evaluation, compared", parts, ("compare", "evaluation", "evaluation"))
+    again = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
+    yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again)
+    gallery = ("gallery", "clip", "--data", "mvtec:data", "--image-size", "64", "--out", "out.png")
+    yield Door("picture of a data set", ("data/nut/test/crack/0.png",), gallery)
+    run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
+    yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
+
+
+def _pictures(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    for number in range(4):
+        for kind in ("good", "crack"):
+            pixels = draw.normal(128, 10, (SIDE, SIDE, 3)).clip(0, 255).astype(np.uint8)
+            mask = np.zeros((SIDE, SIDE), np.uint8)
+            mask[10 + number : 22 + number, 20:32] = 255 * (kind == "crack")
+            pixels[mask > 0] = (230, 20, 20)
+            _save(pixels, folder / f"data/nut/test/{kind}/{number}.png")
+            if kind == "crack":
+                _save(mask, folder / f"data/nut/ground_truth/crack/{number}_mask.png")
+    drawn = folder / "data/nut/ground_truth/crack/1_mask"
+    drawn.with_suffix(".png").unlink()
+    points = {"shapes": [{"label": "d", "points": [[20, 11], [31, 11], [31, 22]], "shape_type": "polygon"}]}
+    drawn.with_suffix(".json").write_text(json.dumps(points | {"imageHeight": SIDE, "imageWidth": SIDE}))
+    (folder / "in").mkdir()
+    shutil.copy(folder / "data/nut/test/crack/0.png", folder / "in/a.png")
+    for kind in ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp"):
+        _save(draw.integers(0, 255, (SIDE, SIDE, 3), np.uint8), folder / f"kinds/a.{kind}")
+    from pydicom.data import get_testdata_file
+
+    shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), folder / "kinds/a.dcm")
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _weights(folder: Path) -> None:
+    folder.mkdir()
+    with as_file(files("zsad") / "assets/tiny") as own:
+        state = load_file(own / "model.safetensors")
+        shutil.copy(own / "merges.txt.gz", folder)
+    save_file(state, folder / "model.safetensors")
+    torch.save(state, folder / "plain.pt")
+    torch.save({"state_dict": state, "epoch": 3}, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.jit.script(_tree(state)).save(str(folder / "scripted.pt"))
+    (folder / "config.json").write_text(json.dumps({"vision_config": {"hidden_act": "quick_gelu"}}))
+    pixels = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+
+
+def _tree(state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Modules that hold the tensors under their names, as a TorchScript archive does."""
+    root = torch.nn.Module()
+    for name, tensor in state.items():
+        *path, last = name.split(".")
+        module = root
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, torch.nn.Module())
+            module = module.get_submodule(part)
+        module.register_buffer(last, tensor)
+    return root
+
+
+def _lists(folder: Path) -> None:
+    rows = [
+        {"image_path": f"nut/test/{kind}/{number}.png", "label": int(kind == "crack"), "class_name": "nut"}
+        for kind in ("good", "crack")
+        for number in range(4)
+    ]
+    (folder / "data/list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    entries = [
+        {"img_path": row["image_path"], "mask_path": "", "cls_name": "nut", "anomaly": row["label"]} for row in rows
+    ]
+    (folder / "data/meta.json").write_text(json.dumps({"train": {}, "test": {"nut": entries}}))
+    _visa(folder)
+    for number in range(4):
+        target = folder / f"headct/head_ct/{number:03}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "in/a.png", target)
+    (folder / "headct/labels.csv").write_text("id, hemorrhage\n0,1\n1,1\n2,0\n3,0\n")
+
+
+def _visa(folder: Path) -> None:
+    rows = []
+    for label, where in (("normal", "Normal"), ("anomaly", "Anomaly")):
+        target = folder / f"visa/candle/Data/Images/{where}/000.JPG"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(folder / "in/a.png").save(target)
+        mask = "candle/Data/Masks/Anomaly/000.png" * (label == "anomaly")
+        rows.append(("candle", "test", label, f"candle/Data/Images/{where}/000.JPG", mask))
+    _save(np.eye(SIDE, dtype=np.uint8) * 255, folder / "visa/candle/Data/Masks/Anomaly/000.png")
+    (folder / "visa/split_csv").mkdir()
+    with (folder / "visa/split_csv/1cls.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("object", "split", "label", "image", "mask"), *rows])
