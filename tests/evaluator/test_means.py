@@ -27,6 +27,11 @@ def test_each_class_counts_alike_and_draws_of_classes_are_averaged() -> None:
     assert found["pixel_pro"] == Metric(0.5, classes=3)
 
 
+def test_a_mean_is_no_median() -> None:
+    classes = [one({"image_ap": value}) for value in (0.125, 0.25, 0.875, 1.0, 0.25)]
+    assert means(classes, [{}] * 5, 0.9)["image_ap"] == Metric(0.5, classes=5)
+
+
 def test_a_mean_of_nothing_has_the_reason_that_all_classes_share() -> None:
     assert means([one({"image_ap": None})] * 2, [{}, {}], 0.9)["image_ap"] == Metric(None, reason="why", classes=0)
     other = ClassResult(

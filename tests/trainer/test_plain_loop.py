@@ -1,4 +1,4 @@
-"""The trainer against a plain loop: pictures, order, rates, decay, bounds, augmentation and precision written out here."""
+"""The trainer against a plain loop: order, rates, decay, bounds, augmentation and precision written out here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
