@@ -1,0 +1,133 @@
+"""Plant deliberate faults, one at a time, and count those that the tests notice.
+
+    python -m benchmarks.mutants --faults 200 --seed 0
+
+The faults: all of ``named.py``, which somebody thought of, and as many more as are wanted, drawn with the seed from
+what ``operators.py`` makes of the code (a sign, a missing term, a detached gradient, another constant, order, option
+or case, swapped words), spread over methods, their parts, trainer, scoring, evaluator and recipes. The tests are those
+about the file; a fault that passes them all is printed as a survivor.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # before torch: a process with threads cannot be forked
+
+import torch
+
+from benchmarks.mutants.named import NAMED
+from benchmarks.mutants.operators import Fault, of_python, of_recipe
+from benchmarks.mutants.running import Planted, Verdict, copy_of
+
+ROOT = Path(__file__).parents[2]
+SHARES = {
+    "src/zsad/methods": 0.42,
+    "src/zsad/parts": 0.22,
+    "src/zsad/trainer": 0.14,
+    "src/zsad/scoring.py": 0.03,
+    "src/zsad/evaluator": 0.09,
+    "recipes": 0.1,
+}
+"""Of the faults that are drawn."""
+OTHERS = ("benchmark", "tiny")
+"""Folders of recipes that are of no method."""
+NOT_COMPUTING = {"_page_class.py", "_page_drawings.py", "_page_files.py", "_page_table.py", "page.py", "progress.py"}
+OFTEN = 0.2
+
+
+def main() -> int:
+    """Plant, test, count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="faults whose description has this in it")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3 * 3600, help="plant no further fault after that long")
+    parser.add_argument("--list", action="store_true", help="print the faults and plant none")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = [fault for fault in faults(options.faults, options.seed) if options.only in described(fault)]
+    if options.list:
+        print("\n".join(described(fault) for fault in chosen))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        return run(chosen, options, Path(name))
+
+
+def faults(count: int, seed: int) -> list[Fault]:
+    """The named ones, then drawn ones."""
+    named = [one.at(ROOT) for one in NAMED]
+    draw, drawn = Random(seed), []
+    for place, share in SHARES.items():
+        made = all_of(ROOT / place)
+        drawn += draw.sample(made, min(round(share * (count - len(named))), len(made)))
+    return [*named, *drawn]
+
+
+def all_of(place: Path) -> list[Fault]:
+    """Every fault of a file, or of the files of a folder."""
+    made = []
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if path.name in NOT_COMPUTING or path.parent.name in OTHERS or path.suffix not in (".py", ".toml"):
+            continue
+        make = of_python if path.suffix == ".py" else of_recipe
+        made += make(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    return made
+
+
+def described(fault: Fault) -> str:
+    """In one line."""
+    return fault.described((ROOT / fault.path).read_text(encoding="utf-8"))
+
+
+def run(chosen: list[Fault], options: argparse.Namespace, work: Path) -> int:
+    """All of them, a table at the end; the exit status is 1 where more than 8 % survive."""
+    caught: Counter[str] = Counter()
+    survivors: Counter[str] = Counter()
+    for fault, verdict in verdicts(chosen, options, work):
+        (caught if verdict.caught_by else survivors)[group(fault)] += 1
+        word = "caught  " if verdict.caught_by else "SURVIVED"
+        print(f"{word} {verdict.seconds:5.0f} s  {described(fault)}  [{verdict.caught_by}]", flush=True)
+    print(f"{'':<26}{'faults':>8}{'caught':>8}{'%':>7}")
+    for name in sorted(caught.keys() | survivors.keys()):
+        print_row(name, caught[name], survivors[name])
+    print_row("all", caught.total(), survivors.total())
+    return 1 if survivors.total() > 0.08 * (caught.total() + survivors.total()) else 0
+
+
+def print_row(name: str, caught: int, survived: int) -> None:
+    """A line of the table."""
+    print(f"{name:<26}{caught + survived:>8}{caught:>8}{100 * caught / (caught + survived):>7.1f}")
+
+
+def group(fault: Fault) -> str:
+    """Room of the file."""
+    return next((place for place in SHARES if fault.path.startswith(place)), "src/zsad")
+
+
+def verdicts(chosen: list[Fault], options: argparse.Namespace, work: Path) -> Iterator[tuple[Fault, Verdict]]:
+    """Each fault with its verdict, in the order in which they come."""
+    copies = [copy_of(ROOT, work / str(number)) for number in range(options.processes)]
+    waiting, running = list(reversed(chosen)), dict[Path, Planted]()
+    ends = time.monotonic() + options.seconds
+    while waiting or running:
+        for copy in copies:
+            if copy not in running and waiting:
+                if time.monotonic() > ends:
+                    waiting.clear()
+                else:
+                    running[copy] = Planted(waiting.pop(), copy)
+            if copy in running and (verdict := running[copy].poll()) is not None:
+                yield running.pop(copy).fault, verdict
+        time.sleep(OFTEN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
