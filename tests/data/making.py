@@ -16,19 +16,27 @@ def saved(image: Image.Image | np.ndarray, kind: str, **options: object) -> byte
     return stream.getvalue()
 
 
-def png(samples: np.ndarray, colour_type: int, transparent: bytes = b"") -> bytes:
-    """A 16-bit PNG of colour type 0 (grey), 2 (RGB), 4 (grey + alpha) or 6 (RGBA)."""
+ADAM_7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+"""PNG specification, section 8: each pass's first row and column, and its steps."""
+
+
+def png(
+    samples: np.ndarray, colour_type: int, transparent: bytes = b"", interlaced: bool = False, **chunks: bytes
+) -> bytes:
+    """A 16-bit PNG of colour type 0 (grey), 2 (RGB), 4 (grey + alpha) or 6 (RGBA), with further chunks by name."""
     rows, cols = samples.shape[:2]
-    scanlines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    header = struct.pack(">IIBBBBB", cols, rows, 16, colour_type, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(scanlines)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks if chunk[1] or chunk[0] == b"IEND")
+    passes = [samples[top::down, left::right] for top, left, down, right in ADAM_7] if interlaced else [samples]
+    scanlines = b"".join(b"\0" + row.astype(">u2").tobytes() for part in passes if part.size for row in part)
+    header = struct.pack(">IIBBBBB", cols, rows, 16, colour_type, 0, 0, int(interlaced))
+    said = [(name.encode(), content) for name, content in {**chunks, "tRNS": transparent}.items() if content]
+    parts = [(b"IHDR", header), *said, (b"IDAT", zlib.compress(scanlines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def png_header(rows: int, cols: int) -> bytes:
     """A 1-bit PNG that declares a size and holds no pixels."""
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 1, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def tiff(samples: np.ndarray, **options: object) -> bytes:
@@ -97,5 +105,6 @@ def table(entries: list[int], bits: int) -> object:
     return item
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image
 
-from tests.data.making import adobe_segment, png, png_header, saved, tiff
+from tests.data.making import adobe_segment, chunk, png, png_header, saved, tiff
 from zsad.data import _reading
 from zsad.data.decode import MAX_PIXELS, decode
 from zsad.errors import InputError
@@ -86,12 +87,68 @@ def test_16_bit_grey_png_keeps_every_value(low: int) -> None:
     assert_pixels(png(grey, 0), as_rgb(grey))
 
 
-def test_16_bit_colour_png_keeps_the_high_byte() -> None:
-    assert_pixels(png(COLOURS_16, 2), (COLOURS_16 >> 8).astype(np.uint8))
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_16_bit_colour_png_keeps_every_value(interlaced: bool) -> None:
+    assert_pixels(png(COLOURS_16, 2, interlaced=interlaced), COLOURS_16)
 
 
-def test_16_bit_ppm() -> None:
-    assert_pixels(b"P5 7 5 65535\n" + GREY_16.astype(">u2").tobytes(), as_rgb(GREY_16))
+def test_what_a_16_bit_png_says_of_its_display_changes_nothing() -> None:
+    said = {"gAMA": struct.pack(">I", 45455), "sBIT": bytes([12, 12, 12]), "sRGB": b"\0"}
+    assert_pixels(png(COLOURS_16, 2, **said), COLOURS_16)
+
+
+def test_a_pil_image_that_is_not_loaded_yet_keeps_16_bits() -> None:
+    with Image.open(BytesIO(png(COLOURS_16, 2))) as image:
+        assert_pixels(image, COLOURS_16)
+
+
+@pytest.mark.parametrize("largest", [1023, 65535])
+def test_deep_netpbm(largest: int) -> None:
+    """Of pnm.sourceforge.net: two bytes a sample, high byte first, white is the largest value."""
+    for letter, stored in ((b"5", GREY_16[..., None]), (b"6", COLOURS_16)):
+        stored = np.minimum(stored, largest)
+        expected = np.rint(stored.astype(float) * 65535 / largest).astype(np.uint16) + np.zeros(3, np.uint16)
+        head = b"# by hand\n7 5\n%d\n" % largest
+        assert_pixels(b"P" + letter + b"\n" + head + stored.astype(">u2").tobytes(), expected)
+        plain = b"\n".join(b"%d" % value for value in stored.ravel())
+        assert_pixels(b"P%d " % (int(letter) - 3) + head + plain, expected)
+
+
+@pytest.mark.parametrize(
+    ("tuples", "maximum", "stored", "expected"),
+    [
+        (b"GRAYSCALE", 255, [[[3], [200]]], [[[3] * 3, [200] * 3]]),
+        (b"BLACKANDWHITE", 1, [[[0], [1]]], [[[0] * 3, [255] * 3]]),
+        (b"RGB", 255, [[[1, 2, 3]]], [[[1, 2, 3]]]),
+        (b"RGB_ALPHA", 255, [[[1, 2, 3, 0], [1, 2, 3, 255]]], [[[255] * 3, [1, 2, 3]]]),
+        (b"GRAYSCALE_ALPHA", 65535, [[[9, 65535], [9, 0]]], [[[9] * 3, [65535] * 3]]),
+    ],
+)
+def test_pam(tuples: bytes, maximum: int, stored: list[list[list[int]]], expected: list[list[list[int]]]) -> None:
+    samples = np.array(stored)
+    rows, cols, depth = samples.shape
+    head = b"P7\nWIDTH %d\nHEIGHT %d\n# said\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n"
+    content = head % (cols, rows, depth, maximum, tuples) + samples.astype(">u2" if maximum > 255 else "u1").tobytes()
+    assert_pixels(content, np.array(expected, np.uint8 if maximum <= 255 else np.uint16))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P7\nWIDTH 1\nHEIGHT 1\n",
+        b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 7\nMAXVAL 255\nENDHDR\n1234567",
+        b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n12",
+        b"P7\nWIDTH 1\nHEIGHT x\nDEPTH 1\nMAXVAL 255\nENDHDR\n1",
+        b"P7\nWIDTH 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n1",
+        b"P7\nWIDTH 60000\nHEIGHT 60000\nDEPTH 1\nMAXVAL 255\nENDHDR\n1",
+        b"P5 1 1 65536\n12",
+        b"P5 1 1 1000\n\xff\xff",
+        b"P2 2 1 1000 5",
+        b"P2 2 1 1000 5 x",
+    ],
+)
+def test_broken_netpbm(content: bytes) -> None:
+    refusal(content)
 
 
 # --- transparency ---
@@ -135,6 +192,34 @@ def test_transparent_palette_entry_and_colour_key() -> None:
     assert_pixels(saved(image, "GIF", transparency=0), expected)
     keyed = Image.fromarray(np.array([[[9, 8, 7], [0, 255, 0]]], dtype=np.uint8))
     assert_pixels(saved(keyed, "PNG", transparency=(9, 8, 7)), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_transparent_grey_value_of_few_bits(bits: int) -> None:
+    """The value is that of the stored samples, before they are spread over 8 bits (PNG specification, 11.3.2.1)."""
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    stored = bytes([0b01 << (8 - 2 * bits)])  # the samples 0 and 1
+    parts = [(b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", zlib.compress(b"\0" + stored)), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    assert_pixels(content, as_rgb(np.array([[0, 255]], dtype=np.uint8)))
+
+
+def test_transparent_colour_of_16_bit_png() -> None:
+    """All sixteen bits decide: the neighbour of the colour stays."""
+    colours = np.array([[[1, 2, 515], [1, 2, 516]]], dtype=np.uint16)
+    expected = np.array([[[65535] * 3, [1, 2, 516]]], dtype=np.uint16)
+    assert_pixels(png(colours, 2, struct.pack(">HHH", 1, 2, 515)), expected)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_alpha_of_16_bit_png(interlaced: bool) -> None:
+    rgba = np.array([[[1, 2, 3, 65535], [1, 2, 3, 0], [0, 65535, 100, 13107]]], dtype=np.uint16)
+    expected = np.array([[[1, 2, 3], [65535] * 3, [52428, 65535, 52448]]], dtype=np.uint16)
+    assert_pixels(png(rgba, 6, interlaced=interlaced), expected)
+    grey = as_rgb(np.array([[1, 65535, 52448]], dtype=np.uint16))
+    assert_pixels(
+        png(rgba[..., [2, 3]] - np.array([[[2, 0], [0, 0], [0, 0]]], np.uint16), 4, interlaced=interlaced), grey
+    )
 
 
 def test_transparent_grey_value_of_16_bit_png() -> None:
@@ -328,6 +413,10 @@ LONGER = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
 WHOLE = {
     "png": saved(LONGER, "PNG"),
     "png 16": png(LONGER[..., 0].astype(np.uint16) * 257, 0),
+    "png 16 colours": png(LONGER.astype(np.uint16) * 257, 2),
+    "png 16 interlaced": png(LONGER[..., :2].astype(np.uint16) * 257, 4, interlaced=True),
+    "ppm 16": b"P6 50 40 65535\n" + (LONGER.astype(">u2") * 257).tobytes(),
+    "pam": b"P7\nWIDTH 50\nHEIGHT 40\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + LONGER.tobytes(),
     "jpeg": saved(LONGER, "JPEG"),
     "progressive jpeg": saved(LONGER, "JPEG", progressive=True),
     "bmp": saved(LONGER, "BMP"),
@@ -336,6 +425,7 @@ WHOLE = {
     "tiff": saved(LONGER, "TIFF"),
     "tiff lzw": saved(LONGER, "TIFF", compression="tiff_lzw"),
     "tiff 16": tiff(LONGER.astype(np.uint16) * 257, photometric="rgb"),
+    "tiff 16 lzw": tiff(LONGER.astype(np.uint16) * 257, photometric="rgb", compression="lzw", rowsperstrip=8),
     "tiff 16 deflated": tiff(LONGER.astype(np.uint16) * 257, photometric="rgb", compression="zlib", rowsperstrip=8),
 }
 

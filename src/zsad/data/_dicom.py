@@ -5,26 +5,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from zsad.data._pixels import Pixels, from_unit, full_range, to_rgb
-from zsad.data._reading import Stream, check_size, reading
-from zsad.errors import DependencyError, InputError
+from zsad.data._pixels import from_unit, full_range, to_rgb
+from zsad.data._reading import Stream, check_size, reading, require
+from zsad.errors import InputError
+from zsad.types import Picture
 
 if TYPE_CHECKING:
     import pydicom
 
-HEAD_LENGTH = 132
 EVERYTHING = np.array([-1e30, 1e30])
 """Stands for values left and right of any window."""
 
 
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that starts with ``head`` (132 bytes) is DICOM."""
-    return head[128:HEAD_LENGTH] == b"DICM"
-
-
-def read(stream: Stream, name: str) -> Pixels:
+def read(stream: Stream, name: str) -> Picture:
     """Decode a DICOM file with one frame: rescaled, windowed, MONOCHROME1 inverted; grey is uint16 over the window."""
-    _require(name)
+    require("pydicom", "dicom", "a DICOM file", name)
     from pydicom import dcmread
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
@@ -33,14 +28,7 @@ def read(stream: Stream, name: str) -> Pixels:
         _check_frames(dataset, name)
         check_size(int(dataset.Rows), int(dataset.Columns), name)
         samples = _samples(dataset)
-    return to_rgb(samples)
-
-
-def _require(name: str) -> None:
-    try:
-        import pydicom.pixels  # noqa: F401  # only whether it is there
-    except ImportError as error:
-        raise DependencyError("DICOM files need pydicom", name, "run: pip install 'zsad[dicom]'") from error
+    return Picture(to_rgb(samples), name)
 
 
 def _check_frames(dataset: "pydicom.Dataset", name: str) -> None:
@@ -59,7 +47,7 @@ def _samples(dataset: "pydicom.Dataset") -> Shaped[np.ndarray, "rows cols *chann
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         return apply_color_lut(stored, dataset)
     if dataset.SamplesPerPixel > 1:
-        return full_range(stored, dataset.BitsStored)
+        return full_range(stored, 2**dataset.BitsStored - 1)
     return _grey(stored, dataset)
 
 

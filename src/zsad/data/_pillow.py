@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
+from zsad.data._deep import deep_colours, is_deep_colour, raw_mode
 from zsad.data._pixels import Pixels, from_unit, to_rgb, upright
 from zsad.data._reading import UNREADABLE, Stream, check_size, reading
 from zsad.errors import InputError
+from zsad.types import Picture
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
 """Raster formats with a signature, whose decoders notice a missing end. Others of Pillow's run foreign programs (EPS),
@@ -18,13 +20,15 @@ BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError
 """What opening a file with Pillow can raise."""
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+SPREAD = {"L;2": 85, "L;4": 17}
+"""Raw modes of grey with few bits, and what their samples are multiplied by to fill eight."""
 SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La", "PA", "RGBA", "RGBa")
 
 
-def read(stream: Stream, name: str) -> Pixels:
+def read(stream: Stream, name: str) -> Picture:
     """Decode a file that is open for reading; its first frame."""
     with open_image(stream, name) as image:
-        return from_image(image, name)
+        return Picture(from_image(image, name), name, _notes(image))
 
 
 def open_image(stream: Stream, name: str) -> Image.Image:
@@ -37,9 +41,21 @@ def from_image(image: Image.Image, name: str) -> Pixels:
     """Decode an image that has been opened or made; the frame it stands at."""
     check_size(image.height, image.width, name)
     with reading(name):
-        image.load()
-        samples, orientation = _samples(image, name), _orientation(image)
-    return upright(to_rgb(samples), orientation)
+        if is_deep_colour(image):
+            pixels, image = deep_colours(image)
+        else:
+            _load(image)
+            pixels = to_rgb(_samples(image, name))
+        return upright(pixels, _orientation(image))
+
+
+def _load(image: Image.Image) -> None:
+    """Also mends what Pillow says of grey PNG of 2 and 4 bits: its see-through value is meant before it is spread."""
+    spread = SPREAD.get(raw_mode(image), 1)
+    image.load()
+    clear = image.info.get("transparency")
+    if spread > 1 and image.format == "PNG" and isinstance(clear, int):
+        image.info["transparency"] = clear * spread
 
 
 def _samples(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols *channels"]:
@@ -109,3 +125,25 @@ def _orientation(image: Image.Image) -> object:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except UNREADABLE:
         return 1
+
+
+def _notes(image: Image.Image) -> tuple[str, ...]:
+    try:
+        frames = _frame_count(image)
+    except UNREADABLE:
+        return ("the first frame was read; what follows it is damaged",)
+    return (f"frame 1 of {frames} was read",) if frames > 1 else ()
+
+
+def _frame_count(image: Image.Image) -> int:
+    """Of a JPEG that holds others (MPO) those of the same size: previews and maps of gains are smaller."""
+    frames: int = getattr(image, "n_frames", 1)
+    if image.format != "MPO":
+        return frames
+    size = image.size
+    return 1 + sum(_size_of(image, number) == size for number in range(1, frames))
+
+
+def _size_of(image: Image.Image, frame: int) -> tuple[int, int]:
+    image.seek(frame)
+    return image.size

@@ -29,14 +29,19 @@ def from_unit(values: Float[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape
     return np.rint(values.astype(np.float64) * 65535).astype(np.uint16)
 
 
-def full_range(values: Shaped[np.ndarray, "*shape"], bits: int) -> Shaped[np.ndarray, "*shape"]:
-    """Unsigned samples of ``bits`` bits -> uint8 (bits <= 8) or uint16, so that the largest stays the largest."""
-    dtype, top = (np.uint8, 255) if bits <= 8 else (np.uint16, 65535)
-    largest = 2**bits - 1
+def full_range(values: Shaped[np.ndarray, "*shape"], largest: int) -> Shaped[np.ndarray, "*shape"]:
+    """Unsigned samples of up to ``largest`` -> uint8 (where that is at most 255) or uint16, over their full range."""
+    dtype, top = (np.uint8, 255) if largest <= 255 else (np.uint16, 65535)
     if largest == top:
         return values.astype(dtype, copy=False)
     scaled: Shaped[np.ndarray, "*shape"] = (values.astype(np.uint32) * top + largest // 2) // largest
     return scaled.astype(dtype)
+
+
+def from_cmyk(inks: UInt16[np.ndarray, "rows cols 4"]) -> UInt16[np.ndarray, "rows cols 3"]:
+    """(1 - ink) x (1 - black), rounded to nearest."""
+    paper = 65535 - inks.astype(np.uint32)
+    return ((paper[..., :3] * paper[..., 3:] + 32767) // 65535).astype(np.uint16)
 
 
 Plane = Shaped[np.ndarray, "rows cols *channels"]

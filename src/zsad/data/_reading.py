@@ -1,5 +1,6 @@
 """What every decoder shares: the limit on size, and one place where foreign exceptions and warnings end."""
 
+import logging
 import lzma
 import struct
 import sys
@@ -8,11 +9,12 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from io import BufferedReader, BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-from zsad.errors import InputError
+from zsad.errors import DependencyError, InputError
 
 Stream = BytesIO | BufferedReader
 
@@ -39,6 +41,10 @@ UNREADABLE: tuple[type[Exception], ...] = (
 """What Pillow, tifffile and pydicom raise on broken files (found by cutting and flipping bytes)."""
 
 
+for _library in ("tifffile", "pydicom", "PIL"):  # what they say of broken files becomes an error here, or a note
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
+
 @contextmanager
 def reading(name: str, *others: type[Exception]) -> Iterator[None]:
     """Around calls into a decoding library: its exceptions become an ``InputError``, its warnings stay inside.
@@ -54,6 +60,14 @@ def reading(name: str, *others: type[Exception]) -> Iterator[None]:
         raise _too_large(name, str(error)) from error
     except (*UNREADABLE, *others) as error:
         raise unreadable(name, _reason(error)) from error
+
+
+def require(package: str, extra: str, what: str, name: str) -> None:
+    """Refuse a file that needs a package of an extra which is not installed."""
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise DependencyError(f"{what} needs {package}", name, f"run: pip install 'zsad[{extra}]'") from error
 
 
 def unreadable(name: str, reason: str) -> InputError:

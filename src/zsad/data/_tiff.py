@@ -7,43 +7,50 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from zsad.data import _pillow
+from zsad.data._deep import is_deep_colour
+from zsad.data._pages import check_pages
 from zsad.data._pixels import Pixels, from_unit, full_range, to_rgb, upright
-from zsad.data._reading import Stream, check_size, reading
+from zsad.data._reading import Stream, check_size, reading, require
 from zsad.errors import InputError
+from zsad.types import Picture
 
 if TYPE_CHECKING:
     import tifffile
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT, DEPTH = 258, 262, 274, 339, 32997  # tags
+BITS, PHOTOMETRIC, ORIENTATION, PLANES, SAMPLE_FORMAT, DEPTH = 258, 262, 274, 284, 339, 32997  # tags
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations
 SIGNED = 2  # a sample format
 PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
 
 
-def is_tiff(head: bytes) -> bool:
-    """Whether a file that starts with ``head`` is TIFF or BigTIFF."""
-    return head.startswith(SIGNATURES)
-
-
-def read(stream: Stream, name: str) -> Pixels:
+def read(stream: Stream, name: str) -> Picture:
     """Decode the first page of a TIFF that is open for reading."""
+    notes = check_pages(stream, name)
+    stream.seek(0)
+    return Picture(_first_page(stream, name), name, notes)
+
+
+def _first_page(stream: Stream, name: str) -> Pixels:
     try:
         image = _pillow.open_image(stream, name)
     except InputError:
         return _by_tifffile(stream, name)
     with image:
         _refuse_misread(image, name)
-        if _is_faithful(image) or not _tifffile_can(stream, name):
+        if _is_faithful(image):
             return _pillow.from_image(image, name)
     return _by_tifffile(stream, name)
 
 
 def _is_faithful(image: Image.Image) -> bool:
-    """Whether Pillow gives the file's own samples: up to 8 bits, or one 16-bit or float channel with black at zero."""
+    """Whether Pillow gives the file's own samples: up to 8 bits, 16-bit colours, or one deep channel, black at zero."""
     tags = image.tag_v2  # type: ignore[attr-defined]  # every image that the TIFF plugin opens has it
     bits = tags.get(BITS, (1,))
-    return max(bits) <= 8 or (bits in ((16,), (32,)) and image.mode != "I" and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO)
+    if max(bits) <= 8:
+        return True
+    if is_deep_colour(image):
+        return tags.get(PLANES, 1) == 1
+    return bits in ((16,), (32,)) and image.mode != "I" and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO
 
 
 def _refuse_misread(image: Image.Image, name: str) -> None:
@@ -55,20 +62,6 @@ def _refuse_misread(image: Image.Image, name: str) -> None:
         raise _kind_error(name, f"a volume of depth {tags[DEPTH]}")
 
 
-def _tifffile_can(stream: Stream, name: str) -> bool:
-    """Whether tifffile has what it takes for the compression and the colours of the first page."""
-    from tifffile import TIFF, TiffFile
-
-    stream.seek(0)
-    with reading(name), TiffFile(stream) as file:
-        page = file.pages[0].aspage()
-        try:
-            TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
-        except KeyError:
-            return False
-        return page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
-
-
 def _by_tifffile(stream: Stream, name: str) -> Pixels:
     from tifffile import TiffFile
 
@@ -77,6 +70,7 @@ def _by_tifffile(stream: Stream, name: str) -> Pixels:
         page = file.pages[0].aspage()
         check_size(page.imagelength, page.imagewidth, name)
         _check_kind(page, name)
+        _require_codec(page, name)
         _check_whole(page, stream.seek(0, 2))
         samples, orientation = _samples(page), page.tags.valueof(ORIENTATION, 1)
     return upright(_colours(samples, page), orientation)
@@ -91,6 +85,20 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"{page.samplesperpixel} channels")
 
 
+def _require_codec(page: "tifffile.TiffPage", name: str) -> None:
+    """What tifffile takes from imagecodecs: most compressions, and samples that are packed without regard to bytes."""
+    from tifffile import TIFF
+
+    try:
+        TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
+        packed = page.bitspersample not in (8, 16, 32, 64)
+    except (KeyError, ImportError):
+        packed = True
+    if packed:
+        compression = getattr(page.compression, "name", page.compression)
+        require("imagecodecs", "codecs", f"a TIFF of {page.bitspersample} bits, compression {compression},", name)
+
+
 def _check_whole(page: "tifffile.TiffPage", length: int) -> None:
     """tifffile fills strips and tiles that are missing; a picture with a hole is not a picture."""
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -102,7 +110,7 @@ def _samples(page: "tifffile.TiffPage") -> Shaped[np.ndarray, "rows cols channel
     """All channels in uint8 or uint16."""
     samples = np.moveaxis(page.asarray(), 0, 2) if page.axes == "SYX" else page.asarray()
     samples = samples.reshape(*samples.shape[:2], -1)
-    return from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, page.bitspersample)
+    return from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, 2**page.bitspersample - 1)
 
 
 def _colours(samples: Shaped[np.ndarray, "rows cols channels"], page: "tifffile.TiffPage") -> Pixels:

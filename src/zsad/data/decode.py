@@ -7,20 +7,20 @@ What is done to a picture on its way in, and nothing else:
 * transparency is composited on white. A picture that is opaque everywhere is not changed.
 * EXIF (and TIFF) orientation is applied. An EXIF block that cannot be read counts as no orientation.
 * samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what a picture happens
-  to contain. Exceptions, rounded down to their high byte because Pillow offers no more: 16-bit colour PNG and
-  PPM, 16-bit grey with alpha in PNG, and 16-bit colour TIFF that only Pillow reads (LZW, CMYK).
-* of several pages or frames the first is read; a DICOM file with several frames is refused.
+  to contain; one that uses a sixteenth of the range or less says so in its notes.
+* of several pages or frames the first is read, and the notes say so; a DICOM file with several frames is refused.
 * a DICOM file goes through its rescale and VOI window (or table), and MONOCHROME1 is inverted.
 """
 
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from zsad.data import _arrays, _dicom, _pillow, _tiff
+from zsad.data import _arrays, _dicom, _netpbm, _pillow, _tiff, kinds
 from zsad.data._pixels import Pixels
 from zsad.data._reading import MAX_PIXELS, Stream, reading, unreadable
 from zsad.errors import InputError
@@ -49,7 +49,17 @@ def decode(source: Source, name: str | None = None) -> Picture:
         DependencyError: it is a DICOM file, and the extra ``dicom`` is not installed.
     """
     called = name or _name_of(source)
-    return Picture(np.ascontiguousarray(_pixels_of(source, called)), called)
+    picture = _read(source, called)
+    pixels = np.ascontiguousarray(picture.pixels)
+    return Picture(pixels, called, (*picture.notes, *_of_range(pixels)))
+
+
+def _of_range(pixels: Pixels) -> tuple[str, ...]:
+    """Noted where a picture uses a sixteenth of its range, or less, as that of a 12-bit camera in 16-bit samples."""
+    top, low, high = int(np.iinfo(pixels.dtype).max), int(pixels.min()), int(pixels.max())
+    if high - low > top // 16:
+        return ()
+    return (f"its values, {low} to {high} of {top}, use a sixteenth of the range or less; scored as they are",)
 
 
 def _name_of(source: object) -> str:
@@ -60,11 +70,11 @@ def _name_of(source: object) -> str:
     return str(getattr(source, "filename", "") or ("bytes" if isinstance(source, bytes) else "image"))
 
 
-def _pixels_of(source: object, name: str) -> Pixels:
+def _read(source: object, name: str) -> Picture:
     if isinstance(source, np.ndarray):
-        return _arrays.from_array(source, name)
+        return Picture(_arrays.from_array(source, name), name)
     if isinstance(source, Image.Image):
-        return _pillow.from_image(source, name)
+        return Picture(_pillow.from_image(source, name), name)
     if isinstance(source, bytes):
         return _from_stream(BytesIO(source), name)
     if isinstance(source, str | os.PathLike):
@@ -72,7 +82,7 @@ def _pixels_of(source: object, name: str) -> Pixels:
     raise InputError("a picture is a path, bytes, a PIL image or an array", type(source).__name__, "pass one of these")
 
 
-def _from_path(source: str | os.PathLike[str], name: str) -> Pixels:
+def _from_path(source: str | os.PathLike[str], name: str) -> Picture:
     path = Path(source)
     if not os.path.exists(path):
         raise InputError("a picture file must exist", name, "check the path")
@@ -84,14 +94,21 @@ def _from_path(source: str | os.PathLike[str], name: str) -> Pixels:
         return _from_stream(stream, name)
 
 
-def _from_stream(stream: Stream, name: str) -> Pixels:
+READERS: dict[kinds.Kind | None, Callable[[Stream, str], Picture]] = {
+    kinds.DICOM: _dicom.read,
+    kinds.NETPBM: _netpbm.read,
+    kinds.TIFF: _tiff.read,
+}
+"""All others are Pillow's."""
+
+
+def _from_stream(stream: Stream, name: str) -> Picture:
     with reading(name):
-        head = stream.read(_dicom.HEAD_LENGTH)
+        head = stream.read(kinds.HEAD_LENGTH)
         stream.seek(0)
     if not head:
         raise unreadable(name, "it is empty")
-    if _dicom.is_dicom(head):
-        return _dicom.read(stream, name)
-    if _tiff.is_tiff(head):
-        return _tiff.read(stream, name)
-    return _pillow.read(stream, name)
+    kind = kinds.kind_of(head, name)
+    if kind and kind.refused:
+        raise kinds.refusal(kind, name)
+    return READERS.get(kind, _pillow.read)(stream, name)

@@ -25,6 +25,7 @@ class Kind:
         marks: any one of them tells the kind.
         refused: None for a kind that is read; for others what to do instead.
         extra: the extra of this package that reads it; "" for what is always read.
+        in_tiff: whether such files look like TIFF, so that the suffix decides.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     marks: tuple[Mark, ...] = ()
     refused: str | None = None
     extra: str = ""
+    in_tiff: bool = False
 
 
 SLICES = "export the slices that are to be scored as single pictures"
@@ -39,13 +41,14 @@ FRAMES = "export the frames that are to be scored as pictures"
 FLATTEN = "export it as PNG or TIFF"
 DEVELOP = "develop it to TIFF, PNG or JPEG first"
 CHANNELS = "export the planes that are to be scored as TIFF or PNG"
+REGION = "export the region that is to be scored as TIFF or PNG"
 TABLE = "save each picture as PNG or TIFF"
 
 PNG = Kind("a PNG picture", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
 JPEG = Kind("a JPEG picture", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
 TIFF = Kind(
     "a TIFF picture",
-    (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif"),
+    (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs"),
     tuple((0, start) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
 BMP = Kind("a BMP picture", (".bmp", ".dib"), ((0, b"BM"),))
@@ -67,7 +70,6 @@ JPEG_2000 = Kind(
     extra="codecs",
 )
 JPEG_XL = Kind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), extra="codecs")
-JPEG_XR = Kind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), extra="codecs")
 JPEG_LS = Kind("a JPEG-LS picture", (".jls",), ((0, b"\xff\xd8\xff\xf7"),), extra="codecs")
 
 CAMERA_RAW = Kind(
@@ -81,6 +83,7 @@ CAMERA_RAW = Kind(
         *((8, b"CR\2\0"), (6, b"HEAPCCDR"), (0, b"\0MRM")),
     ),
     DEVELOP,
+    in_tiff=True,
 )
 VIDEO = Kind(
     "a video",
@@ -96,7 +99,7 @@ VIDEO = Kind(
     FRAMES,
 )
 
-READ = (*(PNG, JPEG_LS, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, JPEG_XL, JPEG_XR, DICOM, TIFF),)
+READ = (*(PNG, JPEG_LS, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, JPEG_XL, DICOM, TIFF),)
 """Kinds that are read, each before the kind whose signature its own begins with."""
 
 REFUSED = (
@@ -117,7 +120,7 @@ REFUSED = (
     Kind("an Olympus OIR file", (".oir", ".poir"), ((0, b"OLYMPUSRAWFORMAT"),), CHANNELS),
     Kind("an Olympus OIB file", (".oib", ".oif"), (), CHANNELS),
     Kind("an Olympus VSI file", (".vsi", ".ets"), (), CHANNELS),
-    Kind("a MIRAX slide", (".mrxs",), (), CHANNELS),
+    Kind("a whole-slide picture", (".ndpi", ".scn", ".bif", ".mrxs", ".vms"), (), REGION, in_tiff=True),
     Kind("an Imaris file", (".ims",), (), CHANNELS),
     Kind("a Gatan file", (".dm3", ".dm4"), (), CHANNELS),
     Kind("a Photoshop file", (".psd", ".psb"), ((0, b"8BPS"),), FLATTEN),
@@ -140,6 +143,7 @@ REFUSED = (
         ((0, b"SIMPLE  ="),),
         "choose black and white, and save as 16-bit PNG or TIFF",
     ),
+    Kind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
     Kind("a Targa picture", (".tga",), (), FLATTEN),
     Kind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
     Kind("a DirectDraw texture", (".dds",), ((0, b"DDS "),), FLATTEN),
@@ -165,7 +169,7 @@ AVIF_BRANDS = {b"avif", b"avis"}
 def kind_of(head: bytes, name: str = "") -> Kind | None:
     """The kind of a file, or None for one that is not known.
 
-    Its first bytes decide; the suffix only where they say nothing, or say the container that camera raw lies in.
+    Its first bytes decide; the suffix only where they say nothing, or TIFF, which camera raw and slides look like.
 
     Args:
         head: the first ``HEAD_LENGTH`` bytes of the file.
@@ -178,9 +182,7 @@ def kind_of(head: bytes, name: str = "") -> Kind | None:
     """
     kind = _by_marks(head)
     named = kind_of_name(name)
-    if kind is None or (kind is TIFF and named is CAMERA_RAW):
-        return named
-    return kind
+    return named if kind is None or (kind is TIFF and named is not None and named.in_tiff) else kind
 
 
 def kind_of_name(name: str) -> Kind | None:
