@@ -39,6 +39,10 @@ class DependencyError(ZsadError):
     """An optional package that is needed here and is not installed."""
 
 
+class ZsadWarning(UserWarning):
+    """What a reader of an answer should know: something was done otherwise than asked, and how."""
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not in a list, with the nearest names first.
 

@@ -46,3 +46,8 @@ def test_enlarging_keeps_the_corners() -> None:
     assert large.shape == (2, 3, 16, 20)
     torch.testing.assert_close(large[..., 0, 0], maps[..., 0, 0])
     torch.testing.assert_close(large[..., -1, -1], maps[..., -1, -1])
+
+
+def test_cross_entropy_of_what_is_no_number_is_none_and_does_not_raise() -> None:
+    score = torch.tensor([0.5, float("nan")], requires_grad=True)
+    assert image_cross_entropy(score, torch.tensor([0.0, 1.0])).isnan()

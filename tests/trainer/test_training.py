@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,35 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_done(data: str, tmp_
     with pytest.raises(ZsadError, match=r"a loss is finite; got dice at step 1 of epoch 2"):
         next(epochs)
     assert (tmp_path / "out" / "learnt.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"])
+def test_training_that_diverges_ends_with_what_is_not_finite(
+    method: str, precision: str, data: str, tmp_path: Path
+) -> None:
+    changed = {"knowledge_weight": 0.0} if method == "kanoclip" else {"cnn": "none"} if method == "afr-clip" else {}
+    training = {"learning_rate": 1e30, "batch_size": 3}
+    recipe = Recipe(method, backbone="small", weights="random", options=changed, training=training)
+    with pytest.raises(ZsadError, match=r"a (loss|parameter) is finite; got .* epoch 1"):
+        finish(prepared(recipe, data, tmp_path / "out", precision=precision))
+    assert not (tmp_path / "out/learnt.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"learning_rate": 1e300}, r"at most 1e\+30; got 1e\+300"),
+        ({"learning_rate": float("nan")}, "got nan"),
+        ({"rates": {"text_": -1.0}}, "got -1"),
+        ({"weight_decay": float("inf")}, "got inf"),
+        ({"clip_norms": {"blend": -1.0}}, "bounds of gradients"),
+        ({"betas": (0.9, 1.0)}, "betas lie in"),
+    ],
+)
+def test_rates_that_no_optimiser_takes_are_refused(training: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(ToyReader.training_defaults, **training)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_written_is_named(data: str, tmp_path: Path) -> None:

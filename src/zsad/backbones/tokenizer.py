@@ -57,6 +57,10 @@ class Tokenizer:
         ids = self.backend.encode(clean(text), add_special_tokens=False).ids
         return [self.start, *ids[: self.context - 2], self.end]
 
+    def count(self, text: str) -> int:
+        """Ids of the whole text, start and end counted; where there are more than ``context``, :meth:`encode` cuts."""
+        return len(self.backend.encode(clean(text), add_special_tokens=False).ids) + 2
+
     def _special(self, token: str) -> int:
         number = self.backend.token_to_id(token)
         if number is None:

@@ -23,6 +23,7 @@ from zsad.cli import (
     pretrain,
     train,
 )
+from zsad.cli.options import telling
 from zsad.errors import ZsadError
 
 OK, FAILED, INTERRUPTED = 0, 2, 130
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command_line.print_help(sys.stderr)
         return FAILED
     try:
-        status: int = options.run(options)
+        with telling():
+            status: int = options.run(options)
     except ZsadError as error:
         print(f"zsad: {error}", file=sys.stderr)
         return FAILED

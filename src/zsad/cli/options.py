@@ -1,7 +1,10 @@
 """Options that several verbs share."""
 
 import sys
+import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,27 @@ if TYPE_CHECKING:
     Verbs = _SubParsersAction[ArgumentParser]
 else:
     Verbs = Any
+
+
+@contextmanager
+def telling() -> Iterator[list[str]]:
+    """While a command runs, what the package warns of is one line on the terminal; it is also kept in the list."""
+    from zsad.errors import ZsadWarning
+
+    told: list[str] = []
+    others = warnings.showwarning
+
+    def tell(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, ZsadWarning):
+            return others(message, category, *where, **more)
+        told.append(str(message))
+        return print(f"zsad: note: {message}", file=sys.stderr)
+
+    warnings.showwarning = tell
+    try:
+        yield told
+    finally:
+        warnings.showwarning = others
 
 
 def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:

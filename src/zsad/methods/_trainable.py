@@ -12,6 +12,9 @@ from zsad.errors import ConfigError
 from zsad.methods._base import Method
 from zsad.types import Evidence, Observation, Target
 
+LARGEST = 1e30
+"""Rate that Adam can still divide by its bias corrections in fp32."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -49,10 +52,18 @@ class Training:
                 f"{self.epochs} and {self.batch_size}",
                 "say 1 or more",
             )
-        if not min(self.learning_rate, *self.rates.values(), self.decay) > 0:
-            raise ConfigError(
-                "learning rates and decay are greater than 0", self.learning_rate, "say 0.001, for instance"
-            )
+        for rate in (self.learning_rate, *self.rates.values(), self.decay):
+            if not 0 < rate <= LARGEST:
+                raise ConfigError(
+                    f"learning rates and decay are greater than 0 and at most {LARGEST:g}",
+                    rate,
+                    "say 0.001, for instance",
+                )
+        for bound in (self.weight_decay, *self.clip_norms.values()):
+            if not 0 <= bound <= LARGEST:
+                raise ConfigError(f"weight decay and bounds of gradients lie in [0, {LARGEST:g}]", bound, "say 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError("Adam's betas lie in [0, 1)", self.betas, "say (0.9, 0.999)")
 
     def rate(self, epoch: int) -> float:
         """What the first learning rates are multiplied with at an epoch, counted from 0.

@@ -51,7 +51,7 @@ from zsad.parts.conv_lora import Adapter, ConvLora, Lora
 from zsad.parts.gateway import Gateway
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import smooth
-from zsad.parts.prompts import compose
+from zsad.parts.prompts import compose, fitted
 from zsad.parts.remembered import Remembered
 from zsad.parts.similarity import state_features
 from zsad.types import Evidence, Target, Trace
@@ -276,7 +276,8 @@ class AcdClip(Trainable):
 
     def _encode(self, class_name: str) -> Float[Tensor, "groups 2 joint"]:
         """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and is never read."""
-        states = self.prompts(class_name)
+        normal, anomalous = (tuple(state) for state in self.prompts("{}"))
+        states = fitted(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
         ids = [self.clip.tokenizer.encode(prompt) for prompts in states for prompt in prompts]
         longest, device = max(map(len, ids)), self.clip.device
         tokens = torch.tensor([[*one, *[one[-1]] * (longest - len(one))] for one in ids], device=device)

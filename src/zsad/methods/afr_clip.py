@@ -57,6 +57,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, Training
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.prompts import fitted
 from zsad.parts.rectification import Rectification
 from zsad.parts.remembered import Remembered
 from zsad.parts.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
@@ -218,7 +219,8 @@ class AfrClip(Trainable):
         return torch.stack([texts[name] for name in class_names])
 
     def _encode(self, class_name: str) -> Float[Tensor, "3 embed"]:
-        return self.textual(self.clip.encode_prompts([prompt.format(class_name) for prompt in PROMPTS]))
+        said = fitted(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))
+        return self.textual(self.clip.encode_prompts([prompt for state in said for prompt in state]))
 
     def _rectify(
         self, stage: int, visual: Float[Tensor, "batch tokens embed"], stateless: Float[Tensor, "batch embed"]

@@ -25,7 +25,8 @@ No code was published, and the paper names neither sizes nor optimisation. What 
   length in any case, and so no sentence counts for more because its feature is longer.
 * The hinge is taken for each image and averaged; normal images have descriptions of what might be wrong, and count the
   same. Its margin is 0, as printed: it ends where the abnormal prompts are the nearer ones; ``margin`` makes it go on.
-* [class] is the class name as given. What of a description is beyond the context of the text tower is cut.
+* [class] is the class name as given, or its beginning where it is too long. What of a description is beyond the
+  context of the text tower is cut.
 * Bi-CMCI has no sizes in the paper; :mod:`zsad.parts.cross_modal` says what was taken. Patches and texts are compared
   in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
 * Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
@@ -67,6 +68,7 @@ from zsad.parts.cross_modal import BiCmci
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import resize, smooth
+from zsad.parts.prompts import fitted
 from zsad.parts.remembered import Remembered
 from zsad.parts.similarity import anomaly_probability, class_states, state_features
 from zsad.parts.vv_attention import run_beside
@@ -313,10 +315,12 @@ class LearnedPrompts(nn.Module):
 
     def forward(self, clip: Clip, class_name: str) -> Float[Tensor, "2 embed"]:
         """Unit vectors of the two states of a class. Padding follows the end tokens and is never read."""
+        wordings = tuple(tuple(f"{adjective} {{}}" for adjective in adjectives) for adjectives in STATE_WORDS)
+        said = fitted(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
         prompts = [
-            splice(clip, "", prefix[None], f"{adjective} {class_name}")[0]
-            for prefix, adjectives in zip(self.prefixes, STATE_WORDS, strict=True)
-            for adjective in adjectives
+            splice(clip, "", prefix[None], text)[0]
+            for prefix, texts in zip(self.prefixes, said, strict=True)
+            for text in texts
         ]
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=clip.device)
         features = clip.text(pad_sequence(prompts, batch_first=True), ends)

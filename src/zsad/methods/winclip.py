@@ -70,7 +70,7 @@ class WinClip(Method):
         super().__init__(clip, config or WinClipConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        states = class_states(self.clip, class_names, len(images), self.prompts)
+        states = class_states(self.clip, class_names, len(images), self.prompts, len(TEMPLATES))
         tokens, grid = self.clip.vision.embed(images)
         score = self._probability(tokens, grid, states)
         maps = [score[:, None, None].expand(-1, *grid)]

@@ -36,7 +36,12 @@ def dice(maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch row
 
 
 def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
-    """Binary cross-entropy of P(anomalous) of whole pictures; kept finite where a probability is 0 or 1."""
+    """Binary cross-entropy of P(anomalous) of whole pictures; kept finite where a probability is 0 or 1.
+
+    It is NaN where a probability is (PyTorch's own raises): the trainer says which term it was.
+    """
+    if score.isnan().any():
+        return score.float().mean()
     return F.binary_cross_entropy(score.float().clamp(EPSILON, 1 - EPSILON), labels)
 
 

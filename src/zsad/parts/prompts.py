@@ -4,7 +4,14 @@ The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states i
 ``{}`` takes the class name in a state, and the state in a template.
 """
 
+import unicodedata
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+
+from zsad.backbones.tokenizer import Tokenizer
+from zsad.errors import ConfigError, ZsadWarning
 
 NORMAL_STATES = (
     "{}",
@@ -42,3 +49,86 @@ def compose(states: Sequence[str], templates: Sequence[str], class_name: str) ->
     ['a photo of the metal nut.', 'a photo of the damaged metal nut.']
     """
     return [template.format(state.format(class_name)) for state in states for template in templates]
+
+
+LONGEST_NAME = 1000
+"""Letters of a class name. No context of a CLIP has room for more, and tokenising a megabyte takes long."""
+
+
+def check_class_name(class_name: object) -> str:
+    """The class name, if it is words in one line.
+
+    Raises:
+        ConfigError: it is no text, blank, of more than ``LONGEST_NAME`` letters, or has control characters or bytes
+            that are no Unicode.
+    """
+    rule, remedy = "a class name says in a few words what the pictures show", 'say for instance "metal nut"'
+    if not isinstance(class_name, str):
+        raise ConfigError(rule, f"{type(class_name).__name__} {str(class_name)[:60]}", remedy)
+    if not class_name.strip():
+        raise ConfigError(rule, repr(class_name[:60]), remedy)
+    if len(class_name) > LONGEST_NAME:
+        raise ConfigError(rule, f"{len(class_name):,} letters that begin {class_name[:30]!r}", remedy)
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in class_name):
+        raise ConfigError(f"{rule}, in one line", repr(class_name[:60]), remedy)
+    return class_name
+
+
+@lru_cache(maxsize=256)
+def fitted(
+    tokenizer: Tokenizer, class_name: str, states: tuple[tuple[str, ...], ...], ways: int = 1, taken: int = 0
+) -> tuple[tuple[str, ...], ...]:
+    """The prompts of a class, none of them cut by the tokenizer: the state might be what is cut.
+
+    Where all fit, these are all of them. Else the templates go in which some state does not fit; where no template is
+    left, the class name loses its end in the shortest one. Both are said in a warning.
+
+    Args:
+        tokenizer: whose ``context`` is the limit.
+        class_name: what takes the place of ``{}``.
+        states: the prompts of each state, in the order of :func:`compose`: every wording of the state in all templates.
+        ways: the number of templates.
+        taken: tokens of the context that learned vectors take.
+
+    Raises:
+        ConfigError: as :func:`check_class_name`, or there is no room for any class name.
+    """
+    check_class_name(class_name)
+    room = tokenizer.context - taken
+    lengths = [_longest(tokenizer, _in_way(states, way, ways), class_name) for way in range(ways)]
+    kept = [way for way, length in enumerate(lengths) if length <= room]
+    name, said = class_name, f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
+    if not kept:
+        kept = [min(range(ways), key=lengths.__getitem__)]
+        name = _cut(tokenizer, class_name, _in_way(states, kept[0], ways), room)
+        said = f"it is read as {name!r}"
+    if max(lengths) > room:
+        warnings.warn(
+            f"the class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {said}. "
+            "Shorten it.",
+            ZsadWarning,
+            stacklevel=2,
+        )
+    return tuple(
+        tuple(text.format(name) for number, text in enumerate(state) if number % ways in kept) for state in states
+    )
+
+
+def _in_way(states: Sequence[Sequence[str]], way: int, ways: int) -> list[str]:
+    return [*chain.from_iterable(state[way::ways] for state in states)]
+
+
+def _longest(tokenizer: Tokenizer, texts: Sequence[str], class_name: str) -> int:
+    return max(tokenizer.count(text.format(class_name)) for text in texts)
+
+
+def _cut(tokenizer: Tokenizer, class_name: str, texts: Sequence[str], room: int) -> str:
+    """The longest beginning of the class name that fits, up to the end of a word where it has several."""
+    for end in range(len(class_name) - 1, 0, -1):
+        beginning = class_name[:end]
+        if not beginning.isspace() and _longest(tokenizer, texts, beginning) <= room:
+            words = beginning if class_name[end].isspace() else beginning.rpartition(" ")[0]
+            return (words if words.strip() else beginning).strip()
+    raise ConfigError(
+        "prompts leave room for a class name", f"{room} tokens for {texts[0]!r}", "learn fewer vectors (prompt_length)"
+    )

@@ -9,6 +9,7 @@ from torch import Tensor
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.errors import InputError
+from zsad.parts.prompts import fitted
 
 SHORTEST = 1e-12
 """Length from which a feature has a direction, as in PyTorch's ``normalize``."""
@@ -20,7 +21,11 @@ def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tens
 
 
 def class_states(
-    clip: Clip, class_names: Sequence[str], images: int, prompts: Callable[[str], tuple[Sequence[str], Sequence[str]]]
+    clip: Clip,
+    class_names: Sequence[str],
+    images: int,
+    prompts: Callable[[str], tuple[Sequence[str], Sequence[str]]],
+    ways: int = 1,
 ) -> Float[Tensor, "batch 2 embed"]:
     """Unit vectors of the normal and the anomalous state of what each image shows; a class is encoded once.
 
@@ -29,15 +34,19 @@ def class_states(
         class_names: what each image shows.
         images: how many images there are.
         prompts: the normal and the anomalous prompts of a class.
+        ways: the number of templates in which every wording of a state is said, see :func:`zsad.parts.prompts.fitted`.
 
     Raises:
         InputError: there is not one class name for each image.
+        ConfigError: a class name is unusable, see :func:`zsad.parts.prompts.check_class_name`.
     """
     if len(class_names) != images:
         raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
+    normal, anomalous = (tuple(state) for state in prompts("{}"))
+    texts = {name: fitted(clip.tokenizer, name, (normal, anomalous), ways) for name in dict.fromkeys(class_names)}
     states = {
-        name: torch.cat([state_features(clip.encode_prompts(texts)[None]) for texts in prompts(name)])
-        for name in set(class_names)
+        name: torch.cat([state_features(clip.encode_prompts(state)[None]) for state in said])
+        for name, said in texts.items()
     }
     return torch.stack([states[name] for name in class_names])
 
