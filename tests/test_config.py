@@ -116,3 +116,14 @@ def test_an_unknown_key_that_is_near_to_none_is_refused() -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ConfigError, match=r"test\.toml needs the key 'count'; got \['sigma'\]\. Remedy: add count\."):
         from_mapping(Outer, {"sigma": 1.0}, "test.toml")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 10**400])
+def test_a_number_is_finite(number: float) -> None:
+    with pytest.raises(ConfigError, match="must be a finite number"):
+        read(sigma=number)
+
+
+def test_a_message_is_never_as_long_as_a_file() -> None:
+    assert len(str(ConfigError("a name is short", "x" * 10**6, "shorten it"))) < 10_200
+    assert "thousands of digits" in str(ConfigError("a seed has 64 bit", 10**5000, "say a smaller one"))

@@ -19,6 +19,7 @@ from zsad import methods
 from zsad.backbones import config as architectures
 from zsad.backbones.config import EMBEDDED, Activation, PositionResize
 from zsad.config import from_mapping
+from zsad.documents import LIST_LIMIT, DocumentError, read_json_object, read_text
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import replacing, write_atomically
 from zsad.methods._base import Config, Method
@@ -201,18 +202,21 @@ def read_past(folder: Path) -> Past:
     Raises:
         ConfigError: what is written cannot be read.
     """
-    pictures = folder / PICTURES
-    known = tuple(pictures.read_text(encoding="utf-8").split()) if pictures.exists() else ()
-    return Past(known, _object(folder / TRAINING) if (folder / TRAINING).exists() else {})
+    pictures, training = folder / PICTURES, folder / TRAINING
+    try:
+        known = tuple(read_text(pictures, LIST_LIMIT).split()) if pictures.exists() else ()
+    except (OSError, DocumentError) as error:
+        raise _unreadable(pictures, error) from error
+    return Past(known, _object(training) if training.exists() else {})
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"a folder of a detector holds a readable {path.name}", error, "point at a saved detector"
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold an object", type(values).__name__, "point at a saved detector")
-    return values
+        return read_json_object(path, file_names=True)
+    except (OSError, DocumentError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    value = f"{path}: {error}"
+    return ConfigError(f"a folder of a detector holds a readable {path.name}", value, "point at a saved detector")

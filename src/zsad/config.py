@@ -1,7 +1,9 @@
 """Dataclasses from mappings (JSON, TOML, command line) and back, with nothing swallowed on the way."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
+from math import isfinite
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -59,10 +61,18 @@ def _convert(hint: Any, value: object, where: str) -> object:
     if origin in (dict, Mapping) and isinstance(value, Mapping):
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _finite(value, where)
     if isinstance(hint, type) and type(value) is hint:
         return value
     raise ConfigError(f"{where} must be {_describe(hint)}", repr(value), "correct the value")
+
+
+def _finite(value: int | float, where: str) -> float:
+    """No number that is configured is infinite or not a number, so that no range needs to say so."""
+    with suppress(OverflowError):
+        if isfinite(value):
+            return float(value)
+    raise ConfigError(f"{where} must be a finite number", value, "correct the value")
 
 
 def _convert_optional(arguments: tuple[Any, ...], value: object, where: str) -> object:

@@ -90,8 +90,13 @@ def read_json_object(source: Source, limit: int = LIMIT, *, file_names: bool = F
     return value
 
 
-def read_json_lines(source: Source, limit: int = LIST_LIMIT) -> Iterator[tuple[int, object]]:
+def read_json_lines(
+    source: Source, limit: int = LIST_LIMIT, *, file_names: bool = False
+) -> Iterator[tuple[int, object]]:
     """The numbers, from 1, and the values of the lines of a JSON Lines document; blank lines are left out.
+
+    Args:
+        source, limit, file_names: as of :func:`read_json`.
 
     Raises:
         DocumentError: as of :func:`read_json`, with the line in the document.
@@ -100,10 +105,11 @@ def read_json_lines(source: Source, limit: int = LIST_LIMIT) -> Iterator[tuple[i
     >>> list(read_json_lines("1\\n\\n[2]"))
     [(1, 1), (3, [2])]
     """
-    for number, line in enumerate(read_text(source, limit).split("\n"), start=1):
+    text = read_text(source, limit).replace("\r\n", "\n").replace("\r", "\n")  # within a value they are escapes
+    for number, line in enumerate(text.split("\n"), start=1):
         if not _is_blank(line):
             try:
-                value = _parse_json(line, ODD_TEXT)
+                value = _parse_json(line, ODD_TEXT_OR_NAME if file_names else ODD_TEXT)
             except DocumentError as error:
                 raise DocumentError(error.rule, error.value, error.remedy, number, error.column) from error
             yield number, value
@@ -134,8 +140,12 @@ def read_toml(source: Source, limit: int = LIMIT) -> dict[str, object]:
     return values
 
 
-def read_text(source: Source, limit: int = LIMIT) -> str:
+def read_text(source: Source, limit: int = LIMIT, *, file_names: bool = False) -> str:
     """A text in UTF-8, without byte order mark, its line ends as they are.
+
+    Args:
+        source, limit: as of :func:`read_json`.
+        file_names: whether bytes that are no UTF-8 are those of file names, and read as Python spells them.
 
     Raises:
         DocumentError: it is no regular file, too large or no UTF-8.
@@ -143,7 +153,7 @@ def read_text(source: Source, limit: int = LIMIT) -> str:
     """
     content = read_bytes(source, limit).removeprefix(b"\xef\xbb\xbf")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8", "surrogateescape" if file_names else "strict")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 10_000
+"""Characters of a value in a message."""
+
 
 class ZsadError(Exception):
     """Base of all errors raised on purpose by this package.
@@ -19,8 +22,17 @@ class ZsadError(Exception):
     """
 
     def __init__(self, rule: str, value: object, remedy: str) -> None:
-        self.rule, self.value, self.remedy = rule, str(value), remedy
-        super().__init__(f"{rule}; got {value}. Remedy: {remedy}" + ("" if remedy.endswith("?") else "."))
+        self.rule, self.value, self.remedy = rule, _shortened(value), remedy
+        super().__init__(f"{rule}; got {self.value}. Remedy: {remedy}" + ("" if remedy.endswith("?") else "."))
+
+
+def _shortened(value: object) -> str:
+    """As text, without the middle of what is very long: it may be all that a file holds."""
+    try:
+        text = str(value)
+    except ValueError:  # more digits than Python converts
+        return "an integer of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
 
 
 class InputError(ZsadError):

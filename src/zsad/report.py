@@ -8,7 +8,6 @@ legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,8 @@ from types import TracebackType
 
 from PIL import Image
 
-from zsad import pages
+from zsad import pages, spreadsheets
+from zsad.documents import DocumentError
 from zsad.errors import InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
@@ -103,8 +103,7 @@ class ReportWriter:
             raise InputError("the output folder must be writable", error, "choose another --out") from error
         # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
         self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
-        self._rows = csv.DictWriter(self._table, COLUMNS, restval="")
-        self._rows.writeheader()
+        self._table.write(spreadsheets.line(COLUMNS))
 
     def __enter__(self) -> "ReportWriter":
         return self
@@ -183,7 +182,7 @@ class ReportWriter:
         yield "]}" + tail
 
     def _write_row(self, **values: str) -> None:
-        self._rows.writerow(values)
+        self._table.write(spreadsheets.line(values.get(column, "") for column in COLUMNS))
         self._table.flush()
 
 
@@ -208,8 +207,12 @@ def _is_ours(table: Path) -> bool:
 
 
 def _listed(table: Path) -> Iterator[str]:
-    with table.open(encoding="utf-8", errors="replace", newline="") as lines:
-        names = [row[key] or "" for row in csv.DictReader(lines) for key in ("map", "overlay")]
+    try:
+        rows = spreadsheets.read(table)
+    except DocumentError as error:
+        rule = "a report replaces an earlier report whose table can be read"
+        raise InputError(rule, f"{table}: {error}", "choose another --out, or move it away") from error
+    names = [row.get(key, "") for row in rows for key in ("map", "overlay")]
     return (name for name in names if re.fullmatch(r"(maps|overlays)/[^/\\]+\.(png|jpg)", name))
 
 

@@ -141,7 +141,10 @@ def test_meta_json_of_another_form_is_refused(tmp_path: Path, content: object, p
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"{", "is JSON; got .*meta.json: Expecting"), (b'"\xff"', "readable UTF-8 text; got .*0xff")],
+    [
+        (b"{", "is JSON; got .*meta.json: line 1, column 2: Expecting"),
+        (b'"\xff"', "in UTF-8; got .*line 1, column 2: the byte 0xff"),
+    ],
 )
 def test_meta_json_that_cannot_be_read(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "meta.json").write_bytes(content)
@@ -229,10 +232,10 @@ def test_names_of_any_script(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", r"is JSON; got .*full-shot\.jsonl, line 3: Expecting"),
+        ("{", r"is JSON; got .*full-shot\.jsonl: line 3, column 2: Expecting"),
         ("[1]", r"an entry is a JSON object; got .*full-shot\.jsonl, line 3: \[1\]"),
         ('{"image_path": "1.png", "label": 0.5, "class_name": "nut"}', r"label is 0 .*line 3: 0\.5"),
-        ('{"image_path": "1.png", "label": NaN, "class_name": "nut"}', "label is 0 .*line 3: nan"),
+        ('{"image_path": "1.png", "label": NaN, "class_name": "nut"}', "finite, and .*line 3, column 34"),
         ('{"image_path": "1.png", "label": 0}', "the key class_name; got .*line 3: keys image_path, label"),
         ('{"label": 0, "class_name": "nut"}', "the key image_path; got .*line 3: keys label, class_name"),
         ('{"image_path": "1.png", "label": 1, "class_name": "nut", "mask_path": 1}', "mask_path is text; .*line 3: 1"),

@@ -1,11 +1,11 @@
 """What published weights say beside their tensors: activation and normalisation, which no tensor tells."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from zsad.backbones.config import Activation, ClipConfig
+from zsad.documents import DocumentError, read_json_object
 from zsad.errors import WeightsError
 
 OPEN_CLIP, HUGGING_FACE, HUGGING_FACE_PIXELS = "open_clip_config.json", "config.json", "preprocessor_config.json"
@@ -70,12 +70,9 @@ def _table(card: Mapping[str, object], key: str, path: Path) -> Mapping[str, obj
 
 def _read(path: Path) -> Mapping[str, object]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json_object(path)
+    except (OSError, DocumentError) as error:
         raise _wrong(path, error) from error
-    if not isinstance(card, Mapping):
-        raise _wrong(path, f"a {type(card).__name__}")
-    return card
 
 
 def _wrong(path: Path, value: object) -> WeightsError:

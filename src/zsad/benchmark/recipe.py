@@ -1,7 +1,6 @@
 """What a benchmark compares: a TOML file that names detectors, data sets, what is trained on, and seeds."""
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from zsad import methods
 from zsad.backbones.config import Activation
 from zsad.config import from_mapping
+from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
 from zsad.methods._trainable import Trainable
 from zsad.trainer import recipe as training
@@ -144,8 +144,8 @@ def read(path: Path) -> Benchmark:
         ConfigError: it is missing, is no TOML, or has an unknown, missing or wrong entry.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(path)
+    except (OSError, DocumentError) as error:
         rule = "a benchmark is a readable TOML file"
         raise ConfigError(rule, f"{path}: {error}", "see recipes/benchmark/") from error
     return from_mapping(Benchmark, values, f"benchmark {path.name}")

@@ -1,11 +1,10 @@
 """A leaderboard as Markdown, CSV and JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from zsad import spreadsheets
 from zsad.benchmark.beside import Printed
 from zsad.benchmark.leaderboard import Leaderboard, Line, Score, Table
 from zsad.evaluator.results import METRICS, TITLES
@@ -90,14 +89,14 @@ def markdown(board: Leaderboard) -> str:
 
 def lines(board: Leaderboard) -> str:
     """As CSV: a line for each split, detector, data set, class or mean, and metric; fractions in [0, 1]."""
-    text = io.StringIO(newline="")
-    rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    rows.writeheader()
-    for table in board.tables:
-        for line in table.lines:
-            for class_name, scores in ((MEAN, line.means), *line.classes.items()):
-                rows.writerows(_row(table, line, class_name, name, scores[name]) for name in METRICS)
-    return text.getvalue()
+    rows = (
+        _row(table, line, class_name, name, scores[name])
+        for table in board.tables
+        for line in table.lines
+        for class_name, scores in ((MEAN, line.means), *line.classes.items())
+        for name in METRICS
+    )
+    return spreadsheets.table(COLUMNS, rows)
 
 
 def everything(board: Leaderboard) -> str:

@@ -149,12 +149,13 @@ def typed() -> str:
 
 def pair(text: str) -> tuple[str, object]:
     """``KEY=VALUE`` with the value read as TOML, so that numbers, lists and booleans are what they look like."""
-    import tomllib
+    from zsad.documents import DocumentError, read_toml
 
     key, equals, value = text.partition("=")
     if not equals:
         raise ArgumentTypeError(f"{text!r} is no KEY=VALUE, for instance sigma=8.0")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        values = read_toml(f"value = {value}")
+    except DocumentError:
         return key, value
+    return key, values["value"] if len(values) == 1 else value  # of several lines, it is no value of TOML

@@ -1,7 +1,5 @@
 """An evaluation on disk: reading and writing what ``results`` describes."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -12,7 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
+from zsad import spreadsheets
 from zsad.config import from_mapping
+from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.results import ClassResult, Evaluation, ImageResult, Miss
 from zsad.files import replacing, write_atomically
@@ -73,8 +73,7 @@ def read_images(folder: Path) -> tuple[ImageResult, ...]:
     """
     path = folder / IMAGES
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-            return tuple(_image(row) for row in csv.DictReader(lines))
+        return tuple(_image(row) for row in spreadsheets.read(path, file_names=True))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise _broken(path, repr(error)) from error
 
@@ -128,12 +127,9 @@ def write_class(result: ClassResult, folder: Path) -> None:
 
 def write_images(images: Sequence[ImageResult], folder: Path) -> None:
     """Write the table of pictures, numbers with all their digits."""
-    text = io.StringIO(newline="")
-    rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(asdict(image) for image in images)
     # The name of a file need not be Unicode: its bytes are written as they are.
-    write_atomically(folder / IMAGES, text.getvalue().encode("utf-8", "surrogateescape"))
+    text = spreadsheets.table(COLUMNS, map(asdict, images))
+    write_atomically(folder / IMAGES, text.encode("utf-8", "surrogateescape"))
 
 
 def write_curves(curves: Mapping[str, Curve], folder: Path) -> None:
@@ -159,12 +155,9 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json_object(path, LIST_LIMIT, file_names=True)
+    except (OSError, DocumentError) as error:
         raise _broken(path, error) from error
-    if not isinstance(values, dict):
-        raise _broken(path, type(values).__name__)
-    return values
 
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:

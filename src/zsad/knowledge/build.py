@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from zsad.documents import DocumentError, read_text
 from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.knowledge.chat import Endpoint
@@ -36,8 +37,8 @@ class Model:
     def kept(self, question: Question) -> Answer | None:
         """The answer of an earlier run, or ``None`` where there is none or it is damaged."""
         try:
-            return read_answer(question, self._path(question).read_text(encoding="utf-8"), self.count_tokens)
-        except (OSError, UnicodeDecodeError, Refused):
+            return read_answer(question, read_text(self._path(question)), self.count_tokens)
+        except (OSError, DocumentError, Refused):
             return None
 
     def ask(self, question: Question) -> Answer:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 
+from zsad.documents import LIST_LIMIT, DocumentError, Source, read_json_object
 from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.files import write_atomically
 from zsad.knowledge.entry import Entry, from_file, to_file
@@ -53,10 +55,9 @@ class Knowledge:
             ConfigError: it is not as :class:`Entry` says, or names a class twice.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError("a knowledge file must be readable text", error, "check the path") from error
-        return _parse(text, str(path))
+            return _parse(path, str(path))
+        except OSError as error:
+            raise InputError("a knowledge file must be readable", error, "check the path") from error
 
     def write(self, path: Path) -> None:
         """Write the file that :meth:`read` reads; it appears whole or not at all."""
@@ -146,7 +147,7 @@ def _shipped(data_set: str | None) -> Knowledge:
     if data_set is not None and data_set not in known:
         raise unknown_name("data set", data_set, known)
     chosen = sorted(known, key=_preference, reverse=True) if data_set is None else [data_set]
-    parts = [_parse(known[name].read_text(encoding="utf-8"), name, f"{name}/") for name in chosen]
+    parts = [_parse(known[name].read_bytes(), name, f"{name}/") for name in chosen]
     entries = {key: entry for part in parts for key, entry in part.entries.items()}
     return Knowledge(entries, {key: names for part in parts for key, names in part.aliases.items()})
 
@@ -155,28 +156,25 @@ def _preference(data_set: str) -> tuple[int, str]:
     return PREFERRED.index(data_set) if data_set in PREFERRED else len(PREFERRED), data_set
 
 
-def _parse(text: str, where: str, prefix: str = "") -> Knowledge:
+def _parse(source: Source, where: str, prefix: str = "") -> Knowledge:
     try:
-        pairs = json.loads(text, object_pairs_hook=_Pairs)
-    except ValueError as error:
-        raise InputError(f"{where} must be JSON", error, "correct it there") from error
-    if not isinstance(pairs, _Pairs):
-        raise ConfigError(f"{where} must hold an object of classes", type(pairs).__name__, "see docs/knowledge.md")
-    values = pairs.once(where)
+        values = read_json_object(source, LIST_LIMIT)
+    except DocumentError as error:
+        raise InputError(f"{where} must be a JSON object of classes", error, "see docs/knowledge.md") from error
+    _check_names(values, where)
     read = {f"{prefix}{name}": from_file(value, f"{where}, {name}") for name, value in values.items()}
     return Knowledge({key: item[0] for key, item in read.items()}, {key: item[1] for key, item in read.items()})
 
 
-class _Pairs(list[tuple[str, object]]):
-    """A JSON object before names that stand in it twice are lost."""
-
-    def once(self, where: str) -> dict[str, object]:
-        """As a dictionary, and those within too."""
-        names = [folded(name) for name, _ in self]
-        for name in names:
-            if not name.strip("/") or names.count(name) > 1:
-                raise ConfigError(f"in {where} every name is there once and not empty", repr(name), "rename one")
-        return {name: value.once(f"{where}, {name}") if isinstance(value, _Pairs) else value for name, value in self}
+def _check_names(values: Mapping[str, object], where: str) -> None:
+    """Refuses two names of one class, also in what is described of single pictures."""
+    counts = Counter(map(folded, values))
+    for name, count in counts.items():
+        if count > 1 or not name.strip("/"):
+            raise ConfigError(f"in {where} every name is there once and not empty", repr(name), "rename one")
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _check_names(value, f"{where}, {name}")
 
 
 def _names(key: str, aliases: Sequence[str] | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsad.documents import DocumentError, read_json_object
 from zsad.knowledge.entry import LLM_COUNT, plain
 from zsad.knowledge.lookup import picture_key
 
@@ -103,13 +104,11 @@ def _object_in(text: str) -> dict[str, object]:
     text = THOUGHT.sub("", text)
     start, end = text.find("{"), text.rfind("}")
     try:
-        values = json.loads(text[start : end + 1]) if start >= 0 else None
-    except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        refusal = REFUSAL.search(text.lower())
-        raise Refused("the model would not answer" if refusal else f"it is no JSON object: {text[:60]!r}")
-    return values
+        return read_json_object(text[start : end + 1])
+    except DocumentError as error:
+        if REFUSAL.search(text.lower()):
+            raise Refused("the model would not answer") from error
+        raise Refused(f"it is no JSON object: {text[:60]!r} ({error})") from error
 
 
 def _sentences(values: object, count: int) -> list[str]:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from zsad.backbones.clip import Clip
+from zsad.documents import read_json_lines, read_json_object
 from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.pretrain.recipe import Recipe
@@ -31,7 +33,7 @@ def read_sources(path: Path) -> dict[str, dict[str, str]]:
         InputError: the file is missing or has another form.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_json_object(path)
         return {name: {key: str(one[key]) for key in ("repository", "terms")} for name, one in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         rule = "the sources of a corpus are a JSON object: name -> repository, terms"
@@ -60,7 +62,7 @@ def card(
     clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path, sources: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, object]:
     """Architecture, recipe, every source with its terms, compute, and what the validation pictures say."""
-    log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    log: list[Any] = [row for _, row in read_json_lines(out / "log.jsonl")]
     return {
         "name": clip.name,
         "what": clip.config.about,

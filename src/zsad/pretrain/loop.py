@@ -17,7 +17,8 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.errors import ConfigError
+from zsad.documents import DocumentError, read_json_object
+from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
 from zsad.metrics import auroc
 from zsad.pretrain.objective import COVERAGE_GAIN, Batch, Learner, Losses, Window, move
@@ -163,11 +164,21 @@ def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
     if not path.is_file():
         write_atomically(path, (json.dumps(mine, indent=2) + "\n").encode())
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in mine["recipe"] if mine["recipe"][key] != found["recipe"].get(key)]
+    found = _read(path)
+    before = found.get("recipe")
+    known = before if isinstance(before, dict) else {}
+    changed = [key for key in mine["recipe"] if mine["recipe"][key] != known.get(key)]
     if found != mine:
         rule = f"{path.parent} goes on with the recipe and the corpus that it began with"
         raise ConfigError(rule, f"another {(changed or ['corpus'])[0]}", "say another --out")
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return read_json_object(path, file_names=True)
+    except (OSError, DocumentError) as error:
+        rule = "a run goes on from the words that it began with"
+        raise InputError(rule, f"{path}: {error}", "say another --out") from error
 
 
 def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:

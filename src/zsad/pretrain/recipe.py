@@ -1,11 +1,11 @@
 """Every number of a pretraining run, read from a TOML file."""
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.backbones import config as configs
 from zsad.config import from_mapping
+from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
 
 
@@ -86,7 +86,7 @@ def read(path: Path) -> Recipe:
         ConfigError: the file is missing, is no TOML, or has a wrong or missing key.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(path)
+    except (OSError, DocumentError) as error:
         raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/tiny/") from error
     return from_mapping(Recipe, values, f"recipe {path.name}")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from zsad.backbones import config as configs
 from zsad.data.synthetic import part, surface
 from zsad.data.synthetic.drawing import eight_bits
 from zsad.data.synthetic.scenes import crop, scene
+from zsad.documents import read_json_lines
 from zsad.errors import ConfigError, InputError
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
@@ -65,7 +66,7 @@ class Store:
     """The prepared pictures of one split."""
 
     def __init__(self, folder: Path) -> None:
-        self.meta = [_meta(json.loads(line)) for line in (folder / "meta.jsonl").read_text().splitlines()]
+        self.meta = [_meta(cast(dict[str, Any], row)) for _, row in read_json_lines(folder / "meta.jsonl")]
         self.coverage, self.early, self.middle, self.deep, self.pooled = (
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("coverage", *FEATURES)
         )
@@ -82,9 +83,9 @@ def read_corpus(captions: Path) -> list[Entry]:
         InputError: the file is missing or has other keys.
     """
     try:
-        rows = [json.loads(line) for line in captions.read_text(encoding="utf-8").splitlines()]
+        rows: list[Any] = [row for _, row in read_json_lines(captions, file_names=True)]
         return [Entry(str(_locate(captions, row["file"])), row["caption"], row["label"], row["source"]) for row in rows]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "a corpus is a JSON-lines file with the keys file, caption, label and source",
             f"{captions}: {error!r}",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zsad.config import from_mapping
+from zsad.documents import read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import write_atomically
 from zsad.runtime import DTYPES, Precision
@@ -162,7 +163,7 @@ class Observations:
     def _known_form(self) -> Form:
         """From the cache where there is one, else from its first chunk."""
         try:
-            return from_mapping(Form, json.loads((self._folder / FORM).read_text(encoding="utf-8")), FORM)
+            return from_mapping(Form, read_json_object(self._folder / FORM), FORM)
         except (OSError, ValueError, ConfigError):
             self._first = first = self._observed(0)
             half = first.patches.dtype == torch.bfloat16

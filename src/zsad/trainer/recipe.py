@@ -1,6 +1,5 @@
 """What is trained and how: the method's own constants, or a TOML file that names one row of a paper's tables."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from zsad import methods
 from zsad.backbones.config import Activation
 from zsad.config import from_mapping
+from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
 from zsad.methods._trainable import Trainable, Training
 
@@ -85,8 +85,8 @@ def read(method_or_file: str) -> Recipe:
     else:
         path = Path(method_or_file)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = read_toml(path)
+        except (OSError, DocumentError) as error:
             raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/") from error
         recipe = from_mapping(Recipe, values, f"recipe {path.name}")
     recipe.optimisation()

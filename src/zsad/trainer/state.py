@@ -11,7 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zsad.errors import InputError
+from zsad.config import from_mapping
+from zsad.documents import DocumentError, read_json
+from zsad.errors import ConfigError, InputError
 from zsad.files import replacing
 
 FILE = "resume.safetensors"
@@ -33,6 +35,13 @@ class State:
     run: dict[str, Any]
     history: list[dict[str, float]]
     tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Words:
+    epochs: int
+    run: dict[str, Any]
+    history: tuple[dict[str, float], ...]
 
 
 def write(state: State, folder: Path) -> None:
@@ -60,11 +69,14 @@ def read(folder: Path) -> State:
     path = folder / FILE
     try:
         with safe_open(path, "pt") as file:
-            words = {key: json.loads(value) for key, value in file.metadata().items()}
+            found = {key: read_json(value, file_names=True) for key, value in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-        return State(words["epochs"], words["run"], words["history"], tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
+        words = from_mapping(_Words, found, "its metadata")
+    except (OSError, SafetensorError, DocumentError, ConfigError) as error:
         raise _unreadable(f"{path}: {error}") from error
+    if words.epochs != len(words.history):
+        raise _unreadable(f"{path}: {words.epochs} epochs, and what {len(words.history)} came to")
+    return State(words.epochs, words.run, list(words.history), tensors)
 
 
 def tensors_of(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

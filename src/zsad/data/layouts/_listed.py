@@ -1,11 +1,11 @@
 """Lists of pictures in JSON: entries that are checked key by key, and paths as another machine wrote them."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
+from zsad.documents import LIST_LIMIT, DocumentError, read_json, read_json_lines
 from zsad.errors import InputError
 
 
@@ -69,28 +69,34 @@ def entry(value: object, where: str) -> Entry:
     return Entry(value, where)
 
 
-def parsed(text: str, where: str) -> object:
-    """A text as JSON.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise malformed("a list of pictures is JSON", where, error) from error
-
-
-def text_of(file: Path) -> str:
-    r"""What a file says: UTF-8, with or without byte order mark; every line ends in ``\n``, whatever it ended in.
+def whole(file: Path) -> object:
+    """What a list in JSON holds.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise malformed("a list of pictures is readable UTF-8 text", str(file), error) from error
+        return read_json(file, LIST_LIMIT, file_names=True)
+    except (OSError, DocumentError) as error:
+        raise _unreadable(file, error) from error
+
+
+def by_line(file: Path) -> Iterator[Entry]:
+    """The entries of a list in JSON Lines.
+
+    Raises:
+        InputError: it cannot be read, or a line is no JSON object.
+    """
+    try:
+        for number, value in read_json_lines(file, file_names=True):
+            yield entry(value, f"{file}, line {number}")
+    except (OSError, DocumentError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> InputError:
+    rule = error.rule if isinstance(error, DocumentError) else "a list of pictures can be read"
+    return malformed(rule, str(file), error)
 
 
 def malformed(rule: str, where: str, value: object) -> InputError:
@@ -111,11 +117,11 @@ def located(root: Path, written: str) -> Path:
     """
     path = PureWindowsPath(written)
     plain = root / path.as_posix()
-    if not path.root or plain.exists():
+    if not path.root or _exists(plain):
         return plain
     parts = path.parts[1:]
     tails = (root.joinpath(*parts[start:]) for start in range(len(parts)))
-    return next((tail for tail in tails if tail.exists()), plain)
+    return next((tail for tail in tails if _exists(tail)), plain)
 
 
 def mask_at(root: Path, label: int, written: str) -> Path | None:
@@ -123,7 +129,7 @@ def mask_at(root: Path, label: int, written: str) -> Path | None:
     if label == NORMAL or not written.strip():
         return None
     mask = located(root, written)
-    return None if mask.is_dir() else mask
+    return None if _exists(mask) and mask.is_dir() else mask
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
@@ -136,7 +142,7 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
     """
     if not samples:
         raise malformed("a list names pictures", str(file), "no entries")
-    if not any(one.picture.exists() for one in samples):
+    if not any(_exists(one.picture) for one in samples):
         value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
         remedy = "put the list into the folder where its paths begin, beside the pictures"
         raise InputError("the pictures of a list exist", value, remedy)
@@ -147,4 +153,11 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
 
 
 def _is_empty(folder: Path) -> bool:
-    return not folder.is_dir() or not any(folder.iterdir())
+    return not _exists(folder) or not folder.is_dir() or not any(folder.iterdir())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for a file, or a folder that may not be looked into
+        return False

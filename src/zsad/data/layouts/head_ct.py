@@ -1,6 +1,5 @@
 """HeadCT: slices of the head, with a list of those that show a haemorrhage."""
 
-import csv
 from pathlib import Path
 from types import MappingProxyType
 
@@ -8,6 +7,7 @@ from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
 from zsad.data.layouts._repacked import repacked
 from zsad.data.layouts._trees import incomplete, pictures_of
 from zsad.errors import InputError
+from zsad.spreadsheets import cells
 
 STATES = {"0": (NORMAL, "good"), "1": (ANOMALOUS, "haemorrhage")}
 COLUMNS = ["id", "hemorrhage"]
@@ -45,12 +45,11 @@ class HeadCT(Layout):
 
 def _listed(table: Path) -> dict[int, tuple[int, str]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+        header, *rows = [[cell.strip() for cell in row] for row in cells(table)]
         if header != COLUMNS:
             raise ValueError(f"columns {', '.join(header)}")
         found = {int(number): STATES[state] for number, state in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise _wrong(table, repr(error)) from error
     if len(found) < len(rows):
         raise _wrong(table, "an id twice")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import checked, entry, located, mask_at, parsed, text_of
+from zsad.data.layouts._listed import Entry, by_line, checked, located, mask_at
 from zsad.data.layouts._trees import another_tree
 
 
@@ -25,8 +25,7 @@ class Jsonl(Layout):
             InputError: there is no such list, it is not as it should be, or none of its pictures exists.
         """
         file = _list_at(root)
-        lines = enumerate(text_of(file).split("\n"), start=1)
-        return checked([_sample(file, number, line) for number, line in lines if line.strip()], file)
+        return checked([_sample(file.parent, one) for one in by_line(file)], file)
 
 
 def _list_at(root: Path) -> Path:
@@ -42,10 +41,8 @@ def _is_list(file: Path) -> bool:
     return file.suffix.lower() == ".jsonl" and file.name[0] != "." and file.is_file()
 
 
-def _sample(file: Path, number: int, line: str) -> Sample:
-    where = f"{file}, line {number}"
-    one = entry(parsed(line, where), where)
-    label, picture = one.label("label"), located(file.parent, one.filled("image_path"))
-    mask = mask_at(file.parent, label, one.text("mask_path", needed=False))
+def _sample(root: Path, one: Entry) -> Sample:
+    label, picture = one.label("label"), located(root, one.filled("image_path"))
+    mask = mask_at(root, label, one.text("mask_path", needed=False))
     kind = "good" if label == NORMAL else "anomaly"
     return Sample(picture, label, one.filled("class_name"), kind, mask, "test")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, mask_at, parsed, text_of
+from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, mask_at, whole
 from zsad.data.layouts._trees import another_tree
 
 SPLITS = ("train", "test")
@@ -31,7 +31,7 @@ class MetaJson(Layout):
         if not file.is_file():
             remedy = "name the folder of meta.json, or the file where it is called otherwise"
             raise another_tree("this layout", "a list meta.json", root, remedy)
-        meta = parsed(text_of(file), str(file))
+        meta = whole(file)
         if not isinstance(meta, dict) or not any(split in meta for split in SPLITS):
             found = f"keys {', '.join(meta) or 'none'}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
             raise malformed("meta.json is a JSON object of train and test, or one of these", str(file), found)

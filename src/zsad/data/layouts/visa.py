@@ -1,13 +1,15 @@
 """VisA: twelve objects, with the list of its one-class split."""
 
-import csv
+from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 from zsad.data.layouts._trees import folders_in, incomplete, pictures_of
+from zsad.documents import DocumentError
 from zsad.errors import InputError
+from zsad.spreadsheets import cells
 
 COLUMNS = ["object", "split", "label", "image", "mask"]
 LABELS = {"normal": NORMAL, "anomaly": ANOMALOUS}
@@ -62,10 +64,10 @@ class VisA(Layout):
 
 def _listed(root: Path, table: Path) -> list[Sample]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restval=""))
-        return [_sample(root, *(row[column] for column in COLUMNS)) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        header, *rows = cells(table) or [[]]
+        found = [dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in rows]
+        return [_sample(root, *(row[column] for column in COLUMNS)) for row in found]
+    except (OSError, DocumentError, KeyError) as error:
         raise InputError(
             f"VisA's list has columns {', '.join(COLUMNS)}; splits train, test; labels normal, anomaly",
             f"{table}: {error!r}",
