@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -62,21 +63,28 @@ def adobe_segment(jpeg: bytes) -> slice:
     return slice(start, start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"))
 
 
-def dicom(stored: np.ndarray, **elements: object) -> bytes:
-    """A DICOM file of one uncompressed picture; ``elements`` add to or replace what is said about it (None removes)."""
-    from pydicom import Dataset, dcmwrite
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+def dicom(stored: np.ndarray, syntax: str = "ExplicitVRLittleEndian", frame: bytes = b"", **elements: object) -> bytes:
+    """A DICOM file of one picture; ``elements`` add to or replace what is said about it (None removes).
 
-    meta, uid = FileMetaDataset(), generate_uid(entropy_srcs=["zsad"])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, uid
+    Args:
+        stored: the samples.
+        syntax: keyword of the transfer syntax.
+        frame: the samples as that syntax compresses them.
+        elements: by keyword.
+    """
+    from pydicom import Dataset, dcmwrite, uid
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.encaps import encapsulate
+
+    meta, name = FileMetaDataset(), uid.generate_uid(entropy_srcs=["zsad"])
+    meta.TransferSyntaxUID = getattr(uid, syntax)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = uid.SecondaryCaptureImageStorage, name
     dataset = Dataset()
     dataset.file_meta = meta
-    bits = stored.dtype.itemsize * 8
+    bits, order = stored.dtype.itemsize * 8, ">" if syntax == "ExplicitVRBigEndian" else "<"
     described = {
-        "SOPClassUID": SecondaryCaptureImageStorage,
-        "SOPInstanceUID": uid,
+        "SOPClassUID": uid.SecondaryCaptureImageStorage,
+        "SOPInstanceUID": name,
         "Rows": stored.shape[0],
         "Columns": stored.shape[1],
         "SamplesPerPixel": 1,
@@ -85,14 +93,27 @@ def dicom(stored: np.ndarray, **elements: object) -> bytes:
         "BitsStored": bits,
         "HighBit": bits - 1,
         "PixelRepresentation": int(stored.dtype.kind == "i"),
-        "PixelData": stored.tobytes(),
+        "PixelData": encapsulate([frame]) if frame else stored.astype(stored.dtype.newbyteorder(order)).tobytes(),
     }
-    for name, value in (described | elements).items():
+    for keyword, value in (described | elements).items():
         if value is not None:
-            setattr(dataset, name, value)
+            setattr(dataset, keyword, value)
+    if "PixelData" in dataset:
+        dataset["PixelData"].VR = "OB" if frame or bits == 8 else "OW"
+        dataset["PixelData"].is_undefined_length = bool(frame)
     stream = BytesIO()
     dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()
+
+
+def item(**elements: object) -> Any:
+    """An item of a DICOM sequence."""
+    from pydicom import Dataset
+
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
 
 
 def table(entries: list[int], bits: int) -> object:

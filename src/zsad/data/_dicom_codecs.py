@@ -1,0 +1,109 @@
+"""Compressed DICOM: by pydicom where it can with Pillow alone, else by imagecodecs (extra ``codecs``)."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Shaped
+
+from zsad.data import _jpeg2000
+from zsad.data._reading import require
+from zsad.errors import InputError
+
+if TYPE_CHECKING:
+    import pydicom
+
+JPEG_2000 = ("JPEG2000Lossless", "JPEG2000", "HTJ2KLossless", "HTJ2KLosslessRPCL", "HTJ2K")
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # markers of JPEG, which its compressed data cannot hold
+EXPORT = "export it without compression, or as PNG or TIFF"
+CODECS = {
+    "JPEGExtended12Bit": "jpeg_decode",
+    "JPEGLossless": "ljpeg_decode",
+    "JPEGLosslessSV1": "ljpeg_decode",
+    "JPEGLSLossless": "jpegls_decode",
+    "JPEGLSNearLossless": "jpegls_decode",
+    **dict.fromkeys(JPEG_2000, "jpeg2k_decode"),
+}
+"""Transfer syntaxes by their keywords, and the function that decodes them."""
+
+
+def decompress(dataset: "pydicom.Dataset", name: str) -> None:
+    """Replace compressed pixel data that pydicom cannot decode by what they hold, and refuse those that nobody can."""
+    _name_syntax(dataset)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return
+    if syntax.keyword in CODECS:
+        _check_whole(_frame(dataset), syntax.keyword)
+    if _pydicom_can(dataset):
+        return
+    if syntax.keyword not in CODECS:
+        raise InputError("a DICOM picture is in a known encoding of still pictures", f"{name} ({syntax.name})", EXPORT)
+    require("imagecodecs", "codecs", f"DICOM in {syntax.name}", name)
+    _store(dataset, _decode(_frame(dataset), CODECS[syntax.keyword]))
+
+
+def _name_syntax(dataset: "pydicom.Dataset") -> None:
+    """A data set without file meta information does not name its transfer syntax; reading it has found it out."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return
+    if dataset["PixelData"].is_undefined_length:
+        raise ValueError("compressed pixel data that do not say how")
+    implicit, little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+
+
+def _frame(dataset: "pydicom.Dataset") -> bytes:
+    """The first frame, of all its fragments."""
+    from pydicom.encaps import generate_frames
+
+    return next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+
+
+def _check_whole(frame: bytes, keyword: str) -> None:
+    """Decoders fill in what a truncated frame lacks."""
+    if keyword in JPEG_2000:
+        _jpeg2000.check_whole(_jpeg2000.codestream(frame))
+    elif frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
+        raise ValueError("image file is truncated")
+
+
+def _pydicom_can(dataset: "pydicom.Dataset") -> bool:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax, deep = dataset.file_meta.TransferSyntaxUID, int(dataset.BitsStored) > 8
+    if deep and (
+        syntax.keyword == "JPEGExtended12Bit" or (syntax.keyword in JPEG_2000 and dataset.SamplesPerPixel > 1)
+    ):
+        return False  # Pillow decodes neither
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:  # video
+        return False
+
+
+def _decode(frame: bytes, codec: str) -> Shaped[np.ndarray, "rows cols *channels"]:
+    import imagecodecs
+
+    try:
+        return getattr(imagecodecs, codec)(frame)
+    except Exception as error:  # each codec has an error of its own
+        raise ValueError(str(error)) from error
+
+
+def _store(dataset: "pydicom.Dataset", samples: Shaped[np.ndarray, "rows cols *channels"]) -> None:
+    """As pixel data that are not compressed."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    channels = int(dataset.SamplesPerPixel)
+    shape = (int(dataset.Rows), int(dataset.Columns), *([channels] if channels > 1 else []))
+    if samples.shape != shape:
+        raise ValueError(f"pixel data of shape {samples.shape} where {shape} is said")
+    if dataset.PhotometricInterpretation in ("YBR_ICT", "YBR_RCT"):  # which JPEG 2000 undoes itself
+        dataset.PhotometricInterpretation = "RGB"
+    dataset.BitsAllocated, dataset.PlanarConfiguration = samples.dtype.itemsize * 8, 0
+    dataset.PixelData = samples.tobytes()
+    dataset["PixelData"].is_undefined_length = False
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

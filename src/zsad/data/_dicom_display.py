@@ -1,0 +1,136 @@
+"""What a DICOM file says of how its grey is shown, wherever it says so: in itself, or in its functional groups.
+
+PS3.3: C.7.6.16.2.9 and C.7.6.16.2.10 (rescale and window of a frame), C.11.1 and C.11.2 (modality and VOI), C.7.5.1.1.2
+(padding). Elements that are there but empty count as absent, as type 3 elements may be so (PS3.5, 7.4.5).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt16
+
+from zsad.data._pixels import from_unit
+
+if TYPE_CHECKING:
+    import pydicom
+
+DESCRIPTION = ("PhotometricInterpretation", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
+STAGES = (
+    ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+    ("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    ("PresentationLUTShape",),
+)
+"""Each is taken as a whole from the last place that says something of it."""
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+MACROS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+EVERYTHING = np.array([-1e30, 1e30])
+"""Stands for values left and right of any window."""
+
+
+def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
+    """The elements that decide how the first frame is shown, gathered and without those that are empty."""
+    from pydicom import Dataset
+
+    shown = Dataset()
+    for keyword in DESCRIPTION:
+        if keyword in dataset:
+            shown[keyword] = dataset[keyword]
+    for stage in STAGES:
+        for place in _places(dataset):
+            if said := _said(place, stage):
+                _replace(shown, stage, said)
+    return shown
+
+
+def show_grey(stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset") -> UInt16[np.ndarray, "rows cols"]:
+    """Stored samples -> rescaled, windowed, inverted where white is low, over the full range; padding is black."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+    values = apply_voi_lut(apply_modality_lut(stored, shown), shown)
+    low, high = _window_range(shown)
+    if low == high:
+        raise ValueError("its rescale slope is 0")
+    grey = from_unit(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1))
+    if shown.PhotometricInterpretation == "MONOCHROME1" or shown.get("PresentationLUTShape") == "INVERSE":
+        grey = ~grey
+    grey[_is_padding(stored, shown)] = 0
+    return grey
+
+
+def _places(dataset: "pydicom.Dataset") -> Iterator["pydicom.Dataset"]:
+    """Where elements are looked for: the data set, then what all frames share, then what the first says for itself."""
+    yield dataset
+    for name in FUNCTIONAL_GROUPS:
+        for group in (dataset.get(name) or [])[:1]:
+            for macro in MACROS:
+                yield from (group.get(macro) or [])[:1]
+
+
+def _said(place: "pydicom.Dataset", stage: tuple[str, ...]) -> dict[str, object]:
+    """What a place says of a stage: complete tables, and windows and rescales that have both of their parts."""
+    from pydicom import Sequence
+
+    said: dict[str, object] = {}
+    for keyword in stage:
+        value = place.get(keyword)
+        if keyword.endswith("Sequence"):
+            value = Sequence([table for table in value or [] if _is_table(table)][:1]) or None
+        if not _is_empty(value):
+            said[keyword] = value
+    if not {"WindowCenter", "WindowWidth"} <= said.keys():
+        said = {keyword: value for keyword, value in said.items() if not keyword.startswith("Window")}
+    if said.keys() & {"RescaleSlope", "RescaleIntercept"}:
+        said = {"RescaleSlope": 1, "RescaleIntercept": 0} | said
+    return {} if said.keys() == {"VOILUTFunction"} else said
+
+
+def _is_table(item: "pydicom.Dataset") -> bool:
+    return not (_is_empty(item.get("LUTDescriptor")) or _is_empty(item.get("LUTData")))
+
+
+def _is_empty(value: object) -> bool:
+    """None, "", or several values of which the first is empty."""
+    from pydicom.multival import MultiValue
+
+    return value in (None, "", b"") or (isinstance(value, MultiValue) and (not value or _is_empty(value[0])))
+
+
+def _replace(shown: "pydicom.Dataset", stage: tuple[str, ...], said: dict[str, object]) -> None:
+    for keyword in stage:
+        if keyword in shown:
+            delattr(shown, keyword)
+    for keyword, value in said.items():
+        setattr(shown, keyword, value)
+
+
+def _window_range(shown: "pydicom.Dataset") -> Float[np.ndarray, "2"]:
+    """What black and white are after the window: from the file's description alone, never from its pixels."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+
+    if "VOILUTSequence" in shown:
+        return _table_range(shown.VOILUTSequence[0])
+    if "WindowCenter" in shown:
+        with np.errstate(over="ignore"):  # the far end of a sigmoid
+            return apply_windowing(EVERYTHING, shown)
+    if "ModalityLUTSequence" in shown:
+        return _table_range(shown.ModalityLUTSequence[0])
+    return np.sort(apply_modality_lut(_stored_range(shown), shown)).astype(np.float64)
+
+
+def _table_range(table: "pydicom.Dataset") -> Float[np.ndarray, "2"]:
+    return np.array([0.0, 2.0 ** table.LUTDescriptor[2] - 1])
+
+
+def _stored_range(shown: "pydicom.Dataset") -> Float[np.ndarray, "2"]:
+    low = -(2.0 ** (shown.BitsStored - 1)) if shown.PixelRepresentation else 0.0
+    return np.array([low, low + 2.0**shown.BitsStored - 1])
+
+
+def _is_padding(stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset") -> Bool[np.ndarray, "rows cols"]:
+    if "PixelPaddingValue" not in shown:
+        return np.zeros(stored.shape, bool)
+    value = int(shown.PixelPaddingValue)
+    low, high = sorted((value, int(shown.get("PixelPaddingRangeLimit", value))))
+    return (stored >= low) & (stored <= high)
