@@ -12,7 +12,7 @@ from tests.small import CONFIG, SIZE, assert_unchanged, frozen, images, snapshot
 from zsad import checkpoint, methods
 from zsad.backbones import config as configs
 from zsad.config import from_mapping
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, ZsadWarning
 from zsad.methods._base import Config, Method
 from zsad.methods._trainable import Trainable
 from zsad.types import Evidence, Size, Target
@@ -220,9 +220,17 @@ def test_mixed_class_names_equal_separate_ones(name: str) -> None:
         assert_same(image(alone, number), image(mixed, number), rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("class_name", ["", "{}", "{0} {x}", "100 % cotton\x00", "naïve 缺陷 🔧", "word " * 200])
+@pytest.mark.parametrize("class_name", ["", "{}", "{0} {x}", "100 % cotton\x00", "naïve 缺陷 🔧"])
 def test_any_class_name_is_answered(name: str, class_name: str) -> None:
     assert judge(make(name), 1, class_names=[class_name]).score.isfinite().all()
+
+
+def test_a_class_name_beyond_the_context_is_shortened_and_said(name: str) -> None:
+    if not methods.get(name).uses_class_names:
+        judge(make(name), 1, class_names=["word " * 200])
+        return
+    with pytest.warns(ZsadWarning, match="the class name is too long"):
+        assert judge(make(name), 1, class_names=[f"{name} " + "word " * 200]).score.isfinite().all()
 
 
 def test_an_unknown_key_of_the_configuration_is_refused_with_the_nearest_name(name: str) -> None:

@@ -1,11 +1,13 @@
 """Which files are meant by what a user names."""
 
 import os
+import re
+import socket
 from pathlib import Path
 
 import pytest
 
-from zsad.data.sources import find_pictures, pictures_in
+from zsad.data.sources import find, find_pictures, pictures_in
 from zsad.errors import InputError
 
 
@@ -88,9 +90,15 @@ def test_links_are_followed_and_count_as_their_file(tmp_path: Path) -> None:
     assert found(tmp_path, "set") == ["set/2.png", "set/linked/1.png"]
 
 
-def test_broken_links_are_left_for_the_decoder_to_name(tmp_path: Path) -> None:
+def test_broken_links_are_named_and_left_for_the_decoder_in_data_sets(tmp_path: Path) -> None:
+    make(tmp_path, "here.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert found(tmp_path, ".") == ["gone.png"]
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    found = find([tmp_path])
+    assert [path.name for path in found.pictures] == ["here.png"]
+    assert [Path(one.source).name for one in found.left_out] == ["gone.png", "loop"]
+    assert f"a link to {tmp_path / 'nowhere.png'}, which is not there" in found.left_out[0].message
+    assert [path.name for path in pictures_in(tmp_path)] == ["gone.png", "here.png"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,102 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(InputError, match=r"must be readable; got .*locked"):
+    found = find([tmp_path])
+    assert [path.name for path in found.pictures] == ["1.png"]
+    assert [one.source for one in found.left_out] == [str(tmp_path / "locked")]
+    assert "must be readable; got" in found.left_out[0].message
+    assert "Permission denied" in found.left_out[0].message
+    for refusing in (lambda: find([tmp_path / "locked"]), lambda: pictures_in(tmp_path)):
+        with pytest.raises(InputError, match=r"must be readable; got .*locked"):
+            refusing()
+
+
+def signed(root: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
+HEADS = {
+    "IMG_1.CR2": b"II*\0\x10\0\0\0CR\2\0",
+    "IMG_2.dng": b"II*\0\x08\0\0\0",
+    "brain.nii.gz": b"\x1f\x8b\x08\0",
+    "brain.nii": b"\x5c\x01\0\0" + bytes(340) + b"n+1\0",
+    "clip.MP4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42",
+    "video without suffix": b"\x1aE\xdf\xa3",
+    "slide.ndpi": b"II*\0\x08\0\0\0",
+    "drawing.svg": b"<svg xmlns=",
+    "layers.psd": b"8BPS\0\1",
+    "flow.exr": b"v/1\1",
+    "scene.xyz": b"%PDF-1.7",
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_what_looks_like_a_picture_and_is_not_read_is_left_out_with_its_reason(tmp_path: Path, name: str) -> None:
+    signed(tmp_path, {name: HEADS[name], "part.png": b""})
+    found = find([tmp_path])
+    assert [path.name for path in found.pictures] == ["part.png"]
+    (left_out,) = found.left_out
+    assert left_out.source == str(tmp_path / name)
+    assert re.search(r" is not read here; got .*\. Remedy: ", left_out.message)
+    assert not found.others
+
+
+def test_pictures_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+    """As radiology stores them; and what a text begins with is not looked at."""
+    signed(
+        tmp_path,
+        {
+            "IM0001": bytes(128) + b"DICM",
+            "scan.00012": bytes(128) + b"DICM",
+            "export": b"\x89PNG\r\n\x1a\n",
+            "DICOMDIR": bytes(128) + b"DICM",
+            "BMW.txt": b"BMW parts of this week",
+            "LICENSE": b"Permission is hereby granted",
+        },
+    )
+    found = find([tmp_path])
+    assert {path.name for path in found.pictures} == {"IM0001", "scan.00012", "export"}
+    assert (found.left_out, dict(found.others)) == ([], {"": 2, ".txt": 1})
+    assert found.besides() == "3 other files (2 without suffix, 1 .txt)"
+
+
+def test_what_is_no_picture_is_counted_and_leftovers_are_passed_over(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        *("a.jpg", "a.xmp", "labels.json", "Thumbs.db", "report.pdf", ".DS_Store", "._a.jpg", "x/@eaDir/a.jpg/t.jpg"),
+        *("__MACOSX/a.jpg", "#recycle/a.jpg", ".@__thumb/a.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/a.jpg"),
+    )
+    found = find([tmp_path])
+    assert [path.name for path in found.pictures] == ["a.jpg"]
+    assert found.left_out == []
+    assert dict(found.others) == {".xmp": 1, ".json": 1, ".db": 1, ".pdf": 1}
+    assert found.not_entered.total() == 6
+    assert pictures_in(tmp_path) == [tmp_path / "a.jpg"]
+    assert [path.name for path in find([tmp_path / "x/@eaDir"]).pictures] == ["t.jpg"]  # where it is named
+
+
+def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null.png").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        found = find([tmp_path])
+    assert [path.name for path in found.pictures] == ["a.png"]
+    reasons = {Path(one.source).name: one.message for one in found.left_out}
+    assert set(reasons) == {"pipe.png", "pipe", "null.png", "socket"}
+    for name, what in (("pipe", "a pipe"), ("pipe.png", "a pipe"), ("null.png", "a device"), ("socket", "a socket")):
+        assert f"({what})" in reasons[name]
+    assert find([tmp_path / "*.png"]).left_out == [one for one in found.left_out if one.source.endswith(".png")]
+
+
+def test_a_folder_of_what_cannot_be_read_is_no_empty_folder(tmp_path: Path) -> None:
+    signed(tmp_path, HEADS)
+    assert len(find([tmp_path]).left_out) == len(HEADS)
+    with pytest.raises(InputError, match=rf"a picture that can be read; got {len(HEADS)} files that cannot, such as"):
         find_pictures([tmp_path])
 
 

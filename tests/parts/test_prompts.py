@@ -35,7 +35,7 @@ def test_templates_go_before_the_class_name_does() -> None:
     assert "a photo of a damaged " + name.strip() + "." in anomalous
 
 
-@pytest.mark.parametrize("name", [LONG, "变速箱铝合金外壳" * 12, "x" * 999])
+@pytest.mark.parametrize("name", [LONG, "变速箱铝合金外壳" * 12, "x" * 999, "nut " * 250_000])
 def test_no_prompt_is_cut_and_no_two_states_say_the_same(name: str) -> None:
     tokenizer = small.tokenizer()
     with pytest.warns(ZsadWarning, match="it is read as"):

@@ -41,11 +41,13 @@ def run(options: Namespace) -> int:
     """Draw, and say what was drawn and what to do with it."""
     from tqdm import tqdm
 
-    from zsad.data.sources import find_pictures
+    from zsad.data.sources import Found, check_some, find
     from zsad.data.synthetic.dataset import write
     from zsad.data.synthetic.drawing import Drawing
 
-    photographs = tuple(str(path) for path in find_pictures(options.on)) if options.on else ()
+    found = find(options.on) if options.on else Found()
+    check_some(found)
+    photographs = tuple(map(str, found.pictures))
     drawing = Drawing(
         pictures=options.pictures,
         side=options.size,
@@ -61,13 +63,14 @@ def run(options: Namespace) -> int:
         return iter(tqdm(pictures, total=total, unit="picture", disable=None))
 
     drawn = write(drawing, options.out, options.workers, shown)
-    for reason in drawn.unusable.values():
+    reasons = [*(failure.message for failure in found.left_out), *drawn.unusable.values()]
+    for reason in reasons:
         print(f"zsad: skipped: {reason}", file=sys.stderr)
-    print("\n".join(as_text(drawn, options.out)))
-    return 1 if drawn.unusable else 0
+    print("\n".join(as_text(drawn, options.out, len(reasons))))
+    return 1 if reasons else 0
 
 
-def as_text(drawn: "Drawn", folder: Path) -> Iterator[str]:
+def as_text(drawn: "Drawn", folder: Path, left_out: int) -> Iterator[str]:
     """What was drawn, and the next command."""
     from zsad.data.synthetic.dataset import COMBINED, GOOD, RECORD
     from zsad.wording import counted
@@ -79,8 +82,7 @@ def as_text(drawn: "Drawn", folder: Path) -> Iterator[str]:
     for kind in sorted(kinds, key=lambda kind: (kind != GOOD, kind == COMBINED, kind)):
         means = "  (defects of several kinds)" if kind == COMBINED else ""
         yield f"  {kind:<{width}}  {kinds[kind]:>7,}{means}"
-    if drawn.unusable:
-        left_out = counted(len(drawn.unusable), "photograph")
-        yield f"{left_out} could not be drawn on: see the lines above (exit status 1)."
+    if left_out:
+        yield f"{counted(left_out, 'photograph')} could not be drawn on: see the lines above (exit status 1)."
     yield f"record: {folder / RECORD}"
     yield f"next: zsad train fe-clip --data {shlex.quote(f'mvtec:{folder}')} --out RUN"

@@ -2,9 +2,15 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, describe, load_detector
 
+if TYPE_CHECKING:
+    from zsad.data.sources import LeftOut
+
+MOST = 5
+"""Pictures that are named of those left out."""
 ABOUT = """Show a detector a few pictures of normal things of one kind. What it remembers is saved with it, and pictures
 are then also compared with that. A detector that remembers pictures already keeps these as well."""
 
@@ -23,9 +29,11 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Choose, remember, save."""
-    from zsad.data.sources import find_pictures
+    from zsad.data.sources import find
 
-    chosen = choose(find_pictures([options.normal]), options.shots, options.seed)
+    found = find([options.normal])
+    refuse(found.left_out)
+    chosen = choose(found.pictures, options.shots, options.seed)
     detector = load_detector(options)
     print(describe(detector))
     detector.fit_normal([*chosen])
@@ -35,6 +43,20 @@ def run(options: Namespace) -> int:
     print(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
     print(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
     return 0
+
+
+def refuse(left_out: "list[LeftOut]") -> None:
+    """What is remembered is all that was shown, or nothing.
+
+    Raises:
+        InputError: something was left out.
+    """
+    from zsad.errors import InputError
+
+    if left_out:
+        value = "".join(f"\n  {failure.message}" for failure in left_out[:MOST])
+        more = f"\n  and {len(left_out) - MOST} more" if len(left_out) > MOST else ""
+        raise InputError("every picture of normal things can be read", value + more, "convert them, or move them away")
 
 
 def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:

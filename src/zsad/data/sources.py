@@ -1,44 +1,180 @@
-"""What a user names -> the picture files meant: files, folders and glob patterns."""
+"""What a user names -> the picture files meant: files, folders and glob patterns; and what lies there besides."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from zsad.data.kinds import HEAD_LENGTH, READ, Kind, kind_of, kind_of_name, refusal
 from zsad.errors import InputError
+from zsad.wording import counted
 
-PICTURE_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp"),
-    *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".dcm"),
+PICTURE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
+"""Files in a folder that count as pictures, whatever their case; those without a known suffix by their first bytes."""
+
+LEFTOVERS = frozenset(
+    ("__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found")
 )
-"""Files in a folder that count as pictures, whatever their case."""
+"""Folders that archives, file servers and systems leave among pictures: thumbnails and what was deleted. Case does not
+count. Others of theirs are hidden (``.@__thumb``, ``.thumbnails``, ``._part.jpg``)."""
+
+PLAIN_SUFFIXES = frozenset(
+    (
+        *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml", ".toml", ".ini"),
+        *(".cfg", ".conf", ".md", ".rst", ".log", ".html", ".htm", ".css", ".db", ".sqlite", ".lock", ".tmp"),
+        *(".part", ".bak", ".lnk", ".url", ".py", ".ipynb", ".js", ".sh", ".bat", ".ps1", ".exe", ".dll"),
+        *(".so", ".m", ".r", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".odp"),
+        *(".rtf", ".pdf", ".eps", ".ps", ".ai", ".ico", ".icns", ".cur", ".zip", ".tar", ".tgz", ".bz2"),
+        *(".xz", ".7z", ".rar", ".md5", ".sha1", ".sha256", ".xmp", ".aae", ".pp3", ".dop", ".icc", ".icm"),
+        *(".pt", ".pth", ".ckpt", ".onnx", ".safetensors", ".pkl", ".pickle", ".wav", ".mp3", ".m4a", ".stl"),
+        *(".step", ".stp", ".dwg", ".dxf"),
+    )
+)
+"""Files that plainly are no pictures; they are not opened."""
+INDEX = "dicomdir"
+"""The table of contents of a DICOM medium, in DICOM's own form."""
+
+SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What may have been meant as a picture and cannot be read.
+
+    Attributes:
+        source: its path.
+        message: the rule, what was found, and the remedy.
+    """
+
+    source: str
+    message: str
+
+
+@dataclass
+class Found:
+    """What lies where a user pointed.
+
+    Attributes:
+        pictures: what is to be read, in the order of the arguments and in natural order.
+        left_out: kinds that are known and not read, broken links, pipes and devices, folders that are closed.
+        others: how many files plainly are no pictures, by suffix (``""`` where there is none).
+        not_entered: names of folders that are hidden or leftovers, see ``LEFTOVERS``.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    not_entered: Counter[str] = field(default_factory=Counter)
+
+    def add(self, more: "Found") -> None:
+        """Take in what was found elsewhere."""
+        self.pictures += more.pictures
+        self.left_out += more.left_out
+        self.others += more.others
+        self.not_entered += more.not_entered
+
+    def besides(self) -> str:
+        """What was not taken for pictures, in words; empty where there is nothing.
+
+        >>> Found(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
+        '3 other files (2 .csv, 1 without suffix), 1 hidden or thumbnail folder (@eaDir)'
+        """
+        said = []
+        if self.others:
+            what = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.others.most_common(5)]
+            more = ["…"] * (len(self.others) > 5)
+            said.append(f"{counted(self.others.total(), 'other file')} ({', '.join(what + more)})")
+        if self.not_entered:
+            names = [name for name, _ in self.not_entered.most_common(5)]
+            folders = counted(self.not_entered.total(), "hidden or thumbnail folder")
+            said.append(f"{folders} ({', '.join(names)})")
+        return ", ".join(said)
+
+
+def find(paths: Sequence[str | os.PathLike[str]]) -> Found:
+    """Picture files, in the order of the arguments, each once, and what was left out.
+
+    Args:
+        paths: each a file (taken whatever its suffix), a folder (searched at every depth, in natural order: part2
+            before part10; hidden files and folders and ``LEFTOVERS`` are passed over), or a glob pattern with ``*``,
+            ``?``, ``[...]`` or ``**`` (a folder that matches is searched like one that was named). Only files of
+            unknown suffix are opened: a broken picture is found here and refused when it is decoded.
+
+    Returns:
+        What was found. Two paths to one file count as one, in the first position.
+
+    Raises:
+        InputError: a path does not exist, a folder that was named cannot be read, or one of the paths yields nothing.
+    """
+    arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
+    found = Found()
+    for argument in arguments:
+        found.add(_expand(Path(argument)))
+    found.pictures = _once(found.pictures)
+    found.left_out = list({one.source: one for one in found.left_out}.values())
+    return found
 
 
 def find_pictures(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Picture files, in the order of the arguments, each once.
-
-    Args:
-        paths: each a file (taken whatever its suffix), a folder (searched at every depth for ``PICTURE_SUFFIXES``, in
-            natural order: part2 before part10; hidden files and folders are left out), or a glob pattern with ``*``,
-            ``?``, ``[...]`` or ``**`` (a folder that matches is searched like one that was named). Files are not
-            opened: a broken picture is found here and refused when it is decoded.
-
-    Returns:
-        The paths. Two paths to one file count as one, in the first position.
+    """The pictures of :func:`find`; at least one where something was named.
 
     Raises:
-        InputError: a path does not exist, a folder cannot be read, or a folder or pattern yields no picture.
+        InputError: as :func:`find`, or all that was found cannot be read.
     """
-    arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return _once(picture for argument in arguments for picture in _expand(Path(argument)))
+    found = find(paths)
+    check_some(found)
+    return found.pictures
+
+
+def check_some(found: Found) -> None:
+    """Refuse what has no picture that can be read.
+
+    Raises:
+        InputError: it names the first of those that cannot.
+    """
+    if found.left_out and not found.pictures:
+        value = f"{counted(len(found.left_out), 'file')} that cannot, such as {found.left_out[0].source}"
+        raise InputError("there is a picture that can be read", value, "convert them to PNG or TIFF, or name others")
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder at every depth, in natural order; there may be none.
 
-    Links to folders are followed, but no folder is entered twice, so that a loop ends.
+    Links to folders are followed, but no folder is entered twice, so that a loop ends. What has the suffix of a picture
+    and is none, such as a broken link or a pipe, is left for the decoder to name.
+
+    Raises:
+        InputError: a folder cannot be read.
     """
-    return sorted(_walk(folder), key=natural_key)
+    pictures = [path for path in _files(folder, _refuse) if is_picture(path)]
+    return sorted(pictures, key=natural_key)
+
+
+def look(folder: Path) -> Found:
+    """What lies in a folder at every depth, in natural order; as :func:`find`, but there may be nothing.
+
+    Raises:
+        InputError: the folder itself cannot be read.
+    """
+    found = Found()
+
+    def closed(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            _refuse(error)
+        reason = str(error.strerror)
+        found.left_out.append(_left_out(error.filename, "a folder must be readable", reason, "check its permissions"))
+
+    for path in sorted(_files(folder, closed, found.not_entered), key=natural_key):
+        _sort(path, found)
+    return found
 
 
 def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
@@ -46,32 +182,62 @@ def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
     return [([_number(piece) for piece in re.split("([0-9]+)", part.casefold())], part) for part in path.parts]
 
 
-def _expand(path: Path) -> list[Path]:
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or of what archives and file servers leave among pictures.
+
+    >>> [is_leftover(name) for name in ("@eaDir", "._part.jpg", "__MACOSX", "good")]
+    [True, True, True, False]
+    """
+    return name.startswith(".") or name.casefold() in LEFTOVERS
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is of a kind that is read: by its suffix, else by its first bytes."""
+    if kind_of_name(path.name) in READ or _is_plain(path):
+        return not _is_plain(path)
+    try:
+        return path.is_file() and _kind_by_content(path) in READ
+    except OSError:
+        return False
+
+
+def _expand(path: Path) -> Found:
     if os.path.isdir(path):
-        return _not_empty(pictures_in(path), path, "a folder must contain a picture")
+        return _not_empty(look(path), path, "a folder must contain a picture")
     if os.path.exists(path):
-        return [path]
+        return Found([path])
     if _is_pattern(str(path)):
         return _not_empty(_matches(path), path, "a pattern must match a picture")
     raise InputError("a path to pictures must exist", path, "check the spelling")
 
 
-def _not_empty(pictures: list[Path], path: Path, rule: str) -> list[Path]:
-    if not pictures:
-        raise InputError(rule, path, f"check the path; pictures end in {' '.join(PICTURE_SUFFIXES)}")
-    return pictures
+def _not_empty(found: Found, path: Path, rule: str) -> Found:
+    if not found.pictures and not found.left_out:
+        besides = found.besides()
+        raise InputError(
+            rule,
+            f"{path} ({besides or 'empty'})",
+            "check the path; pictures end in .png .jpg .tif .bmp .webp .dcm .heic and the like",
+        )
+    return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, closed: Callable[[OSError], None], passed: Counter[str] | None = None) -> Iterator[Path]:
+    """All files that are not hidden; ``passed`` counts the folders that are not entered."""
     entered = {os.path.realpath(folder)}
-    for where, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        folders[:] = [name for name in sorted(folders) if _is_new(os.path.join(where, name), entered)]
-        yield from filter(_is_picture, (Path(where, name) for name in files))
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=closed):
+        leftovers = [name for name in folders if is_leftover(name)]
+        if passed is not None:
+            passed.update(leftovers)
+        folders[:] = [
+            name for name in sorted(folders) if name not in leftovers and _is_new(os.path.join(where, name), entered)
+        ]
+        yield from (Path(where, name) for name in files if not is_leftover(name))
 
 
 def _is_new(folder: str, entered: set[str]) -> bool:
     real = os.path.realpath(folder)
-    if os.path.basename(folder).startswith(".") or real in entered:
+    if real in entered:
         return False
     entered.add(real)
     return True
@@ -81,7 +247,47 @@ def _refuse(error: OSError) -> None:
     raise InputError("a folder must be readable", error.filename, "check its permissions") from error
 
 
-def _matches(pattern: Path) -> list[Path]:
+def _sort(path: Path, found: Found) -> None:
+    """Put a file where it belongs."""
+    if _is_plain(path):
+        found.others[path.suffix.lower()] += 1
+        return
+    try:
+        special = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+        if special:
+            found.left_out.append(_left_out(path, "a picture is a file", special, "move it away"))
+        elif (named := kind_of_name(path.name)) in READ:
+            found.pictures.append(path)
+        else:
+            _sort_by_kind(path, _kind_by_content(path) or named, found)
+    except OSError as error:
+        reason = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else str(error.strerror)
+        found.left_out.append(_left_out(path, "a picture must be readable", reason, "restore it, or move it away"))
+
+
+def _sort_by_kind(path: Path, kind: Kind | None, found: Found) -> None:
+    if kind is None:
+        found.others[path.suffix.lower()] += 1
+    elif kind in READ:
+        found.pictures.append(path)
+    else:
+        found.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
+
+
+def _kind_by_content(path: Path) -> Kind | None:
+    with path.open("rb") as file:
+        return kind_of(file.read(HEAD_LENGTH), path.name)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.lower() in PLAIN_SUFFIXES or path.name.lower() == INDEX
+
+
+def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> LeftOut:
+    return LeftOut(str(path), str(InputError(rule, f"{path} ({reason})", remedy)))
+
+
+def _matches(pattern: Path) -> Found:
     """What a pattern matches, less what is hidden below its fixed part. ``**`` does not follow links to folders."""
     fixed = next(index for index, part in enumerate(pattern.parts) if _is_pattern(part))
     root, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
@@ -89,22 +295,15 @@ def _matches(pattern: Path) -> list[Path]:
         matches = sorted(root.glob(str(rest)), key=natural_key)
     except ValueError as error:  # "**" as a piece of a name
         raise InputError("a pattern must be well formed", pattern, "write ** only as a whole folder name") from error
-    shown = (match for match in matches if not _is_hidden(match.relative_to(root)))
-    return [picture for match in shown for picture in _of_match(match)]
-
-
-def _of_match(match: Path) -> list[Path]:
-    if match.is_dir():
-        return pictures_in(match)
-    return [match] if _is_picture(match) else []
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") and part != ".." for part in path.parts)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    found = Found()
+    for match in matches:
+        if any(is_leftover(part) for part in match.relative_to(root).parts if part != ".."):
+            continue
+        if match.is_dir():
+            found.add(look(match))
+        else:
+            _sort(match, found)
+    return found
 
 
 def _is_pattern(text: str) -> bool:

@@ -91,16 +91,15 @@ def fitted(
         taken: tokens of the context that learned vectors take.
 
     Raises:
-        ConfigError: as :func:`check_class_name`, or there is no room for any class name.
+        ConfigError: there is no room for any class name.
     """
-    check_class_name(class_name)
-    room = tokenizer.context - taken
-    lengths = [_longest(tokenizer, _in_way(states, way, ways), class_name) for way in range(ways)]
+    room, name = tokenizer.context - taken, class_name[:LONGEST_NAME]
+    lengths = [_longest(tokenizer, _in_way(states, way, ways), name) for way in range(ways)]
     kept = [way for way, length in enumerate(lengths) if length <= room]
-    name, said = class_name, f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
+    said = f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
     if not kept:
         kept = [min(range(ways), key=lengths.__getitem__)]
-        name = _cut(tokenizer, class_name, _in_way(states, kept[0], ways), room)
+        name = _cut(tokenizer, name, _in_way(states, kept[0], ways), room)
         said = f"it is read as {name!r}"
     if max(lengths) > room:
         warnings.warn(

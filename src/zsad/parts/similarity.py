@@ -38,7 +38,6 @@ def class_states(
 
     Raises:
         InputError: there is not one class name for each image.
-        ConfigError: a class name is unusable, see :func:`zsad.parts.prompts.check_class_name`.
     """
     if len(class_names) != images:
         raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
