@@ -10,7 +10,6 @@ from zsad.data.kinds import kind_of, kind_of_name
 HEADS = {
     "a PNG picture": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
     "a JPEG picture": b"\xff\xd8\xff\xe0\0\x10JFIF",
-    "a JPEG-LS picture": b"\xff\xd8\xff\xf7\0\x0b",
     "a TIFF picture": b"MM\0*\0\0\0\x08",
     "a Netpbm picture": b"P7\nWIDTH 3",
     "a WebP picture": b"RIFF\x10\0\0\0WEBPVP8L",

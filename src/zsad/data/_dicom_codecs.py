@@ -65,7 +65,7 @@ def _frame(dataset: "pydicom.Dataset") -> bytes:
 def _check_whole(frame: bytes, keyword: str) -> None:
     """Decoders fill in what a truncated frame lacks."""
     if keyword in JPEG_2000:
-        _jpeg2000.check_whole(_jpeg2000.codestream(frame))
+        _jpeg2000.check_whole(_jpeg2000.codestreams(frame)[0])
     elif frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
         raise ValueError("image file is truncated")
 

@@ -1,20 +1,85 @@
-"""Whether a JPEG 2000 codestream is whole: decoders fill in what a truncated one lacks. ISO/IEC 15444-1, annex A."""
+"""JPEG 2000 -> RGB pixels, of codestreams that are whole: decoders fill in what truncated ones lack.
+
+Grey and 8-bit colours by Pillow; deeper colours, which it rounds down, by imagecodecs. ISO/IEC 15444-1, annex A.
+"""
 
 from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Shaped
+
+from zsad.data import _pillow
+from zsad.data._pixels import Pixels, full_range, to_rgb
+from zsad.data._reading import Stream, check_size, reading, require
+from zsad.errors import InputError
+from zsad.types import Picture
 
 SIGNATURE = b"\xff\x4f\xff\x51"
 START_OF_TILE_PART, END = b"\xff\x90", b"\xff\xd9"
 BOX_HEAD = 8
+FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # where a codestream describes its components
 
 
-def codestream(content: bytes) -> bytes:
-    """The codestream of a JP2 file, or what is one itself."""
+def read(stream: Stream, name: str) -> Picture:
+    """Decode a JP2 file or a codestream that is open for reading; the first of its pictures."""
+    with reading(name):
+        content = stream.read()
+        streams = codestreams(content)
+        check_size(*size_of(streams[0]), name)
+        check_whole(streams[0])
+        depths = _depths(streams[0])
+        stream.seek(0)
+    if len(set(depths)) > 1 or not 1 <= depths[0] <= 16:
+        raise InputError(
+            "a JPEG 2000 picture has unsigned samples of one depth, up to 16 bits",
+            f"{name} with components of {', '.join(map(str, depths))} bits",
+            "save it as PNG or TIFF",
+        )
+    deep = len(depths) > 1 and depths[0] > 8
+    pixels = _by_imagecodecs(streams[0], depths[0], name) if deep else _by_pillow(stream, depths[0], name)
+    notes = (f"picture 1 of {len(streams)} was read",) if len(streams) > 1 else ()
+    return Picture(pixels, name, notes)
+
+
+def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:
+    with _pillow.open_image(stream, name, ("JPEG2000",)) as image:
+        pixels, plain = _pillow.from_image(image, name), image.mode in ("L", "RGB", "I;16")
+    container = pixels.dtype.itemsize * 8
+    if bits == container or not plain:
+        return pixels
+    return full_range(pixels >> (container - bits), 2**bits - 1)  # Pillow puts samples into the high bits
+
+
+def _by_imagecodecs(codestream: bytes, bits: int, name: str) -> Pixels:
+    require("imagecodecs", "codecs", f"a JPEG 2000 picture of {bits} bits in colour", name)
+    with reading(name):
+        return to_rgb(full_range(_decode(codestream), 2**bits - 1))
+
+
+def _decode(codestream: bytes) -> Shaped[np.ndarray, "rows cols channels"]:
+    import imagecodecs
+
+    try:
+        return imagecodecs.jpeg2k_decode(codestream)
+    except imagecodecs.Jpeg2kError as error:
+        raise ValueError(str(error)) from error
+
+
+def _depths(codestream: bytes) -> list[int]:
+    """Bits of each component; less than 1 where they have a sign."""
+    components = _number(codestream, FIRST_COMPONENT - 2, 2)
+    said = [_number(codestream, FIRST_COMPONENT + COMPONENT_LENGTH * one, 1) for one in range(components)]
+    return [-1 if one & SIGN else one + 1 for one in said]
+
+
+def codestreams(content: bytes) -> list[bytes]:
+    """The codestreams of a JP2 file, or what is one itself."""
     if content.startswith(SIGNATURE):
-        return content
+        return [content]
     found = [body for kind, body in _boxes(content) if kind == b"jp2c"]
     if not found:
         raise ValueError("a JPEG 2000 file without codestream")
-    return found[0]
+    return found
 
 
 def check_whole(stream: bytes) -> None:

@@ -28,13 +28,13 @@ SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La
 def read(stream: Stream, name: str) -> Picture:
     """Decode a file that is open for reading; its first frame."""
     with open_image(stream, name) as image:
-        return Picture(from_image(image, name), name, _notes(image))
+        return Picture(from_image(image, name), name, notes_of(image))
 
 
-def open_image(stream: Stream, name: str) -> Image.Image:
+def open_image(stream: Stream, name: str, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Read the header only."""
     with reading(name):
-        return Image.open(stream, formats=FORMATS)
+        return Image.open(stream, formats=formats)
 
 
 def from_image(image: Image.Image, name: str) -> Pixels:
@@ -46,7 +46,7 @@ def from_image(image: Image.Image, name: str) -> Pixels:
         else:
             _load(image)
             pixels = to_rgb(_samples(image, name))
-        return upright(pixels, _orientation(image))
+        return upright(pixels, orientation(image))
 
 
 def _load(image: Image.Image) -> None:
@@ -114,12 +114,12 @@ def orientation_of(path: Path) -> object:
     """EXIF orientation that a picture's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return _orientation(image)
+            return orientation(image)
     except BROKEN:
         return 1
 
 
-def _orientation(image: Image.Image) -> object:
+def orientation(image: Image.Image) -> object:
     """EXIF orientation 1 to 8. (Pillow has turned a TIFF already, and then reports 1.)"""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -127,7 +127,8 @@ def _orientation(image: Image.Image) -> object:
         return 1
 
 
-def _notes(image: Image.Image) -> tuple[str, ...]:
+def notes_of(image: Image.Image) -> tuple[str, ...]:
+    """That it has further frames."""
     try:
         frames = _frame_count(image)
     except UNREADABLE:

@@ -8,8 +8,9 @@ What is done to a picture on its way in, and nothing else:
 * EXIF (and TIFF) orientation is applied. An EXIF block that cannot be read counts as no orientation.
 * samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what a picture happens
   to contain; one that uses a sixteenth of the range or less says so in its notes.
+* what is known and not read is refused by its kind (camera raw, volumes, video, microscopes' own formats).
 * of several pages or frames the first is read, and the notes say so; a DICOM file with several frames is refused.
-* a DICOM file goes through its rescale and VOI window (or table), and MONOCHROME1 is inverted.
+* a DICOM file goes through its rescale and VOI window (or table), wherever it names them, and MONOCHROME1 is inverted.
 """
 
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zsad.data import _arrays, _dicom, _netpbm, _pillow, _tiff, kinds
+from zsad.data import _arrays, _avif, _dicom, _heif, _jpeg, _jpeg2000, _netpbm, _pillow, _tiff, kinds
 from zsad.data._pixels import Pixels
 from zsad.data._reading import MAX_PIXELS, Stream, reading, unreadable
 from zsad.errors import InputError
@@ -46,7 +47,8 @@ def decode(source: Source, name: str | None = None) -> Picture:
     Raises:
         InputError: it is missing, empty, truncated, not a picture, of more than ``MAX_PIXELS`` pixels, or of a
             kind that cannot be shown without guessing. The message names it.
-        DependencyError: it is a DICOM file, and the extra ``dicom`` is not installed.
+        DependencyError: it needs an extra that is not installed: ``dicom``; ``heic``; ``codecs`` for compressions that
+            Pillow does not have and for depths that it rounds down. The message names it.
     """
     called = name or _name_of(source)
     picture = _read(source, called)
@@ -95,7 +97,11 @@ def _from_path(source: str | os.PathLike[str], name: str) -> Picture:
 
 
 READERS: dict[kinds.Kind | None, Callable[[Stream, str], Picture]] = {
+    kinds.AVIF: _avif.read,
     kinds.DICOM: _dicom.read,
+    kinds.HEIF: _heif.read,
+    kinds.JPEG: _jpeg.read,
+    kinds.JPEG_2000: _jpeg2000.read,
     kinds.NETPBM: _netpbm.read,
     kinds.TIFF: _tiff.read,
 }

@@ -24,7 +24,7 @@ class Kind:
         suffixes: in lower case, with the dot.
         marks: any one of them tells the kind.
         refused: None for a kind that is read; for others what to do instead.
-        extra: the extra of this package that reads it; "" for what is always read.
+        extra: the extra of this package without which it is refused; "" for what is read without.
         in_tiff: whether such files look like TIFF, so that the suffix decides.
     """
 
@@ -67,11 +67,7 @@ JPEG_2000 = Kind(
     "a JPEG 2000 picture",
     (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jph", ".jhc"),
     ((0, b"\0\0\0\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
-    extra="codecs",
 )
-JPEG_XL = Kind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), extra="codecs")
-JPEG_LS = Kind("a JPEG-LS picture", (".jls",), ((0, b"\xff\xd8\xff\xf7"),), extra="codecs")
-
 CAMERA_RAW = Kind(
     "a camera raw file",
     (
@@ -99,8 +95,8 @@ VIDEO = Kind(
     FRAMES,
 )
 
-READ = (*(PNG, JPEG_LS, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, JPEG_XL, DICOM, TIFF),)
-"""Kinds that are read, each before the kind whose signature its own begins with."""
+READ = (*(PNG, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, DICOM, TIFF),)
+"""Kinds that are read."""
 
 REFUSED = (
     CAMERA_RAW,
@@ -143,6 +139,8 @@ REFUSED = (
         ((0, b"SIMPLE  ="),),
         "choose black and white, and save as 16-bit PNG or TIFF",
     ),
+    Kind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), FLATTEN),
+    Kind("a JPEG-LS picture", (".jls",), (), FLATTEN),
     Kind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
     Kind("a Targa picture", (".tga",), (), FLATTEN),
     Kind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
