@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -36,9 +36,10 @@ class Sample:
         label: 0 normal, 1 anomalous, None unknown.
         class_name: what it shows, such as ``"bottle"``.
         kind: the kind of defect, ``"good"`` for normal pictures, ``"unknown"`` for unlabelled ones.
-        mask: the file with the truth per pixel (above 0, or in a polygon of labelme, is anomalous), if there is one.
+        mask: the file with the truth per pixel, if there is one; :func:`zsad.data.masks.read_mask` says what it means.
         split: ``"train"`` or ``"test"``.
         lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
+        further_masks: where each defect has a mask of its own, those after the first.
     """
 
     picture: Path
@@ -48,6 +49,16 @@ class Sample:
     mask: Path | None
     split: str
     lost_mask: Path | None = None
+    further_masks: tuple[Path, ...] = ()
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All of its masks: what any of them marks is anomalous."""
+        return () if self.mask is None else (self.mask, *self.further_masks)
+
+    def with_masks(self, masks: Sequence[Path]) -> "Sample":
+        """The sample with these masks."""
+        return replace(self, mask=masks[0] if masks else None, further_masks=tuple(masks[1:]))
 
     def source(self, root: Path) -> str:
         """The picture's path below the root of its data set, with ``/``; where it lies elsewhere, the whole path."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.layouts._trees import another_tree, masks_below, pictures_at
+from zsad.data.layouts._pairing import masks_below
+from zsad.data.layouts._trees import another_tree, pictures_at
 
 MASKS = ("label", "anomaly_mask")
 

@@ -1,10 +1,12 @@
 """Lists of pictures in JSON: entries that are checked key by key, and paths as another machine wrote them."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
+from zsad.data.layouts._trees import composed, pictures_at, spelled
 from zsad.documents import LIST_LIMIT, DocumentError, read_json, read_json_lines
 from zsad.errors import InputError
 
@@ -116,20 +118,25 @@ def located(root: Path, written: str) -> Path:
         The path; what is not here is kept as it was written, so that whoever needs the file can name it.
     """
     path = PureWindowsPath(written)
-    plain = root / path.as_posix()
-    if not path.root or _exists(plain):
+    plain = spelled(root / path.as_posix())
+    if not path.root or os.path.exists(plain):
         return plain
     parts = path.parts[1:]
-    tails = (root.joinpath(*parts[start:]) for start in range(len(parts)))
-    return next((tail for tail in tails if _exists(tail)), plain)
+    tails = (spelled(root.joinpath(*parts[start:])) for start in range(len(parts)))
+    return next((tail for tail in tails if os.path.exists(tail)), plain)
 
 
-def mask_at(root: Path, label: int, written: str) -> Path | None:
-    """The mask that an entry names; none of normal pictures, and none where it names nothing or a folder."""
+def masks_at(root: Path, label: int, written: str, picture: Path) -> Sequence[Path]:
+    """The masks that an entry names: those in a folder that is called like the picture, or one.
+
+    There are none of normal pictures, and none where it names nothing or another folder.
+    """
     if label == NORMAL or not written.strip():
-        return None
+        return ()
     mask = located(root, written)
-    return None if _exists(mask) and mask.is_dir() else mask
+    if not os.path.isdir(mask):
+        return (mask,)
+    return pictures_at(mask) if composed(mask.name) == composed(picture.stem) else ()
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
@@ -142,7 +149,7 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
     """
     if not samples:
         raise malformed("a list names pictures", str(file), "no entries")
-    if not any(_exists(one.picture) for one in samples):
+    if not any(os.path.exists(one.picture) for one in samples):
         value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
         remedy = "put the list into the folder where its paths begin, beside the pictures"
         raise InputError("the pictures of a list exist", value, remedy)

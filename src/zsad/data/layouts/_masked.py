@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from zsad.data.layouts._base import ANOMALOUS, Layout, Sample
+from zsad.data.layouts._pairing import masks_of
 from zsad.data.layouts._repacked import repacked
-from zsad.data.layouts._trees import masks_below, path_below, pictures_of
+from zsad.data.layouts._trees import pictures_of
 from zsad.errors import InputError
 
 Folders = tuple[str, str]
@@ -46,13 +47,16 @@ class Masked(Layout):
 
     @classmethod
     def _samples_of(cls, root: Path, names: Folders, split: str) -> list[Sample]:
-        masks = masks_below(root / names[1], cls.ending)
-        pictures = {one: masks.get(path_below(root / names[0], one)) for one in pictures_of(root / names[0])}
+        home = root / names[0]
+        pictures = masks_of(pictures_of(home), home, root / names[1], (cls.ending,))
         if not any(pictures.values()):
             rule = f"pictures of {cls.title} have masks <stem>{cls.ending} in {names[1]}"
-            value = f"none of {len(pictures)} in {root / names[0]}"
+            value = f"none of {len(pictures)} in {home}"
             raise InputError(rule, value, "unpack the data set again")
-        return [Sample(one, ANOMALOUS, cls.classes[0], cls.kind, mask, split) for one, mask in pictures.items()]
+        return [
+            Sample(one, ANOMALOUS, cls.classes[0], cls.kind, None, split).with_masks(masks)
+            for one, masks in pictures.items()
+        ]
 
 
 def _present(root: Path, forms: tuple[Folders, ...]) -> list[Folders]:

@@ -2,14 +2,15 @@
 
 <class>/train/<kind>/*          kind "good" is normal
 <class>/test/<kind>/*
-<class>/ground_truth/<kind>/*   masks, named like their pictures, or with _mask after the stem; in folders like theirs
+<class>/ground_truth/<kind>/*   masks, named as ``_pairing`` says
 """
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, path_below, pictures_of
+from zsad.data.layouts._pairing import masks_of
+from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_of, spelled
 from zsad.errors import InputError
 
 
@@ -62,6 +63,8 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
             if kind.name == good:
                 yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in pictures_of(kind))
             else:
-                masks = masks_below(folder / "ground_truth" / kind.name, "", "_mask") if split == "test" else {}
-                for one in pictures_of(kind):
-                    yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(path_below(kind, one)), split)
+                pictures, truth = pictures_of(kind), spelled(folder / "ground_truth" / kind.name)
+                masks = masks_of(pictures, kind, truth) if split == "test" else {}
+                for one in pictures:
+                    sample = Sample(one, ANOMALOUS, class_name, name_of(kind), None, split)
+                    yield sample.with_masks(masks.get(one, ()))

@@ -1,7 +1,9 @@
 """What layouts read trees with: folders, pictures and masks by name, and one error for a tree that is another."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from zsad.data.sources import natural_key, pictures_in
@@ -20,8 +22,8 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def name_of(folder: Path) -> str:
-    """What a folder is called, also where it is named from within, as ``.``; a link is called by its own name."""
-    return os.path.basename(os.path.abspath(folder))
+    """What a folder is called, also where it is named from within, as ``.``; a link is called by its own name; composed."""
+    return composed(os.path.basename(os.path.abspath(folder)))
 
 
 def pictures_of(folder: Path) -> list[Path]:
@@ -34,30 +36,38 @@ def pictures_at(folder: Path) -> list[Path]:
     return [one for one in pictures_of(folder) if one.parent == folder]
 
 
-def masks_below(folder: Path, *endings: str) -> dict[str, Path]:
-    """The masks of a folder by the paths of their pictures, as ``path_below`` says them.
-
-    Args:
-        folder: where they lie, at any depth; it need not exist.
-        endings: what their stems may have after those of the pictures, such as ``"_mask"``; others are left out.
-            Where not given, they are called like their pictures.
-
-    Raises:
-        InputError: two of them are of one picture.
-    """
-    found: dict[str, Path] = {}
-    for one in pictures_of(folder):
-        path = path_below(folder, one)
-        for ending in endings or ("",):
-            if path.endswith(ending) and found.setdefault(path.removesuffix(ending), one) != one:
-                value = f"{found[path.removesuffix(ending)]} and {one}"
-                raise InputError("a picture has one mask", value, "remove the wrong one")
-    return found
-
-
 def path_below(folder: Path, picture: Path) -> str:
-    """The path of a picture within a folder, with ``/`` and without suffix: in a flat folder, its stem."""
-    return (picture.parent.relative_to(folder) / picture.stem).as_posix()
+    """The path of a picture within a folder, with ``/`` and without suffix: in a flat folder, its stem; composed."""
+    return composed((picture.parent.relative_to(folder) / picture.stem).as_posix())
+
+
+def composed(name: str) -> str:
+    """A name with letters such as ä as one character, whatever a file system or an archive made of them."""
+    return unicodedata.normalize("NFC", name)
+
+
+def spelled(path: Path) -> Path:
+    """The path as it is spelled on disk, where that differs by composed or decomposed Unicode; else as it is."""
+    if os.path.exists(path) or path.parent == path:
+        return path
+    home = spelled(path.parent)
+    plain = home / path.name
+    if path.name.isascii() or os.path.exists(plain):
+        return plain
+    return _entries(home, _changed(home)).get(composed(path.name), plain)
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _entries(folder: Path, changed: int) -> dict[str, Path]:
+    """What lies in a folder, by composed names."""
+    return {composed(one.name): one for one in folder.iterdir()} if folder.is_dir() else {}
 
 
 def is_blank(mask: Path) -> bool:

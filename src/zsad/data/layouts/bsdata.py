@@ -4,7 +4,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, masks_below, pictures_at
+from zsad.data.layouts._pairing import masks_below
+from zsad.data.layouts._trees import another_tree, pictures_at
 
 
 class BSData(Layout):

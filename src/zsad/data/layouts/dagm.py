@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, incomplete, masks_below, name_of, pictures_at
+from zsad.data.layouts._pairing import masks_below
+from zsad.data.layouts._trees import another_tree, folders_in, incomplete, name_of, pictures_at
 
 LARGE_CLASS = Count(normal=1000, anomalous=150, train=1150)
 

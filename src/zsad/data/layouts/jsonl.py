@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import Entry, by_line, checked, located, mask_at
-from zsad.data.layouts._trees import another_tree
+from zsad.data.layouts._listed import Entry, by_line, checked, located, masks_at
+from zsad.data.layouts._trees import another_tree, composed
 
 
 class Jsonl(Layout):
@@ -43,6 +43,6 @@ def _is_list(file: Path) -> bool:
 
 def _sample(root: Path, one: Entry) -> Sample:
     label, picture = one.label("label"), located(root, one.filled("image_path"))
-    mask = mask_at(root, label, one.text("mask_path", needed=False))
+    masks = masks_at(root, label, one.text("mask_path", needed=False), picture)
     kind = "good" if label == NORMAL else "anomaly"
-    return Sample(picture, label, one.filled("class_name"), kind, mask, "test")
+    return Sample(picture, label, composed(one.filled("class_name")), kind, None, "test").with_masks(masks)

@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, incomplete, is_blank, masks_below, pictures_at
+from zsad.data.layouts._pairing import masks_below
+from zsad.data.layouts._trees import another_tree, incomplete, is_blank, pictures_at
 
 
 class KSDD2(Layout):

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, path_below, pictures_of
+from zsad.data.layouts._pairing import masks_of
+from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_of, spelled
 from zsad.errors import InputError
 
 GOOD = ("good", "normal", "ok")
@@ -14,8 +15,9 @@ MASKS = ("ground_truth", "masks", "mask")
 class Labelled(Layout):
     """``good/*`` (or ``normal``, ``ok``) and ``<kind>/*`` for each kind of defect; masks are optional.
 
-    The mask of ``<kind>/<stem>.*`` is ``<stem>.*`` or ``<stem>_mask.*`` in ``ground_truth/<kind>``, or in ``masks``.
-    All is of one class, which the folder is named after. Pictures beside these folders are left out.
+    The mask of ``<kind>/<stem>.*`` is ``<stem>.*`` or ``<stem>_mask.*`` in ``ground_truth/<kind>``, or in ``masks``;
+    several are numbered, ``<stem>_mask_1.*``, or lie in ``ground_truth/<kind>/<stem>``. All is of one class, which the
+    folder is named after. Pictures beside these folders are left out.
     """
 
     title = "Labelled folders"
@@ -51,19 +53,22 @@ def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
     if is_good:
         yield from (Sample(one, NORMAL, class_name, "good", None, "test") for one in pictures_of(kind))
     else:
-        masks = _masks(root, kind.name)
-        for one in pictures_of(kind):
-            yield Sample(one, ANOMALOUS, class_name, kind.name, masks.get(path_below(kind, one)), "test")
+        pictures = pictures_of(kind)
+        masks = _masks(root, kind, pictures)
+        for one in pictures:
+            yield Sample(one, ANOMALOUS, class_name, name_of(kind), None, "test").with_masks(masks.get(one, ()))
 
 
-def _masks(root: Path, kind: str) -> dict[str, Path]:
-    """The masks of a kind by the paths of their pictures; those in a folder of the kind come before loose ones."""
+def _masks(root: Path, kind: Path, pictures: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """The masks of a kind's pictures; those in a folder of the kind come before loose ones."""
     folders = [one for one in reversed(folders_in(root)) if one.name.casefold() in MASKS]  # ground_truth wins
-    found: dict[str, Path] = {}
+    found: dict[Path, tuple[Path, ...]] = {}
     for folder in folders:
-        found |= {path: one for path, one in masks_below(folder, "", "_mask").items() if one.parent == folder}
+        loose = masks_of(pictures, kind, folder)
+        found |= {one: masks for one, masks in loose.items() if masks and masks[0].parent == folder}
     for folder in folders:
-        found |= masks_below(folder / kind, "", "_mask")
+        of_kind = masks_of(pictures, kind, spelled(folder / kind.name))
+        found |= {one: masks for one, masks in of_kind.items() if masks}
     return found
 
 
@@ -71,6 +76,7 @@ def _check_masks(samples: Sequence[Sample]) -> None:
     """Refuses a mask that stands for pictures of several folders: for one of them it would be the wrong one."""
     first: dict[Path, Sample] = {}
     for one in samples:
-        if one.mask and first.setdefault(one.mask, one) != one:
-            value = f"{one.mask} for {first[one.mask].picture} and {one.picture}"
-            raise InputError("a mask belongs to one picture", value, "put masks into ground_truth/<kind>")
+        for mask in one.masks:
+            if first.setdefault(mask, one) != one:
+                value = f"{mask} for {first[mask].picture} and {one.picture}"
+                raise InputError("a mask belongs to one picture", value, "put masks into ground_truth/<kind>")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, mask_at, whole
-from zsad.data.layouts._trees import another_tree
+from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, masks_at, whole
+from zsad.data.layouts._trees import another_tree, composed
 
 SPLITS = ("train", "test")
 
@@ -56,5 +56,6 @@ def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
 def _sample(root: Path, split: str, one: Entry) -> Sample:
     label, picture = one.label("anomaly"), located(root, one.filled("img_path"))
     kind = one.text("specie_name", needed=False) or "anomaly"
-    mask = mask_at(root, label, one.text("mask_path", needed=False))
-    return Sample(picture, label, one.filled("cls_name"), "good" if label == NORMAL else kind, mask, split)
+    masks = masks_at(root, label, one.text("mask_path", needed=False), picture)
+    state = "good" if label == NORMAL else kind
+    return Sample(picture, label, composed(one.filled("cls_name")), state, None, split).with_masks(masks)

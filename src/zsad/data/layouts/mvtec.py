@@ -31,8 +31,9 @@ KINDS = {
 class MVTec(Layout):
     """``<class>/{train,test}/<kind>/*`` with kind ``good`` for normal pictures; masks are optional.
 
-    The mask of ``test/<kind>/<stem>.png`` is ``<stem>_mask.png`` or ``<stem>.png`` in ``ground_truth/<kind>``.
-    The root is the data set, or the folder of one class.
+    The mask of ``test/<kind>/<stem>.png`` is ``<stem>_mask.png`` or ``<stem>.png`` in ``ground_truth/<kind>``; several
+    are numbered, ``<stem>_mask_1.png``, or lie in ``ground_truth/<kind>/<stem>``, as in MVTec LOCO AD, whose saturation
+    thresholds have no part in the metrics here. The root is the data set, or the folder of one class.
     """
 
     title = "MVTec AD"

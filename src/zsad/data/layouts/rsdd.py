@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, Count, Layout, Sample
-from zsad.data.layouts._trees import another_tree, folders_in, masks_below, name_of, pictures_at
+from zsad.data.layouts._pairing import masks_below
+from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_at
 
 PICTURES, MASKS = "Rail surface images", "GroundTruth"
 
