@@ -1,77 +1,136 @@
-"""Masks: the truth per pixel."""
+"""Masks: the truth per pixel.
 
+    files -> what each stores -> what is anomalous in it -> laid over the upright picture -> any of them
+
+Whatever has to be decided on the way, and could be decided otherwise, is a doubt, which checks of data sets and
+evaluations report.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 from PIL import Image
 
+from zsad.data._edges import along
 from zsad.data._labelme import drawn
-from zsad.data._pillow import BROKEN, orientation_of
+from zsad.data._mask_files import TURNED, stored
+from zsad.data._mask_values import most_is_anomalous, values_of
+from zsad.data._pillow import orientation_of
 from zsad.data._pixels import upright
+from zsad.data.decode import decode
+from zsad.data.doubts import Doubt
 from zsad.errors import InputError
 from zsad.types import Size
 
-LOSSY = {"JPEG", "WEBP"}
+TELLING = 1.5
+"""How many times as strong the edges of a picture must be along a mask for it to be the better place."""
 
 
-def read_mask(path: Path, size: Size, picture: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
-    """Which pixels are anomalous: those above 0 in any colour; in a lossy file, above one half of 255.
+@dataclass(frozen=True)
+class Truth:
+    """Which pixels of a picture are anomalous.
 
-    Masks are drawings of the picture's pixels as they are stored. Where a picture asks to be turned (EXIF), and is
-    turned when it is decoded, its mask is turned with it, unless the mask's size says that it was drawn afterwards.
-    Transparency and orientation tags of the mask itself are not looked at. A file ``*.json`` holds polygons of labelme.
+    Attributes:
+        pixels: of the upright picture.
+        doubts: what may be wrong with it, in alphabetical order.
+    """
+
+    pixels: Bool[np.ndarray, "rows cols"]
+    doubts: tuple[Doubt, ...]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What a mask file says, before it is laid over a picture.
+
+    Attributes:
+        values: of its pixels; 0 is the background.
+        threshold: the value above which a pixel is anomalous.
+        doubts: what may be wrong with that.
+        is_upright: whether it is known to be drawn on the upright view of the picture.
+    """
+
+    values: Shaped[np.ndarray, "rows cols"]
+    threshold: float
+    doubts: frozenset[Doubt]
+    is_upright: bool = False
+
+
+def read_mask(masks: Path | Sequence[Path], size: Size, picture: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
+    """Which pixels of a picture are anomalous; see :func:`read_truth`."""
+    return read_truth([masks] if isinstance(masks, Path) else masks, size, picture).pixels
+
+
+def read_truth(masks: Sequence[Path], size: Size, picture: Path | None = None) -> Truth:
+    """Which pixels of a picture are anomalous: those that any of its masks marks.
+
+    A mask marks what is not its background, which is black where there is black, else the colour of most of its border;
+    in a file with lossy compression, what is above one half of the brightest value. Where pixels are transparent, it
+    marks the others. A file ``*.json`` holds shapes of labelme.
+
+    A mask is taken as drawn on the picture's pixels as they are stored: where a picture asks to be turned (EXIF), and
+    is turned when it is decoded, its mask is turned with it. It was drawn on the upright picture where only that has
+    its size, where the mask itself says how it is turned, and in labelme.
 
     Args:
-        path: the file.
-        size: (rows, cols) of the picture that the mask belongs to, upright.
+        masks: the files.
+        size: (rows, cols) of the picture that they belong to, upright.
         picture: the file of that picture; where not given, nothing is turned.
 
     Raises:
-        InputError: the file cannot be read, or its size is not the picture's.
+        InputError: a file cannot be read, or only by guessing, or its size is not the picture's.
     """
-    values, threshold = mask_values(path)
-    if picture is not None:
-        values = turned(values, size, picture, path)
-    if values.shape != size:
-        raise InputError(
-            "a mask has the size of its picture",
-            f"{path} of {values.shape[0]}×{values.shape[1]} px for {size[0]}×{size[1]} px",
-            "check which picture it belongs to",
-        )
-    return values > threshold
+    pixels, doubts = np.zeros(size, bool), set[Doubt]()
+    for path in masks:
+        marked, found = laid_over(mask_of(path), size, picture)
+        if marked.shape != size:
+            raise InputError(
+                "a mask has the size of its picture",
+                f"{path} of {marked.shape[0]}×{marked.shape[1]} px for {size[0]}×{size[1]} px",
+                "check which picture it belongs to",
+            )
+        pixels |= marked
+        doubts |= found
+    return Truth(pixels, tuple(sorted(doubts)))
 
 
-def turned(
-    values: Shaped[np.ndarray, "rows cols"], size: Size, picture: Path, path: Path
-) -> Shaped[np.ndarray, "upright_rows upright_cols"]:
-    """What a mask stores, turned as its picture is, whose size is then ``size``; see :func:`read_mask`."""
-    if _is_labelme(path):  # which shows pictures upright when they are drawn on
-        return values
-    with_picture = upright(values, orientation_of(picture))
-    return values if values.shape == size != with_picture.shape else with_picture
-
-
-def mask_values(path: Path) -> tuple[Shaped[np.ndarray, "rows cols"], int]:
-    """What a mask stores, of colours the brightest, and the value above which a pixel is anomalous.
+def mask_of(path: Path) -> Mask:
+    """What a mask file says.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: it cannot be read, or only by guessing.
     """
-    if _is_labelme(path):
-        return drawn(path), 0
-    try:
-        with Image.open(path) as image:
-            lossy = image.format in LOSSY
-            deep = image.mode.startswith(("I", "F"))
-            values = np.asarray(image if deep else image.convert("RGB"))
-    except BROKEN as error:
-        raise InputError("a mask is a readable picture", f"{path}: {error}", "repair or replace the file") from error
-    return values if deep else values.max(axis=2), 127 if lossy else 0
+    if path.suffix.lower() == ".json":
+        return Mask(drawn(path), 0, frozenset(), is_upright=True)  # labelme shows pictures upright
+    file = stored(path)
+    values, threshold, doubts = values_of(file, str(path))
+    return Mask(values, threshold, frozenset(doubts), file.is_turned)
 
 
-def _is_labelme(path: Path) -> bool:
-    return path.suffix.lower() == ".json"
+def laid_over(
+    mask: Mask, size: Size, picture: Path | None
+) -> tuple[Bool[np.ndarray, "upright_rows upright_cols"], set[Doubt]]:
+    """What a mask marks, turned as its picture is, and all that may be wrong with it; see :func:`read_truth`.
+
+    Raises:
+        InputError: the picture has to be looked at, and cannot be read.
+    """
+    marked, doubts = mask.values > mask.threshold, set(mask.doubts)
+    if most_is_anomalous(marked):
+        doubts.add("mostly anomalous")
+    orientation = None if picture is None or mask.is_upright else orientation_of(picture)
+    if orientation not in TURNED or picture is None:
+        return marked, doubts
+    turned = upright(marked, orientation)
+    if marked.shape == size != turned.shape:
+        return marked, doubts
+    if marked.shape == turned.shape == size and (marked != turned).any():
+        shown = decode(picture).pixels
+        doubts.add("turned otherwise" if along(marked, shown) > TELLING * along(turned, shown) else "turned")
+    return turned, doubts
 
 
 def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "new_rows new_cols"]:

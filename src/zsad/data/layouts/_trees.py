@@ -22,7 +22,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def name_of(folder: Path) -> str:
-    """What a folder is called, also where it is named from within, as ``.``; a link is called by its own name; composed."""
+    """What a folder is called, composed; also where it is named from within, as ``.``; a link by its own name."""
     return composed(os.path.basename(os.path.abspath(folder)))
 
 
