@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -34,6 +34,12 @@ def content_hash(path: Path) -> str:
     """SHA-256 of a file, by which pictures are known in any folder."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents_hash(paths: Sequence[Path]) -> str:
+    """SHA-256 of several files, that of their hashes; of one file its own, of none empty."""
+    hashes = [content_hash(one) for one in paths]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if len(hashes) > 1 else "".join(hashes)
 
 
 def unique_name(text: str, taken: set[str], fallback: str) -> str:

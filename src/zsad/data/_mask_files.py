@@ -114,8 +114,8 @@ Samples = tuple[Plane, Plane | None, Plane | None]
 def _turned(colours: Plane, opacity: Plane | None, numbers: Plane | None, loss: Loss, orientation: object) -> Stored:
     """Upright, where the file says how. What stands upright and says so was drawn on an upright view."""
     says_so = isinstance(orientation, int) and 1 <= orientation <= 8
-    others = (None if one is None else upright(one, orientation) for one in (opacity, numbers))
-    return Stored(upright(colours, orientation), *others, loss=loss, is_turned=says_so)
+    layers = [None if one is None else upright(one, orientation) for one in (opacity, numbers)]
+    return Stored(upright(colours, orientation), layers[0], layers[1], loss, is_turned=says_so)
 
 
 def _samples(image: Image.Image, name: str) -> Samples:

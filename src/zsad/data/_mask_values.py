@@ -24,15 +24,15 @@ def values_of(stored: Stored, name: str) -> tuple[Values, float, set[Doubt]]:
         InputError: the background cannot be told, or a lossy file is so dark that noise and marks are the same.
     """
     values, doubts = _values(stored, name)
-    count = _count(values)
-    if stored.loss == "none" or (stored.loss == "possible" and count <= 2):
+    several = count(values) > 2
+    if stored.loss == "none" or (stored.loss == "possible" and not several):
         cut = 0.0
-        doubts |= {"labels"} if count > 2 else set()
+        doubts |= {"grey-mask"} if several else set()
     else:
         cut = _half(values, name)
-        doubts |= {"lossy"} if count > 2 else set()
+        doubts |= {"lossy-mask"} if several else set()
     if stored.numbers is not None and ((stored.numbers > 0) != (values > cut)).any():
-        doubts |= {"palette"}
+        doubts |= {"palette-mask"}
     return values, cut, doubts
 
 
@@ -40,7 +40,7 @@ def _values(stored: Stored, name: str) -> tuple[Values, set[Doubt]]:
     if stored.opacity is not None:
         return _by_opacity(stored, name)
     if stored.numbers is not None and stored.numbers.any() and _is_plain(stored.colours):
-        return stored.numbers, {"palette"}
+        return stored.numbers, {"palette-mask"}
     return _by_colour(stored.colours, _noise(stored), name)
 
 
@@ -56,7 +56,7 @@ def _by_opacity(stored: Stored, name: str) -> tuple[Values, set[Doubt]]:
         values = np.where(seen, brightest, brightest.dtype.type(0))
     else:
         values = stored.opacity
-    return values, {"transparency"} if ((values > 0) != lit).any() else set()
+    return values, {"transparent-mask"} if ((values > 0) != lit).any() else set()
 
 
 def _by_colour(colours: Colours, noise: float, name: str) -> tuple[Values, set[Doubt]]:
@@ -71,7 +71,7 @@ def _by_colour(colours: Colours, noise: float, name: str) -> tuple[Values, set[D
     if min(_border(normal).mean(), normal.mean()) <= 0.5:
         value = f"{name}: no black, and no colour that most of the border and of the mask has"
         raise InputError("the background of a mask is black", value, "save it with 0 for normal, as PNG")
-    return distance, {"background"}
+    return distance, {"coloured-background"}
 
 
 def _half(values: Values, name: str) -> float:
@@ -93,14 +93,14 @@ def _border(mask: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "pixels"]:
 
 
 def _noise(stored: Stored) -> float:
-    return 0.0 if stored.loss == "none" or _count(stored.colours) <= 2 else _full(stored.colours) * NOISE / 255
+    return 0.0 if stored.loss == "none" or count(stored.colours) <= 2 else _full(stored.colours) * NOISE / 255
 
 
 def _full(values: Shaped[np.ndarray, "..."]) -> float:
     return 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
 
 
-def _count(values: Shaped[np.ndarray, "..."]) -> int:
+def count(values: Shaped[np.ndarray, "..."]) -> int:
     """How many different values there are."""
     if values.dtype == np.uint8:
         return int(np.count_nonzero(np.bincount(values.ravel(), minlength=256)))

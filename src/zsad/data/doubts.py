@@ -5,22 +5,28 @@ from types import MappingProxyType
 from typing import Literal
 
 Doubt = Literal[
-    "lossy", "labels", "background", "transparency", "palette", "mostly anomalous", "turned", "turned otherwise"
+    "lossy-mask",
+    "grey-mask",
+    "coloured-background",
+    "transparent-mask",
+    "palette-mask",
+    "mostly-anomalous",
+    "turned-mask",
+    "turned-otherwise",
 ]
+
+EITHER_VIEW = "of a picture that EXIF turns or mirrors, whose size does not tell on which view they were drawn"
 
 DOUBTS: Mapping[Doubt, str] = MappingProxyType(
     {
-        "lossy": "with lossy compression, cut at one half of the brightest value: edges may be off by a pixel, and "
-        "what is darker is lost",
-        "labels": "of more than two values: whatever is not the background is anomalous",
-        "background": "without black: the colour of most of the border counts as normal",
-        "transparency": "that tell what is anomalous by transparency: what is opaque is",
-        "palette": "whose palette shows something else than its numbers say: what can be seen counts",
-        "mostly anomalous": "that call more than half of the pixels, or of the border, anomalous: inverted ones do",
-        "turned": "of pictures that EXIF turns or mirrors, where the size does not tell on which view they were drawn: "
-        "taken as drawn on the stored pixels",
-        "turned otherwise": "of pictures that EXIF turns or mirrors, where the size does not tell on which view they "
-        "were drawn: taken as drawn on the stored pixels, though they fit the edges of the upright view better",
+        "lossy-mask": "with lossy compression: anomalous is what is above one half of their brightest value",
+        "grey-mask": "of more than two values: anomalous is whatever is not the background",
+        "coloured-background": "without black: the colour of most of their border counts as normal",
+        "transparent-mask": "that are told from their background by transparency: what is opaque is anomalous",
+        "palette-mask": "whose palette shows something else than its numbers say: what can be seen counts",
+        "mostly-anomalous": "that mark more than half of the pixels, or of the border, as inverted ones do",
+        "turned-mask": f"{EITHER_VIEW}: taken as drawn on the stored pixels",
+        "turned-otherwise": f"{EITHER_VIEW}: taken as drawn on the stored pixels, though the upright view fits better",
     }
 )
-"""What follows the number of masks of which it holds."""
+"""What follows the masks of which it holds, or their number."""

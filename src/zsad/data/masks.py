@@ -17,7 +17,7 @@ from PIL import Image
 from zsad.data._edges import along
 from zsad.data._labelme import drawn
 from zsad.data._mask_files import TURNED, stored
-from zsad.data._mask_values import most_is_anomalous, values_of
+from zsad.data._mask_values import count, most_is_anomalous, values_of
 from zsad.data._pillow import orientation_of
 from zsad.data._pixels import upright
 from zsad.data.decode import decode
@@ -57,6 +57,11 @@ class Mask:
     threshold: float
     doubts: frozenset[Doubt]
     is_upright: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many different values there are."""
+        return count(self.values)
 
 
 def read_mask(masks: Path | Sequence[Path], size: Size, picture: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
@@ -120,7 +125,7 @@ def laid_over(
     """
     marked, doubts = mask.values > mask.threshold, set(mask.doubts)
     if most_is_anomalous(marked):
-        doubts.add("mostly anomalous")
+        doubts.add("mostly-anomalous")
     orientation = None if picture is None or mask.is_upright else orientation_of(picture)
     if orientation not in TURNED or picture is None:
         return marked, doubts
@@ -129,7 +134,7 @@ def laid_over(
         return marked, doubts
     if marked.shape == turned.shape == size and (marked != turned).any():
         shown = decode(picture).pixels
-        doubts.add("turned otherwise" if along(marked, shown) > TELLING * along(turned, shown) else "turned")
+        doubts.add("turned-otherwise" if along(marked, shown) > TELLING * along(turned, shown) else "turned-mask")
     return turned, doubts
 
 

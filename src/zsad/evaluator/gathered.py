@@ -1,12 +1,14 @@
 """What is known of the pictures of a class while it is scored."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from zsad.data.masks import read_mask, resize_mask
+from zsad.data.doubts import Doubt
+from zsad.data.masks import read_truth, resize_mask
 from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
@@ -30,6 +32,7 @@ class Gathered:
         self.images: list[ImageResult] = []
         self.unreadable: dict[str, str] = {}
         self.without_mask = 0
+        self.doubts: Counter[Doubt] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
         self._counts, self._worst = PictureCounts(), Worst()
 
@@ -40,7 +43,7 @@ class Gathered:
             return
         picture, prediction = answer
         try:
-            mask = truth(item, picture.size, prediction.size)
+            mask, doubts = truth(item, picture.size, prediction.size)
         except InputError as error:
             self.unreadable[item.source] = str(error)
             return
@@ -51,6 +54,7 @@ class Gathered:
         else:
             self._pixel_metrics.update([prediction.anomaly_map], [mask])
             self._counts.update(prediction.anomaly_map, mask)
+        self.doubts.update(doubts)
         self._worst.offer(found, picture, prediction, mask)
         self.images.append(found)
 
@@ -91,8 +95,8 @@ class Gathered:
         return Metric(value, low, high)
 
 
-def truth(item: Item, own: Size, size: Size) -> Bool[np.ndarray, "rows cols"] | None:
-    """Which pixels are anomalous: none of a normal picture; None where nobody says.
+def truth(item: Item, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[Doubt, ...]]:
+    """Which pixels are anomalous, and what may be wrong with that: none of a normal picture; None where nobody says.
 
     Args:
         item: the picture.
@@ -103,10 +107,11 @@ def truth(item: Item, own: Size, size: Size) -> Bool[np.ndarray, "rows cols"] | 
         InputError: the mask cannot be read, or is not one of this picture.
     """
     if item.label == 0:
-        return np.zeros(size, bool)
-    return (
-        None if item.sample.mask is None else resize_mask(read_mask(item.sample.mask, own, item.sample.picture), size)
-    )
+        return np.zeros(size, bool), ()
+    if not item.sample.masks:
+        return None, ()
+    found = read_truth(item.sample.masks, own, item.sample.picture)
+    return resize_mask(found.pixels, size), found.doubts
 
 
 def _image_result(item: Item, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None) -> ImageResult:

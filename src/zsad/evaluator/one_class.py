@@ -75,6 +75,7 @@ def evaluate_class(
         seconds=seconds,
         peak_memory_mb=_peak_memory(detector.settings.device if on_gpu else None),
         blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in gathered.images),
+        doubts=dict(sorted(gathered.doubts.items())),
     )
     disk.write_class(result, folder)
     return result

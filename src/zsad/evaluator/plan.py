@@ -12,7 +12,7 @@ from zsad.data.specification import DataSet, data_set, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.evaluator.disk import CLASSES
 from zsad.evaluator.results import Protocol
-from zsad.files import content_hash, unique_name
+from zsad.files import contents_hash, unique_name
 
 READERS = 2
 """Threads that read files to know them by their content."""
@@ -27,7 +27,7 @@ class Item:
         source: path below the root of the data set, with ``/``; where it lies elsewhere, the whole path.
         label: 0 normal, 1 anomalous.
         content: SHA-256 of the file; empty where it cannot be read.
-        mask_content: the same of its mask; empty where there is none.
+        mask_content: the same of its mask, of several that of their hashes; empty where there is none.
     """
 
     sample: Sample
@@ -140,17 +140,17 @@ def _planned_set(
 
 def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:
     with ThreadPoolExecutor(READERS) as readers:
-        pictures = readers.map(_content, [one.picture for one in samples])
-        masks = readers.map(_content, [one.mask for one in samples])
+        pictures = readers.map(_content, [[one.picture] for one in samples])
+        masks = readers.map(_content, [one.masks for one in samples])
         return tuple(
             Item(sample, sample.source(root), int(sample.label or 0), picture, mask)
             for sample, picture, mask in zip(samples, pictures, masks, strict=True)
         )
 
 
-def _content(path: Path | None) -> str:
+def _content(paths: Sequence[Path]) -> str:
     """A file that cannot be read is named when its class is scored."""
     try:
-        return content_hash(path) if path is not None else ""
+        return contents_hash(paths)
     except OSError:
         return ""

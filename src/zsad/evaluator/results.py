@@ -146,6 +146,7 @@ class ClassResult:
         metrics: by the names of ``METRICS``.
         seconds: for the pictures: reading, the detector, and counting.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
+        doubts: pictures whose masks may have been read wrongly, by the reasons of ``zsad.data.doubts``.
     """
 
     data_set: str
@@ -161,6 +162,7 @@ class ClassResult:
     seconds: float
     peak_memory_mb: float
     blank_masks: int = 0
+    doubts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from zsad.data.doubts import DOUBTS
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
 from zsad.wording import counted
@@ -86,6 +87,9 @@ def _class(one: ClassResult) -> list[str]:
     for state, count in (("normal", one.normal), ("anomalous", one.anomalous)):
         if 0 < count < FEW and any(metric.low is not None for metric in one.metrics.values()):
             said.append(f"{one.class_name}: {counted(count, f'{state} picture')}: so few make intervals too narrow.")
+    for doubt, what in DOUBTS.items():
+        if pictures := one.doubts.get(doubt, 0):
+            said.append(f"{one.class_name}: masks of {counted(pictures, 'picture')} {what}.")
     if one.unlabelled:
         said.append(f"{one.class_name}: {counted(one.unlabelled, 'picture')} without a label left out.")
     return said

@@ -89,7 +89,7 @@ def _truth(one: Candidate, size: Size, box: Size, style: Style) -> Panel:
         return Panel(_word("normal", box, style), "")
     if one.sample.mask is None:
         return Panel(_word("anomalous, no mask", box, style), "")
-    mask = read_mask(one.sample.mask, size, one.sample.picture)
+    mask = read_mask(one.sample.masks, size, one.sample.picture)
     share = 100 * mask.mean()
     drawn = Image.fromarray(resize_mask(mask, box).astype(np.uint8) * 255).convert("RGB")
     return Panel(drawn, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -16,7 +15,7 @@ from zsad.data.layouts import Sample
 from zsad.data.masks import read_mask, resize_mask
 from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
-from zsad.files import content_hash
+from zsad.files import content_hash, contents_hash
 from zsad.types import Picture, Size
 
 AHEAD = 2
@@ -96,10 +95,10 @@ class Pictures:
             self._pictures.clear()
 
     def hashes(self, workers: int) -> tuple[list[str], list[str]]:
-        """SHA-256 of each picture's file, and of each mask's (empty where there is none)."""
+        """SHA-256 of each picture's file, and of its masks (empty where there is none)."""
         with ThreadPoolExecutor(max(workers, 1)) as readers:
-            pictures = list(readers.map(_hash, [one.picture for one in self.samples]))
-            return pictures, list(readers.map(_hash, [one.mask for one in self.samples]))
+            pictures = list(readers.map(content_hash, [one.picture for one in self.samples]))
+            return pictures, list(readers.map(contents_hash, [one.masks for one in self.samples]))
 
     def _picture(self, index: int) -> Picture:
         if index not in self._pictures:
@@ -134,8 +133,4 @@ def _resized(picture: Picture, size: Size) -> Picture:
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
     if sample.mask is None:
         return np.zeros(size, bool)
-    return resize_mask(read_mask(sample.mask, decode(sample.picture).size, sample.picture), size)
-
-
-def _hash(path: Path | None) -> str:
-    return "" if path is None else content_hash(path)
+    return resize_mask(read_mask(sample.masks, decode(sample.picture).size, sample.picture), size)

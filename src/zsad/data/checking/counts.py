@@ -40,7 +40,7 @@ def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
     masks: Counter[str] = Counter()
     for one in inspected.data_set.samples:
         pictures[one.class_name, "train" if one.split == "train" else STATES[one.label]] += 1
-        masks[one.class_name] += one.mask is not None
+        masks[one.class_name] += len(one.masks)
     published = _published(inspected)
     names = [*dict.fromkeys([*masks, *published])]
     return tuple(_class_count(name, pictures, masks[name], published.get(name)) for name in names)

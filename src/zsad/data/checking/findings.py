@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from zsad.data.doubts import DOUBTS, Doubt
+
 Severity = Literal["error", "warning", "note"]
 """Numbers would be wrong; worth knowing before they are believed; by the way."""
 
@@ -20,13 +22,13 @@ Kind = Literal[
     "picture-size",
     "empty-mask",
     "full-mask",
-    "grey-mask",
     "contradictory",
     "leaked",
     "duplicated",
     "shared",
     "class-name",
     "seen",
+    Doubt,
 ]
 
 KINDS: Mapping[Kind, str] = MappingProxyType(
@@ -42,7 +44,7 @@ KINDS: Mapping[Kind, str] = MappingProxyType(
         "picture-size": "a picture with four times, or a quarter of, the pixels that are usual in its class",
         "empty-mask": "a mask of an anomalous picture that marks nothing",
         "full-mask": "a mask that marks everything",
-        "grey-mask": "a mask of more than two values, which a threshold turns into two",
+        **{doubt: f"masks {what}" for doubt, what in DOUBTS.items()},
         "contradictory": "one picture both normal and anomalous, or a normal picture with anomalous pixels",
         "leaked": "one picture both in the training split and in the test split",
         "duplicated": "one picture more than once",

@@ -9,12 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Shaped
-
 from zsad.data.decode import decode
+from zsad.data.doubts import Doubt
 from zsad.data.layouts import Sample
-from zsad.data.masks import mask_values, turned
+from zsad.data.masks import Mask, laid_over, mask_of
 from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash
@@ -29,16 +27,20 @@ class MaskFacts:
     """What is known of a mask.
 
     Attributes:
+        path: its file.
         size: (rows, cols) in px.
         anomalous: pixels above the threshold.
         values: how many different ones there are.
         threshold: the value above which a pixel is anomalous.
+        doubts: what may be wrong with how it was read.
     """
 
+    path: Path
     size: Size
     anomalous: int
     values: int
-    threshold: int
+    threshold: float
+    doubts: frozenset[Doubt]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Facts:
         size: (rows, cols) of the picture in px; None where it cannot be read.
         content: SHA-256 of the file, by which detectors know what they have seen; empty where it cannot be read.
         pixels: SHA-256 of the decoded pixels, the same in every lossless format; empty where it cannot be read.
-        mask: of its mask; None where there is none or it cannot be read.
+        masks: of those of its masks that can be read.
         broken: files that cannot be read, and why; without a reason where they do not exist.
     """
 
@@ -58,7 +60,7 @@ class Facts:
     size: Size | None
     content: str
     pixels: bytes
-    mask: MaskFacts | None
+    masks: tuple[MaskFacts, ...]
     broken: tuple[tuple[Path, str], ...]
 
 
@@ -102,22 +104,20 @@ def inspect(samples: Iterable[Sample], workers: int) -> Iterator[Facts]:
 
 def _facts(sample: Sample) -> Facts:
     broken: list[tuple[Path, str]] = []
-    picture = mask = None
+    masks: list[MaskFacts] = []
+    picture = None
     try:
         picture = decode(sample.picture)
     except InputError as error:
         broken.append((sample.picture, _reason(sample.picture, error)))
-    if sample.mask:
+    for path in sample.masks:
         try:
-            values, threshold = mask_values(sample.mask)
-            if picture is not None:
-                values = turned(values, picture.size, sample.picture, sample.mask)
-            mask = _mask_facts(values, threshold)
+            masks.append(_mask_facts(path, mask_of(path), picture, sample))
         except InputError as error:
-            broken.append((sample.mask, _reason(sample.mask, error)))
+            broken.append((path, _reason(path, error)))
     if picture is None:
-        return Facts(sample, None, "", b"", mask, tuple(broken))
-    return Facts(sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), mask, tuple(broken))
+        return Facts(sample, None, "", b"", tuple(masks), tuple(broken))
+    return Facts(sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), tuple(masks), tuple(broken))
 
 
 def _pixel_hash(picture: Picture) -> bytes:
@@ -127,12 +127,12 @@ def _pixel_hash(picture: Picture) -> bytes:
     return known.digest()
 
 
-def _mask_facts(values: Shaped[np.ndarray, "rows cols"], threshold: int) -> MaskFacts:
-    if values.dtype == np.uint8:
-        different = int(np.count_nonzero(np.bincount(values.ravel(), minlength=256)))
-    else:
-        different = len(np.unique(values))
-    return MaskFacts((values.shape[0], values.shape[1]), int((values > threshold).sum()), different, threshold)
+def _mask_facts(path: Path, mask: Mask, picture: Picture | None, sample: Sample) -> MaskFacts:
+    size = mask.values.shape[0], mask.values.shape[1]
+    shown = (size, None) if picture is None else (picture.size, sample.picture)
+    marked, doubts = laid_over(mask, *shown)
+    size = marked.shape[0], marked.shape[1]
+    return MaskFacts(path, size, int(marked.sum()), mask.count, mask.threshold, frozenset(doubts))
 
 
 def _reason(path: Path, error: InputError) -> str:

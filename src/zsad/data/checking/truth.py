@@ -2,12 +2,13 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 from statistics import median
 
 from zsad.data.checking.findings import Case, Finding, found
 from zsad.data.checking.inspection import Facts, Inspected, MaskFacts
+from zsad.data.doubts import DOUBTS, Doubt
 from zsad.data.sources import natural_key, pictures_in
 from zsad.types import Size
 from zsad.wording import counted
@@ -27,6 +28,7 @@ def truth_findings(inspected: Inspected) -> list[Finding]:
         *_mask_sizes(inspected),
         *_marked_normal(inspected),
         *_poor_masks(inspected),
+        *_doubtful_masks(inspected),
         *_picture_sizes(inspected),
     ]
 
@@ -66,8 +68,8 @@ def _without_masks(inspected: Inspected) -> list[Finding]:
 def _shared_masks(inspected: Inspected) -> list[Finding]:
     pictures: defaultdict[Path, set[Path]] = defaultdict(set)
     for one in inspected.data_set.samples:
-        if one.mask:
-            pictures[one.mask].add(one.picture)
+        for mask in one.masks:
+            pictures[mask].add(one.picture)
     cases = [
         Case(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
         for mask, those in pictures.items()
@@ -86,7 +88,7 @@ def _orphans(inspected: Inspected) -> list[Finding]:
 def _loose_masks(inspected: Inspected) -> Iterator[Path]:
     """Pictures where masks lie that no sample uses, and that are not what a normal picture's mask would be called."""
     samples = inspected.data_set.samples
-    used = {os.path.abspath(path) for one in samples for path in (one.picture, one.mask) if path}
+    used = {os.path.abspath(path) for one in samples for path in (one.picture, *one.masks)}
     excused = set(_masks_of_others(inspected))
     there = (path for path in _where_masks_lie(inspected) if path not in excused)
     return (path for path in there if os.path.abspath(path) not in used)
@@ -99,7 +101,9 @@ def _where_masks_lie(inspected: Inspected) -> Iterator[Path]:
     normal = {one.picture.parent.name for one in samples if one.label != 1}
     above = own.union(*(folder.parents for folder in own))
     usual = [one / "ground_truth" for one in (root, *sorted(root.iterdir(), key=natural_key)) if one in above]
-    homes = [_highest(folder, root, above) for folder in [*(one.mask.parent for one in samples if one.mask), *usual]]
+    homes = [
+        _highest(folder, root, above) for folder in [*(mask.parent for one in samples for mask in one.masks), *usual]
+    ]
     for home in dict.fromkeys(homes):
         for path in pictures_in(home) if home.is_dir() else ():
             if path.parent == home or (home not in above and path.parent.name not in normal):
@@ -143,27 +147,41 @@ def _marked_normal(inspected: Inspected) -> list[Finding]:
 
 
 def _poor_masks(inspected: Inspected) -> Iterator[Finding]:
-    masks = list(_masks(inspected))
-    empty = [case for facts, mask, case in masks if facts.sample.label == 1 and not mask.anomalous]
+    blank = [facts for facts in inspected.facts if facts.masks and not any(mask.anomalous for mask in facts.masks)]
+    empty = [Case(inspected.below(facts.masks[0].path)) for facts in blank if facts.sample.label == 1]
     message = f"{counted(len(empty), 'anomalous picture')} with an empty mask: all of its pixels count as normal"
     yield from found("empty-mask", "warning", inspected.name, message, empty)
-    full = [case for _, mask, case in masks if mask.anomalous == mask.size[0] * mask.size[1]]
+    full = [case for _, mask, case in _masks(inspected) if _is_full(mask)]
     message = f"{counted(len(full), 'mask')} without a normal pixel"
     yield from found("full-mask", "warning", inspected.name, message, full)
-    grey = [Case(one.subject, f"{mask.values} values, anomalous above {mask.threshold}") for one, mask in _grey(masks)]
-    message = f"{counted(len(grey), 'mask')} of more than two values: a threshold decides"
-    yield from found("grey-mask", "warning", inspected.name, message, grey)
 
 
-def _grey(masks: Iterable[tuple[Facts, MaskFacts, Case]]) -> Iterator[tuple[Case, MaskFacts]]:
-    return ((case, mask) for _, mask, case in masks if mask.values > 2)
+def _doubtful_masks(inspected: Inspected) -> Iterator[Finding]:
+    """Masks that may be read wrongly."""
+    for kind, what in DOUBTS.items():
+        cases = [
+            Case(case.subject, _detail(kind, mask))
+            for _, mask, case in _masks(inspected)
+            if kind in mask.doubts and not (kind == "mostly-anomalous" and _is_full(mask))
+        ]
+        yield from found(kind, "warning", inspected.name, f"{counted(len(cases), 'mask')} {what}", cases)
+
+
+def _detail(kind: Doubt, mask: MaskFacts) -> str:
+    if kind in ("grey-mask", "lossy-mask"):
+        return f"{mask.values} values, anomalous above {mask.threshold:g}"
+    return f"{mask.anomalous / (mask.size[0] * mask.size[1]):.0%} of the pixels" if kind == "mostly-anomalous" else ""
+
+
+def _is_full(mask: MaskFacts) -> bool:
+    return mask.anomalous == mask.size[0] * mask.size[1]
 
 
 def _masks(inspected: Inspected) -> Iterator[tuple[Facts, MaskFacts, Case]]:
     """Each mask that could be read, with its name."""
     for facts in inspected.facts:
-        if facts.mask and facts.sample.mask:
-            yield facts, facts.mask, Case(inspected.below(facts.sample.mask))
+        for mask in facts.masks:
+            yield facts, mask, Case(inspected.below(mask.path))
 
 
 def _picture_sizes(inspected: Inspected) -> list[Finding]:
