@@ -86,7 +86,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
     ),
     "text under the name of a mask": (
         lambda root: (root / "nut/ground_truth/bent/1_mask.png").write_text("404 not found"),
-        [("unreadable", "error", [("nut/ground_truth/bent/1_mask.png", "cannot identify image file")])],
+        [("unreadable", "error", [("nut/ground_truth/bent/1_mask.png", "not an image of a known format")])],
     ),
     "picture without mask": (
         lambda root: (root / "nut/ground_truth/bent/1_mask.png").unlink(),
@@ -123,11 +123,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
         [("empty-mask", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
     ),
     "mask that marks everything": (
-        lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", values=(255, 254)),
+        lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", values=(255,)),
         [("full-mask", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
     ),
     "grey mask": (
-        lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", values=(0, 9, 255)),
+        lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", values=(0, 9, 0, 255)),
         [("grey-mask", "warning", [("nut/ground_truth/bent/1_mask.png", "3 values, anomalous above 0")])],
     ),
     "picture of unusual size": (

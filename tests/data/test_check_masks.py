@@ -23,7 +23,7 @@ def test_the_threshold_of_a_lossy_mask_is_told(tmp_path: Path) -> None:
     stripes = Image.open(path)
     stripes.save(path, "JPEG", quality=30)
     ((kind, _, ((name, detail),)),) = said(check([f"mvtec:{root}"]))
-    assert (kind, name) == ("grey-mask", "nut/ground_truth/bent/1_mask.png")
+    assert (kind, name) == ("lossy-mask", "nut/ground_truth/bent/1_mask.png")
     assert detail.endswith("anomalous above 127")
 
 
@@ -87,3 +87,53 @@ def test_the_mask_of_a_normal_picture_is_no_orphan(tmp_path: Path) -> None:
 def test_a_normal_picture_has_no_anomalous_pixels(tmp_path: Path) -> None:
     kinds = {one.kind: [case.subject for case in one.cases] for one in truth_findings(together(tmp_path, marked=True))}
     assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
+
+
+# --- masks that may be read wrongly ---
+
+
+def test_what_may_be_wrong_with_a_mask_is_told(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    path = root / "nut/ground_truth/bent/1_mask.png"
+    Image.new("RGB", (16, 12), (90, 40, 30)).save(path)
+    stamp = Image.open(path).copy()
+    stamp.paste((255, 0, 0), (4, 4, 8, 8))
+    stamp.save(path)
+    assert said(check([f"mvtec:{root}"])) == [
+        ("coloured-background", "warning", [("nut/ground_truth/bent/1_mask.png", "")])
+    ]
+
+
+def test_inverted_masks_are_told(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    mask(root / "nut/ground_truth/bent/1_mask.png", values=(255, 255, 255, 0))
+    assert said(check([f"mvtec:{root}"])) == [
+        ("mostly-anomalous", "warning", [("nut/ground_truth/bent/1_mask.png", "75% of the pixels")])
+    ]
+
+
+def test_masks_of_pictures_that_exif_turns_are_counted(tmp_path: Path) -> None:
+    root = mvtec_tree(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(root / "nut/test/bent/1.png").copy().save(root / "nut/test/bent/1.png", exif=exif)
+    ((kind, severity, ((name, _),)),) = said(check([f"mvtec:{root}"]))
+    assert (kind, severity, name) == ("turned-mask", "warning", "nut/ground_truth/bent/1_mask.png")
+
+
+def test_several_masks_of_a_picture_are_looked_at_each(tmp_path: Path) -> None:
+    """An empty one among them leaves something marked; one of another size or kind does not hide behind the first."""
+    root = mvtec_tree(tmp_path)
+    folder = root / "nut/ground_truth/bent"
+    (folder / "1_mask.png").unlink()
+    mask(folder / "1/0.png", values=(0,))
+    mask(folder / "1/1.png")
+    checked = check([f"mvtec:{root}"])
+    assert said(checked) == []
+    assert {one.class_name: one.masks for one in checked.data_sets[0].classes} == {"bolt": 3, "nut": 4}
+    mask(folder / "1/1.png", (16, 12))
+    (folder / "1/2.png").write_bytes(b"GIF")
+    assert [(kind, [name for name, _ in cases]) for kind, _, cases in said(check([f"mvtec:{root}"]))] == [
+        ("unreadable", ["nut/ground_truth/bent/1/2.png"]),
+        ("mask-size", ["nut/ground_truth/bent/1/1.png"]),
+    ]

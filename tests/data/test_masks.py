@@ -1,6 +1,5 @@
 """Masks, whatever they were drawn with."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from zsad.data.decode import decode
-from zsad.data.masks import mask_values, read_mask, resize_mask
+from zsad.data.masks import mask_of, read_mask, resize_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)
@@ -47,9 +46,9 @@ def test_the_noise_of_a_lossy_file_is_no_anomaly(tmp_path: Path) -> None:
 
 
 def test_the_values_of_a_mask_and_where_they_are_cut(tmp_path: Path) -> None:
-    values, threshold = mask_values(saved(tmp_path / "mask.png", "palette"))
-    assert (values.tolist(), threshold) == ((TRUTH * 128).tolist(), 0)
-    assert mask_values(saved(tmp_path / "mask.jpg", "grey"))[1] == 127
+    mask = mask_of(saved(tmp_path / "mask.png", "palette"))
+    assert (mask.values.tolist(), mask.threshold, mask.count) == ((TRUTH * 128).tolist(), 0, 2)
+    assert mask_of(saved(tmp_path / "mask.jpg", "grey")).threshold == 127
 
 
 def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:
@@ -57,11 +56,13 @@ def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:
         read_mask(saved(tmp_path / "mask.png", "grey"), (32, 24))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture"])
-def test_a_mask_that_cannot_be_read_names_itself(content: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "rule"), [(None, "a mask is a file"), (b"", "whole image file"), (b"no picture", "whole image file")]
+)
+def test_a_mask_that_cannot_be_read_names_itself(content: bytes | None, rule: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "mask.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"readable picture; got .*mask\.png"):
+    with pytest.raises(InputError, match=rf"{rule}.*; got .*mask\.png"):
         read_mask(tmp_path / "mask.png", (24, 32))
 
 
@@ -105,55 +106,3 @@ def test_a_mask_that_was_drawn_on_the_turned_picture_stays(tmp_path: Path) -> No
     Image.fromarray(drawn).save(tmp_path / "mask.png")
     assert decode(tmp_path / "picture.png").size == (6, 4)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (6, 4), tmp_path / "picture.png"), drawn > 0)
-
-
-# --- polygons of labelme ---
-
-CORNERS = [[10.0, 9.0], [20.0, 9.0], [20.0, 14.0], [10.0, 14.0]]
-
-
-def labelled(path: Path, *polygons: object, **other: object) -> Path:
-    shapes = [{"label": "Pitting", "points": points, "shape_type": "polygon"} for points in polygons]
-    content = {"shapes": shapes, "imagePath": "1.jpg", "imageData": None, "imageHeight": 24, "imageWidth": 32}
-    path.write_text(json.dumps(content | other))
-    return path
-
-
-def test_polygons_are_drawn_with_their_outlines(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read_mask(labelled(tmp_path / "1.json", CORNERS), (24, 32)), TRUTH)
-    both, threshold = mask_values(labelled(tmp_path / "1.JSON", CORNERS, [[0, 0], [3.6, 0], [0, 3.6]]))
-    assert (threshold, set(both[both > 0])) == (0, {255})
-    assert (both[0, 0], both[0, 3], both[3, 3], both[12, 15]) == (255, 255, 0, 255)
-    assert not read_mask(labelled(tmp_path / "1.json"), (24, 32)).any()
-
-
-def test_polygons_are_drawn_on_pictures_that_are_upright(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 3
-    Image.new("RGB", (32, 24)).save(tmp_path / "1.png", exif=exif)
-    found = read_mask(labelled(tmp_path / "1.json", CORNERS), (24, 32), tmp_path / "1.png")
-    np.testing.assert_array_equal(found, TRUTH)
-
-
-@pytest.mark.parametrize(
-    ("other", "problem"),
-    [
-        ({"imageHeight": None}, "TypeError"),
-        ({"imageWidth": -1}, "ValueError"),
-        ({"shapes": [{"points": CORNERS[:2], "shape_type": "circle"}]}, "a circle"),
-        ({"shapes": [{"label": "Pitting"}]}, "KeyError"),
-        ({"shapes": [{"points": [[1, "x"]]}]}, "ValueError"),
-        ({"shapes": [{"points": []}]}, "Error"),
-        ({"shapes": ["Pitting"]}, "AttributeError"),
-    ],
-)
-def test_polygons_that_cannot_be_drawn(other: dict[str, object], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"is of labelme.*1\.json.*{problem}"):
-        mask_values(labelled(tmp_path / "1.json", **other))
-
-
-def test_json_that_is_no_file_of_labelme(tmp_path: Path) -> None:
-    (tmp_path / "1.json").write_text("[1]")
-    for name in ("1.json", "2.json"):
-        with pytest.raises(InputError, match="is of labelme"):
-            mask_values(tmp_path / name)

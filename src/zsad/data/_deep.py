@@ -25,18 +25,22 @@ def is_deep_colour(image: Image.Image) -> bool:
 
 def deep_colours(image: Image.Image) -> tuple[Pixels, Image.Image]:
     """RGB in uint16 of the frame at which such an image stands, and the image as it is once it has been loaded."""
+    samples, loaded = deep_samples(image)
+    return to_rgb(samples, premultiplied=raw_mode(image).startswith("RGBa")), loaded
+
+
+def deep_samples(image: Image.Image) -> tuple[UInt16[np.ndarray, "rows cols channels"], Image.Image]:
+    """Grey or RGB, with alpha where the file has it, and the image as it is once it has been loaded."""
     assert isinstance(image, ImageFile.ImageFile)
     kind, _, order = raw_mode(image).partition(";16")
     if kind == "LA":  # Pillow has no raw mode for its low bytes: the four bytes of a pixel are taken as they are
         loaded = _loaded(image, "RGBA")
-        return to_rgb(np.asarray(loaded).view(">u2").astype(np.uint16)), loaded
+        return np.asarray(loaded).view(">u2").astype(np.uint16), loaded
     raw = "RGBA" if kind == "RGBa" else kind  # by the other name Pillow would divide by alpha
     low = _bytes(_loaded(image, f"{raw};16{OTHER_ORDER[order]}"))
     loaded = _loaded(image, f"{raw};16{order}")
     samples = low | _bytes(loaded) << 8
-    if kind == "CMYK":
-        return from_cmyk(samples), loaded
-    return to_rgb(_keyed(samples, loaded), premultiplied=kind == "RGBa"), loaded
+    return from_cmyk(samples) if kind == "CMYK" else _keyed(samples, loaded), loaded
 
 
 def raw_mode(image: Image.Image) -> str:

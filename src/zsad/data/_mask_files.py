@@ -9,10 +9,13 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
-from zsad.data import _tiff, kinds
+from zsad.data import _netpbm, _tiff, kinds
+from zsad.data._deep import deep_samples, is_deep_colour
+from zsad.data._pages import check_pages
 from zsad.data._pillow import DEEP_MODES
-from zsad.data._pixels import Plane, upright
+from zsad.data._pixels import upright
 from zsad.data._reading import Stream, check_size, reading
+from zsad.data._tiff import check_whole, require_codec
 from zsad.data.decode import decode
 from zsad.errors import InputError
 
@@ -29,6 +32,12 @@ cut off at a rate too."""
 LOSSES: dict[str, Loss] = {"JPEG": "certain", "MPO": "certain", "AVIF": "possible", "JPEG2000": "possible"}
 
 
+Colours = Shaped[np.ndarray, "rows cols colours"]
+Layer = Shaped[np.ndarray, "rows cols"]
+Samples = tuple[Colours, Layer | None, Layer | None]
+"""Colours, opacity, numbers of a palette."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """What a mask file holds.
@@ -41,17 +50,17 @@ class Stored:
         is_turned: whether the file itself says how it is turned; all of this is upright then.
     """
 
-    colours: Shaped[np.ndarray, "rows cols channels"]
-    opacity: Shaped[np.ndarray, "rows cols"] | None = None
-    numbers: Shaped[np.ndarray, "rows cols"] | None = None
+    colours: Colours
+    opacity: Layer | None = None
+    numbers: Layer | None = None
     loss: Loss = "none"
     is_turned: bool = False
 
 
+PILLOWS = (None, kinds.PNG, kinds.JPEG, kinds.BMP, kinds.GIF, kinds.WEBP, kinds.NETPBM, kinds.AVIF, kinds.JPEG_2000)
+"""Kinds that Pillow reads as they are."""
 TURNED = range(2, 9)
 """Orientations that are not upright already."""
-MOST_PAGES = 100
-"""Of a TIFF, that are looked at."""
 TIFF_COLOURS = (_tiff.WHITE_IS_ZERO, _tiff.BLACK_IS_ZERO, _tiff.RGB)
 
 
@@ -85,15 +94,20 @@ def _of_kind(stream: Stream, name: str) -> Stored:
         raise InputError("a mask is a picture, or JSON of labelme", f"{name}: {kind.name}", "save it as PNG")
     if kind is kinds.TIFF:
         return _of_tiff(stream, name)
-    if kind in (kinds.HEIF, kinds.JPEG_XL, kinds.JPEG_XR, kinds.JPEG_LS):
+    if kind is kinds.NETPBM and (found := _netpbm.samples_of(stream, name)):
+        if found[1]:
+            raise _several(name, "a picture after the first")
+        return Stored(*_split(found[0]))
+    if kind not in PILLOWS:
         return Stored(decode(name).pixels, loss="possible", is_turned=True)
     with reading(name), Image.open(stream, formats=FORMATS) as image:
         check_size(image.height, image.width, name)
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # in MPO the others are previews
-            raise _several(image.n_frames, name)  # type: ignore[attr-defined]  # just looked at
+        frames: int = getattr(image, "n_frames", 1)
+        if image.format != "MPO" and frames > 1:  # the others of a JPEG are previews
+            raise _several(name, f"{frames} frames")
         loss = _loss_of_webp(stream) if image.format == "WEBP" else LOSSES.get(str(image.format), "none")
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        return _turned(*_samples(image, name), loss, orientation)
+        samples = _samples(image, name)  # first: to look for EXIF in a PNG is to load it
+        return _turned(*samples, loss, image.getexif().get(ExifTags.Base.Orientation))
 
 
 def _loss_of_webp(stream: Stream) -> Loss:
@@ -107,11 +121,7 @@ def _loss_of_webp(stream: Stream) -> Loss:
     return "certain"
 
 
-Samples = tuple[Plane, Plane | None, Plane | None]
-"""Colours, opacity, numbers."""
-
-
-def _turned(colours: Plane, opacity: Plane | None, numbers: Plane | None, loss: Loss, orientation: object) -> Stored:
+def _turned(colours: Colours, opacity: Layer | None, numbers: Layer | None, loss: Loss, orientation: object) -> Stored:
     """Upright, where the file says how. What stands upright and says so was drawn on an upright view."""
     says_so = isinstance(orientation, int) and 1 <= orientation <= 8
     layers = [None if one is None else upright(one, orientation) for one in (opacity, numbers)]
@@ -119,6 +129,8 @@ def _turned(colours: Plane, opacity: Plane | None, numbers: Plane | None, loss: 
 
 
 def _samples(image: Image.Image, name: str) -> Samples:
+    if is_deep_colour(image):
+        return *_split(deep_samples(image)[0]), None
     image.load()
     if image.mode in DEEP_MODES:
         grey, clear = np.asarray(image).astype(np.uint16), image.info.get("transparency")
@@ -131,40 +143,37 @@ def _samples(image: Image.Image, name: str) -> Samples:
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
-        samples = np.asarray(image.convert("RGBA"))
-        return samples[..., :3], _varying(samples[..., 3]), numbers
+        return *_split(np.asarray(image.convert("RGBA"))), numbers
     samples = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     return samples.reshape(*samples.shape[:2], -1), None, numbers
 
 
-def _varying(opacity: Plane) -> Plane | None:
-    return None if opacity.min() == opacity.max() > 0 else opacity
+def _split(samples: Shaped[np.ndarray, "rows cols channels"]) -> tuple[Colours, Layer | None]:
+    """Colours, and opacity where there is some and it is not the same everywhere."""
+    channels = samples.shape[2]
+    colours = 1 if channels < 3 else 3
+    if channels == colours or samples[..., colours].min() == samples[..., colours].max() > 0:
+        return samples[..., :colours], None
+    return samples[..., :colours], samples[..., colours]
 
 
 def _of_tiff(stream: Stream, name: str) -> Stored:
     """By Pillow up to 8 bits, for all compressions of libtiff; else by tifffile, which has all kinds of samples."""
     from tifffile import TiffFile
 
+    if pages := check_pages(stream, name):
+        raise _several(name, *pages)
+    stream.seek(0)
     with reading(name), TiffFile(stream) as file:
         page = file.pages[0].aspage()
         check_size(page.imagelength, page.imagewidth, name)
-        if any(_is_picture(file, number) for number in range(1, min(len(file.pages), MOST_PAGES))):
-            raise _several(len(file.pages), name)
-        compression, orientation = page.compression, page.tags.valueof(_tiff.ORIENTATION, 1)
-        is_simple = page.dtype in (np.uint8, np.bool_)
-        samples = None if is_simple else _by_tifffile(page, name)
-    if samples is None:
-        stream.seek(0)
-        with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
-            samples = _samples(image, name)
-    loss = _loss_of_tiff(compression)
-    if orientation not in TURNED:
-        return Stored(*samples, loss=loss)
-    return _turned(*samples, loss, orientation) if not is_simple else Stored(*samples, loss=loss, is_turned=True)
-
-
-def _is_picture(file: "tifffile.TiffFile", number: int) -> bool:
-    return not file.pages[number].aspage().is_reduced
+        loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(_tiff.ORIENTATION, 1)
+        if page.dtype not in (np.uint8, np.bool_):
+            samples = _by_tifffile(page, name, stream.seek(0, os.SEEK_END))
+            return _turned(*samples, loss, orientation if orientation in TURNED else None)
+    stream.seek(0)
+    with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
+        return Stored(*_samples(image, name), loss=loss, is_turned=orientation in TURNED)
 
 
 def _loss_of_tiff(compression: int) -> Loss:
@@ -176,19 +185,23 @@ def _loss_of_tiff(compression: int) -> Loss:
     return "possible" if any(word in one for one in names for word in ("JP", "WEBP", "LERC", "LOG")) else "none"
 
 
-def _by_tifffile(page: "tifffile.TiffPage", name: str) -> Samples:
+def _by_tifffile(page: "tifffile.TiffPage", name: str, length: int) -> Samples:
     """Values as they are, signed and fractions too; white where the file has zero for it."""
-    if page.axes not in ("YX", "YXS", "SYX") or page.photometric not in TIFF_COLOURS:
-        value = f"{name}: axes {page.axes}, photometric interpretation {page.photometric}"
+    require_codec(page, name)
+    check_whole(page, length)
+    is_inverted = page.photometric == _tiff.WHITE_IS_ZERO
+    is_odd = page.dtype is None or page.dtype.kind not in "uif" or (is_inverted and page.dtype.kind != "u")
+    if is_odd or page.axes not in ("YX", "YXS", "SYX") or page.photometric not in TIFF_COLOURS:
+        value = f"{name}: axes {page.axes}, photometric interpretation {page.photometric}, samples {page.dtype}"
         raise InputError("a mask is grey or RGB", value, "save it as PNG")
     values = page.asarray()
     values = np.moveaxis(values, 0, 2) if page.axes == "SYX" else values.reshape(*values.shape[:2], -1)
-    if page.photometric == _tiff.WHITE_IS_ZERO:
-        values = values.max() - values if values.dtype.kind == "f" else np.iinfo(values.dtype).max - values
+    if is_inverted:
+        values = np.iinfo(values.dtype).max - values
     colours = 3 if page.photometric == _tiff.RGB else 1
-    has_opacity = values.shape[2] > colours and page.extrasamples[:1] in ((_tiff.ALPHA,), (_tiff.PREMULTIPLIED,))
-    return values[..., :colours], _varying(values[..., colours]) if has_opacity else None, None
+    has_opacity = page.extrasamples[:1] in ((_tiff.ALPHA,), (_tiff.PREMULTIPLIED,))
+    return *_split(values[..., : colours + has_opacity]), None
 
 
-def _several(pages: int, name: str) -> InputError:
-    return InputError("a mask is one page", f"{name}: {pages} pages or frames", "save each as a mask of its own")
+def _several(name: str, found: str) -> InputError:
+    return InputError("a mask file holds one mask", f"{name}: {found}", "save each as a mask of its own")

@@ -42,16 +42,23 @@ class Head:
 
 def read(stream: Stream, name: str) -> Picture:
     """Decode a Netpbm file that is open for reading; the first of its pictures."""
+    found = samples_of(stream, name)
+    if found is None:
+        return _pillow.read(stream, name)
+    samples, further = found
+    return Picture(to_rgb(samples), name, ("picture 1 of several was read",) if further else ())
+
+
+def samples_of(stream: Stream, name: str) -> tuple[Shaped[np.ndarray, "rows cols channels"], bool] | None:
+    """Grey or RGB, with alpha where there is some, and whether another picture follows; None for what Pillow reads."""
     with reading(name):
         head = _head(stream.read(HEAD_LENGTH))
         stream.seek(0)
     if head is None:
-        return _pillow.read(stream, name)
+        return None
     check_size(head.rows, head.cols, name)
     with reading(name):
-        samples, further = _samples(stream, head)
-    notes = ("picture 1 of several was read",) if further else ()
-    return Picture(to_rgb(samples), name, notes)
+        return _samples(stream, head)
 
 
 def _head(start: bytes) -> Head | None:

@@ -70,8 +70,8 @@ def _by_tifffile(stream: Stream, name: str) -> Pixels:
         page = file.pages[0].aspage()
         check_size(page.imagelength, page.imagewidth, name)
         _check_kind(page, name)
-        _require_codec(page, name)
-        _check_whole(page, stream.seek(0, 2))
+        require_codec(page, name)
+        check_whole(page, stream.seek(0, 2))
         samples, orientation = _samples(page), page.tags.valueof(ORIENTATION, 1)
     return upright(_colours(samples, page), orientation)
 
@@ -85,7 +85,7 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"{page.samplesperpixel} channels")
 
 
-def _require_codec(page: "tifffile.TiffPage", name: str) -> None:
+def require_codec(page: "tifffile.TiffPage", name: str) -> None:
     """What tifffile takes from imagecodecs: most compressions, and samples that are packed without regard to bytes."""
     from tifffile import TIFF
 
@@ -99,7 +99,7 @@ def _require_codec(page: "tifffile.TiffPage", name: str) -> None:
         require("imagecodecs", "codecs", f"a TIFF of {page.bitspersample} bits, compression {compression},", name)
 
 
-def _check_whole(page: "tifffile.TiffPage", length: int) -> None:
+def check_whole(page: "tifffile.TiffPage", length: int) -> None:
     """tifffile fills strips and tiles that are missing; a picture with a hole is not a picture."""
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if not segments or any(offset < 1 or count < 1 or offset + count > length for offset, count in segments):
