@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
     messages = {
         "metal_nut/test/good/001.png": "001.png",
         "metal_nut/test/square/005.png": "a mask has the size of its picture",
-        "metal_nut/test/square/006.png": "a mask is a readable picture",
+        "metal_nut/test/square/006.png": "a picture must be a whole image file",
     }
     assert one.unreadable.keys() == messages.keys()
     assert all(messages[source] in said for source, said in one.unreadable.items())
