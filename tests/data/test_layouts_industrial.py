@@ -240,7 +240,7 @@ def test_kolektor_sdd_cannot_tell_without_masks(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"4 missing below {tmp_path}: .*Part0_label.*Part2_label\.bmp, \.\.\."):
         layouts.get("kolektor-sdd").samples(tmp_path)
     make(tmp_path, *(f"kos01/Part{number}_label.bmp" for number in range(4)))
-    with pytest.raises(InputError, match=r"a mask is a readable picture; got .*Part0_label\.bmp"):
+    with pytest.raises(InputError, match=r"a whole image file.*; got .*Part0_label\.bmp"):
         layouts.get("kolektor-sdd").samples(tmp_path)
 
 

@@ -160,11 +160,4 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
 
 
 def _is_empty(folder: Path) -> bool:
-    return not _exists(folder) or not folder.is_dir() or not any(folder.iterdir())
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name too long for a file, or a folder that may not be looked into
-        return False
+    return not os.path.isdir(folder) or not any(folder.iterdir())

@@ -48,13 +48,14 @@ def composed(name: str) -> str:
 
 def spelled(path: Path) -> Path:
     """The path as it is spelled on disk, where that differs by composed or decomposed Unicode; else as it is."""
-    if os.path.exists(path) or path.parent == path:
+    if str(path).isascii() or os.path.exists(path):
         return path
-    home = spelled(path.parent)
-    plain = home / path.name
-    if path.name.isascii() or os.path.exists(plain):
-        return plain
-    return _entries(home, _changed(home)).get(composed(path.name), plain)
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        plain = found / part
+        is_other = not part.isascii() and not os.path.exists(plain)
+        found = _entries(found, _changed(found)).get(composed(part), plain) if is_other else plain
+    return found
 
 
 def _changed(folder: Path) -> int:
@@ -67,22 +68,22 @@ def _changed(folder: Path) -> int:
 @lru_cache(maxsize=64)
 def _entries(folder: Path, changed: int) -> dict[str, Path]:
     """What lies in a folder, by composed names."""
-    return {composed(one.name): one for one in folder.iterdir()} if folder.is_dir() else {}
+    try:
+        return {composed(one.name): one for one in folder.iterdir()}
+    except OSError:
+        return {}
 
 
 def is_blank(mask: Path) -> bool:
-    """Whether all pixels of a mask are 0.
+    """Whether a mask marks nothing.
 
     Raises:
-        InputError: it is not a picture that can be read.
+        InputError: it is no mask that can be read.
     """
-    from PIL import Image, UnidentifiedImageError  # here, so that listing layouts stays quick
+    from zsad.data.masks import mask_of  # here, so that listing layouts stays quick
 
-    try:
-        with Image.open(mask) as image:
-            return image.convert("RGB").getbbox() is None
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError("a mask is a readable picture", f"{mask}: {error}", "repair or replace the file") from error
+    found = mask_of(mask)
+    return not (found.values > found.threshold).any()
 
 
 def another_tree(
