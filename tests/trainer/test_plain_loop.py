@@ -186,7 +186,7 @@ def test_a_last_batch_that_is_smaller_is_trained_on(data: str, tmp_path: Path) -
 
 def test_augmented_training_is_a_plain_loop_over_other_pictures(data: str, tmp_path: Path) -> None:
     def change(pixels: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        return augment(pixels, mask, seed, CONFIG.mean)
+        return augment(pixels, mask, seed, CONFIG.mean, (SIDE, SIDE))
 
     assert_agree(trained(data, tmp_path / "run", augment=True), plain(data, change=change))
 

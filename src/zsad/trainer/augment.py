@@ -8,21 +8,28 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsad.types import Size
+
 COLOUR, COLOURED = 0.5, 0.7
 NOISY, NOISE_FROM = 0.3, 3.0
 ANGLE, SHIFT, MOVED, MIRRORED = 30.0, 0.15, 0.5, 0.5
 
 
 def augment(
-    image: Float[Tensor, "3 rows cols"], mask: Float[Tensor, "rows cols"], seed: int, outside: Sequence[float]
+    image: Float[Tensor, "3 rows cols"],
+    mask: Float[Tensor, "rows cols"],
+    seed: int,
+    outside: Sequence[float],
+    taken: Size,
 ) -> tuple[Float[Tensor, "3 rows cols"], Float[Tensor, "rows cols"]]:
-    """A picture in [0, 1] recoloured, overlaid with noise, turned, shifted and mirrored, with its mask.
+    """A picture in [0, 1] overlaid with noise, recoloured, turned, shifted and mirrored, with its mask.
 
-    The kinds, strengths and chances are those of ACD-CLIP's published code, which adds the noise first and before the
-    picture is resized, takes the nearest pixel where this interpolates, and weighs the colours of grey by luminance:
+    The kinds, order, strengths and chances are those of ACD-CLIP's published code, which takes the nearest pixel where
+    this interpolates, and weighs the colours of grey by luminance:
 
+    * noise for 3 of 10: at the size in which the picture was taken, the rare pixels whose draw from N(0, 1) is above 3
+      are multiplied with another draw, before the picture is resized;
     * brightness, contrast and saturation, each by up to a half, each for 7 pictures of 10;
-    * noise for 3 of 10: the rare pixels whose draw from N(0, 1) is above 3 are multiplied with another draw;
     * turned by up to 30° for half of them, shifted by up to 15 % of the side for half, mirrored each way for half.
 
     Args:
@@ -30,9 +37,10 @@ def augment(
         mask: 0 normal, 1 anomalous.
         seed: of all that is drawn.
         outside: colour of what comes in from outside, which is normal: the mean that the backbone subtracts.
+        taken: (rows, cols) of the picture before it was resized.
     """
     generator = torch.Generator().manual_seed(seed)
-    image = _noisy(_recoloured(image, generator), generator)
+    image = _recoloured(_noisy(image, taken, generator), generator)
     colour = torch.tensor(outside, dtype=image.dtype)[:, None, None]
     moved = _move(torch.cat([image - colour, mask[None]]), generator)
     return (moved[:3] + colour).clamp(0, 1), (moved[3] > 0.5).to(mask.dtype)
@@ -48,12 +56,23 @@ def _recoloured(image: Float[Tensor, "3 rows cols"], generator: torch.Generator)
     return (grey + saturation * (image - grey)).clamp(0, 1)
 
 
-def _noisy(image: Float[Tensor, "3 rows cols"], generator: torch.Generator) -> Float[Tensor, "3 rows cols"]:
+def _noisy(
+    image: Float[Tensor, "3 rows cols"], taken: Size, generator: torch.Generator
+) -> Float[Tensor, "3 rows cols"]:
+    """What the noise changes in the picture as it was taken is resized as the picture was, which is the same: resizing
+    is linear. The pixels that are hit have the colour of the resized picture there."""
     if _uniform(generator) >= NOISY:
         return image
-    factors = torch.randn(image.shape, generator=generator)
-    hit = torch.randn(image.shape[1:], generator=generator) > NOISE_FROM
-    return torch.where(hit, image * factors, image)
+    rows, cols = (torch.randn(taken, generator=generator) > NOISE_FROM).nonzero(as_tuple=True)
+    size = image.shape[1], image.shape[2]
+    colours = image[:, rows * size[0] // taken[0], cols * size[1] // taken[1]]
+    changes = (colours * torch.randn(colours.shape, generator=generator)).clamp(0, 1) - colours
+    noise = []
+    for change in changes:  # one colour at a time: photographs can be large
+        plane = image.new_zeros(taken)
+        plane[rows, cols] = change
+        noise.append(F.interpolate(plane[None, None], size, mode="bicubic", antialias=True)[0, 0])
+    return (image + torch.stack(noise)).clamp(0, 1)
 
 
 def _move(layers: Float[Tensor, "layers rows cols"], generator: torch.Generator) -> Float[Tensor, "layers rows cols"]:

@@ -119,8 +119,8 @@ class Forward:
     def _augment(self, batch: Batch, epoch: int) -> Batch:
         outside = self.method.clip.config.mean
         changed = [
-            augment(image, mask, mixed(self.seed, epoch, index), outside)
-            for index, image, mask in zip(batch.indices, batch.pixels, batch.masks, strict=True)
+            augment(image, mask, mixed(self.seed, epoch, index), outside, taken)
+            for index, image, mask, taken in zip(batch.indices, batch.pixels, batch.masks, batch.taken, strict=True)
         ]
         images, masks = (torch.stack(layers) for layers in zip(*changed, strict=True))
         return replace(batch, pixels=images, masks=masks)

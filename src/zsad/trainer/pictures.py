@@ -29,12 +29,14 @@ class Batch:
     Attributes:
         indices: their numbers in the set.
         pixels: in [0, 1], not normalised.
+        taken: (rows, cols) of each picture before it was resized; () without pixels.
         masks: 0 normal, 1 anomalous.
         labels: 0 normal, 1 anomalous.
     """
 
     indices: tuple[int, ...]
     pixels: torch.Tensor
+    taken: tuple[Size, ...]
     masks: torch.Tensor
     labels: torch.Tensor
 
@@ -62,6 +64,7 @@ class Pictures:
         self.size: Size = (side, side)
         self._room, self._lock = memory, Lock()
         self._pictures: dict[int, Picture] = {}
+        self._taken: dict[int, Size] = {}
         self._masks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -73,6 +76,7 @@ class Pictures:
         return Batch(
             tuple(indices),
             to_batch(pictures, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
+            tuple(self._taken[index] for index in indices) if with_pixels else (),
             torch.from_numpy(np.stack([self._mask(index) for index in indices]).astype(np.float32)),
             torch.tensor([float(self.samples[index].label or 0) for index in indices]),
         )
@@ -102,7 +106,9 @@ class Pictures:
 
     def _picture(self, index: int) -> Picture:
         if index not in self._pictures:
-            picture = _resized(decode(self.samples[index].picture), self.size)
+            taken = decode(self.samples[index].picture)
+            self._taken[index] = taken.size
+            picture = _resized(taken, self.size)
             if not self._fits(picture.pixels):
                 return picture
             self._pictures[index] = picture
