@@ -106,7 +106,7 @@ def pro_200_of(tally: Tally) -> float | Undefined:
         rule = f"PRO-200 needs two different rates below {LIMIT}"
         return Undefined(rule, f"{len(set(rates.tolist()))}", "use pro, which interpolates")
     stretched = (rates - rates[-1]) / (rates[0] - rates[-1])
-    return float(-np.trapezoid(overlaps, stretched))
+    return float(0.0 - np.trapezoid(overlaps, stretched))  # the FPR descends; nothing found is 0, not -0
 
 
 def check_limit(limit: float) -> None:
