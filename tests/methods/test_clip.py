@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from tests.small import frozen, images, states_of
-from zsad.methods.clip import ClipConfig, ClipDetector
-from zsad.methods.clip_ac import ClipAc
+from zsad.methods.clip import ClipDetector
+from zsad.methods.clip_ac import ClipAc, ClipAcConfig
 from zsad.parts.similarity import anomaly_probability, state_features
 
 
@@ -15,7 +15,7 @@ from zsad.parts.similarity import anomaly_probability, state_features
 def test_the_definition_written_out(kind: type[ClipDetector], temperature: float) -> None:
     clip, pixels = frozen(), images(2, 40, 24)
     with torch.inference_mode():
-        evidence = kind(clip, ClipConfig(temperature=temperature))(pixels, ["nut", "carpet"])
+        evidence = kind(clip, kind.config_type(temperature=temperature))(pixels, ["nut", "carpet"])
         tokens = clip.vision.norm_post(clip.vision(pixels).last) @ clip.vision.projection
         for number, name in enumerate(("nut", "carpet")):
             states = torch.stack([_state(clip.encode_prompts([p.format(name) for p in ps])) for ps in kind.templates])
@@ -78,6 +78,22 @@ def test_clip_ac_says_the_same_of_both_states() -> None:
         prompt.replace("a normal", "an anomalous").replace("normal", "anomalous") for prompt in ClipAc.templates[0]
     ]
     assert normal == list(ClipAc.templates[1])
+
+
+def test_clip_ac_says_both_states_in_the_80_templates_of_imagenet() -> None:
+    """Of the notebook "Prompt Engineering for ImageNet" of CLIP's repository: its first, its last, and some between."""
+    normal, anomalous = ClipAc(frozen(), ClipAcConfig(templates="imagenet")).prompts("metal nut")
+    assert len(normal) == len(set(normal)) == len(set(anomalous)) == 80
+    for ours, state, article in ((normal, "normal", "a"), (anomalous, "anomalous", "an")):
+        thing = f"{state} metal nut"
+        assert ours[0] == f"a bad photo of {article} {thing}."
+        assert ours[1] == f"a photo of many {thing}."
+        assert ours[35] == f"{article} {thing} in a video game."
+        assert ours[44] == f"a origami {thing}."
+        assert ours[76] == f"itap of my {thing}."
+        assert ours[-1] == f"a tattoo of the {thing}."
+        assert sum(f"the {thing}" in prompt for prompt in ours) == 24
+        assert sum(f" {article} {thing}" in f" {prompt}" for prompt in ours) == 24
 
 
 @pytest.mark.parametrize("kind", [ClipDetector, ClipAc])

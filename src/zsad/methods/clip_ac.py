@@ -2,12 +2,18 @@
 
 The row "CLIP-AC" of AnomalyCLIP (Zhou et al., "AnomalyCLIP: Object-agnostic Prompt Learning for Zero-shot Anomaly
 Detection", ICLR 2024) and of the tables that copy it: the templates that CLIP's authors recommend for ImageNet, said of
-a "normal" and of an "anomalous" thing. Neither code nor the exact list was published; the templates here are written in
-their manner. Everything else is :mod:`zsad.methods.clip`.
+a "normal" and of an "anomalous" thing. No code was published, nor which of the templates were taken. By default the
+templates here are written in the manner of those that speak of photographs; ``templates = "imagenet"`` has all 80 that
+CLIP's authors published, sculptures, tattoos and video games among them. Everything else is :mod:`zsad.methods.clip`.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
+from zsad.backbones.clip import Clip
 from zsad.methods._base import Paper
-from zsad.methods.clip import ClipDetector
+from zsad.methods._imagenet_templates import TEMPLATES
+from zsad.methods.clip import ClipConfig, ClipDetector
 
 MANNERS = (
     "a photo of {}",
@@ -36,8 +42,28 @@ def _say(state: str) -> tuple[str, ...]:
     )
 
 
+def _of_imagenet(state: str) -> list[str]:
+    """The state in each of CLIP's templates, with its own article where the template has one just before the class."""
+    with_article, _ = ARTICLES[state]
+    return [
+        template.replace("a {}", with_article) if "a {}" in template else template.replace("{}", state)
+        for template in TEMPLATES
+    ]
+
+
+@dataclass(frozen=True)
+class ClipAcConfig(ClipConfig):
+    """Constants of the published row.
+
+    Attributes:
+        templates: 24 sentences a state in the manner of CLIP's for photographs, or CLIP's 80 for ImageNet.
+    """
+
+    templates: Literal["photographs", "imagenet"] = "photographs"
+
+
 class ClipAc(ClipDetector):
-    """CLIP with 24 prompts a state."""
+    """CLIP with 24 or 80 prompts a state."""
 
     paper = Paper(
         title="AnomalyCLIP: Object-agnostic Prompt Learning for Zero-shot Anomaly Detection (row CLIP-AC)",
@@ -46,4 +72,16 @@ class ClipAc(ClipDetector):
         year=2024,
         url="https://arxiv.org/abs/2310.18961",
     )
+    config_type = ClipAcConfig
     templates = (_say("normal {}"), _say("anomalous {}"))
+
+    def __init__(self, clip: Clip, config: ClipAcConfig | None = None) -> None:
+        self.config: ClipAcConfig
+        super().__init__(clip, config or ClipAcConfig())
+
+    def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
+        """The normal and the anomalous prompts of a class."""
+        if self.config.templates == "photographs":
+            return super().prompts(class_name)
+        normal, anomalous = ([prompt.format(class_name) for prompt in _of_imagenet(state)] for state in ARTICLES)
+        return normal, anomalous
