@@ -70,7 +70,7 @@ def test_a_prediction_is_what_the_parts_give(detector: Detector) -> None:
     batch = to_batch([Picture(pixels(), "x")], (32, 32), config.mean, config.std)
     with torch.inference_mode():
         evidence = detector.method(batch.pixels, ["metal nut"])
-        expected = resize(anomaly_maps(evidence, (32, 32), 4.0), (ROWS, COLS))[0]
+        expected = resize(anomaly_maps(evidence, (32, 32), Config(sigma=4.0)), (ROWS, COLS))[0]
     np.testing.assert_array_equal(prediction.anomaly_map, expected.numpy())
     assert prediction.score == float(evidence.score[0])
     assert (prediction.class_name, prediction.threshold) == ("metal nut", 0.5)
@@ -207,7 +207,8 @@ def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> No
     pictures = [Picture(pixels(number, ROWS + number), "x") for number in range(3)]
     with torch.inference_mode():
         batches = [to_batch(some, (32, 32), config.mean, config.std) for some in (pictures[:2], pictures[2:])]
-        maps = [anomaly_maps(detector.method(one.pixels, ["nut"] * len(one.pixels)), (32, 32), 4.0) for one in batches]
+        found = [detector.method(one.pixels, ["nut"] * len(one.pixels)) for one in batches]
+        maps = [anomaly_maps(evidence, (32, 32), Config(sigma=4.0)) for evidence in found]
     own = torch.cat(maps)
     for size in ((32, 32), (40, 56), (8, 80)):
         answers = [answer for answer in detector.stream(paths, "nut", size) if isinstance(answer, tuple)]

@@ -30,6 +30,8 @@ from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
 
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip-ac"
+SETTINGS = ("activation", "position_resize")
+"""Of a backbone; no tensor tells."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class Detector:
         with exactly():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
         side = self.settings.image_size
-        maps = anomaly_maps(evidence, (side, side), self.method.config.sigma)
+        maps = anomaly_maps(evidence, (side, side), self.method.config)
         return [
             Prediction(
                 source, class_name, float(score), self.settings.threshold, resize(one[None], size or own)[0].numpy()
@@ -246,15 +248,11 @@ def load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
     method = method_type(clip, config)
-    another = _is_folder(detector) and given.keys() & {"backbone", "weights", "activation", "position_resize"}
+    # What was learnt on a backbone is another thing under other settings, which are then no wish but a mistake.
+    swaps = {"backbone", "weights"} if checkpoint.learnt(method) else {"backbone", "weights", *SETTINGS}
+    another = _is_folder(detector) and given.keys() & swaps
     if card.fingerprint not in (None, method.fingerprint) and not another:
-        raise WeightsError(
-            f"the backbone of {detector} must be the one that it was saved with",
-            f"other weights or settings ({clip.weights})",
-            "restore the weights, or name the backbone to say that another one is meant"
-            if _is_folder(detector)
-            else "install zsad again: its files are not of one version",
-        )
+        raise _of_another_backbone(detector, given, clip.weights)
     if folder:
         checkpoint.fill(method, folder)
     elif any(parameter.requires_grad for parameter in method.parameters()):
@@ -263,6 +261,20 @@ def load(
     if not folder:
         return Detector(kept, method, settings)
     return Detector(kept, method, settings, checkpoint.read_past(folder), folder.resolve().name)
+
+
+def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:
+    settings = " and ".join(f"{key} {given[key]}" for key in SETTINGS if key in given)
+    remedy = "restore the weights, or name the backbone to say that another one is meant"
+    if not _is_folder(detector):
+        remedy = "install zsad again: its files are not of one version"
+    elif settings:
+        remedy = "leave them as they were in training, train anew with them, or name the backbone as well"
+    return WeightsError(
+        f"the backbone of {detector} must be the one that it was saved with",
+        settings or f"other weights or settings ({weights})",
+        remedy,
+    )
 
 
 def _head(named: checkpoint.Card) -> Path | None:

@@ -56,6 +56,13 @@ def test_words_of_the_benchmark_change_recipes(tmp_path: Path) -> None:
     assert mine.recipe.optimisation().epochs == 7
 
 
+def test_positions_are_resized_as_the_benchmark_says(tmp_path: Path) -> None:
+    head = HEAD.replace('weights = "random"', 'weights = "random"\nposition_resize = "bilinear"')
+    rest = REST.replace("[change.toy-editor]", '[change.toy-editor]\nposition_resize = "bicubic"')
+    clip, reader, editor = recipe.entrants(recipe.read(write(tmp_path, head, rest)), tmp_path)
+    assert [one.recipe.position_resize for one in (clip, reader, editor)] == ["bilinear", "bilinear", "bicubic"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

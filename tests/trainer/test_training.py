@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
-from zsad.errors import ConfigError, InputError, ZsadError
+from zsad.errors import ConfigError, InputError, WeightsError, ZsadError
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.loop import Epoch, Run
 from zsad.trainer.recipe import Recipe
@@ -395,13 +395,62 @@ def test_a_class_without_knowledge_is_named_before_training(tmp_path: Path) -> N
 
 
 def test_words_at_the_call_change_the_recipe() -> None:
-    recipe = Recipe("fe-clip", backbone="ViT-L-14-336", weights="openai", activation="gelu", image_size=518)
+    recipe = Recipe(
+        "fe-clip",
+        backbone="ViT-L-14-336",
+        weights="openai",
+        activation="gelu",
+        position_resize="bilinear",
+        image_size=518,
+    )
     same = recipe.changed(options={"sigma": 8.0}, training={"epochs": 2})
     assert (same.weights, same.options, same.optimisation().epochs) == ("openai", {"sigma": 8.0}, 2)
     other = recipe.changed(backbone="tiny", options={}, training={})
-    assert (other.backbone, other.weights, other.activation, other.image_size) == ("tiny", None, None, None)
+    assert (other.backbone, other.weights, other.activation) == ("tiny", None, None)
+    assert (other.position_resize, other.image_size) == (None, None)
     named = recipe.changed(backbone="ViT-L-14-336", activation="quick_gelu", options={}, training={})
     assert (named.weights, named.activation, named.image_size) == ("openai", "quick_gelu", 518)
+    assert named.position_resize == "bilinear"
+    assert recipe.changed(position_resize="bicubic", options={}, training={}).position_resize == "bicubic"
+
+
+@pytest.mark.parametrize("setting", ["activation", "position_resize"])
+def test_settings_of_the_backbone_are_trained_with_and_are_no_wish_later(
+    setting: str, data: str, tmp_path: Path
+) -> None:
+    ours, theirs = {"activation": ("gelu", "quick_gelu"), "position_resize": ("bilinear", "bicubic")}[setting]
+    folder = train(EDITOR, [data], tmp_path / "out", image_size=40, device="cpu", **{setting: ours})  # type: ignore[arg-type]
+    trained = zsad.load(folder)
+    assert getattr(trained.card, setting) == getattr(trained.method.clip.config, setting) == ours
+    assert getattr(zsad.load(folder, **{setting: ours}).card, setting) == ours  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match=f"it was saved with; got {setting} {theirs}. .*train anew with them"):
+        zsad.load(folder, **{setting: theirs})  # type: ignore[arg-type]
+    meant = zsad.load(folder, backbone="small", weights="random", **{setting: theirs})  # type: ignore[arg-type]
+    assert getattr(meant.method.clip.config, setting) == theirs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "activation"),
+    [
+        (Recipe("acd-clip", backbone="ViT-L-14-336"), "gelu"),
+        (Recipe("acd-clip", backbone="ViT-L-14-336", options={"variant": "paper"}), None),
+        (Recipe("acd-clip", backbone="ViT-L-14-336", activation="quick_gelu"), "quick_gelu"),
+        (Recipe("acd-clip"), None),
+        (Recipe("afr-clip", backbone="ViT-L-14-336"), None),
+    ],
+)
+def test_the_papers_backbone_runs_as_its_authors_ran_it(recipe: Recipe, activation: str | None) -> None:
+    """ACD-CLIP's code builds its CLIP without QuickGELU and gives it OpenAI's weights."""
+    assert recipe.tower_activation() == activation
+
+
+def test_a_run_of_the_papers_backbone_is_of_that_activation(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyEditor, "paper_backbone", "small")
+    monkeypatch.setattr(ToyEditor, "authors_activation", classmethod(lambda cls, config: "gelu"))
+    run = prepared(EDITOR, data, tmp_path / "out")
+    assert (run.card.activation, run.method.clip.config.activation) == ("gelu", "gelu")
 
 
 def test_a_folder_named_as_published_weights_hides_nothing(

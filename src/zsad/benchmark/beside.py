@@ -137,7 +137,7 @@ def _tower(entrant: Entrant, row: Row) -> Iterator[str]:
     elif recipe.backbone == theirs:
         known = architectures.get(theirs).weights
         usually = known[recipe.weights].activation if recipe.weights in known else architectures.get(theirs).activation
-        ours, wanted = recipe.activation or usually, row.activation or usually
+        ours, wanted = recipe.tower_activation() or usually, row.activation or usually
         if ours != wanted:
             yield f"activation {ours}, not {wanted}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zsad import methods
-from zsad.backbones.config import Activation
+from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
@@ -36,7 +36,7 @@ class Change:
     """What is different for one detector.
 
     Attributes:
-        backbone, weights, activation, image_size: as :func:`zsad.load` takes them.
+        backbone, weights, activation, position_resize, image_size: as :func:`zsad.load` takes them.
         options: fields of the method's configuration.
         training: fields of :class:`zsad.methods._trainable.Training`.
     """
@@ -44,6 +44,7 @@ class Change:
     backbone: str | None = None
     weights: str | None = None
     activation: Activation | None = None
+    position_resize: PositionResize | None = None
     image_size: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +60,8 @@ class Benchmark:
         data: data sets by the names that tables have, each ``LAYOUT:PATH`` below the root of the data.
         split: one or more.
         about: a few sentences below the title.
-        backbone, weights, activation, image_size: of all detectors; where not given, each has its own recipe's.
+        backbone, weights, activation, position_resize, image_size: of all detectors; where not given, each has its own
+            recipe's.
         seeds: of training; each is a run. What is not trained has none.
         precision: of training. Evaluations are in fp32.
         resolution: side in px at which maps and masks are compared; 0 compares at each picture's own size.
@@ -78,6 +80,7 @@ class Benchmark:
     backbone: str | None = None
     weights: str | None = None
     activation: Activation | None = None
+    position_resize: PositionResize | None = None
     image_size: int | None = None
     seeds: tuple[int, ...] = (111,)
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -182,6 +185,7 @@ def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:
             backbone=words.backbone,
             weights=words.weights,
             activation=words.activation,
+            position_resize=words.position_resize,
             image_size=words.image_size,
             options=words.options if isinstance(words, Change) else {},
             training=words.training if isinstance(words, Change) else {},

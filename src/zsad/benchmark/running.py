@@ -228,6 +228,7 @@ class _Doing:
             backbone=recipe.backbone,
             weights=recipe.weights,
             activation=recipe.activation,
+            position_resize=recipe.position_resize,
             image_size=recipe.image_size,
             options=recipe.options,
             device=self.machine.device,

@@ -19,6 +19,9 @@ else:
     Verbs = Any
 
 
+POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bilinear")
+
+
 @contextmanager
 def telling() -> Iterator[list[str]]:
     """While a command runs, what the package warns of is one line on the terminal; it is also kept in the list."""
@@ -61,7 +64,7 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
     )
     group.add_argument(
         "--position-resize",
-        choices=("bicubic_antialias", "bicubic", "bilinear"),
+        choices=POSITION_RESIZES,
         help="how positions are resized to other image sizes (default: bicubic_antialias)",
     )
     group.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, as_detector, pair
+from zsad.cli.options import POSITION_RESIZES, Verbs, as_detector, pair
 
 if TYPE_CHECKING:
     from zsad.trainer.loop import Epoch
@@ -29,6 +29,11 @@ def add(verbs: Verbs) -> None:
     how.add_argument("--backbone", metavar="NAME", help="default: the recipe's, or tiny")
     how.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
     how.add_argument("--activation", choices=("quick_gelu", "gelu"), help="default: what the weights were trained with")
+    how.add_argument(
+        "--position-resize",
+        choices=POSITION_RESIZES,
+        help="how positions are resized to other image sizes (default: bicubic_antialias)",
+    )
     how.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
     how.add_argument("--set", type=pair, action="append", default=[], metavar="KEY=VALUE", help="a field of the method")
     how.add_argument("--epochs", type=int, metavar="N", help="default: the paper's")
@@ -75,6 +80,7 @@ def run(options: Namespace) -> int:
         backbone=options.backbone,
         weights=options.weights,
         activation=options.activation,
+        position_resize=options.position_resize,
         image_size=options.image_size,
         options=dict(options.set),
         training={key: value for key, value in optimisation.items() if value is not None},

@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
+from zsad.backbones.config import Activation
 from zsad.errors import ConfigError
 from zsad.types import Evidence
 
@@ -28,19 +29,45 @@ class Paper:
         return f"{self.authors}: {self.title}. {self.venue} {self.year}. {self.url}"
 
 
+class Enlarging(TypedDict):
+    """Words of :func:`zsad.parts.maps.pixel_maps`."""
+
+    sigma: float
+    align_corners: bool
+    window: int | None
+
+
 @dataclass(frozen=True)
 class Config:
     """What all methods have in common; each adds the constants of its paper.
 
     Attributes:
         sigma: standard deviation, in px at the size at which the method runs, of the Gaussian that smooths the map.
+        align_corners: how maps are enlarged, for the loss and for the answer alike: whether the outermost cells have
+            their centres on the picture's border (code of VAND, AdaCLIP, VCP-CLIP, Bayes-PFL and ACD-CLIP), or every
+            cell lies over its own patch (AnomalyCLIP).
+        smoothing_window: side, in cells, of the window in which the grid is smoothed before it is enlarged; without
+            one the enlarged map is smoothed.
     """
 
     sigma: float = 4.0
+    align_corners: bool = False
+    smoothing_window: int | None = None
 
     def __post_init__(self) -> None:
         if not self.sigma >= 0:
             raise ConfigError("the sigma of a Gaussian is at least 0", self.sigma, "say 0 for no smoothing")
+        if self.smoothing_window is not None and (self.smoothing_window < 1 or self.smoothing_window % 2 == 0):
+            raise ConfigError(
+                "the window of a Gaussian has an odd side",
+                self.smoothing_window,
+                "say 7, or sigma = 0 for no smoothing",
+            )
+
+    @property
+    def enlarging(self) -> Enlarging:
+        """How maps come to the size of pictures, as :func:`zsad.parts.maps.pixel_maps` takes it."""
+        return Enlarging(sigma=self.sigma, align_corners=self.align_corners, window=self.smoothing_window)
 
 
 def check_temperature(temperature: float) -> None:
@@ -65,6 +92,11 @@ class Method(nn.Module, ABC):
     def __init__(self, clip: Clip, config: Config) -> None:
         super().__init__()
         self.clip, self.config = clip, config
+
+    @classmethod
+    def authors_activation(cls, config: Config) -> Activation | None:
+        """The activation that the authors' code ran the paper's backbone under, where that is not the weights' own."""
+        return None
 
     @property
     def fingerprint(self) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zsad import methods
-from zsad.backbones.config import Activation
+from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
@@ -20,7 +20,7 @@ class Recipe:
     Attributes:
         method: its name.
         paper: the row of the paper's tables that this is, in words.
-        backbone, weights, activation, image_size: as :func:`zsad.load` takes them.
+        backbone, weights, activation, position_resize, image_size: as :func:`zsad.load` takes them.
         options: fields of the method's configuration that differ from the defaults.
         training: fields of :class:`zsad.methods._trainable.Training` that differ from the method's own.
         published: the row's own numbers in percent, by data set and metric.
@@ -31,6 +31,7 @@ class Recipe:
     backbone: str = "tiny"
     weights: str | None = None
     activation: Activation | None = None
+    position_resize: PositionResize | None = None
     image_size: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -42,15 +43,22 @@ class Recipe:
         backbone: str | None = None,
         weights: str | None = None,
         activation: Activation | None = None,
+        position_resize: PositionResize | None = None,
         image_size: int | None = None,
         options: Mapping[str, Any],
         training: Mapping[str, Any],
     ) -> "Recipe":
-        """This recipe with other words in it; another backbone drops weights, activation, size: they suit its own."""
+        """This recipe with other words in it; another backbone drops what is said of the recipe's own."""
         base = self
         if backbone not in (None, self.backbone):
-            base = replace(self, backbone=backbone, weights=None, activation=None, image_size=None)
-        given = {"weights": weights, "activation": activation, "image_size": image_size}
+            own: dict[str, Any] = dict.fromkeys(("weights", "activation", "position_resize", "image_size"))
+            base = replace(self, backbone=backbone, **own)
+        given = {
+            "weights": weights,
+            "activation": activation,
+            "position_resize": position_resize,
+            "image_size": image_size,
+        }
         told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return replace(base, **told, options=self.options | dict(options), training=self.training | dict(training))
 
@@ -67,6 +75,16 @@ class Recipe:
                 "the method must have something to train", self.method, f"choose one of {', '.join(able)}"
             )
         return found
+
+    def tower_activation(self) -> Activation | None:
+        """What the backbone runs under: what is said, or what the method's authors ran theirs under.
+
+        None leaves it to the weights.
+        """
+        method = methods.get(self.method)
+        if self.activation is not None or self.backbone != method.paper_backbone:
+            return self.activation
+        return method.authors_activation(from_mapping(method.config_type, self.options, f"options of {self.method}"))
 
     def optimisation(self) -> Training:
         """The method's way of training with this recipe's changes."""

@@ -13,7 +13,7 @@ import torch
 
 from zsad import checkpoint
 from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import Activation
+from zsad.backbones.config import Activation, PositionResize
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.config import from_mapping
 from zsad.data.layouts import Sample
@@ -39,6 +39,7 @@ def train(
     backbone: str | None = None,
     weights: str | None = None,
     activation: Activation | None = None,
+    position_resize: PositionResize | None = None,
     image_size: int | None = None,
     options: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -64,8 +65,9 @@ def train(
         data: data sets, each ``LAYOUT:PATH``. Every trained method of this family learns from the test split of an
             auxiliary data set, with its anomalous pictures and masks, and is used on other data.
         out: folder of the run; written after every epoch.
-        backbone, weights, activation, image_size: instead of the recipe's, as :func:`zsad.load` takes them; a method's
-            name alone trains on the embedded backbone. Another backbone drops the recipe's weights and size.
+        backbone, weights, activation, position_resize, image_size: instead of the recipe's, as :func:`zsad.load` takes
+            them; a method's name alone trains on the embedded backbone. Another backbone drops what the recipe says of
+            its own. Where nobody says an activation, the paper's backbone runs as its authors ran it.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
         training: fields of :class:`zsad.methods._trainable.Training`, for instance ``{"epochs": 3}``.
         split: the part of the data sets that is trained on.
@@ -101,6 +103,7 @@ def train(
         backbone=backbone,
         weights=weights,
         activation=activation,
+        position_resize=position_resize,
         image_size=image_size,
         options=options or {},
         training=training or {},
@@ -139,7 +142,10 @@ def prepare(
     method_type, training = recipe.method_type(), recipe.optimisation()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")
     side = image_size_for(recipe.backbone, recipe.image_size)
-    clip = backbone_weights.load(recipe.backbone, recipe.weights, activation=recipe.activation)
+    activation = recipe.tower_activation()
+    clip = backbone_weights.load(
+        recipe.backbone, recipe.weights, activation=activation, position_resize=recipe.position_resize
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         method = method_type(clip, config).to(circumstances.device)
@@ -148,7 +154,8 @@ def prepare(
         options={key: _found(key, value) for key, value in recipe.options.items()},
         backbone=recipe.backbone,
         weights=from_anywhere(recipe.weights, recipe.backbone),
-        activation=recipe.activation,
+        activation=activation,
+        position_resize=recipe.position_resize,
         image_size=side,
         fingerprint=method.fingerprint,
     )
