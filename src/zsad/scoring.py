@@ -3,10 +3,16 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from zsad.parts.maps import resize, smooth
+from zsad.methods._base import Config
+from zsad.parts.maps import pixel_maps
 from zsad.types import Evidence, Size
 
 
-def anomaly_maps(evidence: Evidence, size: Size, sigma: float) -> Float[Tensor, "batch rows cols"]:
-    """Mean over levels, enlarged bilinearly to ``size`` and smoothed with ``sigma`` px; fp32 on the CPU, in [0, 1]."""
-    return smooth(resize(evidence.maps.float().mean(1).cpu(), size), sigma)
+def anomaly_maps(evidence: Evidence, size: Size, config: Config) -> Float[Tensor, "batch rows cols"]:
+    """The levels as one map, enlarged to ``size`` and smoothed as the method says; fp32 on the CPU, in [0, 1].
+
+    Of evidence with log-odds these are enlarged, and not the probabilities.
+    """
+    logits = evidence.logits is not None
+    levels = evidence.maps if evidence.logits is None else evidence.logits
+    return pixel_maps(levels.float().cpu(), size, **config.enlarging, logits=logits)

@@ -9,7 +9,7 @@ anomalous).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
@@ -70,12 +70,14 @@ class Evidence:
     Attributes:
         maps: P(anomalous) per level on the patch grid, in [0, 1].
         score: P(anomalous) of each image, in [0, 1], as the method combines it.
+        logits: log-odds of the maps, of a method that enlarges these instead of probabilities.
 
     A method that trains may return a subclass that holds what only its loss needs.
     """
 
     maps: Float[Tensor, "batch levels rows cols"]
     score: Float[Tensor, "batch"]
+    logits: Float[Tensor, "batch levels rows cols"] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

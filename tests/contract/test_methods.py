@@ -15,17 +15,22 @@ from zsad.config import from_mapping
 from zsad.errors import ConfigError, ZsadWarning
 from zsad.methods._base import Config, Method
 from zsad.methods._trainable import Trainable
+from zsad.scoring import anomaly_maps
 from zsad.types import Evidence, Size, Target
 
 pytestmark = pytest.mark.parametrize("name", methods.names())
 NAMES = ("metal nut", "carpet", "metal nut", "transistor")
 
 
-def make(name: str) -> Method:
+OF_MAPS = {"focal", "dice", "local"}
+"""Terms of losses that compare maps with masks."""
+
+
+def make(name: str, config: Config | None = None) -> Method:
     """Drawn from a seed, as training draws it: a method has none of its own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return methods.get(name)(frozen(), methods.get(name).config_type()).eval()
+        return methods.get(name)(frozen(), config or methods.get(name).config_type()).eval()
 
 
 @torch.inference_mode()
@@ -289,3 +294,19 @@ def test_the_folder_is_the_list(name: str) -> None:
 def test_a_name_that_is_nearly_right_is_refused_with_the_right_one(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"a detector must be one of .*did you mean '{name}'"):
         methods.get(f"{name}x")
+
+
+def test_the_loss_sees_maps_enlarged_as_the_answer_is(name: str) -> None:
+    method = methods.get(name)
+    ours, theirs = (
+        make(name, method.config_type(sigma=0.0, align_corners=aligned, smoothing_window=None))
+        for aligned in (False, True)
+    )
+    evidence = judge(ours, 2)
+    answers = [anomaly_maps(evidence, (SIZE, SIZE), one.config) for one in (ours, theirs)]
+    assert (answers[0] - answers[1]).abs().max() > 1e-4
+    if isinstance(ours, Trainable) and isinstance(theirs, Trainable):
+        with torch.no_grad():
+            terms, others = (one.loss(evidence, target(2)) for one in (ours, theirs))
+        assert terms.keys() == others.keys()
+        assert {key for key in terms if (terms[key] - others[key]).abs() > 1e-6} == OF_MAPS & terms.keys()

@@ -28,7 +28,7 @@ from zsad.methods.acd_clip import (
     group_ends,
 )
 from zsad.parts.losses import dice, focal, image_cross_entropy
-from zsad.parts.maps import smooth
+from zsad.scoring import anomaly_maps
 from zsad.types import Target
 
 DEEP = replace(CONFIG, vision=replace(CONFIG.vision, depth=12), text=replace(CONFIG.text, depth=12))
@@ -303,7 +303,7 @@ def test_static_fusion_pairs_levels_of_the_same_number() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.1, 0.5, 1.0])
 def test_the_score_mixes_the_whole_image_with_the_maximum_of_the_smoothed_map(weight: float) -> None:
     evidence = judge(make(AcdClipConfig(map_weight=weight)))
-    peak = smooth(evidence.maps.mean(1), 14.0 / CONFIG.vision.patch).amax((1, 2))
+    peak = anomaly_maps(evidence, (SIZE, SIZE), AcdClipConfig()).amax((1, 2))
     torch.testing.assert_close(evidence.score, (1 - weight) * evidence.image + weight * peak)
 
 

@@ -1,5 +1,10 @@
-"""ACD-CLIP against itself written out: block by block, token by token, prompt by prompt, one softmax of two a time."""
+"""ACD-CLIP against itself written out: block by block, token by token, prompt by prompt, one softmax of two a time.
 
+For ``variant="code"`` this is what the authors' code does from picture to answer (commit 2026067: forward, fusion and
+``test.py``), its blur by SciPy and its enlargement by NumPy.
+"""
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,8 +12,12 @@ from torch.nn import functional as F
 
 from tests.methods.test_acd_clip import BOTH, DEEP, judge, make
 from tests.parts.test_conv_lora import slow_adapter
-from tests.small import images
+from tests.small import PATCH, images
+from tests.test_scoring import aligned
 from zsad.methods.acd_clip import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, AcdClip, AcdClipConfig, Variant
+from zsad.scoring import anomaly_maps
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of the blur is SciPy")
 
 
 def slow_texts(method: AcdClip, class_name: str) -> Tensor:
@@ -41,8 +50,26 @@ def slow_head(head: nn.Module, tokens: Tensor) -> Tensor:
     return F.normalize(head.norm(head.layers(tokens)), dim=-1)
 
 
+def slow_gate(method: AcdClip, number: int, visual: Tensor) -> list[list[Tensor]]:
+    """Weights [group][state]: a softmax over the groups for each state."""
+    groups, gates = len(method.text_groups), method.vision_groups[number].gateway.gates
+    mean = visual[0].mean(0)
+    said = [gate[2](F.gelu(gate[0](mean))) for gate in gates]
+    logits = [[said[0][2 * j + s] if len(said) == 1 else said[s][j] for s in range(2)] for j in range(groups)]
+    powers = [[logits[j][s].exp() for s in range(2)] for j in range(groups)]
+    return [[powers[j][s] / sum(power[s] for power in powers) for s in range(2)] for j in range(groups)]
+
+
 def slow(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
-    """The fused map and P(anomalous) of the whole picture, one softmax of two a time."""
+    """The fused map on the grid and P(anomalous) of the whole picture, one softmax of two a time."""
+    logits, whole = slow_logits(method, picture, class_name)
+    if method.config.variant == "paper":
+        return logits.softmax(-1)[..., 1].mean(0), whole
+    return logits.mean(0).softmax(-1)[..., 1], whole
+
+
+def slow_logits(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+    """[group, row, column, state], and P(anomalous) of the whole picture."""
     variant, texts, vision = method.config.variant, slow_texts(method, class_name), method.clip.vision
     tokens, grid = vision.embed(picture[None])
     per_group = len(vision.transformer.blocks) // len(method.vision_groups)
@@ -55,20 +82,44 @@ def slow(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tensor, Ten
         group = method.vision_groups[number]
         tokens = slow_adapter(group.adapter, tokens, grid, variant == "paper")
         visual = slow_head(group.segment, tokens[:, 1:])
-        weights = group.gateway.weights(visual)[0]
-        states = [sum(weights[j, s] * texts[j, s] for j in range(len(texts))) for s in range(2)]
+        weights = slow_gate(method, number, visual)
+        states = [sum(weights[j][s] * texts[j, s] for j in range(len(texts))) for s in range(2)]
         if variant == "paper":
             states = [state / state.norm() for state in states]
         else:
             patches = slow_head(group.detect, tokens[:, 1:])[0]
             whole.append(torch.stack([(patches @ texts[number, s]).mean() for s in range(2)]))
         logits.append(torch.stack([visual[0] @ state / method.config.temperature for state in states], -1))
+    levels = torch.stack(logits).unflatten(1, grid)
     if variant == "paper":
-        anomaly_map = torch.stack(logits).softmax(-1)[..., 1].mean(0)
         feature = slow_head(method.vision_groups[-1].detect, tokens[:, :1])[0, 0]
-        return anomaly_map.reshape(grid), torch.stack([feature @ texts[-1, s] for s in range(2)]).softmax(0)[1]
-    anomaly_map = torch.stack(logits).mean(0).softmax(-1)[..., 1]
-    return anomaly_map.reshape(grid), torch.stack(whole).mean(0).softmax(0)[1]
+        return levels, torch.stack([feature @ texts[-1, s] for s in range(2)]).softmax(0)[1]
+    return levels, torch.stack(whole).mean(0).softmax(0)[1]
+
+
+def slow_answer(
+    method: AcdClip, picture: Tensor, class_name: str, *, sigma: float, window: int, share: float
+) -> tuple[np.ndarray, float]:
+    """Map and score of the authors' code: logits of each group and state are blurred on the grid, enlarged with aligned
+    corners, averaged over the groups; one softmax; (1 - share) · class + share · maximum of the map."""
+    logits, whole = slow_logits(method, picture, class_name)
+    truncate = (window // 2) / sigma
+    planes = logits.permute(0, 3, 1, 2).numpy().astype(np.float64)
+    enlarged = np.array(
+        [
+            [
+                aligned(
+                    ndimage.gaussian_filter(plane, sigma, mode="mirror", truncate=truncate),
+                    (picture.shape[1], picture.shape[2]),
+                )
+                for plane in states
+            ]
+            for states in planes
+        ]
+    )
+    normal, anomalous = np.exp(enlarged.mean(0))
+    anomaly_map = anomalous / (normal + anomalous)
+    return anomaly_map, (1 - share) * float(whole) + share * float(anomaly_map.max())
 
 
 @pytest.mark.parametrize("variant", BOTH)
@@ -90,3 +141,26 @@ def test_three_groups_written_out() -> None:
         anomaly_map, whole = slow(method, images(1)[0], "nut")
     torch.testing.assert_close(judge(method, 1).maps[0, 0], anomaly_map, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(judge(method, 1).image[0], whole, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize(("sigma", "window", "share"), [(1.0, 7, 0.1), (1.5, 9, 0.5)], ids=["industrial", "medical"])
+@pytest.mark.parametrize("size", [(72, 72), (56, 40)])
+def test_the_answer_of_the_code(size: tuple[int, int], sigma: float, window: int, share: float, groups: int) -> None:
+    options = AcdClipConfig(groups=groups, sigma=sigma * PATCH, smoothing_window=window, map_weight=share)
+    method, pixels, names = make(options, DEEP), images(2, *size), ["metal nut", "wood"]
+    with torch.no_grad():
+        evidence = method(pixels, names)
+        maps = anomaly_maps(evidence, size, options)
+        for number, name in enumerate(names):
+            expected, score = slow_answer(method, pixels[number], name, sigma=sigma, window=window, share=share)
+            np.testing.assert_allclose(maps[number].numpy(), expected, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(float(evidence.score[number]), score, rtol=0, atol=1e-5)
+    assert np.ptp(expected) > 0.02
+
+
+def test_the_constants_of_the_codes_answer() -> None:
+    """Blur of 7x7 tokens with sigma 1, tokens of 14 px, corners aligned, 0.9 · class + 0.1 · maximum, tau 0.1."""
+    config = AcdClipConfig()
+    assert (config.sigma / 14, config.smoothing_window, config.align_corners) == (1.0, 7, True)
+    assert (config.map_weight, config.temperature, config.image_temperature) == (0.1, 0.1, 1.0)

@@ -354,7 +354,7 @@ def test_the_loss_is_that_of_the_mean_map_or_the_mean_of_the_stages(map_loss: st
     method = make(from_mapping(AfrClipConfig, {"map_loss": map_loss}, "options"))
     evidence, truth = judge(method), target()
     terms = method.loss(evidence, truth)
-    large = F.interpolate(evidence.maps, truth.masks.shape[-2:], mode="bilinear", align_corners=True)
+    large = F.interpolate(evidence.maps, truth.masks.shape[-2:], mode="bilinear", align_corners=False)
     each = [large.mean(1)] if map_loss == "mean" else list(large.unbind(1))
     for name, term in (("focal", focal), ("dice", dice)):
         expected = torch.stack([term(maps, truth.masks) for maps in each]).mean()
@@ -407,11 +407,18 @@ def test_every_recipe_builds_answers_and_trains(path: Path) -> None:
 def test_no_two_recipes_are_the_same_and_they_vary_what_the_tables_vary() -> None:
     told = [tomllib.loads(path.read_text(encoding="utf-8")).get("options", {}) for path in RECIPES]
     configurations = {from_mapping(AfrClipConfig, options, "options") for options in told}
-    assert len(configurations) == len(RECIPES) == 12
+    assert len(configurations) == len(RECIPES) == 13
     for options in told:
         assert all(getattr(AfrClipConfig(), name) != value for name, value in options.items())
     tables_3_to_6 = {"rectify", "self_prompting", "neighbourhood", "stages", "cnn", "learned_prompts"}
-    assert {name for options in told for name in options} == tables_3_to_6
+    letter = {"temperature", "placement"}
+    assert {name for options in told for name in options} == tables_3_to_6 | letter
+
+
+def test_the_letter_of_the_equations() -> None:
+    """Equations 9 and 13 have no temperature; equation 18 writes over the last K tokens of a layer."""
+    (path,) = (path for path in RECIPES if path.stem == "equations")
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["options"] == {"temperature": 1.0, "placement": "replace"}
 
 
 # --- the real architecture

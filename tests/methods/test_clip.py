@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.small import frozen, images, states_of
+from zsad.errors import ZsadWarning
 from zsad.methods.clip import ClipDetector
 from zsad.methods.clip_ac import ClipAc, ClipAcConfig
 from zsad.parts.similarity import anomaly_probability, state_features
@@ -94,6 +95,13 @@ def test_clip_ac_says_both_states_in_the_80_templates_of_imagenet() -> None:
         assert ours[-1] == f"a tattoo of the {thing}."
         assert sum(f"the {thing}" in prompt for prompt in ours) == 24
         assert sum(f" {article} {thing}" in f" {prompt}" for prompt in ours) == 24
+
+
+def test_a_long_class_name_is_said_in_those_of_the_80_that_fit() -> None:
+    method = ClipAc(frozen(), ClipAcConfig(templates="imagenet"))
+    name = " ".join(["nut"] * 66)
+    with pytest.warns(ZsadWarning, match="of 80 templates, as the others do not fit"):
+        assert method(images(1), [name]).score.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", [ClipDetector, ClipAc])

@@ -164,7 +164,7 @@ def test_the_loss_is_the_mean_over_the_stages() -> None:
         score, labels = evidence.stage_scores[:, stage], truth.labels
         of_stages["image"].append(-(labels * score.log() + (1 - labels) * (1 - score).log()).mean())
         enlarged = nn.functional.interpolate(
-            evidence.maps[:, stage, None], (SIZE, SIZE), mode="bilinear", align_corners=True
+            evidence.maps[:, stage, None], (SIZE, SIZE), mode="bilinear", align_corners=False
         )[:, 0]
         of_stages["focal"].append(focal(enlarged, truth.masks))
         of_stages["dice"].append(dice(enlarged, truth.masks))
@@ -230,6 +230,27 @@ def test_every_option_reaches_the_answer(options: dict[str, object]) -> None:
     assert changes["score" if options.keys() & {"levels", "post_norm"} else "maps"].abs().max() > 1e-4
 
 
+def test_the_focal_gamma_reaches_the_loss() -> None:
+    ours = stirred()
+    theirs = stirred(FeClipConfig(focal_gamma=0.0), like=ours)
+    evidence, truth = ours(images(2), NAMES), target()
+    before, after = (one.loss(evidence, truth) for one in (ours, theirs))
+    large = nn.functional.interpolate(evidence.maps, (SIZE, SIZE), mode="bilinear").flatten(0, 1)
+    masks = truth.masks.repeat_interleave(DEPTH, 0)
+    torch.testing.assert_close(after["focal"], nn.functional.binary_cross_entropy(large, masks), rtol=1e-3, atol=1e-4)
+    assert after["focal"] > 1.5 * before["focal"]
+    assert (after["dice"], after["image"]) == (before["dice"], before["image"])
+
+
+def test_the_constants_of_section_4_2_and_those_that_are_named_nowhere() -> None:
+    training, config = FeClip.training_defaults, FeClipConfig()
+    assert (training.epochs, training.batch_size, training.learning_rate) == (9, 16, 5e-4)
+    assert (training.betas, training.schedule, training.weight_decay) == ((0.9, 0.999), "constant", 0.0)
+    assert PROMPTS == (["A photo of a normal object"], ["A photo of a damaged object"])  # section 3.2
+    assert (config.blend, config.window, config.sliding_window) == (0.1, 3, 3)  # sections 3.2 to 3.4
+    assert (config.temperature, config.sigma, config.focal_gamma) == (0.07, 4.0, 2.0)
+
+
 @torch.no_grad()
 def test_the_same_options_give_the_same_answer() -> None:
     """Without which the tests of options could not fail."""
@@ -244,6 +265,7 @@ def test_the_same_options_give_the_same_answer() -> None:
         ({"window": 0}, "at least 1 patch"),
         ({"sliding_window": 0}, "at least 1 patch"),
         ({"levels": []}, "at least one layer"),
+        ({"focal_gamma": -1.0}, "γ of a focal loss is at least 0"),
         ({"adapters": "none"}, "one of both, ffe, lfs, conv"),
         ({"transform": "wavelet"}, "one of dct, fft"),
     ],

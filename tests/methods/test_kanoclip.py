@@ -13,6 +13,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError, InputError
+from zsad.methods._base import Config
 from zsad.methods.kanoclip import (
     KanoClip,
     KanoClipConfig,
@@ -256,15 +257,28 @@ def test_the_stages_map_is_a_softmax_of_cosines_and_the_final_one_their_mean() -
     torch.testing.assert_close(evidence.localised, evidence.maps.mean(1))
 
 
+def test_the_printed_order_of_equation_9_is_one_softmax_of_the_sum_of_the_stages() -> None:
+    method = make(layer_scale=1.0, norm="sum")
+    observation, evidence = method.observe(images(2)), judge(method)
+    summed = torch.zeros(2, 16, 2)
+    for number, stage in enumerate(method.stages):
+        visual, text = stage(observation.patches[:, number], evidence.states, observation.grid)
+        summed += F.cosine_similarity(visual[:, :, None], text[:, None], dim=-1).detach()
+    expected = (summed / 0.07).softmax(-1)[..., 1].unflatten(1, observation.grid)
+    torch.testing.assert_close(evidence.maps, expected[:, None], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(evidence.localised, expected, rtol=1e-4, atol=1e-5)
+    assert {"knowledge", "global", "local"} == set(method.loss(evidence, target()))
+
+
 def test_equation_10_is_m_a_under_the_softmax() -> None:
     abnormal = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(0))
     expected = smooth(resize(abnormal, (32, 24)), 2.0)
-    torch.testing.assert_close(combine(1 - abnormal, abnormal, (32, 24), 2.0), expected)
+    torch.testing.assert_close(combine(1 - abnormal, abnormal, (32, 24), Config(sigma=2.0)), expected)
 
 
 def test_equation_10_of_maps_that_do_not_add_up_to_one() -> None:
     normal, abnormal = torch.full((1, 2, 2), 0.5), torch.full((1, 2, 2), 0.9)
-    torch.testing.assert_close(combine(normal, abnormal, (4, 4), 1.0), torch.full((1, 4, 4), 0.7))
+    torch.testing.assert_close(combine(normal, abnormal, (4, 4), Config(sigma=1.0)), torch.full((1, 4, 4), 0.7))
 
 
 @pytest.mark.parametrize("sigma", [0.0, 4.0])
@@ -273,7 +287,7 @@ def test_the_score_is_half_the_sum_of_equation_12(sigma: float) -> None:
     evidence, observation = judge(method), method.observe(images(2))
     adapted = F.relu(method.adapter.norm(observation.image) @ method.adapter.down.weight.T) @ method.adapter.up.weight.T
     cosines = F.cosine_similarity(adapted[:, None], evidence.states, dim=-1)
-    highest = anomaly_maps(evidence, (SIZE, SIZE), sigma).amax((1, 2))
+    highest = anomaly_maps(evidence, (SIZE, SIZE), Config(sigma=sigma)).amax((1, 2))
     expected = ((cosines / 0.07).softmax(-1)[:, 1] + highest) / 2
     torch.testing.assert_close(evidence.score, expected.detach(), rtol=1e-4, atol=1e-5)
 
@@ -293,7 +307,7 @@ def test_the_local_loss_is_equation_15() -> None:
     evidence = judge(method)
     mean = evidence.maps.mean(1, keepdim=True)
     assert mean.shape[2:] == (4, 4)
-    abnormal = F.interpolate(mean, (SIZE, SIZE), mode="bilinear", align_corners=True)[:, 0]
+    abnormal = F.interpolate(mean, (SIZE, SIZE), mode="bilinear", align_corners=False)[:, 0]
     expected = focal(abnormal, masks) + dice(1 - abnormal, 1 - masks) + dice(abnormal, masks)
     torch.testing.assert_close(method.loss(evidence, target())["local"], expected)
     assert local_loss(masks, masks) < 1e-4
@@ -356,6 +370,7 @@ def test_options_of_size(options: dict[str, object], name: str, shape: tuple[int
         {"stride": 1},
         {"layer_scale": 0.5},
         {"vv_attention": False},
+        {"norm": "sum"},
         {"fusion": "linear"},
         {"fusion": "none"},
         {"learned_prompts": False},

@@ -21,7 +21,19 @@ TRAINED = {
     "row_3_clip_vv": {"prompts"},
     "row_4_bi_cmci": {"prompts", "stages"},
     "row_5_full": {"prompts", "stages", "adapter"},
+    "equations": {"prompts", "stages", "adapter"},
+    "margin": {"prompts", "stages", "adapter"},
+    "without_knowledge": {"prompts", "stages", "adapter"},
+    "layer_scale": {"prompts", "stages", "adapter"},
 }
+OPTIONS = {
+    "equations": {"global_token": "vv", "norm": "sum"},  # "S_l[0] is used for image-level detection" (2.3); equation 9
+    "margin": {"margin": 0.5},
+    "without_knowledge": {"knowledge_weight": 0.0},
+    "layer_scale": {"layer_scale": 0.1},
+}
+TRAINED_ALIKE = {"paper", "margin", "without_knowledge"}
+"""Of one answer before training: their losses differ."""
 
 
 def read(name: str) -> dict[str, Any]:
@@ -69,7 +81,7 @@ def test_a_recipe_trains_its_modules_and_no_others(name: str) -> None:
 
 
 def test_every_row_answers_differently() -> None:
-    scores = [judge(make(name)).score for name in TRAINED if name != "paper"]
+    scores = [judge(make(name)).score for name in TRAINED if name not in TRAINED_ALIKE]
     for number, one in enumerate(scores):
         for other in scores[number + 1 :]:
             assert (one - other).abs().max() > 1e-3
@@ -78,6 +90,19 @@ def test_every_row_answers_differently() -> None:
 def test_the_full_row_is_the_papers_and_the_defaults() -> None:
     assert make("row_5_full").config == make("paper").config == KanoClipConfig()
     assert read("row_5_full")["published"] == {key: read("paper")["published"][key] for key in ("mvtec", "visa")}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_recipe_beside_the_rows_says_what_is_other(name: str) -> None:
+    assert read(name)["options"] == OPTIONS[name]
+    assert read(name)["published"] == read("row_5_full")["published"]
+
+
+def test_the_losses_of_recipes_of_one_answer_differ() -> None:
+    plain, going_on, without = (make(name) for name in ("paper", "margin", "without_knowledge"))
+    terms, longer, fewer = (one.loss(judge(one), target()) for one in (plain, going_on, without))
+    assert longer["knowledge"] > terms["knowledge"] + 0.1
+    assert fewer.keys() == {"global", "local"}
 
 
 def test_the_optimisation() -> None:

@@ -16,6 +16,7 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError
+from zsad.methods import wmoe_clip
 from zsad.methods.wmoe_clip import WMoEClip, WMoEClipConfig, WMoEClipEvidence
 from zsad.parts.experts import imbalance
 from zsad.parts.losses import dice, focal, image_cross_entropy
@@ -69,7 +70,13 @@ def slow_text(method: WMoEClip, image: Tensor) -> Tensor:
         autoencoder = method.sampling.autoencoder
         mean = autoencoder.mean(F.relu(autoencoder.encoder[0](image)))
         decoded = two_layers(mean, autoencoder.decoder[0], autoencoder.decoder[2])
-        vectors = vectors + method.sampling.fit(decoded)
+        sample = method.sampling.fit(mean if method.config.sample == "latent" else decoded)
+        if method.config.sample == "scaled":
+            vectors = torch.stack(
+                [torch.stack([v + sample * v.norm() / sample.norm() for v in own]) for own in vectors]
+            )
+        else:
+            vectors = vectors + sample
     features = []
     for state, word in enumerate(("good", "damaged")):
         before = clip.text.token_embedding(torch.tensor(clip.tokenizer.encode(f"a photo of a {word}")[:-1]))
@@ -136,6 +143,8 @@ def slow_judge(method: WMoEClip, pixels: Tensor) -> tuple[Tensor, Tensor]:
         replace(NONE, wavelet_attention=True),
         replace(NONE, semantic_experts=True),
         replace(ALL, residual=True, high="magnitude"),
+        replace(ALL, sample="latent"),
+        replace(ALL, sample="scaled"),
         replace(ALL, transform="decimated", unit_class_token=True),
     ],
 )
@@ -161,7 +170,7 @@ def test_the_losses_are_equations_2_3_and_9_to_11() -> None:
     divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
     torch.testing.assert_close(evidence.divergence, divergence)
     torch.testing.assert_close(evidence.reconstruction, ((decoded - image) ** 2).sum(1))
-    large = F.interpolate(evidence.maps, (SIZE, SIZE), mode="bilinear", align_corners=True)
+    large = F.interpolate(evidence.maps, (SIZE, SIZE), mode="bilinear", align_corners=False)
     truth, terms = target(), method.loss(evidence, target())
     expected = {
         "cross_entropy": image_cross_entropy(evidence.score, truth.labels),
@@ -227,6 +236,38 @@ def test_both_states_get_the_same_samples_beside_vectors_of_their_own(monkeypatc
     torch.testing.assert_close(r_good, r_damaged, rtol=1e-4, atol=1e-5)
     assert (method.prompts.vectors[0] - method.prompts.vectors[1]).abs().min() > 0
     assert (r_good[:, 0] - r_good[:, 1]).abs().max() > 1e-2
+
+
+def test_scaled_samples_are_as_long_as_the_vectors_that_they_are_added_to() -> None:
+    method = make(replace(ALL, sample="scaled"))
+    added = 50 * torch.randn(3, 2, 32)
+    seen: list[Tensor] = []
+    splice = wmoe_clip.splice
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(wmoe_clip, "splice", lambda *given: (seen.append(given[2]), splice(*given))[1])
+        method.prompts(method.clip, added)
+    for own, vectors in zip(seen, method.prompts.vectors, strict=True):
+        r = own - vectors
+        torch.testing.assert_close(r.norm(dim=-1), vectors.norm(dim=-1).expand(3, -1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(F.cosine_similarity(r, added, dim=-1), torch.ones(3, 2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sample", ["decoded", "latent", "scaled"])
+def test_what_pulls_at_the_autoencoder(sample: Any) -> None:
+    """The maps pull at the encoder, and at the decoder where the prompts hold its results; equation 3 pulls at both."""
+    for term, decoder in (("focal", sample != "latent"), ("reconstruction", True)):
+        method = make(replace(ALL, sample=sample)).train()
+        torch.manual_seed(0)
+        method.loss(method(images(2), ["nut"] * 2), target())[term].backward()
+        assert method.sampling
+        pulled = {
+            name
+            for name, one in method.sampling.autoencoder.named_children()
+            if any(p.grad is not None and p.grad.abs().sum() > 0 for p in one.parameters())
+        }
+        assert pulled == {"encoder", "mean", "log_variance"} | ({"decoder"} if decoder else set()), term
+        vectors = method.prompts.vectors.grad
+        assert (vectors is not None and bool(vectors.abs().sum() > 0)) == (term == "focal")
 
 
 def test_draws_are_averaged_and_the_same_each_time() -> None:
@@ -302,6 +343,8 @@ def test_the_scale_is_learned_from_the_temperature_on() -> None:
         {"levels": (12, 24, 6, 18)},
         {"prompt_length": 3},
         {"unit_class_token": True},
+        {"sample": "latent"},
+        {"sample": "scaled"},
         {"draws": 4},
         {"transform": "decimated"},
         {"high": "magnitude"},

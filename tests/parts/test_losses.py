@@ -40,9 +40,9 @@ def test_cross_entropy_is_finite_at_certainty(score: float) -> None:
     assert image_cross_entropy(torch.tensor([score]), torch.tensor([score])) < 1e-5
 
 
-def test_enlarging_keeps_the_corners() -> None:
+def test_enlarging_with_aligned_corners_keeps_the_corners() -> None:
     maps = torch.rand(2, 3, 4, 5)
-    large = enlarge(maps, torch.zeros(2, 16, 20))
+    large = enlarge(maps, torch.zeros(2, 16, 20), align_corners=True)
     assert large.shape == (2, 3, 16, 20)
     torch.testing.assert_close(large[..., 0, 0], maps[..., 0, 0])
     torch.testing.assert_close(large[..., -1, -1], maps[..., -1, -1])

@@ -105,8 +105,9 @@ def test_pictures_and_options_of_a_paper_go_with_its_rows() -> None:
     assert row.pack is not None
     assert row.pack.total == (356, 356)
     assert (row.activation, row.options) == ("", {})
+    options = {"sigma": 21.0, "smoothing_window": 9.0, "map_weight": 0.5}
     (row, *_) = published.rows("acd-clip", "kvasir", "acd-clip", "pixel_ap")
-    assert (row.activation, row.options, row.pack) == ("gelu", {"sigma": 21.0, "map_weight": 0.5}, None)
+    assert (row.activation, row.options, row.pack) == ("gelu", options, None)
     known = {(one.paper, one.data_set) for one in published.rows()}
     assert set(_reading.packs()) <= known
     assert {(paper, name) for paper, name in _reading.settings() if name} <= known

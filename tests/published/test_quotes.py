@@ -36,6 +36,7 @@ TABLES_OF = {
     "afr-clip/ablation/table_5_2_image_prompts": {"Table 5": "P_v"},
     "afr-clip/ablation/table_5_3_learned_prompts": {"Table 5": "P_l"},
     "afr-clip/ablation/table_6_5x5": {"Table 6": "5 × 5"},
+    "afr-clip/ablation/equations": {"Table 1": "", "Table 2": ""},
     "fe-clip/paper": {"Table 1": "", "Table 2": "", "Table 3": "FE-CLIP", "Table 4": "DCT"},
     "fe-clip/ablation/conv": {"Table 3": "CLIP + Conv Adapter"},
     "fe-clip/ablation/ffe": {"Table 3": "CLIP + FFE Adapter"},
@@ -46,9 +47,15 @@ TABLES_OF = {
     "kanoclip/ablation/row_2_knpl": {"Table 3": "row 2"},
     "kanoclip/ablation/row_3_clip_vv": {"Table 3": "row 3"},
     "kanoclip/ablation/row_4_bi_cmci": {"Table 3": "row 4"},
-    "kanoclip/ablation/row_5_full": {"Table 3": "row 5"},
+    **{
+        f"kanoclip/ablation/{name}": {"Table 3": "row 5"}
+        for name in ("row_5_full", "equations", "margin", "without_knowledge", "layer_scale")
+    },
     "wmoe-clip/paper": {"Table 1": ""},
-    "wmoe-clip/ablation/residual": {"Table 2": "CTDS, WCMA, SA-MoE"},
+    **{
+        f"wmoe-clip/ablation/{name}": {"Table 2": "CTDS, WCMA, SA-MoE"}
+        for name in ("residual", "sample_latent", "sample_scaled", "equations")
+    },
     "wmoe-clip/ablation/table_2_1_none": {"Table 2": "none"},
     "wmoe-clip/ablation/table_2_2_ctds": {"Table 2": "CTDS"},
     "wmoe-clip/ablation/table_2_3_ctds_wcma": {"Table 2": "CTDS, WCMA"},

@@ -56,7 +56,7 @@ class ToyReader(Reader):
         return Evidence(maps, maps.amax((1, 2, 3)))
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
-        maps = enlarge(evidence.maps, target.masks)[:, 0]
+        maps = enlarge(evidence.maps, target.masks, align_corners=True)[:, 0]
         return {
             "focal": focal(maps, target.masks),
             "dice": dice(maps, target.masks),
@@ -83,7 +83,7 @@ class ToyEditor(Trainable):
         return Evidence(maps, maps.mean((1, 2, 3)))
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
-        return {"dice": dice(enlarge(evidence.maps, target.masks)[:, 0], target.masks)}
+        return {"dice": dice(enlarge(evidence.maps, target.masks, align_corners=True)[:, 0], target.masks)}
 
 
 TOYS: dict[str, type[Method]] = {"toy-reader": ToyReader, "toy-editor": ToyEditor}

@@ -8,8 +8,9 @@ Features in CLIP", arXiv 2025.
     class name -> 6 normal and 10 anomalous prompts -> text tower in N groups, LoRA after each -> layer norm of the end
            token -> T_j^s [groups, 2, joint], unit vectors
     gateway i: mean of V_i -> weights over the groups -> T_i^s = Σ_j ω_ij^s T_j^s [batch, 2, joint] (eq. 4-5)
-    map i   = softmax(V_i · T_i / τ) [batch, rows, cols] (eq. 6), and their mean over the groups
-    score   = 0.9 · P(anomalous) of the whole image + 0.1 · maximum of the map
+    map i   = softmax(V_i · T_i / τ) [batch, rows, cols] (eq. 6), and their mean over the groups; the logits are blurred
+              on the grid and enlarged with aligned corners before the softmax
+    score   = 0.9 · P(anomalous) of the whole image + 0.1 · maximum of the map at the size of the picture
 
 The paper leaves out most constants, and the authors' code, which made its numbers, is not what its equations say.
 ``variant="code"`` (default) follows the code, ``variant="paper"`` the equations; :class:`Differences` lists every point
@@ -22,14 +23,16 @@ Departures from both, and open points that were decided:
   answer or a gradient's direction, and there is none here. In ``paper`` α/√r scales the plain LoRAs, which were not
   given a scale; their W_up starts at zero, as the paper's reference for LoRA has it, so training starts from CLIP.
 * The prompts are in the manner of the code's, in our own words; class names are used as given.
-* The code blurs logits on the grid with σ of 1 token (medical 1.5). Here the map is blurred in pixels, and σ = 14 is 1
-  token of a ViT-L-14; say 21 for medical pictures. The maximum in the score is taken of the map on the grid, blurred
-  with the same σ, not of the enlarged one. Maps are enlarged as probabilities in use, as logits for the loss.
+* Logits are blurred on the grid and enlarged with aligned corners as the code does it, in both variants; the loss sees
+  them enlarged the same way and not blurred. The code's σ is 1 token in a window of 7, for medical pictures 1.5 in 9.
+  Here σ is said in pixels, and 14 (21) is that on a ViT-L-14.
 * "Final global visual feature" (2.3) is read as the class token of the last block, "text features from the last group"
   as T_N; a head of the code's shape takes the former into the joint space. No temperature is named; the code has none.
-* Training: pictures are augmented as the code does it, but noise comes after the resize; the gradients of all blends
-  are bounded together, where the code bounds each alone; the last epoch is reported, as the authors name no rule.
-* The code runs OpenAI's weights under plain GELU; that is the backbone's setting, ``activation="gelu"``.
+* Image size: section 3.1 names the backbone "at a 336px resolution"; the code runs it at 518 px, which recipes take.
+* Training: pictures are augmented as the code does it; the gradients of all blends are bounded together, where the code
+  bounds each alone; the last epoch is reported, as the authors name no rule.
+* The code runs OpenAI's weights under plain GELU. That is the backbone's setting, ``activation``: with
+  ``variant="code"`` the paper's backbone is trained under "gelu" unless another one is asked for.
 * "Static fusion" (table 2) pairs level i of the images with level i of the text, as figure 1(a) draws it.
 """
 
@@ -43,6 +46,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
+from zsad.backbones.config import Activation
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
@@ -50,7 +54,7 @@ from zsad.methods._trainable import Trainable, Training
 from zsad.parts.conv_lora import Adapter, ConvLora, Lora
 from zsad.parts.gateway import Gateway
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.maps import smooth
+from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import compose, fitted
 from zsad.parts.remembered import Remembered
 from zsad.parts.similarity import state_features
@@ -118,6 +122,8 @@ class AcdClipConfig(Config):
 
     Attributes:
         sigma: the code's 1 token of a ViT-L-14; its 1.5 tokens for medical pictures are 21.
+        align_corners: as the code enlarges logits, for the loss and for the answer.
+        smoothing_window: of the blur, in tokens; 9 for medical pictures (code).
         variant: whose side is taken where paper and code differ; see :class:`Differences`.
         groups: N, of 2, 3, 4 and 6 in table 1; 2 in table 2.
         adapter: of the vision groups; "lora" is the baseline of table 2.
@@ -137,6 +143,8 @@ class AcdClipConfig(Config):
     """
 
     sigma: float = 14.0
+    align_corners: bool = True
+    smoothing_window: int | None = 7
     variant: Variant = "code"
     groups: int = 2
     adapter: Literal["conv-lora", "lora"] = "conv-lora"
@@ -179,11 +187,9 @@ class AcdClipEvidence(Evidence):
     """Evidence with what the loss needs.
 
     Attributes:
-        logits: log-odds of the maps.
         image: P(anomalous) of the whole image, without the map.
     """
 
-    logits: Float[Tensor, "batch levels rows cols"]
     image: Float[Tensor, "batch"]
 
 
@@ -226,6 +232,12 @@ class AcdClip(Trainable):
         augment=True,
     )
 
+    @classmethod
+    def authors_activation(cls, config: Config) -> Activation | None:
+        """Plain GELU under OpenAI's weights, for the variant that follows their code."""
+        assert isinstance(config, AcdClipConfig)
+        return "gelu" if config.variant == "code" else None
+
     def __init__(self, clip: Clip, config: AcdClipConfig | None = None) -> None:
         self.config: AcdClipConfig
         super().__init__(clip, config or AcdClipConfig())
@@ -247,13 +259,15 @@ class AcdClip(Trainable):
         logits = levels.unflatten(2, trace.grid) / self.config.temperature
         if self.config.differences.averaged_logits:
             logits = logits.mean(1, keepdim=True)
-        maps, image = logits.sigmoid(), self._image(trace, texts)
-        return AcdClipEvidence(maps=maps, score=self._score(maps, image), logits=logits, image=image)
+        image = self._image(trace, texts)
+        return AcdClipEvidence(maps=logits.sigmoid(), score=self._score(logits, image), logits=logits, image=image)
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Equations 7 and 8."""
         assert isinstance(evidence, AcdClipEvidence)
-        maps, masks = enlarge(evidence.logits, target.masks).sigmoid().mean(1), target.masks
+        assert evidence.logits is not None
+        maps, masks = enlarge(evidence.logits, target.masks, align_corners=self.config.align_corners), target.masks
+        maps = maps.sigmoid().mean(1)
         overlap = dice(maps, masks)
         if self.config.differences.dice_of_both_states:
             overlap = overlap + dice(1 - maps, 1 - masks)
@@ -304,11 +318,13 @@ class AcdClip(Trainable):
         return (torch.stack(levels).mean(0) / self.config.image_temperature).sigmoid()
 
     def _score(
-        self, maps: Float[Tensor, "batch levels rows cols"], image: Float[Tensor, "batch"]
+        self, logits: Float[Tensor, "batch levels rows cols"], image: Float[Tensor, "batch"]
     ) -> Float[Tensor, "batch"]:
-        """Inference (2.3): both answers together."""
-        blurred = smooth(maps.mean(1), self.config.sigma / self.clip.vision.patch_size)
-        return (1 - self.config.map_weight) * image + self.config.map_weight * blurred.amax((1, 2))
+        """Inference (2.3): both answers together; the map at the pixel size that the patches cover."""
+        patch = self.clip.vision.patch_size
+        size = logits.shape[-2] * patch, logits.shape[-1] * patch
+        anomaly_map = pixel_maps(logits, size, **self.config.enlarging, logits=True)
+        return (1 - self.config.map_weight) * image + self.config.map_weight * anomaly_map.amax((1, 2))
 
 
 def log_odds(

@@ -19,8 +19,8 @@ No code of the paper was found. What it leaves open, and what differs here:
 * Loss. Not given; the paper lists cross-entropy theory, focal and V-Net's Dice among its references. Binary
   cross-entropy on the image's P, focal + Dice on the mean map, for "the final result is the average of the four
   stages"; ``map_loss="stages"`` asks each stage.
-* Enlarging. Not mentioned. Maps come to the size of the masks with aligned corners for the loss, and without in use
-  (see :func:`zsad.parts.losses.enlarge`).
+* Enlarging. Not mentioned. Probabilities, each cell over its own patch, for the loss and for the answer, as AnomalyCLIP
+  does it; ``align_corners`` is APRIL-GAN's and AdaCLIP's way.
 * Placement of prompts. Equation 18 writes over the last K tokens of a layer's output, which are five patches at the
   lower right of the picture. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
   makes of them is dropped behind it, so that no patch is lost; ``placement="replace"`` is the letter.
@@ -182,7 +182,10 @@ class AfrClip(Trainable):
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         each = self.config.map_loss == "stages"
         maps = evidence.maps if each else evidence.maps.mean(1, keepdim=True)
-        large, masks = enlarge(maps, target.masks).flatten(0, 1), target.masks.repeat_interleave(maps.shape[1], 0)
+        large, masks = (
+            enlarge(maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1),
+            target.masks.repeat_interleave(maps.shape[1], 0),
+        )
         return {
             "image": image_cross_entropy(evidence.score, target.labels),
             "focal": focal(large, masks),

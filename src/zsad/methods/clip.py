@@ -60,7 +60,8 @@ class ClipDetector(Method):
         super().__init__(clip, config or ClipConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        states = class_states(self.clip, class_names, len(images), self.prompts, len(self.templates[0]))
+        ways = len(self.prompts("{}")[0])
+        states = class_states(self.clip, class_names, len(images), self.prompts, ways)
         trace = self.clip.vision(images)
         probability = anomaly_probability(self.clip.vision.project(trace.last), states, self.config.temperature)
         return Evidence(maps=probability[:, 1:].unflatten(1, (1, *trace.grid)), score=probability[:, 0])

@@ -26,7 +26,9 @@ No code was published. Decided here:
 * f_c is one linear layer with bias for the four stages (``fc_per_stage`` makes four), and is trained, although section
   3.5 says that only the adapters are. f_clip is CLIP's post-norm and projection (``post_norm`` off: projection alone).
 * As written, S_{a,1} sees no frequency (nothing was injected yet), and f^_4 serves the map alone.
-* τ = 0.07 and σ = 4, as AnomalyCLIP. Maps are enlarged as probabilities (eq. 5).
+* τ = 0.07 and σ = 4, as AnomalyCLIP. Maps are enlarged as probabilities (eq. 5), for the loss and for the answer as
+  AnomalyCLIP enlarges them (``align_corners`` is VAND's way). Betas of Adam, γ of the focal loss, its label smoothing
+  and that of Dice are named nowhere: PyTorch's 0.9 and 0.999, and the 2, 1e-5 and 1 of VAND's and AnomalyCLIP's code.
 * Few-shot: section 4.6 exchanges the symbols of map and score; the names of eq. 3 hold. Sums are halved, which keeps
   them in [0, 1] and in order; distances above 1 count as 1. What is remembered is f^, at every stage; the greatest
   value is that of the mean over stages, on the grid.
@@ -86,6 +88,7 @@ class FeClipConfig(Config):
         fc_per_stage: whether each stage has its own f_c; "a single learnable fc" (section 3.2).
         post_norm: whether f_clip normalises the class token before it projects, as CLIP does.
         temperature: τ of eq. 1; the paper gives none.
+        focal_gamma: γ of the focal loss, eq. 5; the paper gives none.
     """
 
     levels: tuple[int, ...] = (6, 12, 18, 24)
@@ -98,10 +101,13 @@ class FeClipConfig(Config):
     fc_per_stage: bool = False
     post_norm: bool = True
     temperature: float = 0.07
+    focal_gamma: float = 2.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_temperature(self.temperature)
+        if not self.focal_gamma >= 0:
+            raise ConfigError("the γ of a focal loss is at least 0", self.focal_gamma, "say 2, or 0 for cross-entropy")
         if not 0 <= self.blend <= 1:
             raise ConfigError("the blend λ lies in [0, 1]", self.blend, "say 0.1, as the paper does")
         if min(self.window, self.sliding_window) < 1:
@@ -134,8 +140,8 @@ class FeClip(FewShot, Trainable):
     )
     config_type = FeClipConfig
     uses_class_names = False
-    # Section 4.2.
-    training_defaults = Training(epochs=9, batch_size=16, learning_rate=5e-4)
+    # Section 4.2, which names no betas: PyTorch's.
+    training_defaults = Training(epochs=9, batch_size=16, learning_rate=5e-4, betas=(0.9, 0.999))
 
     def __init__(self, clip: Clip, config: FeClipConfig | None = None) -> None:
         self.config: FeClipConfig
@@ -184,12 +190,12 @@ class FeClip(FewShot, Trainable):
         """Eq. 4 and 5, each a mean over the stages."""
         assert isinstance(evidence, FeClipEvidence)
         stages = evidence.maps.shape[1]
-        maps = enlarge(evidence.maps, target.masks).flatten(0, 1)
+        maps = enlarge(evidence.maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1)
         masks = target.masks.repeat_interleave(stages, 0)
         labels = target.labels[:, None].expand(-1, stages)
         return {
             "image": image_cross_entropy(evidence.stage_scores, labels),
-            "focal": focal(maps, masks),
+            "focal": focal(maps, masks, self.config.focal_gamma),
             "dice": dice(maps, masks),
         }
 

@@ -30,16 +30,16 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 * Bi-CMCI has no sizes in the paper; :mod:`zsad.parts.cross_modal` says what was taken. Patches and texts are compared
   in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
 * Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
-  stage, then the mean of the stages. Other readings are one softmax of the summed similarities, and a minimum and
-  maximum of each picture, which would make max M of eq. 12 the same for every picture, but for the smoothing.
+  stage, then the mean of the stages. ``norm = "sum"`` is the printed order, one softmax of the summed similarities over
+  τ. A minimum and maximum of each picture would make max M of eq. 12 the same for every picture, but for the smoothing.
 * M is made at the pixel size that the patches cover. ``Evidence.maps`` are P(abnormal) of each stage on the grid, not
   smoothed, since scoring enlarges and smooths the maps of every method; what it makes of them is M.
 * Eq. 11 is taken as printed, on a vector; the "depthwise convolution" of the text has nothing there to slide over. The
   products of eq. 12 are cosines over τ, as section 2.5 says of them.
 * Eq. 12 adds two probabilities. Half of their sum is the score, and what BCE is given. Section 2.1 says that the
   maximum of M alone decides; the equation is followed.
-* Eq. 15 is taken of the mean of the stages, enlarged with aligned corners (VAND; AnomalyCLIP trains without) and not
-  smoothed. Max M of eq. 12, which eq. 14 trains, is enlarged as in use, without: :func:`zsad.parts.losses.enlarge`.
+* Eq. 15 is taken of the mean of the stages, not smoothed; it, max M of eq. 12 and the answer are enlarged alike, each
+  cell over its own patch as in AnomalyCLIP (``align_corners`` is VAND's way).
 
 At the start the learned vectors are drawn from N(0, 0.02) and the layers that read tokens as PyTorch draws them; every
 attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at
@@ -67,10 +67,10 @@ from zsad.methods._trainable import Reader, Training
 from zsad.parts.cross_modal import BiCmci
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.maps import resize, smooth
+from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import fitted
 from zsad.parts.remembered import Remembered
-from zsad.parts.similarity import anomaly_probability, class_states, state_features
+from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
 from zsad.parts.vv_attention import run_beside
 from zsad.types import Evidence, Observation, Size, Target
 
@@ -96,6 +96,7 @@ class KanoClipConfig(Config):
         prompt_length: K of equation 1 (3.1).
         margin: of the hinge, equation 2, which has none.
         vv_attention: CLIP-VV (2.3); off, stages are outputs of the original blocks (table 3).
+        norm: eq. 9: a softmax in every stage, then their mean, or, as printed, one softmax of the stages' sum.
         global_token: the class token that is judged: of the original path, or of the V-V stream (2.3).
         fusion: Bi-CMCI (2.4); off, "linear" learns a projection for each stage, as the methods that it replaces, and
             "none" takes CLIP's own (table 3).
@@ -119,6 +120,7 @@ class KanoClipConfig(Config):
     prompt_length: int = 12
     margin: float = 0.0
     vv_attention: bool = True
+    norm: Literal["stages", "sum"] = "stages"
     global_token: Literal["original", "vv"] = "original"
     fusion: Literal["bi_cmci", "linear", "none"] = "bi_cmci"
     hidden: int = 256
@@ -215,7 +217,7 @@ class KanoClip(Reader):
         maps = self._stage_maps(observation, states)
         localised = maps.mean(1)  # equation 9
         rows, cols = (side * self.clip.vision.patch_size for side in observation.grid)
-        anomaly_map = combine(1 - localised, localised, (rows, cols), self.config.sigma)
+        anomaly_map = combine(1 - localised, localised, (rows, cols), self.config)
         image = self.adapter(observation.image.to(self.clip.dtype))
         probability = anomaly_probability(image, states, self.config.temperature)
         score = (probability + anomaly_map.amax((1, 2))) / 2  # equation 12
@@ -233,7 +235,9 @@ class KanoClip(Reader):
             knowledge = self._knowledge(target.descriptions, len(evidence.states))
             terms["knowledge"] = config.knowledge_weight * knowledge_hinge(evidence.states, knowledge, config.margin)
         terms["global"] = config.global_weight * image_cross_entropy(evidence.score, target.labels)  # equation 14
-        terms["local"] = config.local_weight * local_loss(evidence.localised, target.masks)
+        terms["local"] = config.local_weight * local_loss(
+            evidence.localised, target.masks, align_corners=config.align_corners
+        )
         return terms
 
     def states(self, class_names: Sequence[str], images: int) -> Float[Tensor, "batch 2 embed"]:
@@ -253,8 +257,8 @@ class KanoClip(Reader):
     def _stage_maps(
         self, observation: Observation, states: Float[Tensor, "batch 2 embed"]
     ) -> Float[Tensor, "batch levels rows cols"]:
-        """P(abnormal) of the cells in every stage, with the Norm of equation 9."""
-        maps = []
+        """P(abnormal) of the cells with the Norm of equation 9: in every stage, or of their sum as one level."""
+        odds = []
         for stage, patches in zip(self.stages, observation.patches.to(self.clip.dtype).unbind(1), strict=True):
             text = states
             if self.config.fusion == "bi_cmci":
@@ -262,8 +266,9 @@ class KanoClip(Reader):
                 text = unit(read.float())
             else:
                 visual = stage(patches) if self.config.fusion == "linear" else self.clip.vision.project(patches)
-            maps.append(anomaly_probability(visual, text, self.config.temperature))
-        return torch.stack(maps, 1).unflatten(2, observation.grid)
+            odds.append(log_odds(visual, text, self.config.temperature))
+        stages = torch.stack(odds, 1).unflatten(2, observation.grid)
+        return (stages.sum(1, keepdim=True) if self.config.norm == "sum" else stages).sigmoid()
 
     def _knowledge(self, descriptions: tuple[tuple[str, ...], ...], images: int) -> Float[Tensor, "batch embed"]:
         """w^k of each image, equation 3, as a unit vector; sentences that have been read before are not read again."""
@@ -291,18 +296,20 @@ def knowledge_hinge(
 
 
 def combine(
-    normal: Float[Tensor, "batch rows cols"], abnormal: Float[Tensor, "batch rows cols"], size: Size, sigma: float
+    normal: Float[Tensor, "batch rows cols"], abnormal: Float[Tensor, "batch rows cols"], size: Size, config: Config
 ) -> Float[Tensor, "batch new_rows new_cols"]:
-    """M of equation 10 at a size in pixels, in fp32 even where convolutions are not."""
-    with torch.autocast(abnormal.device.type, enabled=False):
-        return smooth(resize((abnormal + 1 - normal) / 2, size), sigma)
+    """M of equation 10 at a size in pixels."""
+    return pixel_maps((abnormal + 1 - normal)[:, None] / 2, size, **config.enlarging)
 
 
 def local_loss(
-    abnormal: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch mask_rows mask_cols"]
+    abnormal: Float[Tensor, "batch rows cols"],
+    masks: Float[Tensor, "batch mask_rows mask_cols"],
+    *,
+    align_corners: bool = False,
 ) -> Float[Tensor, ""]:
     """Equation 15, with M^n = 1 - M^a."""
-    maps = enlarge(abnormal[:, None], masks)[:, 0]
+    maps = enlarge(abnormal[:, None], masks, align_corners=align_corners)[:, 0]
     return focal(maps, masks) + dice(1 - maps, 1 - masks) + dice(maps, masks)
 
 

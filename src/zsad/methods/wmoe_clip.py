@@ -16,8 +16,8 @@ No code was published. Departures from the paper, and open points that were deci
 
 * ŝ = s_txt + max M lies in [0, 2], which is no probability for equation 9: its half is trained on and reported, which
   ranks pictures the same. M is searched on the grid of patches.
-* Maps are enlarged as probabilities, with corners aligned in training and not in use. VCP-CLIP and Bayes-PFL enlarge
-  logits and take the softmax then; the paper is silent.
+* Maps are enlarged as probabilities, each cell over its own patch, for the loss and for the answer. VCP-CLIP and
+  Bayes-PFL enlarge logits with aligned corners (``align_corners``) and take the softmax then; the paper is silent.
 * Losses, whose forms the paper does not give: focal with γ = 2, without α and with label smoothing 1e-5; Dice of each
   picture with smoothing 1. "Initial learning rate" hints at a schedule and names none: the rate is constant.
 * Scale s of the softmax: learned, first 1/0.07, one for maps and score. Cosines are the paper's "similarity".
@@ -25,11 +25,13 @@ No code was published. Departures from the paper, and open points that were deci
 * CTDS: the perceptrons have a hidden layer as wide as x_c. The divergence is summed over dimensions and averaged over
   the batch; the squared error of equation 3, which has one r, is averaged over the m samples and the batch. Both states
   get the same r_i. Where the text tower is not as wide as x_c, a learned linear map takes r_i there. In use all r_i are
-  decoded from the posterior mean, so that answers do not depend on chance; ``draws`` averages F_T over seeded samples.
+  of the posterior mean, so that answers do not depend on chance; ``draws`` averages F_T over seeded samples.
+* "{r_i} are sampled from the latent space", and r is what the decoder returns: ``sample`` has both readings, decoded by
+  default. Trained on the embedded backbone its r_i have about 30 times the length of the v_i, and another picture's
+  sample moves the text 200 times as much as leaving the v_i out: the learned vectors hardly count. ``"scaled"`` brings
+  each r_i to the length of its v_i. Which of the three trains best has not been measured.
 * The v_i follow the fixed words and are not tied to a class ("category-specific" names no word for it). They start at
-  N(0, 0.02²). Open: on OpenAI's CLIP the r_i, once as large as its projected class token, may swamp them; that has
-  not been measured, and ``unit_class_token`` is the other reading. Equation 4 prints no full stop; here one ends the
-  prompt.
+  N(0, 0.02²). Equation 4 prints no full stop; here one ends the prompt.
 * F_I is a learned linear map of each level's tokens as the blocks leave them, as in VCP-CLIP and Bayes-PFL, whose
   recipe the paper shares; the paper gives F_I the width of x_c and does not say how.
 * WCMA prints F_L and F_H with the rows and columns of F_I, so the transform is not decimated (``transform``). Signs
@@ -82,6 +84,7 @@ from zsad.parts.variational import Autoencoder, Posterior
 from zsad.parts.wavelets import WaveletAttention
 from zsad.types import Evidence, Observation, Size, Target
 
+Sample = Literal["decoded", "latent", "scaled"]
 STATES = ("a photo of a good", "a photo of a damaged")
 END = "."
 REFERENCE_DEPTH = 24
@@ -102,6 +105,10 @@ class WMoEClipConfig(Config):
         experts: N (3.1).
         active_experts: k of the top-k gate (3.1).
         temperature: the first 1/s of all softmaxes; s is learned.
+        sample: what {r_i} "sampled from the latent space" (2.1) are: ``decoded`` from samples, each a reconstructed
+            global feature r of equation 3; the ``latent`` samples s_c themselves, as VCP-CLIP's and Bayes-PFL's code
+            has it, with a decoder that serves equation 3 alone; or ``scaled``, decoded and brought to the length of the
+            v_i that each is added to.
         unit_class_token: x_c is brought to unit length first. The squared error of unit vectors rewards information
             too little at KL weight 1: after 200 steps on 320 pictures (embedded backbone, one seed) the divergence was
             0.1 nats and falling, so that r_i says next to nothing of the picture, against 33 nats without.
@@ -123,6 +130,7 @@ class WMoEClipConfig(Config):
     experts: int = 8
     active_experts: int = 2
     temperature: float = 0.07
+    sample: Sample = "decoded"
     unit_class_token: bool = False
     draws: int = 0
     kl_weight: float = 1.0
@@ -187,7 +195,7 @@ class WMoEClip(Reader):
         options, width, embed = self.config, clip.config.vision.width, clip.config.embed
         levels = len(options.levels)
         self.blocks = [level_index(level, REFERENCE_DEPTH, clip.config.vision.depth) for level in options.levels]
-        self.prompts = StatePrompts(options.prompt_length, clip.config.text.width)
+        self.prompts = StatePrompts(options.prompt_length, clip.config.text.width, scaled=options.sample == "scaled")
         self.projections = nn.ModuleList(nn.Linear(width, embed, bias=False) for _ in range(levels))
         self.logit_scale = nn.Parameter(torch.tensor(1 / options.temperature).log())
         self.sampling = (
@@ -230,7 +238,7 @@ class WMoEClip(Reader):
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Equations 9-11."""
         assert isinstance(evidence, WMoEClipEvidence)
-        large = enlarge(evidence.maps, target.masks).unbind(1)
+        large = enlarge(evidence.maps, target.masks, align_corners=self.config.align_corners).unbind(1)
         terms = {
             "cross_entropy": image_cross_entropy(evidence.score, target.labels),
             "focal": torch.stack([focal(one, target.masks) for one in large]).sum(),
@@ -272,23 +280,32 @@ class WMoEClip(Reader):
 
 
 class StatePrompts(nn.Module):
-    """Equation 4: the fixed words of each state, its vectors v_i, and what is added to them."""
+    """Equation 4: the fixed words of each state, its vectors v_i, and what is added to them.
 
-    def __init__(self, length: int, width: int) -> None:
+    Args:
+        length: m.
+        width: of the text tower.
+        scaled: whether what is added is first brought to the length of the vector that it is added to.
+    """
+
+    def __init__(self, length: int, width: int, *, scaled: bool) -> None:
         super().__init__()
+        self.scaled = scaled
         self.vectors = nn.Parameter(0.02 * torch.randn(len(STATES), length, width))
 
     def forward(
         self, clip: Clip, added: Float[Tensor, "prompts length width"] | None
     ) -> Float[Tensor, "prompts 2 embed"]:
         """Text features of both states, not normalised; ``added`` is the same for both."""
-        vectors = self.vectors[:, None] if added is None else self.vectors[:, None] + added
+        vectors = self.vectors[:, None]
+        if added is not None:
+            vectors = vectors + (unit(added) * vectors.norm(dim=-1, keepdim=True) if self.scaled else added)
         features = [clip.text(splice(clip, words, own, END)) for words, own in zip(STATES, vectors, strict=True)]
         return torch.stack(features, 1)
 
 
 class Sampled(NamedTuple):
-    """What CTDS makes of a class token: its posterior, the decoded r, and r at the width of the text tower."""
+    """What CTDS makes of a class token: its posterior, the decoded r, and r_i at the width of the text tower."""
 
     posterior: Posterior
     decoded: Float[Tensor, "batch draws length embed"]
@@ -305,13 +322,15 @@ class ClassTokenSampling(nn.Module):
     def __init__(self, options: WMoEClipConfig, embed: int, width: int) -> None:
         super().__init__()
         self.length, self.draws, self.embed = options.prompt_length, options.draws, embed
+        self.latent = options.sample == "latent"
         self.autoencoder = Autoencoder(embed)
         self.fit = nn.Identity() if embed == width else nn.Linear(embed, width)
 
     def forward(self, image: Float[Tensor, "batch embed"]) -> Sampled:
         posterior = self.autoencoder(image)
-        decoded = self.autoencoder.decode(posterior.sample(self._noise(image)))
-        return Sampled(posterior, decoded, self.fit(decoded))
+        latent = posterior.sample(self._noise(image))
+        decoded = self.autoencoder.decode(latent)
+        return Sampled(posterior, decoded, self.fit(latent if self.latent else decoded))
 
     def _noise(self, image: Float[Tensor, "batch embed"]) -> Float[Tensor, "#batch draws length embed"]:
         """ε of equation 1: drawn for every image in training, 0 or the same seeded draws for all images in use."""

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsad.parts.maps import interpolate
+
 SMOOTHING = 1e-5
 """Label smoothing of the focal loss, which keeps its logarithm finite."""
 GAMMA = 2.0
@@ -46,12 +48,10 @@ def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*
 
 
 def enlarge(
-    maps: Float[Tensor, "batch levels rows cols"], masks: Float[Tensor, "batch mask_rows mask_cols"]
+    maps: Float[Tensor, "batch levels rows cols"],
+    masks: Float[Tensor, "batch mask_rows mask_cols"],
+    *,
+    align_corners: bool,
 ) -> Float[Tensor, "batch levels mask_rows mask_cols"]:
-    """Maps of the grid at the size of the masks, bilinear with aligned corners, for training.
-
-    VAND's published code and that of some descendants trains them so; AnomalyCLIP's does not. Scoring enlarges without
-    aligned corners (:func:`zsad.parts.maps.resize`): what is trained and what is scored are up to half a cell apart at
-    the borders, and fall together in the middle.
-    """
-    return F.interpolate(maps, masks.shape[-2:], mode="bilinear", align_corners=True)
+    """Maps of the grid at the size of the masks, aligned as the method's answers are, and not smoothed."""
+    return interpolate(maps, (masks.shape[-2], masks.shape[-1]), align_corners=align_corners)

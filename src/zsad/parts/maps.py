@@ -1,7 +1,7 @@
 """Maps of the patch grid at the size of pictures: enlarged, smoothed."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,26 +11,85 @@ TRUNCATE = 4.0
 """The Gaussian ends after this many standard deviations, as in SciPy, which the field's code uses."""
 
 
-def resize(maps: Float[Tensor, "batch rows cols"], size: Size) -> Float[Tensor, "batch new_rows new_cols"]:
-    """Bilinear, pixel centres aligned (``align_corners=False``), averaged when shrinking; in [0, 1]."""
-    shrinks = size[0] < maps.shape[1] or size[1] < maps.shape[2]
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False, antialias=shrinks)[:, 0].clamp(0, 1)
+def pixel_maps(
+    levels: Float[Tensor, "batch levels rows cols"],
+    size: Size,
+    *,
+    sigma: float,
+    align_corners: bool = False,
+    window: int | None = None,
+    logits: bool = False,
+) -> Float[Tensor, "batch new_rows new_cols"]:
+    """One map of P(anomalous) a picture, at its size in pixels, in fp32 even where convolutions are not.
+
+    Probabilities are averaged over the levels, then enlarged. Log-odds are enlarged, and averaged as probabilities.
+
+    Args:
+        levels: of each level on the grid, P(anomalous) or its log-odds.
+        size: (rows, cols) in px.
+        sigma: standard deviation of the Gaussian in px at that size; 0 smooths nothing.
+        align_corners: whether the outermost cells have their centres on the picture's border; otherwise every cell lies
+            over its own patch.
+        window: side in cells of the window in which the grid is smoothed, before anything else; without one the
+            enlarged map is, as far as the Gaussian reaches.
+        logits: whether the levels are log-odds.
+    """
+    with torch.autocast(levels.device.type, enabled=False):
+        levels = levels.float()
+        if window is not None:
+            levels = smooth_within(levels, sigma * levels.shape[-2] / size[0], window)
+        if logits:
+            maps = interpolate(levels, size, align_corners=align_corners).sigmoid().mean(1)
+        else:
+            maps = resize(levels.mean(1), size, align_corners=align_corners)
+        return maps if window is not None else smooth(maps, sigma)
+
+
+def interpolate(
+    levels: Float[Tensor, "batch levels rows cols"], size: Size, *, align_corners: bool
+) -> Float[Tensor, "batch levels new_rows new_cols"]:
+    """Bilinear; averaged when shrinking."""
+    shrinks = size[0] < levels.shape[2] or size[1] < levels.shape[3]
+    return F.interpolate(levels, size, mode="bilinear", align_corners=align_corners, antialias=shrinks)
+
+
+def resize(
+    maps: Float[Tensor, "batch rows cols"], size: Size, *, align_corners: bool = False
+) -> Float[Tensor, "batch new_rows new_cols"]:
+    """Probabilities at another size, bilinear, averaged when shrinking; in [0, 1]."""
+    return interpolate(maps[:, None], size, align_corners=align_corners)[:, 0].clamp(0, 1)
 
 
 def smooth(maps: Float[Tensor, "batch rows cols"], sigma: float) -> Float[Tensor, "batch rows cols"]:
-    """Gaussian filter, mirrored at the border with the edge pixel repeated; sigma 0 changes nothing."""
+    """Gaussian filter of probabilities, mirrored at the border with the edge pixel repeated; sigma 0 is none."""
     if sigma == 0:
         return maps
     radius = int(TRUNCATE * sigma + 0.5)
-    offsets = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
+    return _filtered(maps[:, None], sigma, radius, repeat_edge=True)[:, 0].clamp(0, 1)
+
+
+def smooth_within(
+    levels: Float[Tensor, "batch levels rows cols"], sigma: float, window: int
+) -> Float[Tensor, "batch levels rows cols"]:
+    """Gaussian filter within a window of an odd side, mirrored at the border without repeating the edge, as Kornia."""
+    return levels if sigma == 0 else _filtered(levels, sigma, window // 2, repeat_edge=False)
+
+
+def _filtered(
+    levels: Float[Tensor, "batch levels rows cols"], sigma: float, radius: int, *, repeat_edge: bool
+) -> Float[Tensor, "batch levels rows cols"]:
+    offsets = torch.arange(-radius, radius + 1, device=levels.device, dtype=levels.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = (kernel / kernel.sum()).reshape(1, 1, 1, -1)
-    across = F.conv2d(_mirror(maps, radius)[:, None], kernel)
-    down = F.conv2d(_mirror(across[:, 0].transpose(1, 2), radius)[:, None], kernel)
-    return down[:, 0].transpose(1, 2).clamp(0, 1)
+    planes = levels.flatten(0, 1)
+    for _ in ("across", "down"):
+        index = _mirrored(planes.shape[-1], radius, repeat_edge).to(planes.device)
+        planes = F.conv2d(planes[..., index][:, None], kernel)[:, 0].transpose(1, 2)
+    return planes.unflatten(0, levels.shape[:2])
 
 
-def _mirror(maps: Float[Tensor, "batch rows cols"], radius: int) -> Float[Tensor, "batch rows wide"]:
-    cols = maps.shape[-1]
-    index = torch.arange(-radius, cols + radius, device=maps.device) % (2 * cols)
-    return maps[..., torch.minimum(index, 2 * cols - 1 - index)]
+def _mirrored(side: int, radius: int, repeat_edge: bool) -> Int[Tensor, "positions"]:
+    """Where each position from -radius to side + radius lies in a row of mirrors."""
+    period = 2 * side if repeat_edge else max(2 * side - 2, 1)
+    index = torch.arange(-radius, side + radius) % period
+    return torch.minimum(index, (period - 1 if repeat_edge else period) - index).clamp_min(0)

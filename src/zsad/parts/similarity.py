@@ -55,6 +55,16 @@ def anomaly_probability(
 ) -> Float[Tensor, "batch *cells"]:
     """P(anomalous) = softmax over (normal, anomalous) of cosine / temperature, for every feature of an image.
 
+    With two states that is the logistic function of :func:`log_odds`, whose arguments it takes.
+    """
+    return log_odds(features, states, temperature).sigmoid()
+
+
+def log_odds(
+    features: Float[Tensor, "batch *cells embed"], states: Float[Tensor, "batch 2 embed"], temperature: float
+) -> Float[Tensor, "batch *cells"]:
+    """(cosine with the anomalous state - cosine with the normal one) / temperature.
+
     Args:
         features: of any length, in the joint space.
         states: unit vectors of each image's normal and anomalous state.
@@ -62,7 +72,6 @@ def anomaly_probability(
     """
     difference = (states[:, 1] - states[:, 0]).float()[:, :, None]
     cells = features.float().flatten(1, -2) if features.ndim > 2 else features.float()[:, None]
-    # With two states the softmax is the logistic function of the difference. Lengths divide at the end: the features
-    # are never written anew.
+    # Lengths divide at the end: the features are never written anew.
     aligned = (cells @ difference)[..., 0] / cells.norm(dim=-1).clamp_min(SHORTEST)
-    return (aligned / temperature).sigmoid().reshape(features.shape[:-1])
+    return (aligned / temperature).reshape(features.shape[:-1])
