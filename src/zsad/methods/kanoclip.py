@@ -23,8 +23,10 @@ No code was published, and the paper names neither sizes nor optimisation. What 
   It is projected with CLIP's post-norm, which AnomalyCLIP leaves out.
 * w^n, w^a (eq. 2), w^k (eq. 3) and F_text are means of unit vectors, brought to unit length: eq. 2 divides by the
   length in any case, and so no sentence counts for more because its feature is longer.
+* The background sentence of a class never reaches the loss: eq. 3 averages descriptions of anomalies.
 * The hinge is taken for each image and averaged; normal images have descriptions of what might be wrong, and count the
-  same. Its margin is 0, as printed: it ends where the abnormal prompts are the nearer ones; ``margin`` makes it go on.
+  same. Its margin is 0, as printed: it ends where the abnormal prompts are the nearer ones, which on the embedded tower
+  most are before training and all are from the second epoch on. ``margin`` makes it go on.
 * [class] is the class name as given, or its beginning where it is too long. What of a description is beyond the
   context of the text tower is cut.
 * Bi-CMCI has no sizes in the paper; :mod:`zsad.parts.cross_modal` says what was taken. Patches and texts are compared

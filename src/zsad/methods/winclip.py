@@ -10,7 +10,8 @@ Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation",
 
 The windows of a scale are one batch through the tower, not one pass a window. The paper's official code was not
 published; temperature 0.07, the harmonic mean over {scales, image} and stride 1 follow the re-implementation whose
-numbers come nearest to the paper's. No smoothing: the windows overlap.
+numbers come nearest to the paper's. Prompts count as unit vectors in the mean of a state, where some re-implementations
+average features as the tower leaves them. No smoothing: the windows overlap.
 """
 
 from collections.abc import Sequence
