@@ -31,7 +31,7 @@ def damage(root: Path) -> None:
     cut = root / "parts/nut/test/good/1.png"
     cut.write_bytes(cut.read_bytes()[:-300])
     (root / "parts/bolt/test/bent/2.png").unlink()
-    mask(root / "parts/bolt/ground_truth/bent/1_mask.png", values=(0, 1, 2, 3, 255))
+    mask(root / "parts/bolt/ground_truth/bent/1_mask.png", values=(0, 0, 0, 1, 2, 3, 255, 0, 0, 0, 0, 0))
     for index in range(5):
         picture(root / f"parts/nut/test/scratched/{index}.png", 50 + index)
     shutil.copy(root / "caps/cap/test/good/0.png", root / "parts/nut/test/good/9.png")

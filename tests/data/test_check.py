@@ -195,7 +195,9 @@ def test_a_folder_of_another_layout_is_a_finding_and_the_rest_is_checked(tmp_pat
 def test_a_list_may_name_files_that_are_not_there(tmp_path: Path) -> None:
     picture(tmp_path / "images/1.png", 1)
     (tmp_path / "labels.csv").write_text("images/1.png 0.0 mono\nimages/2.png 1.0 mono\n")
-    assert said(check([f"cells=elpv:{tmp_path}"])) == [("missing", "error", [("images/2.png", "")])]
+    checked = check([f"cells=elpv:{tmp_path}"])
+    assert said(checked) == [("missing", "error", [("images/2.png", "")]), ("besides", "note", [])]
+    assert checked.findings[1].message == "no pictures: 1 other file (1 .csv)"
 
 
 @pytest.mark.parametrize(

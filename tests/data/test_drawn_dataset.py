@@ -66,7 +66,8 @@ def test_the_check_of_data_sets_finds_nothing_wrong(tmp_path: Path, photographs:
     write(SMALL, tmp_path / "drawn")
     write(replace(SMALL, photographs=photographs, share=1.0, class_name="nut"), tmp_path / "own")
     for name in ("drawn", "own"):
-        assert check([f"mvtec:{tmp_path / name}"], workers=1).findings == ()
+        (finding,) = check([f"mvtec:{tmp_path / name}"], workers=1).findings
+        assert finding.message == "no pictures: 1 other file (1 .json)"
 
 
 def test_masks_are_where_the_picture_changed_and_what_they_mark_can_be_seen() -> None:
@@ -152,7 +153,8 @@ def test_photographs_that_cannot_be_drawn_on_are_told_and_others_stand_in(
     assert list(drawn.unusable) == [broken, long]
     assert f"at most {LONGEST} times as long" in drawn.unusable[long]
     assert sum(drawn.kinds.values()) == 20
-    assert check([f"mvtec:{tmp_path / 'drawn'}"], workers=1).findings == ()
+    (finding,) = check([f"mvtec:{tmp_path / 'drawn'}"], workers=1).findings
+    assert finding.message == "no pictures: 1 other file (1 .json)"
     assert draw(replace(drawing, photographs=(long,), crop=1.0), 0).good.shape == (48, 48, 3)
     with pytest.raises(InputError, match="a photograph can be drawn on"):
         write(replace(drawing, photographs=(broken, long)), tmp_path / "none")

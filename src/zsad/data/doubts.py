@@ -15,16 +15,16 @@ Doubt = Literal[
     "turned-otherwise",
 ]
 
-EITHER_VIEW = "of a picture that EXIF turns or mirrors, whose size does not tell on which view they were drawn"
+EITHER_VIEW = "of a picture that EXIF turns or mirrors, where the size does not tell the view it was drawn on"
 
 DOUBTS: Mapping[Doubt, str] = MappingProxyType(
     {
-        "lossy-mask": "with lossy compression: anomalous is what is above one half of their brightest value",
+        "lossy-mask": "with lossy compression: anomalous is what is above one half of the brightest value",
         "grey-mask": "of more than two values: anomalous is whatever is not the background",
-        "coloured-background": "without black: the colour of most of their border counts as normal",
-        "transparent-mask": "that are told from their background by transparency: what is opaque is anomalous",
-        "palette-mask": "whose palette shows something else than its numbers say: what can be seen counts",
-        "mostly-anomalous": "that mark more than half of the pixels, or of the border, as inverted ones do",
+        "coloured-background": "without black: the colour of most of the border counts as normal",
+        "transparent-mask": "told from the background by transparency: what is opaque is anomalous",
+        "palette-mask": "with a palette that shows something else than its numbers say: what can be seen counts",
+        "mostly-anomalous": "with more than half of the pixels, or of the border, anomalous, as if inverted",
         "turned-mask": f"{EITHER_VIEW}: taken as drawn on the stored pixels",
         "turned-otherwise": f"{EITHER_VIEW}: taken as drawn on the stored pixels, though the upright view fits better",
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from statistics import median
 
+from zsad.data.checking.besides import alike_findings, findings_besides
 from zsad.data.checking.findings import Case, Finding, found
 from zsad.data.checking.inspection import Facts, Inspected, MaskFacts
 from zsad.data.doubts import DOUBTS, Doubt
@@ -19,17 +20,21 @@ UNUSUAL = 4
 
 def truth_findings(inspected: Inspected) -> list[Finding]:
     """Everything that a data set says of its own pictures and contradicts or leaves open."""
+    excused = set(_masks_of_others(inspected))
+    loose = _loose_masks(inspected, excused)
     return [
         *_unreadable(inspected),
         *_unpaired(inspected),
         *_without_masks(inspected),
         *_shared_masks(inspected),
-        *_orphans(inspected),
+        *_orphans(inspected, loose),
         *_mask_sizes(inspected),
         *_marked_normal(inspected),
         *_poor_masks(inspected),
         *_doubtful_masks(inspected),
         *_picture_sizes(inspected),
+        *alike_findings(inspected),
+        *findings_besides(inspected, excused.union(loose)),
     ]
 
 
@@ -79,19 +84,18 @@ def _shared_masks(inspected: Inspected) -> list[Finding]:
     return found("shared-mask", "error", inspected.name, message, cases)
 
 
-def _orphans(inspected: Inspected) -> list[Finding]:
-    cases = [Case(inspected.below(path)) for path in _loose_masks(inspected)]
+def _orphans(inspected: Inspected, loose: list[Path]) -> list[Finding]:
+    cases = [Case(inspected.below(path)) for path in loose]
     message = f"{counted(len(cases), 'mask')} of no picture: a picture may be missing, or have another name"
     return found("orphan", "warning", inspected.name, message, cases)
 
 
-def _loose_masks(inspected: Inspected) -> Iterator[Path]:
+def _loose_masks(inspected: Inspected, excused: Set[Path]) -> list[Path]:
     """Pictures where masks lie that no sample uses, and that are not what a normal picture's mask would be called."""
     samples = inspected.data_set.samples
     used = {os.path.abspath(path) for one in samples for path in (one.picture, *one.masks)}
-    excused = set(_masks_of_others(inspected))
     there = (path for path in _where_masks_lie(inspected) if path not in excused)
-    return (path for path in there if os.path.abspath(path) not in used)
+    return [path for path in there if os.path.abspath(path) not in used]
 
 
 def _where_masks_lie(inspected: Inspected) -> Iterator[Path]:

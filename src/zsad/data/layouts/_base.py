@@ -74,6 +74,7 @@ class Layout(ABC):
         classes: names of its classes; () where they are read off the folders.
         counts: what each class holds as published; empty where the layout is that of any data.
         has_masks: whether it was published with masks.
+        is_list: whether a list names its files; what else lies in their folders may be of other data.
     """
 
     title: ClassVar[str]
@@ -81,6 +82,7 @@ class Layout(ABC):
     classes: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[Mapping[str, Count]] = NO_COUNTS
     has_masks: ClassVar[bool] = True
+    is_list: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

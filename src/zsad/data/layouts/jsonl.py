@@ -15,6 +15,7 @@ class Jsonl(Layout):
     """
 
     title = "List in JSON Lines"
+    is_list = True
     about = "Any data with the list of AA-CLIP and ACD-CLIP (*.jsonl); all of it counts as test."
 
     @classmethod

@@ -18,6 +18,7 @@ class MetaJson(Layout):
     """
 
     title = "List meta.json"
+    is_list = True
     about = "Any data with the list of VAND, AnomalyCLIP, AdaCLIP, VCP-CLIP, Bayes-PFL (meta.json)."
 
     @classmethod
