@@ -128,6 +128,13 @@ def test_components_with_a_sign_or_of_several_depths_are_refused() -> None:
     assert "-1" in refusal(bytes(content)).value
 
 
+def test_a_head_that_says_fewer_bits_is_refused() -> None:
+    """By it Pillow would round down."""
+    content = bytearray(jpeg_2000(GREY, 12))
+    content[content.index(b"ihdr") + 14] = 7
+    assert "fewer than the 12 bits" in refusal(bytes(content)).value
+
+
 def test_several_codestreams_are_counted() -> None:
     content = jpeg_2000(GREY, 12)
     box = content[content.index(b"jp2c") - 4 :]

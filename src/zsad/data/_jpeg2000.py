@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from zsad.data import _pillow
 from zsad.data._pixels import Pixels, full_range, to_rgb
-from zsad.data._reading import Stream, check_size, reading, require
+from zsad.data._reading import Stream, check_size, reading, require, unreadable
 from zsad.errors import InputError
 from zsad.types import Picture
 
@@ -45,6 +45,8 @@ def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:
     with _pillow.open_image(stream, name, ("JPEG2000",)) as image:
         pixels, plain = _pillow.from_image(image, name), image.mode in ("L", "RGB", "I;16")
     container = pixels.dtype.itemsize * 8
+    if bits > container:
+        raise unreadable(name, f"its head says fewer than the {bits} bits that it has")
     if bits == container or not plain:
         return pixels
     return full_range(pixels >> (container - bits), 2**bits - 1)  # Pillow puts samples into the high bits

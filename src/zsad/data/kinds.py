@@ -57,7 +57,7 @@ WEBP = Kind("a WebP picture", (".webp",), ((8, b"WEBP"),))
 NETPBM = Kind(
     "a Netpbm picture",
     (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
-    tuple((0, b"P" + bytes([letter, space])) for letter in b"1234567Ff" for space in b"\n\r\t #"),
+    tuple((0, b"P" + bytes([letter, space])) for letter in b"1234567f" for space in b"\n\r\t #"),
 )
 AVIF = Kind("an AVIF picture", (".avif", ".avifs"))
 HEIF = Kind("a HEIC picture", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
@@ -127,6 +127,7 @@ REFUSED = (
     Kind("a Windows metafile", (".wmf", ".emf"), ((0, b"\xd7\xcd\xc6\x9a"), (40, b" EMF")), FLATTEN),
     Kind("a DjVu document", (".djvu", ".djv"), ((0, b"AT&TFORM"),), FLATTEN),
     Kind("an OpenEXR picture", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"),
+    Kind("a PFM picture in colour", (), tuple((0, b"PF" + space) for space in (b"\n", b"\r", b" ")), FLATTEN),
     Kind(
         "a Radiance HDR picture",
         (".hdr", ".rgbe", ".pic"),
