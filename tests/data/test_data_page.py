@@ -3,18 +3,21 @@
 import inspect
 from pathlib import Path
 
+from tests.data.formats import FORMATS
 from zsad.data import layouts
 from zsad.data.checking.findings import KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 END = "<!-- end -->"
 TABLE_HEAD = "| layout | data set | classes | train | normal | anomalous |\n|---|---|---:|---:|---:|---:|\n"
+FORMATS_HEAD = "| from | format | read |\n|---|---|---|\n"
 
 
 def page() -> str:
     """The page, with the parts between its marks as they should be."""
     text = PAGE.read_text(encoding="utf-8")
-    for mark, part in (("<!-- layouts -->\n", _table()), ("<!-- trees -->\n", _trees())):
+    parts = {"layouts": _table(), "trees": _trees(), "formats": _formats()}
+    for mark, part in ((f"<!-- {name} -->\n", part) for name, part in parts.items()):
         before, _, rest = text.partition(mark)
         text = before + mark + part + END + rest.partition(END)[2]
     return text
@@ -41,9 +44,16 @@ def _trees() -> str:
     return "\n".join(f"**`{name}`** {inspect.getdoc(layouts.get(name))}\n" for name in layouts.names())
 
 
+def _formats() -> str:
+    """Every row is a test of test_formats."""
+    return FORMATS_HEAD + "".join(
+        f"| {one.place} | {one.what} | {one.read or 'refused by name'} |\n" for one in FORMATS
+    )
+
+
 def test_the_page_has_what_the_layouts_say() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text.count(END) == 2
+    assert text.count(END) == 3
     assert text == page()
 
 
