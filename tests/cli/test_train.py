@@ -36,6 +36,18 @@ def test_it_trains_tells_and_leaves_a_detector(
     assert "epoch 1/2" not in capsys.readouterr().err
 
 
+def test_positions_of_training_are_those_of_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = draw(tmp_path / "data"), tmp_path / "out"
+    words = [*SMALL, "--image-size", "40", "--position-resize"]
+    assert main(["train", "toy-editor", "--data", data, *words, "bilinear", "--out", str(out)]) == 0
+    assert json.loads((out / "detector.json").read_text())["position_resize"] == "bilinear"
+    picture = str(next((tmp_path / "data").glob("*/test/good/*.png")))
+    predict = ["predict", picture, "--detector", str(out), "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert main([*predict, "--position-resize", "bicubic"]) == 2
+    assert "position_resize bicubic. Remedy: leave them as they were in training" in capsys.readouterr().err
+    assert main([*predict, "--position-resize", "bilinear"]) == 0
+
+
 def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = draw(tmp_path / "data")
     next((tmp_path / "data").glob("*/ground_truth/*/*.png")).unlink()

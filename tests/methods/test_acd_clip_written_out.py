@@ -164,3 +164,17 @@ def test_the_constants_of_the_codes_answer() -> None:
     config = AcdClipConfig()
     assert (config.sigma / 14, config.smoothing_window, config.align_corners) == (1.0, 7, True)
     assert (config.map_weight, config.temperature, config.image_temperature) == (0.1, 0.1, 1.0)
+
+
+def test_the_constants_of_the_codes_adapters_and_training() -> None:
+    """Ranks 16 and 8, alpha 2, kernels 3 and 5, blend 0.2, perceptrons of 256; Adam's betas as they are; augmented."""
+    config, training = AcdClipConfig(), AcdClip.training_defaults
+    assert (config.rank, config.conv_rank, config.alpha, config.kernels) == (16, 8, 2.0, (3, 5))
+    assert (config.blend, config.hidden) == (0.2, 256)
+    assert (config.focal_weight, config.dice_weight, config.class_weight) == (1.0, 1.0, 1.0)
+    assert (training.schedule, training.decay, training.betas, training.augment) == (
+        "exponential",
+        0.9,
+        (0.9, 0.999),
+        True,
+    )

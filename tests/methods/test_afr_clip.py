@@ -387,6 +387,19 @@ def test_texts_begin_as_clip_has_them() -> None:
     torch.testing.assert_close(method._texts(["carpet"], 1)[0], texts)
 
 
+# --- what the paper names
+
+
+def test_the_sentences_and_the_constants_of_the_paper() -> None:
+    """Sections "CMFR" and "Implementation Details", and what was decided where it is silent."""
+    assert PROMPTS == ("A photo of a normal {}", "A photo of a defective {}", "A photo of a {}")
+    config, training = AfrClipConfig(), AfrClip.training_defaults
+    assert (config.levels, config.prompts, config.neighbourhood, config.stages) == ((6, 12, 18, 24), 5, 3, 1)
+    assert (config.temperature, config.sigma, config.align_corners, config.map_loss) == (0.07, 4.0, False, "mean")
+    assert (training.epochs, training.batch_size, training.learning_rate) == (100, 4, 1e-3)
+    assert [training.rate(epoch) for epoch in (0, 1, 3)] == [1, 0.5, 0.25]  # 0.001 / (epoch + 1)
+
+
 # --- recipes
 
 

@@ -120,6 +120,13 @@ def test_a_missing_state_is_refused(metric: object, state: int, counts: str) -> 
         metric(np.arange(6.0).reshape(2, 3), np.full((2, 3), state))
 
 
+def test_pro_200_of_maps_that_find_nothing_is_0_without_a_sign() -> None:
+    maps = np.linspace(1, 0.5, 400).reshape(20, 20)
+    masks = np.zeros((20, 20), int)
+    masks[-1, -4:] = 1
+    assert f"{100 * pro_200(maps, masks):.1f}" == "0.0"
+
+
 def test_pro_200_of_a_constant_map_is_refused() -> None:
     with pytest.raises(InputError, match=r"PRO-200 needs a map that is not constant; got 0\.5 everywhere"):
         pro_200([[0.5, 0.5]], [[0, 1]])
