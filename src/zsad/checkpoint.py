@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from zsad import methods
@@ -23,6 +23,7 @@ from zsad.documents import LIST_LIMIT, DocumentError, read_json_object, read_tex
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import replacing, write_atomically
 from zsad.methods._base import Config, Method
+from zsad.tensors.reading import check_finite, read_safetensors
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
 TRAINING, PICTURES = "training.json", "pictures.txt"
@@ -105,18 +106,22 @@ def fill(method: Method, folder: Path) -> None:
     """Give a method the tensors that the folder holds; what is stored in half precision becomes what the method has.
 
     Raises:
-        WeightsError: they are missing, unreadable or of another shape than the method on this backbone has.
+        WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method on this
+            backbone has.
     """
-    path, wanted = folder / LEARNT, learnt(method)
+    path, wanted, remedy = folder / LEARNT, learnt(method), "copy the folder again, or train again"
     if not wanted:
         return
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} must be readable", error, "copy the folder again, or train again") from error
+        tensors, _ = read_safetensors(path)
+    except WeightsError as error:
+        raise WeightsError(f"{path} must be readable", error.value, remedy) from error
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise WeightsError(f"{path} holds the tensors of its method", f"differences in {odd[:3]}", "check the options")
+    for name, one in tensors.items():
+        if one.is_floating_point() != wanted[name].is_floating_point() or one.is_complex():
+            raise WeightsError(f"{path} holds the tensors of its method", f"{name} of {one.dtype}", remedy)
     try:
         method.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
@@ -125,6 +130,7 @@ def fill(method: Method, folder: Path) -> None:
             str(error).splitlines()[-1].strip(" \t."),
             "name those it was made for, or train again",
         ) from error
+    check_finite(learnt(method), path, "train again, at a lower learning rate")
 
 
 def read(folder: Path) -> Card:

@@ -11,10 +11,11 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from PIL import Image
+from torch import Tensor
 
 from zsad import checkpoint, methods
-from zsad.arguments import Asked, check_detector, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
@@ -25,9 +26,9 @@ from zsad.files import content_hash
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
-from zsad.parts.prompts import check_class_name
 from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
+from zsad.tensors.reading import check_finite
 from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class Detector:
         self.card, self.settings = card, settings
         self.past, self.name = past or checkpoint.Past(), name or card.method
         self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
+        if settings.precision != "fp32":
+            check_finite(self.method.state_dict(), f"{self.name} in {settings.precision}", "run it in fp32")
 
     @overload
     def predict(self, pictures: Source, class_name: str = "object") -> Prediction: ...
@@ -95,14 +98,12 @@ class Detector:
             class_name: what the pictures show, in plain English.
 
         Raises:
-            InputError: a picture cannot be read; the message names it.
-            ConfigError: the class name is no words in one line.
+            InputError: a picture cannot be read, or its score is no finite number; the message names it.
         """
-        check_class_name(class_name)
         if isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([pictures], class_name)[0]
-        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(several(pictures))]
-        return [prediction for _, prediction in self._batches(decoded, class_name)]
+        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(pictures)]
+        return [_scored(answer) for _, answer in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write card, learnt tensors and past into a folder that ``zsad.load`` and ``--detector`` take.
@@ -152,17 +153,13 @@ class Detector:
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
     ) -> Iterator[tuple[Picture, Prediction] | Failure]:
-        """Score files one batch at a time, in order; a file that cannot be read is reported and the rest goes on.
+        """Score files one batch at a time, in order; one without a score is reported and the rest goes on.
 
         Args:
             sources: paths.
             class_name: what they show, in plain English.
             size: (rows, cols) of all maps; by default each has the size of its picture.
-
-        Raises:
-            ConfigError: the class name is no words in one line.
         """
-        check_class_name(class_name)
         with ThreadPoolExecutor(1) as reader:
             pending: list[Future[list[Picture | Failure]]] = []
             for paths in _chunks(sources, self.settings.batch_size):
@@ -177,25 +174,23 @@ class Detector:
     ) -> Iterator[tuple[Picture, Prediction] | Failure]:
         answers = self._batches([item for item in read if isinstance(item, Picture)], class_name, size)
         for item in read:
-            yield item if isinstance(item, Failure) else next(answers)
+            yield item if isinstance(item, Failure) else _with_failures(*next(answers))
 
     def _batches(
         self, pictures: Sequence[Picture], class_name: str, size: Size | None = None
-    ) -> Iterator[tuple[Picture, Prediction]]:
+    ) -> Iterator[tuple[Picture, Prediction | InputError]]:
         for batch in _chunks(pictures, self.settings.batch_size):
             yield from zip(batch, self._run(batch, class_name, size), strict=True)
 
     @torch.inference_mode()
-    def _run(self, pictures: Sequence[Picture], class_name: str, size: Size | None) -> list[Prediction]:
+    def _run(self, pictures: Sequence[Picture], class_name: str, size: Size | None) -> list[Prediction | InputError]:
         batch = self._pixels(pictures)
         with exactly():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
         side = self.settings.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config)
         return [
-            Prediction(
-                source, class_name, float(score), self.settings.threshold, resize(one[None], size or own)[0].numpy()
-            )
+            _prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], size or own)[0])
             for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
         ]
 
@@ -237,16 +232,13 @@ def load(
     """
     asked: dict[str, Any] = {
         "backbone": backbone,
-        "weights": os.fspath(weights) if isinstance(weights, os.PathLike) else weights,
+        "weights": weights,
         "image_size": image_size,
         "threshold": threshold,
         "activation": activation,
         "position_resize": position_resize,
     }
-    check_detector(detector)
-    given = {key: plain(value) for key, value in asked.items() if value is not None}
-    others = {"device": str(device), "precision": precision, "batch_size": plain(batch_size), "options": options or {}}
-    from_mapping(Asked, given | others, "what is loaded")
+    given = {key: value for key, value in asked.items() if value is not None}
     named = checkpoint.Card(os.fspath(detector), options or {}, **given)
     folder = Path(detector) if _is_folder(detector) else _head(named)
     saved = checkpoint.read(folder) if folder else named
@@ -254,9 +246,7 @@ def load(
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     side = image_size_for(card.backbone, card.image_size)
-    settings = Settings(
-        side, card.threshold, find_device(str(device)), check_precision(precision), int(plain(batch_size))
-    )
+    settings = Settings(side, card.threshold, find_device(device), check_precision(precision), batch_size)
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
@@ -300,6 +290,26 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
     path = Path(detector)
     is_method = isinstance(detector, str) and detector in methods.names()
     return not is_method and (len(path.parts) > 1 or path.is_dir())
+
+
+def _prediction(
+    source: str, class_name: str, score: float, threshold: float, anomaly_map: Float32[Tensor, "rows cols"]
+) -> Prediction | InputError:
+    """The answer for a picture, or why there is none."""
+    try:
+        return Prediction(source, class_name, score, threshold, anomaly_map.numpy())
+    except InputError as error:
+        return error
+
+
+def _scored(answer: Prediction | InputError) -> Prediction:
+    if isinstance(answer, InputError):
+        raise answer
+    return answer
+
+
+def _with_failures(picture: Picture, answer: Prediction | InputError) -> tuple[Picture, Prediction] | Failure:
+    return Failure(picture.source, str(answer)) if isinstance(answer, InputError) else (picture, answer)
 
 
 def _name(picture: Source, number: int) -> str | None:

@@ -8,12 +8,15 @@ joint space), ``levels`` (depths of the tower), ``prompts`` (texts), ``states`` 
 anomalous).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor
+
+from zsad.errors import InputError
 
 Size = tuple[int, int]
 """(rows, cols)"""
@@ -120,6 +123,9 @@ class Prediction:
         score: anomaly score in [0, 1]; higher is more anomalous.
         threshold: the score from which a picture counts as anomalous.
         anomaly_map: anomaly score of every pixel in [0, 1], at the picture's own size unless another was asked for.
+
+    Raises:
+        InputError: a score is infinite or no number: compared with the threshold it would count as normal.
     """
 
     source: str
@@ -127,6 +133,12 @@ class Prediction:
     score: float
     threshold: float
     anomaly_map: Float32[np.ndarray, "rows cols"]
+
+    def __post_init__(self) -> None:
+        odd = int(self.anomaly_map.size - np.isfinite(self.anomaly_map).sum())
+        if odd or not math.isfinite(self.score):
+            value = f"{self.score}, and {odd} pixels without a finite score, for {self.source}"
+            raise InputError("a score is a finite number", value, "run it in fp32; if it stays so, train or fit again")
 
     @property
     def is_anomalous(self) -> bool:

@@ -1,6 +1,5 @@
 """Finding and reading weights: every way that works, and every way that fails with its remedy."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -10,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save, save_file
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
@@ -137,7 +134,9 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(form: str, tmp_path
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(WeightsError, match=r"evil\.pt must be a readable file of weights"):
+    with pytest.raises(
+        WeightsError, match=r"evil\.pt (must be a readable file of weights|holds weights of CLIP .*no tensors)"
+    ):
         weights.load("small", str(path))
     assert not marker.exists()
     # It does run where it is allowed to: the test could fail.
@@ -154,7 +153,7 @@ def test_a_file_without_tensors_by_name_is_refused(content: object, tmp_path: Pa
 
 def test_a_state_dict_that_is_none_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": torch.zeros(3)}, tmp_path / "odd.pt")
-    with pytest.raises(WeightsError, match=r"odd\.pt must be a readable file of weights"):
+    with pytest.raises(WeightsError, match=r"odd\.pt holds weights of CLIP .*got tensors state_dict"):
         weights.load("small", str(tmp_path / "odd.pt"))
 
 
@@ -306,39 +305,6 @@ def _shuffled() -> str:
     return json.dumps(content)
 
 
-def test_the_hash_of_a_file_is_right_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"content")
-    expected = hashlib.sha256(b"content").hexdigest()
-    assert weights.file_hash(path) == expected
-    with monkeypatch.context() as patch:
-        patch.delattr(hashlib, "file_digest")
-        assert weights.file_hash(path) == expected
-    path.write_bytes(b"another content")
-    assert weights.file_hash(path) == hashlib.sha256(b"another content").hexdigest()
-
-
-def test_a_file_changed_at_the_same_size_is_hashed_again(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    os.utime(path, ns=(1, 1))
-    first = weights.file_hash(path)
-    path.write_bytes(b"two")
-    os.utime(path, ns=(2, 2))
-    assert weights.file_hash(path) != first
-
-
-def test_damaged_memory_of_a_hash_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZSAD_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "file"
-    path.write_bytes(b"content")
-    first = weights.file_hash(path)
-    (memo,) = (tmp_path / "cache" / "hashes").iterdir()
-    for damage in (b"", b"\xff\xfe", first[:10].encode()):
-        memo.write_bytes(damage)
-        assert weights.file_hash(path) == first
-
-
 def test_a_cache_that_cannot_be_written_is_no_error(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,106 +437,6 @@ def test_a_normalisation_that_is_not_three_numbers_is_refused(mean: object, fold
 def test_a_damaged_open_clip_card_is_named(card: object, folder: Path) -> None:
     with pytest.raises(WeightsError, match=r"open_clip_config\.json must be the configuration of a CLIP"):
         weights.load("small", open_clip_folder(folder, card))
-
-
-# --- the hub
-
-
-def lay_out(hub: Path, repo: str, name: str, content: bytes) -> None:
-    """Put a file where the hub's client looks for it without a connection."""
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    home = hub / f"models--{repo.replace('/', '--')}"
-    (home / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
-    (home / "refs").mkdir(exist_ok=True)
-    (home / "refs" / "main").write_text(commit)
-    (home / "snapshots" / commit / name).write_bytes(content)
-
-
-@pytest.mark.parametrize("backbone", ["ViT-B-32", "ViT-L-14-336"])
-def test_without_a_connection_the_error_says_what_to_bring(backbone: str) -> None:
-    repo = configs.get(backbone).weights["openai"].repo
-    with pytest.raises(WeightsError) as caught:
-        weights.load(backbone, "openai")
-    for part in (f"the weights of {repo}", "open_clip_model.safetensors", f"huggingface.co/{repo}", "--weights FOLDER"):
-        assert part in str(caught.value)
-
-
-def test_a_repository_that_cannot_be_reached_is_named() -> None:
-    with pytest.raises(WeightsError, match=r"someone/something must be on this machine, downloadable or in the cache"):
-        weights.load("small", "someone/something")
-
-
-@pytest.mark.parametrize("name", weights.HUB_FILES)
-def test_what_was_downloaded_before_is_found_without_a_connection(
-    name: str, hub: Path, state: dict[str, Tensor]
-) -> None:
-    lay_out(hub, "someone/something", name, save(state) if name.endswith("safetensors") else _zip(state))
-    for card in ("open_clip_config.json", "config.json"):
-        lay_out(hub, "someone/something", card, b'{"model_cfg": {}, "preprocess_cfg": {}}')
-    clip = weights.load("small", "someone/something")
-    assert_same_weights(clip, state)
-    assert clip.weights == "someone/something"
-
-
-def test_cards_and_tokenizer_of_a_repository_are_used(hub: Path, state: dict[str, Tensor]) -> None:
-    card = {"model_cfg": {}, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}
-    lay_out(hub, "someone/something", "open_clip_model.safetensors", save(state))
-    lay_out(hub, "someone/something", "open_clip_config.json", json.dumps(card).encode())
-    lay_out(hub, "someone/something", "tokenizer.json", _shuffled().encode())
-    clip = weights.load("small", "someone/something")
-    assert (clip.config.activation, clip.config.mean) == ("gelu", (0.5, 0.5, 0.5))
-    assert clip.tokenizer.encode("a cat photo") == [49406, 320, 1125, 2368, 49407]
-    assert clip.weights == "someone/something"
-
-
-def test_what_lies_beside_the_weights_of_a_repository_is_asked_for(
-    hub: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lay_out(hub, "someone/something", "model.safetensors", save(state))
-    lay_out(hub, "someone/something", "config.json", b"{}")
-    download, asked = huggingface_hub.hf_hub_download, []
-
-    def listen(repo: str, name: str) -> str:
-        asked.append(name)
-        return download(repo, name)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", listen)
-    weights.load("small", "someone/something")
-    assert {"open_clip_config.json", "config.json", "preprocessor_config.json", "tokenizer.json"} < set(asked)
-
-
-def test_weights_without_what_says_how_they_were_trained_are_refused_offline(
-    hub: Path, state: dict[str, Tensor]
-) -> None:
-    lay_out(hub, "someone/something", "open_clip_model.safetensors", save(state))
-    with pytest.raises(WeightsError, match=r"download the \.json files"):
-        weights.load("small", "someone/something")
-
-
-def test_a_published_tag_brings_its_activation_and_normalisation(hub: Path, state: dict[str, Tensor]) -> None:
-    lay_out(hub, "owner/name", "open_clip_model.safetensors", save(state))
-    clip = weights.load("small", "published")
-    assert_same_weights(clip, state)
-    assert (clip.config.activation, clip.config.mean, clip.config.std) == ("gelu", (0.5,) * 3, (0.25,) * 3)
-    assert clip.weights == "published (owner/name)"
-
-
-def test_a_repository_without_weights_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(repo: str, name: str) -> str:
-        raise EntryNotFoundError(name)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
-    with pytest.raises(WeightsError, match=r"none of open_clip_model\.safetensors.* in the repository"):
-        weights.load("small", "someone/something")
-
-
-def test_whatever_the_hubs_client_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(repo: str, name: str) -> str:
-        raise ConnectionResetError("the proxy hung up")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
-    with pytest.raises(WeightsError, match=r"someone/something.*; got the proxy hung up"):
-        weights.load("small", "someone/something")
 
 
 def test_a_path_that_exists_is_no_repository(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

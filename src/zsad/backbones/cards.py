@@ -1,74 +1,166 @@
-"""What published weights say beside their tensors: activation and normalisation, which no tensor tells."""
+"""What published weights say beside their tensors, and no tensor tells: activation, heads, epsilon, normalisation."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from zsad.backbones.config import Activation, ClipConfig
+from zsad.backbones.config import ACTIVATIONS, Activation, ClipConfig
 from zsad.documents import DocumentError, read_json_object
 from zsad.errors import WeightsError
 
 OPEN_CLIP, HUGGING_FACE, HUGGING_FACE_PIXELS = "open_clip_config.json", "config.json", "preprocessor_config.json"
 FILES = (OPEN_CLIP, HUGGING_FACE, HUGGING_FACE_PIXELS)
+THEIRS = ("model.safetensors", "pytorch_model.bin")
+"""How Hugging Face calls its files; open_clip's begin with its name."""
+EPSILON, HEAD_WIDTH = 1e-5, 64
+Card = Mapping[str, object]
 
 
-def described(weights: Path, config: ClipConfig) -> ClipConfig:
+def described(weights: Path, config: ClipConfig, activation: Activation | None = None) -> ClipConfig:
     """The architecture with what the cards beside a file of weights say; where there are none, unchanged.
 
+    Args:
+        weights: the file; where its name does not tell whose it is, both kinds of card count, and must agree.
+        config: the architecture.
+        activation: was asked for, and wins over all cards.
+
     Raises:
-        WeightsError: a card cannot be read, or says what CLIP never had.
+        WeightsError: a card cannot be read, says what CLIP never had or what this architecture is not, or contradicts
+            another one.
     """
-    folder = weights.parent
+    folder, theirs = weights.parent, weights.name.removesuffix(".index.json") in THEIRS
     if weights.name.startswith("open_clip"):
-        return _open_clip(folder / OPEN_CLIP, config)
-    return _pixels(folder / HUGGING_FACE_PIXELS, _hugging_face(folder / HUGGING_FACE, config))
+        return _open_clip(folder / OPEN_CLIP, config, activation)
+    found = _hugging_face(folder, config, activation, theirs)
+    if theirs or not (folder / OPEN_CLIP).is_file():
+        return found
+    other = _open_clip(folder / OPEN_CLIP, config, activation)
+    if other != found and (folder / HUGGING_FACE).is_file():
+        raise WeightsError(
+            f"the configurations beside {weights} agree",
+            f"{HUGGING_FACE} says {_said(found)}, {OPEN_CLIP} says {_said(other)}",
+            "move the one away that belongs to other weights",
+        )
+    return other
 
 
-def _open_clip(path: Path, config: ClipConfig) -> ClipConfig:
+def _said(config: ClipConfig) -> str:
+    return f"{config.activation}, mean {config.mean}, std {config.std}"
+
+
+def _open_clip(path: Path, config: ClipConfig, asked: Activation | None) -> ClipConfig:
     if not path.is_file():
         return config
     card = _read(path)
     model, pixels = _table(card, "model_cfg", path), _table(card, "preprocess_cfg", path)
-    activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
-    return _normalised(replace(config, activation=activation), pixels, "mean", "std", path)
+    vision, text = _table(model, "vision_cfg", path), _table(model, "text_cfg", path)
+    if "width" in vision or "head_width" in vision:
+        width = vision.get("head_width", HEAD_WIDTH)
+        _expect(path, "vision_cfg.head_width", width, config.vision.width // config.vision.heads)
+    _expect(path, "text_cfg.heads", text.get("heads", config.text.heads), config.text.heads)
+    for name, tower, pool in (("vision_cfg", vision, "tok"), ("text_cfg", text, "argmax")):
+        _expect(path, f"{name}.pool_type", tower.get("pool_type", pool), pool)
+        for kind in ("norm_kwargs", "act_kwargs"):
+            _expect(path, f"{name}.{kind}", tower.get(kind) or {}, {})
+    _expect(path, "text_cfg.no_causal_mask", text.get("no_causal_mask", False), False)
+    said: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
+    return _normalised(replace(config, activation=asked or said), pixels, "mean", "std", path)
 
 
-def _hugging_face(path: Path, config: ClipConfig) -> ClipConfig:
-    if not path.is_file():
-        return config
+def _hugging_face(folder: Path, config: ClipConfig, asked: Activation | None, theirs: bool) -> ClipConfig:
+    path, pixels = folder / HUGGING_FACE, folder / HUGGING_FACE_PIXELS
+    card = _read(path) if path.is_file() else {}
+    kind = card.get("model_type", "clip")
+    if path.is_file() and not theirs and kind != "clip" and "vision_config" not in card:
+        return config  # of something else that happens to lie there
+    _expect(path, "model_type", kind, "clip")
+    if path.is_file():
+        towers = {name: _tower(card, name, path) for name in ("vision", "text")}
+        _expect_towers(path, towers, config)
+        config = replace(config, activation=asked or _activation(path, towers))
+    return _pixels(pixels, config) if pixels.is_file() else config
+
+
+def _tower(card: Card, name: str, path: Path) -> Card:
+    """What is said of a tower; a second table, in old files, wins over the first (as in transformers)."""
+    old, key = card.get(f"{name}_config_dict"), f"{name}_config"
+    if old is None:
+        return _table(card, key, path)
+    # What the second table leaves out is what transformers has by default.
+    return {**_table(card, key, path), **DEFAULTS[name], **_table(card, f"{name}_config_dict", path)}
+
+
+DEFAULTS: dict[str, Card] = {
+    "vision": {"hidden_act": "quick_gelu", "layer_norm_eps": EPSILON, "num_attention_heads": 12},
+    "text": {"hidden_act": "quick_gelu", "layer_norm_eps": EPSILON, "num_attention_heads": 8},
+}
+"""Of CLIPVisionConfig and CLIPTextConfig in transformers, as far as it matters here."""
+
+
+def _expect_towers(path: Path, towers: Mapping[str, Card], config: ClipConfig) -> None:
+    for name, shape in (("vision", config.vision), ("text", config.text)):
+        said = towers[name]
+        _expect(path, f"{name}_config.num_attention_heads", said.get("num_attention_heads", shape.heads), shape.heads)
+        _expect(path, f"{name}_config.layer_norm_eps", said.get("layer_norm_eps", EPSILON), EPSILON)
+
+
+def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
     # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
-    name = _table(_read(path), "vision_config", path).get("hidden_act", "quick_gelu")
-    if name not in ("quick_gelu", "gelu"):
-        raise WeightsError("the activation of CLIP is quick_gelu or gelu", f"{name} in {path}", "use a CLIP checkpoint")
-    return replace(config, activation="quick_gelu" if name == "quick_gelu" else "gelu")
+    vision, text = (towers[name].get("hidden_act", "quick_gelu") for name in ("vision", "text"))
+    found = next((one for one in ACTIVATIONS if one == vision), None)
+    if found is None:
+        rule = "the activation of CLIP is quick_gelu or gelu"
+        raise WeightsError(rule, f"{vision} in {path}", "use a CLIP checkpoint, or say --activation")
+    if text != vision and towers["text"]:
+        rule = f"both towers have one activation in {path}"
+        raise WeightsError(rule, f"{vision} and {text}", "use a CLIP checkpoint, or say --activation")
+    return found
 
 
 def _pixels(path: Path, config: ClipConfig) -> ClipConfig:
-    return _normalised(config, _read(path), "image_mean", "image_std", path) if path.is_file() else config
+    card = _read(path)
+    _expect(path, "do_rescale", card.get("do_rescale", True), True)
+    factor = card.get("rescale_factor", 1 / 255)
+    if not isinstance(factor, int | float) or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
+        _expect(path, "rescale_factor", factor, 1 / 255)
+    if card.get("do_normalize", True) is False:
+        return replace(config, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return _normalised(config, card, "image_mean", "image_std", path)
 
 
-def _normalised(config: ClipConfig, card: Mapping[str, object], mean: str, std: str, path: Path) -> ClipConfig:
-    return replace(config, mean=_channels(card, mean, config.mean, path), std=_channels(card, std, config.std, path))
+def _normalised(config: ClipConfig, card: Card, mean: str, std: str, path: Path) -> ClipConfig:
+    deviations = _channels(card, std, config.std, path)
+    if min(deviations) <= 0:
+        raise _wrong(path, f"{std} = {list(deviations)}, which must be greater than 0")
+    return replace(config, mean=_channels(card, mean, config.mean, path), std=deviations)
 
 
-def _channels(
-    card: Mapping[str, object], key: str, default: tuple[float, float, float], path: Path
-) -> tuple[float, float, float]:
+def _channels(card: Card, key: str, default: tuple[float, float, float], path: Path) -> tuple[float, float, float]:
     match card.get(key, default):
         case [int() | float() as red, int() | float() as green, int() | float() as blue]:
             return float(red), float(green), float(blue)
         case other:
-            raise _wrong(path, f"{key} = {other}")
+            raise _wrong(path, f"{key} = {str(other)[:80]}")
 
 
-def _table(card: Mapping[str, object], key: str, path: Path) -> Mapping[str, object]:
-    table = card.get(key, {})
+def _expect(path: Path, key: str, value: object, expected: object) -> None:
+    if value != expected:
+        rule = f"{path} describes the CLIP that was asked for, with {key} = {expected}"
+        raise WeightsError(rule, str(value)[:80], "name the backbone and the weights that belong together")
+
+
+def _table(card: Card, key: str, path: Path) -> Card:
+    table = card.get(key)
+    if table is None and key in ("vision_config", "text_config", "vision_cfg", "text_cfg"):
+        return {}
+    table = {} if key not in card else table
     if not isinstance(table, Mapping):
-        raise _wrong(path, f"{key} = {table}")
+        raise _wrong(path, f"{key} = {str(table)[:80]}")
     return table
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def _read(path: Path) -> Card:
     try:
         return read_json_object(path)
     except (OSError, DocumentError) as error:
@@ -76,4 +168,5 @@ def _read(path: Path) -> Mapping[str, object]:
 
 
 def _wrong(path: Path, value: object) -> WeightsError:
-    return WeightsError(f"{path} must be the configuration of a CLIP", value, "download it again")
+    remedy = f"copy or download {path.name} again, or move it away if it belongs to other weights"
+    return WeightsError(f"{path} must be the configuration of a CLIP", value, remedy)

@@ -13,6 +13,9 @@ from zsad.backbones.text import TextTower
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.backbones.vision import VisionTower
 
+KEPT = 256
+"""Sets of prompts whose features are kept in memory."""
+
 
 class Clip(nn.Module):
     """CLIP (Radford et al. 2021). Freshly made, its weights are random and trainable; see :meth:`freeze`.
@@ -60,13 +63,15 @@ class Clip(nn.Module):
             return self._encode(prompts)
         key = prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
         if key not in self._encoded:
+            if len(self._encoded) == KEPT:
+                del self._encoded[next(iter(self._encoded))]
             self._encoded[key] = self._from_disk(key, prompts)
         return self._encoded[key].to(self.device, self.dtype)
 
     # What is kept in memory must serve training as well, which tensors made in inference mode cannot.
     @torch.inference_mode(False)
     def _from_disk(self, key: str, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
-        features = prompt_cache.read(key)
+        features = prompt_cache.read(key, (len(prompts), self.config.embed), self.dtype)
         if features is None:
             features = self._encode(prompts)
             prompt_cache.write(key, features)

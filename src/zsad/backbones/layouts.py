@@ -1,7 +1,7 @@
 """The three layouts in which CLIP's weights are published, as tables from their tensor names to ours."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -50,6 +50,10 @@ HUGGING_FACE = {
     "text_projection.weight": "text.projection",
     "logit_scale": "logit_scale",
 }
+ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.class_embedding", "vision.class_embedding")
+"""A tensor that every CLIP of a layout has: OpenAI and open_clip, Hugging Face, our own."""
+INSERTED = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, sharded training and gradient checkpointing put into names, wherever they are applied."""
 # Not weights: what OpenAI's archive and old Hugging Face files carry besides.
 IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\.position_ids)$")
 
@@ -57,22 +61,61 @@ IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename and reshape a state dict of any of the layouts (OpenAI, open_clip, Hugging Face, or our own).
 
+    What wrappers put before all names ("module.", "model.", "student.") or into them is taken away.
+
     Raises:
-        WeightsError: the layout is not known, or it holds a tensor that CLIP does not have.
+        WeightsError: the layout is not known, there are several CLIPs, or it holds a tensor that CLIP does not have.
     """
-    # Data-parallel training adds "module.", open_clip's models with a separate text module add "text.".
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items() if not IGNORED.match(name)}
+    state = {name: tensor for name, tensor in _unwrapped(state).items() if not IGNORED.match(name)}
     if "vision.class_embedding" in state:
         return state
     if "visual.conv1.weight" in state:
+        # open_clip's models with a separate text module add "text.".
         return {_rename(name.removeprefix("text."), OPENAI, _openai_block): tensor for name, tensor in state.items()}
     if "vision_model.embeddings.class_embedding" in state:
         joined = _join_qkv(state)
         return {_rename(name, HUGGING_FACE, _hf_block): _transpose(name, tensor) for name, tensor in joined.items()}
-    raise WeightsError(
-        "weights of CLIP come in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
-        f"tensors {', '.join(sorted(state)[:3])} …" if state else "no tensors",
+    raise unknown(state)
+
+
+def roots(names: Iterable[str]) -> list[str]:
+    """What stands before the names of each CLIP among these tensors; ``[""]`` is one that stands alone.
+
+    >>> roots(["module._orig_mod.visual.conv1.weight", "module._orig_mod.visual.proj"])
+    ['module.']
+    """
+    plain = [INSERTED.sub("", name) for name in names]
+    found = {name.removesuffix(anchor) for name in plain for anchor in ANCHORS if name.endswith(anchor)}
+    return sorted(root for root in found if not root or root.endswith("."))
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = roots(state)
+    if len(found) > 1:
+        raise several(root.rstrip(".") or "the file itself" for root in found)
+    root = found[0] if found else ""
+    plain = {INSERTED.sub("", name).removeprefix(root): tensor for name, tensor in state.items()}
+    if len(plain) < len(state):
+        raise WeightsError("every tensor is there once", "two of one name", "save the state dict without its wrappers")
+    return plain
+
+
+def unknown(names: Iterable[str], where: str = "") -> WeightsError:
+    """The error for tensors that are those of another model, or none at all."""
+    some = ", ".join(sorted(names)[:3])
+    return WeightsError(
+        f"{where}weights of CLIP in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
+        f"tensors {some} …" if some else "no tensors",
         "use a CLIP checkpoint with a ViT vision tower",
+    )
+
+
+def several(places: Iterable[str]) -> WeightsError:
+    """The error for a file in which there is a choice, which nobody but its owner can make."""
+    return WeightsError(
+        "a file of weights holds one CLIP",
+        f"several: {', '.join(sorted(places))}",
+        "save the state dict that is meant in a file of its own",
     )
 
 

@@ -1,8 +1,13 @@
-"""CLIP's byte-pair encoding, run by the ``tokenizers`` library on a plain list of merges."""
+"""CLIP's byte-pair encoding, run by the ``tokenizers`` library on a plain list of merges.
+
+A tokenizer that came with weights is bounded in size, and may hold no regular expression but those of CLIP: one that
+somebody made to be slow would never end.
+"""
 
 import gzip
 import html
 import re
+from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -10,11 +15,17 @@ import ftfy
 from tokenizers import Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from zsad.documents import read_bytes, read_json_object
 from zsad.errors import WeightsError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+HUGGING_FACE_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+PATTERNS = {WORDS, HUGGING_FACE_WORDS, rf"<\|startoftext\|>|<\|endoftext\|>|{HUGGING_FACE_WORDS}", r"\s+"}
+"""All regular expressions of CLIP's tokenizers: ours, Hugging Face's of two times, and that of white space."""
+MERGES, JSON = 64 * 2**20, 64 * 2**20
+"""Greatest number of bytes of a list of merges, unpacked, and of a tokenizer.json; CLIP's have 0.5 and 3.6 million."""
 SPACES = re.compile(r"\s+")
 PLAIN = re.compile(r"[ -%'-~]*")
 """Printable ASCII without ``&``, in which ftfy finds nothing to repair."""
@@ -34,17 +45,34 @@ class Tokenizer:
 
     @classmethod
     def from_merges(cls, path: Path | Traversable, context: int) -> "Tokenizer":
-        """Read gzipped merges, one pair a line. Ids: 256 bytes, 256 word-final bytes, the merges, start, end."""
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()
-        return cls(_bpe([(left, right) for left, right in (line.split(" ") for line in lines)]), context)
+        """Read gzipped merges, one pair a line. Ids: 256 bytes, 256 word-final bytes, the merges, start, end.
+
+        Raises:
+            WeightsError: they are damaged, or unpack to more than merges can be.
+        """
+        try:
+            lines = _unpacked(path).decode("utf-8").splitlines()
+            return cls(_bpe([(left, right) for left, right in (line.split(" ") for line in lines)]), context)
+        except WeightsError:
+            raise
+        except Exception as error:  # of gzip, of the library, over anything
+            raise WeightsError(
+                f"{path} must be gzipped merges, two tokens a line", _line(error), "copy it again"
+            ) from error
 
     @classmethod
     def from_tokenizer_json(cls, path: Path, context: int) -> "Tokenizer":
-        """Read the ``tokenizer.json`` of a Hugging Face CLIP folder."""
+        """Read the ``tokenizer.json`` of a Hugging Face CLIP folder.
+
+        Raises:
+            WeightsError: it is damaged, too large, or not CLIP's byte-pair encoding.
+        """
         try:
-            backend = Backend.from_file(str(path))
+            content = read_bytes(path, JSON)
+            _check_pipeline(read_json_object(content, JSON))
+            backend = Backend.from_buffer(content)
         except Exception as error:  # the library raises nothing more precise
-            raise WeightsError(f"{path} must be a tokenizer.json of Hugging Face", error, "copy it again") from error
+            raise WeightsError(f"{path} must be a tokenizer.json of CLIP", _line(error), "copy it again") from error
         backend.no_padding()
         backend.no_truncation()
         return cls(backend, context)
@@ -66,6 +94,35 @@ class Tokenizer:
         if number is None:
             raise WeightsError("the vocabulary of CLIP has start and end tokens", f"no {token}", "use CLIP's tokenizer")
         return int(number)
+
+
+def _unpacked(path: Path | Traversable) -> bytes:
+    """A bounded number of bytes, whatever the file unpacks to."""
+    with path.open("rb") as file, gzip.open(file) as merges:
+        content = merges.read(MERGES + 1)
+    if len(content) > MERGES:
+        raise ValueError(f"more than {MERGES} bytes")
+    return content
+
+
+def _check_pipeline(said: Mapping[str, object]) -> None:
+    """Refuse what is no byte-pair encoding, draws at random, or holds a regular expression that CLIP never had."""
+    model = said.get("model")
+    if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE" or model.get("dropout"):
+        raise ValueError("a model that is no byte-pair encoding without dropout")
+    level: list[object] = [said.get("normalizer"), said.get("pre_tokenizer")]
+    while level:
+        one = level.pop()
+        if isinstance(one, Mapping):
+            if "Regex" in one and one["Regex"] not in PATTERNS:
+                raise ValueError(f"the regular expression {ascii(one['Regex'])[:80]}, which is not CLIP's")
+            level.extend(one.values())
+        elif isinstance(one, list):
+            level.extend(one)
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n")[0][:200] or type(error).__name__
 
 
 def clean(text: str) -> str:

@@ -2,16 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from zsad.backbones import cards, hub, stem
 from zsad.backbones import config as configs
+from zsad.backbones import stem
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import (
     EMBEDDED,
@@ -22,33 +20,13 @@ from zsad.backbones.config import (
     VisionConfig,
     embedded_weights,
 )
-from zsad.backbones.prompt_cache import cache_dir
+from zsad.backbones.finding import Source, find, merges_beside
+from zsad.backbones.hashes import file_hash
 from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.backbones.undrawn import Undrawn
-from zsad.errors import WeightsError, unknown_name
-from zsad.files import write_atomically
-
-HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
-MERGES = "merges.txt.gz"
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Weights found on this machine.
-
-    Attributes:
-        path: the file with the tensors.
-        config: the architecture, with what these weights were trained with.
-        tokenizer: ``tokenizer.json`` or merges where the weights bring them; CLIP's own where they do not.
-        label: where the weights came from, for people.
-    """
-
-    path: Path
-    config: ClipConfig
-    tokenizer: Path | None
-    label: str
+from zsad.errors import WeightsError
+from zsad.tensors.reading import check_finite
 
 
 def load(
@@ -63,44 +41,26 @@ def load(
     Args:
         backbone: name of an architecture (``zsad backbones`` lists them).
         weights: a published tag of that architecture (``"openai"``), a file (OpenAI's archive, open_clip,
-            Hugging Face; ``.pt .pth .bin .safetensors``), a Hugging Face folder, a hub repository
-            (``"owner/name"``), or ``"random"``; where not given, the only one that there is.
+            Hugging Face; ``.pt .pth .bin .safetensors``, or the index of shards), a Hugging Face folder, a hub
+            repository (``"owner/name"``), or ``"random"``; where not given, the only one that there is. What lies
+            beside a file (configuration, tokenizer) counts as in a folder.
         activation: overrides what the weights are known to have been trained with.
         position_resize: how the position table is resized to other grids.
 
     Raises:
         ConfigError: an unknown name.
-        WeightsError: weights that are missing, unreadable or of another architecture.
+        WeightsError: weights that are missing, unreadable, not finite or of another architecture.
     """
     config = configs.get(backbone)
     tag = weights or _only_choice(backbone, config)
     if tag == RANDOM:
         return _random(backbone, config.with_options(activation, position_resize))
-    source = find(backbone, tag)
+    source = find(backbone, tag, activation)
     options = source.config.with_options(activation, position_resize)
     with Undrawn():  # every tensor comes from the file
         clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))
     _fill(clip, read_state(source.path), source.path)
     return clip.freeze(source.label, _fingerprint(source, options))
-
-
-def find(backbone: str, weights: str) -> Source:
-    """Locate weights: the embedded file, a path on disk, or the hub (downloaded once, then cached)."""
-    config = configs.get(backbone)
-    if weights == EMBEDDED and embedded_weights(backbone).is_file():
-        with as_file(embedded_weights(backbone)) as path:
-            return Source(path, config, _merges_beside(path), f"embedded ({config.about})")
-    if weights in config.weights:
-        known = config.weights[weights]
-        used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
-        return Source(hub.weights(known.repo, (HUB_FILES[0], HUB_FILES[2])), used, None, f"{weights} ({known.repo})")
-    if Path(weights).exists():
-        return _on_disk(Path(weights), config)
-    if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
-        return _on_hub(weights, config)
-    if "/" in weights or weights.endswith(SUFFIXES):
-        raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
-    raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
 
 
 def _only_choice(backbone: str, config: ClipConfig) -> str:
@@ -111,34 +71,6 @@ def _only_choice(backbone: str, config: ClipConfig) -> str:
         "none",
         f"say --weights {' or '.join(config.weights) or 'PATH'}, or the path of a checkpoint",
     )
-
-
-def _on_disk(path: Path, config: ClipConfig) -> Source:
-    if path.is_file():
-        return Source(path, config, _merges_beside(path), str(path))
-    found = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
-    if found is None:
-        raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", path, "name the file itself")
-    return _beside(found, config, str(path))
-
-
-def _beside(path: Path, config: ClipConfig, label: str) -> Source:
-    """Weights with the cards and the tokenizer that lie beside them."""
-    tokenizer = path.with_name("tokenizer.json")
-    found = tokenizer if tokenizer.is_file() else _merges_beside(path)
-    return Source(path, cards.described(path, config), found, label)
-
-
-def _merges_beside(path: Path) -> Path | None:
-    """The vocabulary that ``zsad pretrain`` leaves beside its weights."""
-    merges = path.with_name(MERGES)
-    return merges if merges.is_file() else None
-
-
-def _on_hub(repo: str, config: ClipConfig) -> Source:
-    path = hub.weights(repo, HUB_FILES)
-    hub.companions(repo, (*cards.FILES, "tokenizer.json"), path)
-    return _beside(path, config, repo)
 
 
 def _tokenizer(config: ClipConfig, path: Path | None) -> Tokenizer:
@@ -170,7 +102,9 @@ def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
             _difference(expected, state, missing, extra, wrong),
             _remedy(state, clip.name),
         )
-    clip.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    numbers = {name: tensor.float() for name, tensor in state.items()}
+    check_finite(numbers, path, "train again, or take an earlier checkpoint")
+    clip.load_state_dict(numbers, assign=True)
 
 
 def _difference(
@@ -211,15 +145,16 @@ def _random(backbone: str, config: ClipConfig) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         with as_file(embedded_weights(backbone)) as path:
-            clip = Clip(backbone, config, _tokenizer(config, _merges_beside(path)))
+            clip = Clip(backbone, config, _tokenizer(config, merges_beside(path)))
     return clip.freeze(
         "random (untrained; for tests and timing only)", f"random {torch.__version__} {_identity(config)}"
     )
 
 
 def _fingerprint(source: Source, config: ClipConfig) -> str:
-    """Content hash of the weights file, its tokenizer and the configuration."""
-    parts = [file_hash(source.path), _identity(config), file_hash(source.tokenizer) if source.tokenizer else ""]
+    """Content hash of the weights, their tokenizer and the configuration."""
+    files = "".join(file_hash(path) for path in source.files)
+    parts = [files, _identity(config), file_hash(source.tokenizer) if source.tokenizer else ""]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -227,18 +162,3 @@ def _identity(config: ClipConfig) -> str:
     """What of a configuration changes a feature; not what is only said of it."""
     names = ("embed", "activation", "vision", "text", "position_resize", "mean", "std")
     return repr([getattr(config, name) for name in names])
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, remembered by path, size and time of change so that gigabytes are hashed once."""
-    status = path.stat()
-    identity = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
-    memo = cache_dir() / "hashes" / identity
-    with suppress(OSError, UnicodeDecodeError):
-        if len(known := memo.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
-            return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with suppress(OSError):
-        write_atomically(memo, digest.encode("ascii"))
-    return digest

@@ -29,6 +29,7 @@ from zsad.pretrain.store import Entry, Store, prepare
 from zsad.pretrain.teacher import Teacher
 from zsad.pretrain.vocabulary import learn_merges, write_merges
 from zsad.pretrain.words import vocabulary_text
+from zsad.tensors.reading import read_saved
 
 
 def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, device: str = "cpu") -> Clip:
@@ -75,7 +76,7 @@ def _kept(out: Path, step: int) -> Path:
 
 
 def _average(paths: list[Path]) -> dict[str, Tensor]:
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    states = [read_saved(path) for path in paths]
     return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
 
 
@@ -194,7 +195,7 @@ def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) ->
 def _resume(path: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> int:
     if not path.is_file():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_saved(path)
     learner.load_state_dict(state["learner"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])

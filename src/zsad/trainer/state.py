@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_json
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import replacing
+from zsad.tensors.reading import check_finite, read_safetensors
 
 FILE = "resume.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -68,11 +69,13 @@ def read(folder: Path) -> State:
     """
     path = folder / FILE
     try:
-        with safe_open(path, "pt") as file:
-            found = {key: read_json(value, file_names=True) for key, value in (file.metadata() or {}).items()}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        tensors, said = read_safetensors(path)
+        check_finite(tensors, path, "train anew")
+        found = {key: read_json(value, file_names=True) for key, value in said.items()}
         words = from_mapping(_Words, found, "its metadata")
-    except (OSError, SafetensorError, DocumentError, ConfigError) as error:
+    except WeightsError as error:
+        raise _unreadable(f"{path}: {error.value}") from error
+    except (DocumentError, ConfigError) as error:
         raise _unreadable(f"{path}: {error}") from error
     if words.epochs != len(words.history):
         raise _unreadable(f"{path}: {words.epochs} epochs, and what {len(words.history)} came to")

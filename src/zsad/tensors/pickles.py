@@ -1,0 +1,447 @@
+"""A pickle read as data.
+
+A pickle is a program for a small stack machine, which can look up any name and call it. Here its instructions, which
+the standard library's ``pickletools`` tells apart, move data only: a name that the program would look up stays a
+:class:`Name`, and an object that it would make is an empty :class:`Shell`. The ways in which PyTorch writes a tensor
+are known, and become a description of where the tensor lies (:class:`Stored`).
+
+    {"state_dict": {"visual.proj": <tensor>}, "args": argparse.Namespace(lr=1)}
+    -> {"state_dict": {"visual.proj": Stored(...)}, "args": Shell(Name("argparse", "Namespace"), {"lr": 1})}
+"""
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from math import prod
+from typing import Any
+
+import torch
+
+STEPS = 1_000_000
+"""Instructions that are followed. A CLIP with its optimiser's state has about 100,000."""
+NAME, DIMENSIONS = 300, 16
+SMALL = 2**20
+"""Numbers that a tensor may have even where the array behind it has fewer, as that of a repeated one does."""
+MARK = object()
+STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "QInt8Storage": torch.int8,
+    "QUInt8Storage": torch.uint8,
+    "QInt32Storage": torch.int32,
+}
+"""What PyTorch calls an array of each type."""
+WIDE = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
+"""Types that PyTorch writes as an array of bytes and a name."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a program would look up and import: it is not."""
+
+    module: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if len(self.module) + len(self.name) > NAME:
+            raise ValueError(f"a name of more than {NAME} letters")
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False)
+class Shell:
+    """An object that a program would make: what kind it says that it is, and the state it would be given."""
+
+    kind: Name | None = None
+    state: object = None
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An array in the file: ``count`` numbers, of which the first is number ``start`` of what lies under the key."""
+
+    key: str
+    dtype: torch.dtype | None
+    count: int
+    start: int = 0
+    place: str = "cpu"
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in the file; offset and strides count numbers, not bytes."""
+
+    storage: Storage
+    dtype: torch.dtype
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A tensor of a kind that is not read; it is an error only where it is wanted."""
+
+    what: str
+
+
+@dataclass
+class _Machine:
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+    arrays: dict[str, torch.dtype | None] = field(default_factory=dict)
+    handed: int = 0
+
+    def hand_over(self, items: tuple[Any, ...]) -> None:
+        """Count what is given to calls: the same long list can be given a million times."""
+        self.handed += len(items) + sum(len(one) for one in items[:DIMENSIONS] if type(one) in (list, tuple, dict))
+        if self.handed > STEPS:
+            raise ValueError(f"calls with more than {STEPS} values")
+
+    def since_mark(self) -> list[Any]:
+        """Take what lies above the last mark, and the mark."""
+        place = len(self.stack) - 1
+        while self.stack[place] is not MARK:
+            place -= 1
+            if place < 0:
+                raise ValueError("nothing was marked")
+        items = self.stack[place + 1 :]
+        del self.stack[place:]
+        return items
+
+    def top(self) -> Any:
+        if not self.stack or self.stack[-1] is MARK:
+            raise ValueError("an instruction that finds nothing to act upon")
+        return self.stack[-1]
+
+    def pop(self) -> Any:
+        found = self.top()
+        self.stack.pop()
+        return found
+
+
+def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = None) -> Any:
+    """The data of the pickle that begins here; the stream is left behind it.
+
+    Args:
+        stream: the pickle, and what follows.
+        arrays: where the keys and types of the arrays that lie outside are put down.
+
+    Raises:
+        ValueError, LookupError, TypeError, ArithmeticError: it is damaged, or asks for what no file of tensors needs.
+    """
+    machine = _Machine(arrays={} if arrays is None else arrays)
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if number == STEPS:
+            raise ValueError(f"a pickle of more than {STEPS} instructions")
+        if opcode.name == "STOP":
+            return machine.pop()
+        if opcode.name in SAID:
+            machine.stack.append(argument)
+        elif opcode.name in ACTS:
+            ACTS[opcode.name](machine, argument)
+        else:
+            raise ValueError(f"the instruction {opcode.name}")
+    raise ValueError("a pickle without an end")
+
+
+def _append(machine: _Machine, items: list[Any]) -> None:
+    target = machine.top()
+    if type(target) is list:
+        target.extend(items)
+    elif type(target) is not Shell:
+        raise ValueError("items for what is no list")
+
+
+def _set(machine: _Machine, items: list[Any]) -> None:
+    target = machine.top()
+    if type(target) is dict:
+        target.update(_pairs(items))
+    elif type(target) is not Shell:
+        raise ValueError("entries for what is no dictionary")
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    return {_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
+
+
+def _key(key: object) -> object:
+    """Keys whose comparison costs nothing; a nest of tuples would be hashed for ever, huge numbers collide."""
+    simple = type(key) in (str, bytes, bool) or key is None or (type(key) is int and -(2**31) < key < 2**31)
+    return key if simple else Shell()
+
+
+def _build(machine: _Machine, _: object) -> None:
+    state, target = machine.pop(), machine.top()
+    if type(target) is Shell:
+        target.state = state
+
+
+def _made(kind: object, arguments: object) -> Any:
+    """What stands for the result of a call."""
+    if type(kind) is not Name:
+        return Shell()
+    known = CALLS.get(str(kind))
+    if known is None:
+        return Shell(kind)
+    if type(arguments) is not tuple:
+        raise ValueError(f"no arguments for {kind}")
+    return known(*arguments)
+
+
+def _reduce(machine: _Machine, _: object) -> None:
+    arguments, kind = machine.pop(), machine.pop()
+    if type(arguments) is tuple:
+        machine.hand_over(arguments)
+    machine.stack.append(_made(kind, arguments))
+
+
+def _new_with_keywords(machine: _Machine, _: object) -> None:
+    machine.pop()
+    _reduce(machine, None)
+
+
+def _old_object(machine: _Machine, _: object) -> None:
+    machine.since_mark()
+    machine.stack.append(Shell())
+
+
+def _named(machine: _Machine, said: str) -> None:
+    module, _, name = said.partition(" ")
+    machine.stack.append(Name(module, name))
+
+
+def _named_by_stack(machine: _Machine, _: object) -> None:
+    name, module = machine.pop(), machine.pop()
+    if type(name) is not str or type(module) is not str:
+        raise ValueError("a name that is no text")
+    machine.stack.append(Name(module, name))
+
+
+def _drop(machine: _Machine, _: object) -> None:
+    machine.stack.pop()
+
+
+def _drop_marked(machine: _Machine, _: object) -> None:
+    machine.since_mark()
+
+
+def _take(count: int) -> Callable[[_Machine, object], None]:
+    def act(machine: _Machine, _: object) -> None:
+        items = [machine.pop() for _ in range(count)]
+        machine.stack.append(tuple(reversed(items)))
+
+    return act
+
+
+def _remember(machine: _Machine, place: Any) -> None:
+    machine.memo[len(machine.memo) if place is None else place] = machine.top()
+
+
+def _storage(machine: _Machine, _: object) -> None:
+    found = _persistent(machine.pop())
+    if type(found) is Storage:
+        machine.arrays.setdefault(found.key, found.dtype)
+    machine.stack.append(found)
+
+
+def _persistent(said: object) -> Any:
+    """An array that lies in the file outside of the pickle, or the class beside its source in very old files."""
+    match said:
+        case ("storage", Name() as kind, str() | int() as key, str() as place, int() as count, *rest):
+            start, count = _view(count, rest)
+            if not 0 <= start < 2**48 or not 0 <= count < 2**48 or not _is_short(key):
+                raise ValueError("an array of an impossible size")
+            return Storage(str(key), STORAGES.get(kind.name), count, start, place, str(kind))
+        case ("module", Name() as kind, *_):
+            return kind
+    raise ValueError("something outside of the pickle that is no array")
+
+
+def _is_short(key: str | int) -> bool:
+    return len(key) <= NAME if isinstance(key, str) else 0 <= key < 2**63
+
+
+def _view(count: int, rest: list[Any]) -> tuple[int, int]:
+    """First number and length; files that are no archives say where in another array an array lies."""
+    match rest:
+        case [] | [None]:
+            return 0, count
+        case [(_, int() as start, int() as length)]:
+            return start, length
+    raise ValueError("an array that is said in an unknown way")
+
+
+def _tensor(storage: Any, offset: object, size: object, stride: object, *more: object) -> Stored | Refused:
+    # more: whether a gradient was wanted, hooks (both of no interest), and whether it is the conjugate or negative
+    altered = len(more) > 2 and bool(more[2])
+    if type(storage) is not Storage:
+        raise ValueError("a tensor without its array")
+    if altered or storage.dtype is None:
+        return Refused(f"a tensor of {storage.kind}" if not altered else "the view of a complex tensor")
+    return _laid_out(storage, storage.dtype, storage.count, offset, size, stride)
+
+
+def _wide_tensor(
+    storage: Any,
+    offset: object,
+    size: object,
+    stride: object,
+    gradient: object,
+    hooks: object,
+    said: Any,
+    *more: object,
+) -> Stored | Refused:
+    if type(storage) is not Storage or type(said) is not Name:
+        raise ValueError("a tensor without its array")
+    dtype = WIDE.get(said.name)
+    if dtype is None:
+        return Refused(f"a tensor of {said}")
+    return _laid_out(storage, dtype, storage.count // dtype.itemsize, offset, size, stride)
+
+
+def _laid_out(
+    storage: Storage, dtype: torch.dtype, room: int, offset: object, size: object, stride: object
+) -> Stored | Refused:
+    if storage.place == "meta":
+        return Refused("a tensor without content")
+    sizes, steps, (start,) = _numbers(size), _numbers(stride), _numbers((offset,))
+    if len(sizes) != len(steps):
+        raise ValueError("a tensor of impossible dimensions")
+    last = start + sum((length - 1) * step for length, step in zip(sizes, steps, strict=True))
+    if prod(sizes) and last >= room:
+        raise ValueError("a tensor that reaches beyond its array")
+    if prod(sizes) > max(room, SMALL):
+        raise ValueError("a tensor that is greater than its array")
+    return Stored(storage, dtype, start, sizes, steps)
+
+
+def _numbers(values: Any) -> tuple[int, ...]:
+    if type(values) not in (tuple, list) or len(values) > DIMENSIONS:
+        raise ValueError("a tensor of impossible dimensions")
+    if any(type(one) is not int or not 0 <= one < 2**48 for one in values):
+        raise ValueError("a size that is no number")
+    return tuple(values)
+
+
+def _refusing(what: str) -> Callable[..., Refused]:
+    return lambda *arguments: Refused(what)
+
+
+def _first(value: object = None, *rest: object) -> object:
+    return value
+
+
+def _dictionary(pairs: Any = (), *rest: object) -> dict[Any, Any]:
+    if type(pairs) is dict:
+        return dict(pairs)
+    if type(pairs) not in (list, tuple) or any(type(one) not in (list, tuple) or len(one) != 2 for one in pairs):
+        raise ValueError("a dictionary made of what is no pairs")
+    return {_key(key): value for key, value in pairs}
+
+
+def _subclass(function: object = None, kind: object = None, arguments: object = (), *state: object) -> Any:
+    """A tensor of a class of somebody's own, or with attributes: the tensor that it is made of."""
+    return _made(function, arguments)
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _dictionary,
+    "collections.defaultdict": lambda *arguments: _dictionary(*arguments[1:]),
+    "torch.Size": _first,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _wide_tensor,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
+    "torch._tensor._rebuild_from_type_v2": _subclass,
+    "torch._utils._rebuild_qtensor": _refusing("a quantised tensor"),
+    "torch._utils._rebuild_sparse_tensor": _refusing("a sparse tensor"),
+    "torch._utils._rebuild_sparse_csr_tensor": _refusing("a sparse tensor"),
+    "torch._utils._rebuild_nested_tensor": _refusing("a nested tensor"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _refusing("a tensor without content"),
+    "torch._utils._rebuild_wrapper_subclass": _refusing("a tensor of another library's kind"),
+    "torch._utils._rebuild_device_tensor_from_numpy": _refusing("a tensor of another library's kind"),
+    **{
+        f"torch.jit._pickle.{name}": _first
+        for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
+    },
+}
+"""All calls that stand for something, by what they make of their arguments; every other one makes a shell."""
+
+SAID = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING"),
+    *("SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+"""Instructions that say a value."""
+
+
+def _push(make: Callable[[Any], object]) -> Callable[[_Machine, Any], None]:
+    return lambda machine, argument: machine.stack.append(make(argument))
+
+
+def _join(make: Callable[[list[Any]], object]) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.stack.append(make(machine.since_mark()))
+
+
+ACTS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    "MARK": _push(lambda _: MARK),
+    "POP": _drop,
+    "POP_MARK": _drop_marked,
+    "DUP": lambda machine, _: machine.stack.append(machine.top()),
+    "NONE": _push(lambda _: None),
+    "NEWTRUE": _push(lambda _: True),
+    "NEWFALSE": _push(lambda _: False),
+    "EMPTY_LIST": _push(lambda _: []),
+    "EMPTY_SET": _push(lambda _: []),
+    "EMPTY_TUPLE": _push(lambda _: ()),
+    "EMPTY_DICT": _push(lambda _: {}),
+    "LIST": _join(list),
+    "FROZENSET": _join(list),
+    "TUPLE": _join(tuple),
+    "TUPLE1": _take(1),
+    "TUPLE2": _take(2),
+    "TUPLE3": _take(3),
+    "DICT": _join(_pairs),
+    "APPEND": lambda machine, _: _append(machine, [machine.pop()]),
+    "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
+    "ADDITEMS": lambda machine, _: _append(machine, machine.since_mark()),
+    "SETITEM": lambda machine, _: _set(machine, [machine.pop(), machine.pop()][::-1]),
+    "SETITEMS": lambda machine, _: _set(machine, machine.since_mark()),
+    "PUT": _remember,
+    "BINPUT": _remember,
+    "LONG_BINPUT": _remember,
+    "MEMOIZE": _remember,
+    "GET": lambda machine, place: machine.stack.append(machine.memo[place]),
+    "BINGET": lambda machine, place: machine.stack.append(machine.memo[place]),
+    "LONG_BINGET": lambda machine, place: machine.stack.append(machine.memo[place]),
+    "GLOBAL": _named,
+    "STACK_GLOBAL": _named_by_stack,
+    "INST": _old_object,
+    "OBJ": _old_object,
+    "NEWOBJ": _reduce,
+    "NEWOBJ_EX": _new_with_keywords,
+    "REDUCE": _reduce,
+    "BUILD": _build,
+    "BINPERSID": _storage,
+}
+"""Instructions that move or join what is there."""

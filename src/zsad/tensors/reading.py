@@ -1,0 +1,225 @@
+"""The one door through which files of tensors come in: safetensors, archives of PyTorch, TorchScript, older files.
+
+Nothing in them runs, whoever wrote them: what they hold beside tensors is data or an empty shell. What is read is
+bounded by the size of the file, and every array is checked against what is said of it.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from zsad.errors import WeightsError
+from zsad.tensors.archives import File, opened
+from zsad.tensors.pickles import Refused, Shell, Stored
+
+T = TypeVar("T")
+HEADER = 16 * 2**20
+"""Greatest number of bytes of what a safetensors file says of its tensors; 600 tensors need 100 kB."""
+DEPTH, NODES = 32, 100_000
+KNOWN = {
+    b"": "an empty file",
+    b"version https://git-lfs": "a pointer of Git LFS in the place of the file",
+    b"<": "a page of a web site in the place of the file",
+    b"\x89HDF": "a file of Keras or TensorFlow",
+    b"GGUF": "a file of llama.cpp",
+    b"\x1f\x8b": "a file compressed by gzip",
+    b"Rar!": "an archive of RAR",
+    b"7z\xbc\xaf": "an archive of 7-Zip",
+}
+"""What lies in the place of tensors, by how it begins."""
+FETCH = {
+    "a pointer of Git LFS in the place of the file": "run git lfs pull, or download the file itself",
+    "a file of Keras or TensorFlow": "name the weights for PyTorch",
+    "a file of llama.cpp": "name the weights for PyTorch",
+    "a file compressed by gzip": "unpack it first",
+    "an archive of RAR": "unpack it first",
+    "an archive of 7-Zip": "unpack it first",
+}
+
+Sets = dict[str, dict[str, Tensor | Refused]]
+
+
+def read_sets(path: Path, wanted: Callable[[set[str]], bool]) -> Sets:
+    """All sets of tensors in a file, by where they are in it (``""`` is the file itself, ``"state_dict"`` an entry).
+
+    Args:
+        path: of the file; its content says what it is, not its name.
+        wanted: says of the names of a set whether it is to be read; what nobody wants is not.
+
+    Raises:
+        WeightsError: the file is no readable file of tensors.
+    """
+    with _told(path):
+        if _is_safetensors(path):
+            tensors, _ = _safetensors(path)
+            return {"": dict(tensors)} if wanted(set(tensors)) else {}
+        with opened(path) as file:
+            found = {place: names for place, names in _sets(file).items() if wanted(set(names))}
+            return {place: {name: _loaded(file, one) for name, one in names.items()} for place, names in found.items()}
+
+
+def read_saved(path: Path) -> Any:
+    """All that ``torch.save`` wrote of tensors, numbers, text, lists and dictionaries; all else is an empty shell.
+
+    Raises:
+        WeightsError: the file cannot be read as such.
+    """
+    with _told(path), opened(path) as file:
+        return _Filled(file).of(file.content)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and the words beside them.
+
+    Raises:
+        WeightsError: the file cannot be read as such.
+    """
+    with _told(path):
+        return _safetensors(path)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number is infinite or NaN."""
+    if not tensor.numel() or not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    if tensor.is_complex():
+        return is_finite(torch.view_as_real(tensor))
+    return all(math.isfinite(one) for one in tensor.detach().aminmax())
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: object, remedy: str) -> None:
+    """Raises:
+    WeightsError: a tensor has a number that is infinite or NaN.
+    """
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            odd = int((~torch.isfinite(tensor)).sum())
+            value = f"{odd} of the {tensor.numel()} numbers of {name} are infinite or no number"
+            raise WeightsError(f"the numbers of {where} are finite", value, remedy)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file of others, said with its name."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("a folder, pipe or device")
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:  # what the readers raise over a damaged file is anything, down to struct.error
+        reason = _beginning(path) or f"{error}"[:200] or type(error).__name__
+        remedy = FETCH.get(reason, "copy or download it again, or save the state dict alone as safetensors")
+        raise WeightsError(f"{path} must be a readable file of weights", reason, remedy) from error
+
+
+def _beginning(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        return None
+    return next((what for begin, what in KNOWN.items() if start.startswith(begin) and (begin or not start)), None)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By content; what has the suffix must be one too."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return path.suffix == ".safetensors" or start[8:] == b"{"
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  # not a mapping
+
+
+def _loaded(file: File, one: Stored | Refused) -> Tensor | Refused:
+    return file.load(one) if type(one) is Stored else one  # type: ignore[return-value]  # the other kind
+
+
+def _sets(file: File) -> dict[str, dict[str, Stored | Refused]]:
+    walk = _Walk(file)
+    walk.visit(file.content, "", 0)
+    return walk.sets
+
+
+class _Walk:
+    """Through dictionaries and modules, each of which is looked at once."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.sets: dict[str, dict[str, Stored | Refused]] = {}
+        self.seen: set[int] = set()
+        self.nodes = 0
+
+    def visit(self, value: object, place: str, depth: int) -> None:
+        if depth > DEPTH or id(value) in self.seen:
+            return
+        self.seen.add(id(value))
+        if type(value) is Shell:
+            self._keep(dict(self._of_module(value, "", 0)), place)
+        elif type(value) is dict:
+            self._keep({key: one for key, one in value.items() if type(key) is str and _is_tensor(one)}, place)
+            for key, one in value.items():
+                if type(key) is str and type(one) in (dict, Shell):
+                    self.visit(one, f"{place}.{key}" if place else key, depth + 1)
+
+    def _keep(self, found: dict[str, Any], place: str) -> None:
+        if found:
+            self.sets[place] = found
+
+    def _of_module(self, module: Shell, prefix: str, depth: int) -> Iterator[tuple[str, Stored | Refused]]:
+        """The tensors of a module that was saved whole, or as TorchScript, by their full names."""
+        self.nodes += 1
+        if depth > DEPTH or self.nodes > NODES:
+            raise ValueError("a nest of modules")
+        state = module.state if type(module.state) is dict else {}
+        own = self.file.names_of(module.kind) if module.kind and self.file.is_module else None
+        parts = [state.get(name) for name in ("_parameters", "_buffers", "_modules")]
+        for entries in [state] if self.file.is_module else [one for one in parts if type(one) is dict]:
+            for key, value in entries.items():
+                if type(key) is str and _is_tensor(value) and (own is None or key in own):
+                    yield prefix + key, value
+                elif type(key) is str and type(value) is Shell:
+                    yield from self._of_module(value, f"{prefix}{key}.", depth + 1)
+
+
+def _is_tensor(value: object) -> bool:
+    return type(value) in (Stored, Refused)
+
+
+class _Filled:
+    """The saved values with their tensors; what is there twice is the same twice."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.made: dict[int, Any] = {}
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        if depth > DEPTH:
+            raise ValueError("a nest of values")
+        if type(value) is Refused:
+            raise ValueError(value.what)
+        if type(value) not in (Stored, dict, list, tuple):
+            return value
+        if id(value) not in self.made:
+            self.made[id(value)] = self._made(value, depth + 1)
+        return self.made[id(value)]
+
+    def _made(self, value: Any, depth: int) -> Any:
+        if type(value) is Stored:
+            return self.file.load(value)
+        if type(value) is dict:
+            return {key: self.of(one, depth) for key, one in value.items()}
+        return type(value)([self.of(one, depth) for one in value])
