@@ -282,7 +282,7 @@ def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
         ({"weights": "openia"}, r"a set of weights for small must be one of .*'openia'"),
         ({"threshold": 1.5}, r"a threshold lies in \[0, 1\]; got 1\.5"),
         ({"threshold": -0.1}, r"a threshold lies in \[0, 1\]; got -0\.1"),
-        ({"threshold": float("nan")}, r"a threshold lies in \[0, 1\]; got nan"),
+        ({"threshold": float("nan")}, r"threshold must be a finite number; got nan"),
         ({"device": "gpu"}, r"the device must exist on this machine; got 'gpu' \(.*--device auto"),
         ({"device": "cuda:99"}, r"the device must exist on this machine; got 'cuda:99' \("),
         ({"device": ""}, r"the device must exist on this machine; got ''"),

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from zsad import checkpoint, methods
+from zsad.arguments import Asked, check_detector, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
@@ -26,6 +27,7 @@ from zsad.files import content_hash
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
+from zsad.parts.prompts import check_class_name
 from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
@@ -99,10 +101,12 @@ class Detector:
 
         Raises:
             InputError: a picture cannot be read, or its score is no finite number; the message names it.
+            ConfigError: the class name is no words in one line.
         """
+        check_class_name(class_name)
         if isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([pictures], class_name)[0]
-        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(pictures)]
+        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(several(pictures))]
         return [_scored(answer) for _, answer in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -159,7 +163,11 @@ class Detector:
             sources: paths.
             class_name: what they show, in plain English.
             size: (rows, cols) of all maps; by default each has the size of its picture.
+
+        Raises:
+            ConfigError: the class name is no words in one line.
         """
+        check_class_name(class_name)
         with ThreadPoolExecutor(1) as reader:
             pending: list[Future[list[Picture | Failure]]] = []
             for paths in _chunks(sources, self.settings.batch_size):
@@ -232,13 +240,16 @@ def load(
     """
     asked: dict[str, Any] = {
         "backbone": backbone,
-        "weights": weights,
+        "weights": os.fspath(weights) if isinstance(weights, os.PathLike) else weights,
         "image_size": image_size,
         "threshold": threshold,
         "activation": activation,
         "position_resize": position_resize,
     }
-    given = {key: value for key, value in asked.items() if value is not None}
+    check_detector(detector)
+    given = {key: plain(value) for key, value in asked.items() if value is not None}
+    others = {"device": str(device), "precision": precision, "batch_size": plain(batch_size), "options": options or {}}
+    from_mapping(Asked, given | others, "what is loaded")
     named = checkpoint.Card(os.fspath(detector), options or {}, **given)
     folder = Path(detector) if _is_folder(detector) else _head(named)
     saved = checkpoint.read(folder) if folder else named
@@ -246,7 +257,9 @@ def load(
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     side = image_size_for(card.backbone, card.image_size)
-    settings = Settings(side, card.threshold, find_device(device), check_precision(precision), batch_size)
+    settings = Settings(
+        side, card.threshold, find_device(str(device)), check_precision(precision), int(plain(batch_size))
+    )
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )

@@ -1,7 +1,7 @@
 """What a run leaves behind: tables, anomaly maps, overlays, and one page that shows them all.
 
 predictions.csv    one line a picture, written as the run goes
-predictions.json   the run, the predictions and the failures
+predictions.json   the run, what is doubtful in it, the predictions, the failures, and what was no picture
 maps/*.png         anomaly maps at the pictures' own sizes, 16-bit grey, 65535 is 1
 overlays/*         heat maps over the pictures, at the pictures' own sizes: PNG, above 4 megapixels JPEG
 legend.png         the fixed colour scale
@@ -19,6 +19,7 @@ from types import TracebackType
 from PIL import Image
 
 from zsad import pages, spreadsheets
+from zsad.decisions import doubts_of
 from zsad.documents import DocumentError
 from zsad.errors import InputError
 from zsad.files import replacing, unique_name, write_atomically
@@ -33,7 +34,19 @@ A thousand pictures make a page of about 40 MB."""
 LARGEST_PNG = 4_000_000
 """Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
 
-COLUMNS = ("source", "class_name", "score", "threshold", "is_anomalous", "rows", "cols", "map", "overlay", "error")
+COLUMNS = (
+    "source",
+    "class_name",
+    "score",
+    "threshold",
+    "is_anomalous",
+    "rows",
+    "cols",
+    "map",
+    "overlay",
+    "notes",
+    "error",
+)
 OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png", "heatmaps.png")
 
 
@@ -70,6 +83,7 @@ class Entry:
     cols: int
     map: str
     overlay: str
+    notes: tuple[str, ...] = ()
 
 
 class ReportWriter:
@@ -91,6 +105,8 @@ class ReportWriter:
         self.out, self.run = out, run
         self.entries: list[Entry] = []
         self.failures: list[dict[str, str]] = []
+        self._told: list[str] = []
+        self._besides = ""
         try:
             _clear(out)
             for folder in ("maps", "overlays"):
@@ -138,6 +154,7 @@ class ReportWriter:
                 cols=cols,
                 map=map_path,
                 overlay=overlay_path,
+                notes=picture.notes,
             )
         )
         photo = Image.fromarray(eight_bit(picture.pixels))
@@ -153,10 +170,24 @@ class ReportWriter:
             cols=str(cols),
             map=map_path,
             overlay=overlay_path,
+            notes="; ".join(picture.notes),
         )
 
+    def add_doubt(self, doubt: str) -> None:
+        """Note what a reader of all the numbers should know, as a sentence."""
+        self._told.append(doubt)
+
+    def add_besides(self, besides: str) -> None:
+        """Note what lay beside the pictures and is none, in words."""
+        self._besides = besides
+
+    @property
+    def doubts(self) -> list[str]:
+        """What was noted, and what the scores themselves say against the decisions."""
+        return [*self._told, *doubts_of([entry.score for entry in self.entries], self.run.threshold)]
+
     def add_failure(self, source: str, message: str) -> None:
-        """Note a picture that could not be read."""
+        """Note a picture that has no score, and why."""
         self.failures.append({"source": source, "message": message})
         self._write_row(source=source, error=message)
 
@@ -165,7 +196,13 @@ class ReportWriter:
         with self._table, self._cards:
             run = asdict(self.run) | {"stopped_by": stopped_by}
             predictions = [asdict(entry) for entry in self.entries]
-            listing = {"run": run, "predictions": predictions, "failures": self.failures}
+            listing = {
+                "run": run,
+                "doubts": self.doubts,
+                "predictions": predictions,
+                "failures": self.failures,
+                "besides": self._besides,
+            }
             write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
             with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
                 page.writelines(self._page(run))
@@ -173,7 +210,14 @@ class ReportWriter:
     def _page(self, run: Mapping[str, object]) -> Iterator[str]:
         """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""
         caveat = pages.caveat(self.run.backbone, self.run.weights)
-        data = {"run": run, "caveat": caveat, "failures": self.failures, "scale": ANCHORS}
+        data = {
+            "run": run,
+            "caveat": caveat,
+            "doubts": self.doubts,
+            "failures": self.failures,
+            "besides": self._besides,
+            "scale": ANCHORS,
+        }
         head, tail = pages.template("report.html").split("@DATA@")
         yield head + pages.embeddable(data)[:-1] + ', "cards": ['
         self._cards.seek(0)

@@ -48,7 +48,7 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
     for name in ("truncated.jpg", "text.png", "empty.png"):
         assert re.search(rf"skipped: .*{re.escape(name)}", captured.err)
     assert "5 pictures scored" in captured.out
-    assert "3 could not be read: see the lines above (exit status 1)" in captured.out
+    assert "3 without a score: see the lines above (exit status 1)" in captured.out
     found = json.loads((out / "predictions.json").read_text())
     sizes = {Path(item["source"]).name: (item["rows"], item["cols"]) for item in found["predictions"]}
     upright = (120, 160)
@@ -65,6 +65,100 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
             assert (image.height, image.width) == (item["rows"], item["cols"])
     scores = {Path(item["source"]).name: item["score"] for item in found["predictions"]}
     assert scores["rgba.png"] == scores["good.png"]
+
+
+def test_predict_names_what_it_leaves_out_everywhere(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "shots", tmp_path / "out"
+    folder.mkdir()
+    (mixed / "good.png").rename(folder / "good.png")
+    (folder / "IMG_2.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    for name in ("notes.txt", "labels.json", "Thumbs.db"):
+        (folder / name).write_text("no picture")
+    (folder / "@eaDir").mkdir()
+    assert main(["predict", str(folder), *RANDOM, "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert re.search(
+        r"left out: a camera raw file is not read here; got .*IMG_2\.CR2\. Remedy: develop it", captured.err
+    )
+    assert "1 picture scored" in captured.out
+    assert "3 without a score: see the lines above (exit status 1)." in captured.out
+    assert "not taken for pictures: 3 other files (" in captured.out
+    assert "1 hidden or thumbnail folder (@eaDir)" in captured.out.replace("\n ", "")
+    found = json.loads((out / "predictions.json").read_text())
+    assert {Path(one["source"]).name for one in found["failures"]} == {"IMG_2.CR2", "gone.png", "pipe.png"}
+    assert found["besides"].startswith("3 other files")
+    table = (out / "predictions.csv").read_text()
+    page = (out / "report.html").read_text()
+    for name in ("IMG_2.CR2", "gone.png", "pipe.png"):
+        assert name in table
+        assert name in page
+
+
+def test_text_beside_pictures_fails_nothing(mixed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    (mixed / "good.png").rename(folder / "good.png")
+    (folder / "README").write_text("of today")
+    assert main(["predict", str(folder), *RANDOM, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_a_folder_of_kinds_that_are_not_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b")
+    assert main(["predict", str(tmp_path), *RANDOM, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "left out: a NIfTI volume is not read here" in said
+    assert "there is a picture that can be read" in said
+
+
+@pytest.mark.filterwarnings("always::zsad.errors.ZsadWarning")
+def test_what_a_reader_should_know_stands_where_the_numbers_stand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within 80 columns on the terminal, in the JSON and on the page; notes also in the table."""
+    grey = np.full((40, 40), 1000, np.uint16)
+    grey[:20] = 1500
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.stack([grey, grey]), photometric="minisblack")
+    out = tmp_path / "out"
+    long = (
+        "machined aluminium housing of a gearbox with four threaded holes and a black rubber seal, on a white belt " * 2
+    )
+    arguments = ["predict", str(tmp_path), "--detector", "clip", "--image-size", "64", "--class-name", long.strip()]
+    assert main([*arguments, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert "zsad: note: the class name is too long" in captured.err
+    lines = captured.out.splitlines()
+    assert max(map(len, lines[lines.index("3 pictures scored, 0 anomalous (score ≥ 0.5).") : -1])) <= 80
+    said = captured.out.replace("\n  ", " ")
+    below = "All 3 scores lie below the threshold 0.5, which is not calibrated for these pictures"
+    hair = "All 3 scores lie within 0.01 of each other: they hardly tell these pictures apart."
+    found = json.loads((out / "predictions.json").read_text())
+    assert [doubt.partition(":")[0] for doubt in found["doubts"]] == ["the class name is too long", below, hair[:42]]
+    page, table = (out / "report.html").read_text(), (out / "predictions.csv").read_text()
+    assert page.count("the class name is too long") == page.count(below) == page.count(hair) == 1
+    for doubt in found["doubts"]:
+        assert f"note: {doubt}" in said
+    notes = found["predictions"][0]["notes"]
+    assert any("page 1 of 2" in note for note in notes)
+    for note in notes:
+        assert f"note: 3 pictures: {note}" in said
+        assert table.count(note) == page.count(note) == 3
+
+
+def test_a_first_picture_that_fails_leaves_an_earlier_report_alone(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    before = (tmp_path / "out/predictions.json").read_bytes()
+    for name in ("", " ", "x" * 1_000_000, "a\x1b[2Jb"):
+        assert main([*arguments, "--class-name", name]) == 2
+        assert "a class name says in a few words what the pictures show" in capsys.readouterr().err
+    assert (tmp_path / "out/predictions.json").read_bytes() == before
 
 
 def test_predict_of_good_pictures_ends_well(mixed: Path, tmp_path: Path) -> None:
@@ -208,7 +302,7 @@ def test_a_saved_detector_refuses_another_backbone(
     ("content", "message"),
     [
         (None, "holds a readable detector.json"),
-        ("[]", "must hold an object"),
+        ("[]", "a list"),
         ('{"metod": "clip"}', "did you mean 'method'?"),
     ],
 )

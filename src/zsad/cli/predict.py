@@ -1,10 +1,25 @@
 """``zsad predict PATH...``: score pictures, draw heat maps, write a report."""
 
+import os
 import sys
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info
+from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info, telling
+
+if TYPE_CHECKING:
+    from zsad.data.sources import Found
+    from zsad.report import ReportWriter
+    from zsad.types import Failure, Picture, Prediction
+
+    Answer = tuple[Picture, Prediction] | Failure
+
+MOST = 3
+"""Kinds of notes on pictures that the terminal names."""
 
 
 def add(verbs: Verbs) -> None:
@@ -12,13 +27,17 @@ def add(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "predict",
         help="score pictures and draw heat maps",
-        description="Score pictures of things the model was never trained on, and draw where they look anomalous.",
+        description="Score pictures of things the model was never trained on, and draw where they look anomalous. "
+        "Exit status: 0 every picture has a score, 1 some have none and are named, 2 nothing could be done.",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder or glob pattern")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, such as "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
     parser.add_argument(
-        "--threshold", type=float, metavar="P", help="score from which a picture is anomalous (default: 0.5)"
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="score from which a picture is anomalous (default: 0.5, not calibrated)",
     )
     add_detector(parser)
     add_machine(parser)
@@ -29,41 +48,91 @@ def run(options: Namespace) -> int:
     """Predict, write, and say what happened."""
     from tqdm import tqdm
 
-    from zsad.data.sources import find_pictures
-    from zsad.errors import InputError
     from zsad.report import ReportWriter
-    from zsad.types import Failure
 
-    # Heat maps of an earlier run are no pictures to score.
-    paths = [path for path in find_pictures(options.paths) if not _below(path, options.out)]
-    if not paths:
-        raise InputError("there is a picture to score outside of the output folder", "none", "choose another --out")
+    found = _found(options)
     detector = load_detector(options, options.threshold)
     print(describe(detector))
-    anomalous = failed = 0
-    with ReportWriter(options.out, run_info(detector, options.class_name)) as report:
-        for answer in tqdm(detector.stream(paths, options.class_name), total=len(paths), unit="picture", disable=None):
-            if isinstance(answer, Failure):
-                failed += 1
-                report.add_failure(answer.source, answer.message)
-                tqdm.write(f"zsad: skipped: {answer.message}", file=sys.stderr)
-            else:
-                anomalous += answer[1].is_anomalous
-                report.add(*answer)
-    print(summary(len(paths) - failed, anomalous, failed, detector.settings.threshold))
+    stream = detector.stream(found.pictures, options.class_name)
+    with telling() as told:
+        answers = iter(tqdm(stream, total=len(found.pictures), unit="picture", disable=None))
+        # What is wrong with every picture shows before an earlier report is replaced.
+        first = next(answers)
+        with ReportWriter(options.out, run_info(detector, options.class_name)) as report:
+            report.add_besides(found.besides())
+            for failure in found.left_out:
+                report.add_failure(failure.source, failure.message)
+            for doubt in told:
+                report.add_doubt(doubt)
+            _write(report, chain([first], answers))
+    print("\n".join(summary(report, found)))
     print(f"report: {options.out / 'report.html'}")
-    return 1 if failed else 0
+    return 1 if report.failures else 0
+
+
+def _found(options: Namespace) -> "Found":
+    """What is to be scored; what cannot be is named at once."""
+    from zsad.data.sources import check_some, find
+    from zsad.errors import InputError
+
+    found = find(options.paths)
+    # Heat maps of an earlier run are no pictures to score.
+    outside = [path for path in found.pictures if not _below(path, options.out)]
+    if found.pictures and not outside:
+        raise InputError("there is a picture to score outside of the output folder", "none", "choose another --out")
+    found.pictures = outside
+    for failure in found.left_out:
+        print(f"zsad: left out: {failure.message}", file=sys.stderr)
+    check_some(found)
+    return found
+
+
+def _write(report: "ReportWriter", answers: "Iterator[Answer]") -> None:
+    from tqdm import tqdm
+
+    from zsad.types import Failure
+
+    for answer in answers:
+        if isinstance(answer, Failure):
+            report.add_failure(answer.source, answer.message)
+            tqdm.write(f"zsad: skipped: {answer.message}", file=sys.stderr)
+        else:
+            report.add(*answer)
 
 
 def _below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(scored: int, anomalous: int, failed: int, threshold: float) -> str:
-    """One or two sentences for the terminal.
+def summary(report: "ReportWriter", found: "Found") -> Iterator[str]:
+    """Lines of at most 80 columns for the terminal: what was scored, what was not, and what to know of it."""
+    from textwrap import wrap
 
-    >>> summary(5, 2, 3, 0.5)
-    '5 pictures scored, 2 anomalous (score ≥ 0.5). 3 could not be read: see the lines above (exit status 1).'
+    from zsad.wording import counted
+
+    scored = [entry.is_anomalous for entry in report.entries]
+    threshold = f"{report.run.threshold:g}"
+    yield f"{counted(len(scored), 'picture')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
+    if report.failures:
+        yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
+    said = [f"note: {doubt}" for doubt in report.doubts]
+    said += remarks([entry.notes for entry in report.entries])
+    if found.besides():
+        said.append(f"not taken for pictures: {found.besides()}")
+    for text in said:
+        yield from wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+
+
+def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Notes on pictures, each kind once, with how many have it.
+
+    >>> list(remarks([("page 1 of 7 was read",), (), ("page 1 of 7 was read",)]))
+    ['note: 2 pictures: page 1 of 7 was read']
     """
-    text = f"{scored} picture{'s' * (scored != 1)} scored, {anomalous} anomalous (score ≥ {threshold:g})."
-    return text + (f" {failed} could not be read: see the lines above (exit status 1)." if failed else "")
+    from zsad.wording import counted
+
+    kinds = Counter(note for one in notes for note in one)
+    for note, count in kinds.most_common(MOST):
+        yield f"note: {counted(count, 'picture')}: {note}"
+    if len(kinds) > MOST:
+        yield f"note: {len(kinds) - MOST:,} more kinds of notes, in the report at their pictures"

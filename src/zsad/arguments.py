@@ -1,0 +1,68 @@
+"""What people hand to ``zsad.load`` and ``predict``, checked before anything is done with it."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsad import checkpoint, methods
+from zsad.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The types of what :func:`zsad.load` is asked for."""
+
+    device: str
+    precision: str
+    batch_size: int
+    options: dict[str, Any]
+    backbone: str | None = None
+    weights: str | None = None
+    image_size: int | None = None
+    threshold: float | None = None
+    activation: str | None = None
+    position_resize: str | None = None
+
+
+def check_detector(detector: object) -> None:
+    """Refuse what is neither a name nor a folder.
+
+    Raises:
+        ConfigError: it says what to name instead.
+    """
+    rule = "a detector is the name of a method, or the folder of a saved detector"
+    names = f"say one of {', '.join(methods.names())}, or name a folder"
+    if not isinstance(detector, str | os.PathLike):
+        what = f"the class {detector.__name__}" if isinstance(detector, type) else f"{detector!r:.60}"
+        raise ConfigError(rule, what, names)
+    if not os.fspath(detector):
+        raise ConfigError(rule, "an empty name", names)
+    if detector not in methods.names() and os.path.isfile(detector):
+        remedy = "weights go with a backbone: --backbone NAME --weights FILE, in Python backbone= and weights="
+        if Path(detector).name in (checkpoint.CARD, checkpoint.LEARNT):
+            remedy = "name its folder"
+        raise ConfigError(rule, f"the file {os.fspath(detector)}", remedy)
+
+
+def several(pictures: object) -> Iterable[Any]:
+    """The pictures of a list, a tuple or an iterator.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(pictures, list | tuple | Iterator):
+        return pictures
+    raise InputError(
+        "pictures are one path, bytes, PIL image or array, or a list of these",
+        type(pictures).__name__,
+        "name them in a list; of a PyTorch tensor, pass its rows × cols × RGB as an array: tensor.numpy()",
+    )
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
