@@ -110,7 +110,7 @@ def test_the_default_backbone_has_its_heads(tmp_path: Path) -> None:
     clip = weights.load("tiny")
     method = ToyReader(clip)
     card = checkpoint.Card("toy-reader", image_size=64, fingerprint=method.fingerprint)
-    checkpoint.write(card, method, tmp_path / "assets" / "tiny" / "heads" / "toy-reader")
+    checkpoint.write(card, method, checkpoint.Past(), tmp_path / "assets" / "tiny" / "heads" / "toy-reader")
     found = load("toy-reader")
     assert (found.method.clip.name, found.settings.image_size) == ("tiny", 64)
     torch.testing.assert_close(checkpoint.learnt(found.method), checkpoint.learnt(method), rtol=0, atol=0)
@@ -172,7 +172,7 @@ def test_a_head_of_other_weights_than_the_package_has_is_refused(tmp_path: Path)
 @pytest.mark.usefixtures("head")
 def test_a_folder_of_the_same_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = ToyReader(weights.load("small"))
-    checkpoint.write(checkpoint.Card("toy-reader", backbone="small"), other, tmp_path / "toy-reader")
+    checkpoint.write(checkpoint.Card("toy-reader", backbone="small"), other, checkpoint.Past(), tmp_path / "toy-reader")
     monkeypatch.chdir(tmp_path)
     assert by_name().past.pictures
     assert not load("./toy-reader").past.pictures

@@ -5,14 +5,14 @@ The package brings such folders too: heads, which are what a trained method lear
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from zsad import methods
@@ -21,12 +21,15 @@ from zsad.backbones.config import EMBEDDED, Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object, read_text
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.files import replacing, write_atomically
+from zsad.files import flush, replacing, write_atomically
+from zsad.locks import alone
 from zsad.methods._base import Config, Method
 from zsad.tensors.reading import check_finite, read_safetensors
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
 TRAINING, PICTURES = "training.json", "pictures.txt"
+UNFINISHED = "unfinished"
+"""What a card says while the rest is being replaced."""
 
 
 @dataclass(frozen=True)
@@ -71,29 +74,77 @@ class Past:
         return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.pictures)
 
 
-def write(card: Card, method: Method, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write card and learnt tensors into the folder, which is made where it does not exist.
+def write(card: Card, method: Method, past: Past, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write card, learnt tensors and past into the folder, which is made where it does not exist.
+
+    All is on the disk before any of it takes its place. Then what the detector has seen comes first and the card that
+    makes it loadable last; a card of other tensors or pictures is out of the way meanwhile. Where this is cut off, the
+    folder holds the old detector, the new one, or one that says that it is not whole.
 
     Args:
         card: what the folder says of the detector.
         method: what has learnt.
+        past: what it has seen.
         folder: of the detector.
         dtype: that numbers are rounded to; as they are where not given.
 
     Raises:
-        InputError: the folder cannot be made or written.
+        InputError: the folder cannot be made or written, or has files of these names that are no detector's.
+        ConfigError: another process writes into the folder.
     """
     tensors = learnt(method)
     if dtype is not None:
         tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
+    contents = {
+        PICTURES: "".join(f"{one}\n" for one in past.pictures).encode(),
+        TRAINING: _json(dict(past.training)) if past.training else b"",
+        LEARNT: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
+        CARD: _json(asdict(card)),
+    }
+    with alone(folder):
+        try:
+            _check_ours(folder)
+            _replace(contents, folder)
+        except OSError as error:
+            raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode("utf-8")
+
+
+def _check_ours(folder: Path) -> None:
+    """What is replaced is a detector. Its card is there before all else."""
+    found = [name for name in (CARD, LEARNT, TRAINING, PICTURES) if (folder / name).exists()]
+    if found and not (CARD in found and _is_card(folder / CARD)):
+        rule = "a detector replaces a detector and no other file"
+        raise InputError(rule, f"{', '.join(found)} from elsewhere in {folder}", "choose another folder")
+
+
+def _is_card(path: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if tensors:
-            with replacing(folder / LEARNT) as temporary:
-                save_file({name: one.cpu().contiguous() for name, one in tensors.items()}, temporary)
-        write_atomically(folder / CARD, (json.dumps(asdict(card), indent=2) + "\n").encode("utf-8"))
-    except (OSError, SafetensorError) as error:
-        raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
+        return bool(_object(path).keys() & {"method", UNFINISHED})
+    except ConfigError:
+        return False
+
+
+def _replace(contents: Mapping[str, bytes], folder: Path) -> None:
+    """Put these files in the place of a detector; what has no content is removed."""
+    with ExitStack() as stack:  # the last one that is entered is the first that takes its place
+        for name in (CARD, LEARNT, TRAINING, PICTURES):
+            if contents[name]:
+                staged = stack.enter_context(replacing(folder / name, lasting=True))
+                staged.write_bytes(contents[name])
+                flush(staged)
+        if any(_differs(folder / name, contents[name]) for name in (CARD, PICTURES)):
+            write_atomically(folder / CARD, _json({UNFINISHED: "it was being saved"}), lasting=True)
+        for name, content in contents.items():
+            if not content:
+                (folder / name).unlink(missing_ok=True)
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    return (path.read_bytes() if path.exists() else b"") != content
 
 
 def learnt(method: Method) -> dict[str, Tensor]:
@@ -137,9 +188,16 @@ def read(folder: Path) -> Card:
     """Read a card.
 
     Raises:
-        ConfigError: the folder has no card, or one with unknown, missing or wrong entries.
+        ConfigError: the folder has no card, or one with unknown, missing or wrong entries, or it is not whole.
     """
-    return from_mapping(Card, _object(folder / CARD), str(folder / CARD))
+    found = _object(folder / CARD)
+    if UNFINISHED in found:
+        raise ConfigError(
+            "a detector is saved as a whole",
+            f"{folder}, where saving was cut off",
+            "give the command again that saved it",
+        )
+    return from_mapping(Card, found, str(folder / CARD))
 
 
 def head(method: str, backbone: str) -> Path:
@@ -192,14 +250,6 @@ def _others(asked: Card, of_head: Card) -> list[str]:
     shared = {one.name for one in fields(Config)}
     options = [name for name in sorted(asked.options.keys() - shared) if getattr(ours, name) != getattr(theirs, name)]
     return [*(name for name, is_other in said.items() if is_other), *options]
-
-
-def write_past(past: Past, folder: Path) -> None:
-    """Write what a detector has seen beside it; what there is nothing of is not written."""
-    if past.training:
-        write_atomically(folder / TRAINING, (json.dumps(past.training, indent=2) + "\n").encode())
-    if past.pictures:
-        write_atomically(folder / PICTURES, "".join(f"{one}\n" for one in past.pictures).encode())
 
 
 def read_past(folder: Path) -> Past:

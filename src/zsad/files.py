@@ -3,37 +3,120 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from uuid import uuid4
+
+from zsad.errors import InputError
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 """Names that no file can have on Windows, whatever its ending."""
 
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+"""Names of what is being written: nobody else gives such names, so what a kill left of it is known again."""
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def temporary(path: Path) -> Path:
+    """A new name beside ``path`` that ``TEMPORARY`` knows again; its first half tells what it becomes."""
+    return path.with_name(f".{mark(path)}{uuid4().hex[:16]}.tmp")
+
+
+def mark(path: Path) -> str:
+    """16 letters that stand for the name of a file."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``: it takes its place when the block ends well and is removed when it does not."""
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
+def replacing(path: Path, lasting: bool = False) -> Iterator[Path]:
+    """A temporary path beside ``path``: it takes its place when the block ends well and is removed when it does not.
+
+    A process that is killed, and a disk that is full, leave the old file whole. So does a machine that loses power,
+    where ``lasting`` is said: then the new content is on the disk before it takes its place, and its place before this
+    returns. That takes milliseconds, and is for what other files are judged by or cannot be made again in moments.
+    """
+    staged = temporary(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield staged
+        if lasting:
+            flush(staged)
+        os.replace(staged, path)
+        if lasting:
+            flush(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, and its folder where that does not exist."""
+def write_atomically(path: Path, content: bytes, lasting: bool = False) -> None:
+    """Write a file, and its folder where that does not exist; ``lasting`` as of :func:`replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    with replacing(path, lasting) as staged:
+        staged.write_bytes(content)
+
+
+def flush(path: Path) -> None:
+    """Have the disk take a file, or the names in a folder, now."""
+    if os.name == "nt" and path.is_dir():  # Windows keeps names by itself
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to read its bytes. A pipe, a socket or a device is never waited for.
+
+    Raises:
+        InputError: it is no file, does not exist or cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        found = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if found == stat.S_IFREG:
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise InputError("a file must be readable", f"{path} ({getattr(error, 'strerror', error)})", _LOOK) from error
+    kind = KINDS.get(found, "something else")
+    raise InputError("a file must be a regular file", f"{path} ({kind})", "take it out, or name a file")
+
+
+_LOOK = "check the path and its permissions"
+
+
+def check_file(path: Path) -> None:
+    """Make sure that others may open a path: it is a regular file and can be read.
+
+    Raises:
+        InputError: as :func:`open_file`.
+    """
+    open_file(path).close()
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, by which pictures are known in any folder."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file, by which pictures are known in any folder.
+
+    Raises:
+        InputError: as :func:`open_file`.
+    """
+    with open_file(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError("a file must be readable", f"{path} ({error.strerror})", _LOOK) from error
 
 
 def contents_hash(paths: Sequence[Path]) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from zsad.parts.prompts import check_class_name
 from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
+from zsad.threads import readers
 from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
 
 T = TypeVar("T")
@@ -113,14 +114,15 @@ class Detector:
         """Write card, learnt tensors and past into a folder that ``zsad.load`` and ``--detector`` take.
 
         Raises:
-            ConfigError: the detector was loaded in another precision than fp32, which has rounded what it learnt.
+            ConfigError: the detector was loaded in another precision than fp32, which has rounded what it learnt; or
+                another process writes into the folder.
+            InputError: the folder cannot be written, or has files of these names that are no detector's.
         """
         if self.settings.precision != "fp32" and checkpoint.learnt(self.method):
             raise ConfigError(
                 "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
             )
-        checkpoint.write(self.card, self.method, Path(folder))
-        checkpoint.write_past(self.past, Path(folder))
+        checkpoint.write(self.card, self.method, self.past, Path(folder))
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -168,7 +170,7 @@ class Detector:
             ConfigError: the class name is no words in one line.
         """
         check_class_name(class_name)
-        with ThreadPoolExecutor(1) as reader:
+        with readers(1) as reader:
             pending: list[Future[list[Picture | Failure]]] = []
             for paths in _chunks(sources, self.settings.batch_size):
                 pending.append(reader.submit(_read, paths))

@@ -9,8 +9,10 @@ report.html        self-contained: no other file, no network
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -23,6 +25,7 @@ from zsad.decisions import doubts_of
 from zsad.documents import DocumentError
 from zsad.errors import InputError
 from zsad.files import replacing, unique_name, write_atomically
+from zsad.locks import alone
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import Picture, Prediction
 
@@ -47,7 +50,10 @@ COLUMNS = (
     "notes",
     "error",
 )
-OWN_FILES = ("predictions.csv", "predictions.json", "report.html", "legend.png", "heatmaps.png")
+TABLE, FOLDERS = "predictions.csv", ("maps", "overlays")
+OWN_FILES = (TABLE, "predictions.json", "report.html", "legend.png", "heatmaps.png")
+OURS = "source,class_name,score,threshold,"
+"""How the first line of our tables has always begun."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,9 @@ class ReportWriter:
 
     Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
     the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its four files,
-    and the maps and overlays that its table lists. No other file is deleted or written over.
+    and the maps and overlays that its table lists. No other file is deleted or written over. The table is there before
+    all other files and lists a picture before its files are written, so that what a kill leaves is known to be ours.
+    Until it is closed, no other process can write a report there.
 
     Args:
         out: folder, made where it does not exist.
@@ -99,6 +107,7 @@ class ReportWriter:
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
+        ConfigError: another process writes into the folder.
     """
 
     def __init__(self, out: Path, run: RunInfo) -> None:
@@ -107,19 +116,24 @@ class ReportWriter:
         self.failures: list[dict[str, str]] = []
         self._told: list[str] = []
         self._besides = ""
-        try:
-            _clear(out)
-            for folder in ("maps", "overlays"):
-                (out / folder).mkdir(parents=True, exist_ok=True)
-            self._names = {path.stem.casefold() for folder in ("maps", "overlays") for path in (out / folder).iterdir()}
-            # The name of a file need not be Unicode; what is not is written as an escape.
-            save_image(legend(run.threshold), out / "legend.png")
-            self._table = (out / "predictions.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        except OSError as error:
-            raise InputError("the output folder must be writable", error, "choose another --out") from error
+        with ExitStack() as stack:
+            stack.enter_context(alone(out, *FOLDERS))
+            try:
+                self._begin()
+            except OSError as error:
+                raise InputError("the output folder must be writable", error, "choose another --out") from error
+            self._until_closed = stack.pop_all()
         # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
         self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
-        self._table.write(spreadsheets.line(COLUMNS))
+
+    def _begin(self) -> None:
+        _clear(self.out)
+        for folder in FOLDERS:
+            (self.out / folder).mkdir(exist_ok=True)
+        self._names = {path.stem.casefold() for folder in FOLDERS for path in (self.out / folder).iterdir()}
+        save_image(legend(self.run.threshold), self.out / "legend.png")
+        # The name of a file need not be Unicode; what is not is written as an escape.
+        self._table = (self.out / TABLE).open("a", encoding="utf-8", errors="backslashreplace", newline="")
 
     def __enter__(self) -> "ReportWriter":
         return self
@@ -140,9 +154,22 @@ class ReportWriter:
         heat = Image.fromarray(overlay(picture, prediction.anomaly_map))
         name = unique_name(Path(prediction.source).stem, self._names, "picture")
         map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
-        save_map(prediction.anomaly_map, self.out / map_path)
-        save_image(heat, self.out / overlay_path)
         rows, cols = prediction.size
+        row = {
+            "source": prediction.source,
+            "class_name": prediction.class_name,
+            "score": f"{prediction.score:.6f}",
+            "threshold": f"{prediction.threshold:g}",
+            "is_anomalous": str(prediction.is_anomalous).lower(),
+            "rows": str(rows),
+            "cols": str(cols),
+            "map": map_path,
+            "overlay": overlay_path,
+            "notes": "; ".join(picture.notes),
+        }
+        with self._listed(row):
+            save_map(prediction.anomaly_map, self.out / map_path)
+            save_image(heat, self.out / overlay_path)
         self.entries.append(
             Entry(
                 source=prediction.source,
@@ -160,18 +187,6 @@ class ReportWriter:
         photo = Image.fromarray(eight_bit(picture.pixels))
         thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
         self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
-        self._write_row(
-            source=prediction.source,
-            class_name=prediction.class_name,
-            score=f"{prediction.score:.6f}",
-            threshold=f"{prediction.threshold:g}",
-            is_anomalous=str(prediction.is_anomalous).lower(),
-            rows=str(rows),
-            cols=str(cols),
-            map=map_path,
-            overlay=overlay_path,
-            notes="; ".join(picture.notes),
-        )
 
     def add_doubt(self, doubt: str) -> None:
         """Note what a reader of all the numbers should know, as a sentence."""
@@ -193,7 +208,7 @@ class ReportWriter:
 
     def close(self, stopped_by: str = "") -> None:
         """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
-        with self._table, self._cards:
+        with self._until_closed, self._table, self._cards:
             run = asdict(self.run) | {"stopped_by": stopped_by}
             predictions = [asdict(entry) for entry in self.entries]
             listing = {
@@ -229,30 +244,43 @@ class ReportWriter:
         self._table.write(spreadsheets.line(values.get(column, "") for column in COLUMNS))
         self._table.flush()
 
+    @contextmanager
+    def _listed(self, row: dict[str, str]) -> Iterator[None]:
+        """Around the writing of a picture's files: its line is there first, and goes again where it fails."""
+        end = (self.out / TABLE).stat().st_size
+        self._write_row(**row)
+        try:
+            yield
+        except Exception:
+            os.truncate(self.out / TABLE, end)
+            raise
+
 
 def _clear(out: Path) -> None:
-    """Remove an earlier report: its own files, and the maps and overlays that it lists."""
+    """Remove an earlier report: its own files, and the maps and overlays that it lists. What is left is a new table."""
     found = [name for name in OWN_FILES if (out / name).exists()]
-    if not found:
-        return
-    table = out / "predictions.csv"
-    if not _is_ours(table):
+    table = out / TABLE
+    if found and not _is_ours(table, found):
         rule = "a report replaces an earlier report and no other file"
         raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
-    for name in (*_listed(table), *OWN_FILES):
-        (out / name).unlink(missing_ok=True)
+    for name in (*_own_pictures(table), *OWN_FILES) if found else ():
+        if name != TABLE:
+            (out / name).unlink(missing_ok=True)
+    write_atomically(table, spreadsheets.line(COLUMNS).encode(), lasting=True)
 
 
-def _is_ours(table: Path) -> bool:
+def _is_ours(table: Path, found: list[str]) -> bool:
+    """By the first line of the table. Of a report that was killed as it began, it may be empty."""
     if not table.is_file():
         return False
     with table.open(encoding="utf-8", errors="replace") as lines:
-        return lines.readline().strip() == ",".join(COLUMNS)
+        first = lines.readline()
+    return first.startswith(OURS) or (not first and set(found) <= {TABLE, "legend.png"})
 
 
-def _listed(table: Path) -> Iterator[str]:
+def _own_pictures(table: Path) -> Iterator[str]:
     try:
-        rows = spreadsheets.read(table)
+        rows = spreadsheets.read(table) if table.stat().st_size else []
     except DocumentError as error:
         rule = "a report replaces an earlier report whose table can be read"
         raise InputError(rule, f"{table}: {error}", "choose another --out, or move it away") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.trees import mask, mvtec_tree, picture
-from zsad.checkpoint import CARD, Past, write_past
+from zsad.checkpoint import CARD, PICTURES, TRAINING
 from zsad.cli.main import main
 from zsad.data.checking.findings import KINDS
 from zsad.data.specification import data_set
@@ -106,7 +106,9 @@ def detector(root: Path) -> Path:
     """A folder as training on the caps leaves it."""
     folder = root / "mine"
     pictures = Pictures([one for one in data_set("mvtec:data/caps").samples if one.split == "test"], 16)
-    write_past(Past(tuple(pictures.hashes(1)[0]), {"classes": {"cap": 6}}), folder)
+    folder.mkdir()
+    (folder / PICTURES).write_text("\n".join(pictures.hashes(1)[0]))
+    (folder / TRAINING).write_text(json.dumps({"classes": {"cap": 6}}))
     (folder / CARD).write_text(json.dumps({"method": "fe-clip"}))
     return folder
 

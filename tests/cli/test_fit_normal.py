@@ -26,7 +26,7 @@ CELLS = 16
 def trained(tmp_path: Path) -> Path:
     """A detector on disk as training leaves it."""
     folder = tmp_path / "trained"
-    checkpoint.write(checkpoint.Card("fe-clip", image_size=64), FeClip(weights.load("tiny")), folder)
+    checkpoint.write(checkpoint.Card("fe-clip", image_size=64), FeClip(weights.load("tiny")), checkpoint.Past(), folder)
     return folder
 
 
@@ -67,7 +67,8 @@ def test_a_detector_remembers_what_it_was_shown(
 
 
 def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, tmp_path: Path) -> None:
-    checkpoint.write_past(checkpoint.Past(("aa", "bb"), {"seed": 3}), trained)
+    past = checkpoint.Past(("aa", "bb"), {"seed": 3})
+    checkpoint.write(checkpoint.read(trained), zsad.load(trained).method, past, trained)
     out = tmp_path / "out"
     for shots in ("2", "5"):
         arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]

@@ -177,7 +177,7 @@ def test_what_was_learnt_is_not_hidden_by_what_is_remembered(name: str) -> None:
 def test_a_saved_detector_answers_as_before(name: str, tmp_path: Path) -> None:
     method = make(name)
     stir(method)
-    checkpoint.write(checkpoint.Card(name), method, tmp_path)
+    checkpoint.write(checkpoint.Card(name), method, checkpoint.Past(), tmp_path)
     again = make(name)
     checkpoint.fill(again, tmp_path)
     assert_same(judge(again), judge(method))

@@ -188,7 +188,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
             write(SMALL, folder)
     with pytest.raises(ConfigError, match="at least one process"):
         write(SMALL, tmp_path / "drawn", workers=0)
-    with pytest.raises(InputError, match="can be written"):
+    with pytest.raises(InputError, match="must be writable"):
         write(SMALL, tmp_path / "file" / "below")
     assert content(tmp_path) == {"file": b"mine"}
 
@@ -237,9 +237,12 @@ def test_the_command_says_what_it_drew_and_what_comes_next(
     good = sum(kinds.get(GOOD, 0) for kinds in record["counts"].values())
     assert f"  {GOOD:<8}  {good:>7}\n" in out
     assert max(map(len, out.splitlines())) <= 80
-    status, out, err = draw_by_command(capsys, "--out", "runs/my set")
+    before = content(tmp_path)
+    assert draw_by_command(capsys, "--out", "runs/my set") == (0, out, "")
+    assert content(tmp_path) == before
+    status, out, err = draw_by_command(capsys, "--out", "runs/my set", "--seed", "1")
     assert (status, out) == (2, "")
-    assert "Remedy" in err
+    assert "a data set is drawn into a new folder" in err
 
 
 def test_the_command_draws_on_photographs_and_names_those_it_cannot(

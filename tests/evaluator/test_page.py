@@ -162,11 +162,11 @@ def test_what_is_missing_is_said(out: Path, tmp_path: Path) -> None:
     for name in (disk.CURVES, disk.IMAGES, disk.MISSES):
         assert f"{name} is missing" in html
     walked(html)
-    disk.write(evaluation, tmp_path)
-    page.write(tmp_path)
+    page.write(evaluation, tmp_path)
     assert f"{disk.CURVES} is missing" in (tmp_path / disk.PAGE).read_text()
-    with pytest.raises(InputError, match="evaluation"):
-        page.write(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="must be writable"):
+        page.write(evaluation, tmp_path / "file")
 
 
 def test_thumbnails_are_small(out: Path) -> None:

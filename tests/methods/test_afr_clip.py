@@ -258,7 +258,7 @@ def test_the_cnn_can_be_a_resnet_in_a_folder(tmp_path: Path) -> None:
 def test_what_was_trained_beside_another_cnn_is_refused(tmp_path: Path) -> None:
     ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])).save_pretrained(tmp_path / "cnn")
     method = make(AfrClipConfig(cnn="resnet50", cnn_weights=str(tmp_path / "cnn")))
-    checkpoint.write(checkpoint.Card("afr-clip"), method, tmp_path)
+    checkpoint.write(checkpoint.Card("afr-clip"), method, checkpoint.Past(), tmp_path)
     sizes = r"heads\.weight.*\[160, 16\].*\[160, 320\]\)\. Remedy: .* train again"
     with pytest.raises(WeightsError, match=f"fits the backbone and the options; got .*{sizes}"):
         checkpoint.fill(make(), tmp_path)

@@ -130,7 +130,7 @@ def test_a_memory_is_kept_on_disk(batch: int, tmp_path: Path) -> None:
     method, fresh = Rememberer(), remembering(1)
     if batch:
         method.fit_normal(images(batch))
-    checkpoint.write(checkpoint.Card("rememberer"), method, tmp_path)
+    checkpoint.write(checkpoint.Card("rememberer"), method, checkpoint.Past(), tmp_path)
     checkpoint.fill(fresh, tmp_path)
     torch.testing.assert_close(fresh.memory, method.memory, rtol=0, atol=0)
     with pytest.raises(WeightsError, match="fits the backbone"):

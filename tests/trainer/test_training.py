@@ -165,9 +165,9 @@ def test_a_new_run_does_not_overwrite_an_old_one(data: str, tmp_path: Path) -> N
 
 def test_a_run_does_not_go_on_as_another_one(data: str, tmp_path: Path) -> None:
     finish(prepared(EDITOR, data, tmp_path / "out"))
-    longer = Recipe("toy-editor", backbone="small", weights="random", training={"epochs": 9})
+    other = Recipe("toy-editor", backbone="small", weights="random", training={"batch_size": 2})
     with pytest.raises(ConfigError, match="another training"):
-        begin(prepared(longer, data, tmp_path / "out"), resume=True)
+        begin(prepared(other, data, tmp_path / "out"), resume=True)
     with pytest.raises(ConfigError, match="another detector"):
         begin(prepared(READER, data, tmp_path / "out"), resume=True)
 
@@ -379,7 +379,7 @@ def test_a_detector_that_no_run_left_is_not_overwritten(data: str, tmp_path: Pat
 
 def test_a_folder_is_tried_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="folder of a run must be writable"):
+    with pytest.raises(InputError, match="output folder must be writable"):
         train(EDITOR, ["mvtec:does not exist"], tmp_path / "file" / "out")
 
 

@@ -1,11 +1,10 @@
 """Runs, one after another: trained, evaluated, and written down. What is done is not done again."""
 
 import gc
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +13,11 @@ from zsad.backbones.prompt_cache import cache_dir
 from zsad.benchmark import known, unchanged
 from zsad.benchmark.plan import Plan, Run, folder_of, training_of
 from zsad.config import from_mapping
-from zsad.errors import ConfigError, ZsadError
+from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.one_class import Watch
-from zsad.files import write_atomically
+from zsad.locks import alone, alone_with
 from zsad.predictor import Detector, load
 from zsad.runtime import find_device
 from zsad.trainer import state
@@ -29,6 +28,8 @@ from zsad.trainer.training import begin, prepare
 
 State = Literal["begun", "done", "failed"]
 Say = Callable[[str], None]
+RECIPE = "benchmark.json"
+TABLES = tuple(f"leaderboard.{ending}" for ending in ("md", "csv", "json", "html"))
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def check(plan: Plan, out: Path) -> None:
 
     Raises:
         ConfigError: a run in it was made otherwise than the recipe now says, or of other data than are found now.
-        InputError: a record cannot be read.
+        InputError: a record cannot be read, or the folder has files of a benchmark's names that no benchmark wrote.
     """
+    _check_ours(out)
     changed = []
     for run in plan.runs:
         record, made_of = read_record(run, out), plan.made_of(run)
@@ -93,10 +95,36 @@ def check(plan: Plan, out: Path) -> None:
     unchanged.check(plan, out, plan.data)
 
 
+def _check_ours(out: Path) -> None:
+    """The recipe is there before all else, or at least what is known of the data."""
+    found = [name for name in (RECIPE, *TABLES) if (out / name).exists()]
+    if RECIPE in found:
+        ours = disk.read_json(out / RECIPE).keys() >= {"title", "data", "split"}
+    else:
+        ours = (out / known.FILE).exists()
+    if found and not ours:
+        rule = "a benchmark goes on with a benchmark and writes over no other file"
+        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+
+
+@contextmanager
+def alone_in(out: Path, shard: tuple[int, int] | None = None, collects: bool = False) -> Iterator[None]:
+    """Be the only process that does these runs: all of them, or a shard beside others; or one that only collects.
+
+    Raises:
+        ConfigError: another process does them.
+        InputError: the folder cannot be made or written.
+    """
+    own = alone_with(out / "shard-{}-of-{}".format(*shard)) if shard else nullcontext()
+    with alone(out, "runs", "runs/*", "runs/*/*", shared=collects or shard is not None), own:
+        yield
+
+
 def keep(plan: Plan, out: Path) -> None:
     """Write the recipe as it was read, and what is known of the data."""
-    write_atomically(out / "benchmark.json", (json.dumps(asdict(plan.benchmark), indent=2) + "\n").encode())
-    known.write(plan.known, out)
+    with alone_with(out / known.FILE, waiting=True):
+        disk.write_json(out / RECIPE, asdict(plan.benchmark))
+        known.write(plan.known, out)
 
 
 def read_record(run: Run, out: Path) -> Record | None:
@@ -205,20 +233,21 @@ class _Doing:
             cache_bytes=int(machine.cache_gb * 1e9),
         )
         assert self.run.seed is not None
-        training = prepare(
-            self.run.entrant.recipe,
-            self.plan.pictures(self.run.split),
-            folder,
-            seed=self.run.seed,
-            circumstances=circumstances,
-        )
-        done = _taken_up(training)
-        if done < training.training.epochs:
-            teller.begun(training)
-            for seen in training.observe():
-                teller.observed(seen, len(training.pictures))
-            for epoch in training.epochs(done):
-                teller.epoch(epoch)
+        with alone(folder):
+            training = prepare(
+                self.run.entrant.recipe,
+                self.plan.pictures(self.run.split),
+                folder,
+                seed=self.run.seed,
+                circumstances=circumstances,
+            )
+            done = _taken_up(training)
+            if done < training.training.epochs:
+                teller.begun(training)
+                for seen in training.observe():
+                    teller.observed(seen, len(training.pictures))
+                for epoch in training.epochs(done):
+                    teller.epoch(epoch)
         return load(folder, device=machine.device, batch_size=machine.batch_size)
 
     def _loaded(self) -> Detector:
@@ -260,8 +289,7 @@ class _Doing:
         self.say(f"{name}: {pictures} pictures, {clock(time.perf_counter() - began)}")
 
     def _write(self) -> None:
-        path = _record_path(self.run, self.out)
-        write_atomically(path, (json.dumps(asdict(self.record), indent=2) + "\n").encode())
+        disk.write_json(_record_path(self.run, self.out), asdict(self.record))
 
 
 def _taken_up(training: Training) -> int:

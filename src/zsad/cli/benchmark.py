@@ -48,7 +48,7 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Plan, do what is not done, and write the leaderboard."""
-    from zsad.benchmark import known, leaderboard, page, plan, recipe, running
+    from zsad.benchmark import known, plan, recipe, running
 
     benchmark = recipe.read(options.recipe)
     entrants = recipe.entrants(benchmark, options.recipe.parent)
@@ -64,6 +64,15 @@ def run(options: Namespace) -> int:
         return 0
     for name, why in planned.skipped.items():
         print(f"skipped {name}: {why}", file=sys.stderr)
+    with running.alone_in(options.out, None if options.collect else options.shard, options.collect):
+        return _done(planned, chosen, options)
+
+
+def _done(planned: "Plan", chosen: Sequence["Run"], options: Namespace) -> int:
+    """Do it, and say what is there now."""
+    from zsad.benchmark import leaderboard, page, running
+    from zsad.locks import alone_with
+
     if not options.collect:
         running.keep(planned, options.out)
         screen = Screen()
@@ -76,8 +85,9 @@ def run(options: Namespace) -> int:
             cache_gb=options.cache_gb,
         )
         running.do(planned, chosen, options.out, machine, screen.say, typed(), screen.show)
-    board = leaderboard.collect(planned, options.out, typed())
-    page.write(board, options.out)
+    with alone_with(options.out / "leaderboard", waiting=True):  # other shards may have just ended, too
+        board = leaderboard.collect(planned, options.out, typed())
+        page.write(board, options.out)
     for name, why in board.failed.items():
         print(f"failed: {name}: {why}", file=sys.stderr)
     if board.unfinished:

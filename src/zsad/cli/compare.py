@@ -34,6 +34,7 @@ def run(options: Namespace) -> int:
     from zsad.evaluator.comparison import compare
     from zsad.evaluator.comparison_table import text
     from zsad.files import write_atomically
+    from zsad.locks import alone_with
 
     a, b = sides(options.evaluations, options.against)
     found = compare(a, b, draws=options.resamples, confidence=options.confidence)
@@ -41,7 +42,8 @@ def run(options: Namespace) -> int:
     print(everything if options.json else text(found), end="" if options.json else "\n")
     if options.out:
         try:
-            write_atomically(options.out, everything.encode())
+            with alone_with(options.out):
+                write_atomically(options.out, everything.encode())
         except OSError as error:
             raise InputError("the file of a comparison must be writable", error, "choose another --out") from error
     return 0

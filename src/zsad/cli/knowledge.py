@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import wrap
@@ -92,6 +93,14 @@ def _list(options: Namespace) -> int:
 
 
 def _build(options: Namespace) -> int:
+    from zsad.locks import alone_with
+
+    # From before the file is read: answers of another process would be written over.
+    with nullcontext() if options.dry_run else alone_with(options.out):
+        return _asked(options)
+
+
+def _asked(options: Namespace) -> int:
     from zsad.errors import ConfigError
     from zsad.knowledge import Knowledge
     from zsad.knowledge.build import build, open_questions

@@ -31,12 +31,14 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Train and export."""
+    from zsad.locks import alone
     from zsad.pretrain import export, loop, recipe, store
 
     chosen = recipe.read(options.recipe)
     corpus = [] if options.corpus is None else store.read_corpus(options.corpus)
     sources = None if options.sources is None else export.read_sources(options.sources)
-    clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
-    folder = export.write(clip, chosen, corpus, options.out, sources)
+    with alone(options.out, "train", "validation", "model"):
+        clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
+        folder = export.write(clip, chosen, corpus, options.out, sources)
     print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
     return 0

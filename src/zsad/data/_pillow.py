@@ -10,6 +10,7 @@ from zsad.data._deep import deep_colours, is_deep_colour, raw_mode
 from zsad.data._pixels import Pixels, from_unit, to_rgb, upright
 from zsad.data._reading import UNREADABLE, Stream, check_size, reading
 from zsad.errors import InputError
+from zsad.files import open_file
 from zsad.types import Picture
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
@@ -113,8 +114,10 @@ def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:
 def orientation_of(path: Path) -> object:
     """EXIF orientation that a picture's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
             return orientation(image)
+    except InputError:
+        return 1
     except BROKEN:
         return 1
 

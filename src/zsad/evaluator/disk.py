@@ -116,7 +116,7 @@ def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
 
 
 def write(evaluation: Evaluation, out: Path) -> None:
-    """Write the evaluation; what is known of its classes is written before."""
+    """Write the evaluation: the last of its files, which says that it is done."""
     write_json(out / EVALUATION, asdict(evaluation))
 
 
@@ -129,7 +129,7 @@ def write_images(images: Sequence[ImageResult], folder: Path) -> None:
     """Write the table of pictures, numbers with all their digits."""
     # The name of a file need not be Unicode: its bytes are written as they are.
     text = spreadsheets.table(COLUMNS, map(asdict, images))
-    write_atomically(folder / IMAGES, text.encode("utf-8", "surrogateescape"))
+    write_atomically(folder / IMAGES, text.encode("utf-8", "surrogateescape"), lasting=True)
 
 
 def write_curves(curves: Mapping[str, Curve], folder: Path) -> None:
@@ -139,7 +139,7 @@ def write_curves(curves: Mapping[str, Curve], folder: Path) -> None:
 
 def write_draws(draws: Mapping[str, Float[np.ndarray, "draws"]], folder: Path) -> None:
     """Write the metrics of each resample by name."""
-    with replacing(folder / DRAWS) as temporary, temporary.open("wb") as file:
+    with replacing(folder / DRAWS, lasting=True) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **draws)
 
 
@@ -162,7 +162,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Write an object, whole or not at all."""
-    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode(), lasting=True)
 
 
 def _image(row: Mapping[str, str]) -> ImageResult:

@@ -18,6 +18,7 @@ from zsad.evaluator.plan import PlannedSet, plan
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
 from zsad.evaluator.subject import subject
 from zsad.evaluator.warnings import of_data
+from zsad.locks import alone
 from zsad.predictor import Detector, load
 
 
@@ -56,7 +57,8 @@ def evaluate(
         What ``OUT/evaluation.json`` holds.
 
     Raises:
-        ConfigError: something asked for does not exist or does not fit, or ``out`` holds another evaluation.
+        ConfigError: something asked for does not exist or does not fit, ``out`` holds another evaluation, or another
+            process writes there.
         InputError: data cannot be read, or the detector has seen some of them.
     """
     protocol = Protocol(resolution, split, confidence, resamples, most)
@@ -65,19 +67,20 @@ def evaluate(
     if not allow_training_data:
         leakage.refuse_seen(planned, loaded.past)
     who, folder = subject(loaded), Path(out)
-    begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
-    found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
-    evaluation = Evaluation(
-        subject=who,
-        protocol=protocol,
-        data_sets=found,
-        version=version("zsad"),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(loaded.settings.device),
-        command=command,
-    )
-    disk.write(evaluation, folder)
-    page.write(folder)
+    with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
+        begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
+        found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
+        evaluation = Evaluation(
+            subject=who,
+            protocol=protocol,
+            data_sets=found,
+            version=version("zsad"),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=machine(loaded.settings.device),
+            command=command,
+        )
+        page.write(evaluation, folder)
+        disk.write(evaluation, folder)
     return evaluation
 
 

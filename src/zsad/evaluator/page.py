@@ -26,14 +26,13 @@ MOST, LEAST = 9, 3
 """Misses shown of a class: at most, and however many classes there are."""
 
 
-def write(folder: Path) -> None:
-    """Write report.html from what an evaluation left in the folder.
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write report.html from an evaluation and what it left of its classes in the folder.
 
     Raises:
-        InputError: there is no evaluation, or a file of it cannot be read or written.
-        ConfigError: a file of it has unknown, missing or wrong entries.
+        InputError: a file of a class cannot be read, or the page cannot be written.
+        ConfigError: a file of a class has unknown, missing or wrong entries.
     """
-    evaluation = disk.read(folder)
     content = page(evaluation, disk.class_folders(folder)).encode("utf-8", "backslashreplace")
     try:
         write_atomically(folder / disk.PAGE, content)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.evaluator.disk import CLASSES
 from zsad.evaluator.results import Protocol
 from zsad.files import contents_hash, unique_name
+from zsad.threads import readers
 
 READERS = 2
 """Threads that read files to know them by their content."""
@@ -139,9 +139,9 @@ def _planned_set(
 
 
 def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:
-    with ThreadPoolExecutor(READERS) as readers:
-        pictures = readers.map(_content, [[one.picture] for one in samples])
-        masks = readers.map(_content, [one.masks for one in samples])
+    with readers(READERS) as pool:
+        pictures = pool.map(_content, [[one.picture] for one in samples])
+        masks = pool.map(_content, [one.masks for one in samples])
         return tuple(
             Item(sample, sample.source(root), int(sample.label or 0), picture, mask)
             for sample, picture, mask in zip(samples, pictures, masks, strict=True)
@@ -152,5 +152,5 @@ def _content(paths: Sequence[Path]) -> str:
     """A file that cannot be read is named when its class is scored."""
     try:
         return contents_hash(paths)
-    except OSError:
+    except InputError:
         return ""

@@ -13,6 +13,7 @@ from zsad.files import content_hash, replacing
 from zsad.gallery.choice import Candidate, by_class
 from zsad.gallery.figure import pages
 from zsad.gallery.panels import Panel, Style, panels
+from zsad.locks import alone_with
 from zsad.predictor import Detector
 from zsad.types import Failure, Picture, Prediction
 
@@ -76,7 +77,8 @@ def gallery(
     limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
     columns = (6 if transposed else 1) if columns is None else columns
     sheets = pages(["Picture", "Ground truth", *names], shown, columns, style, limit)
-    _save(sheets, path, style)
+    with alone_with(path):
+        _save(sheets, path, style)
     return Drawn(len(chosen), len(sheets), tuple(_seen(detectors, names, chosen)))
 
 

@@ -75,7 +75,7 @@ def write_rows(rows: Sequence[PictureRow], path: Path) -> None:
     small = {name: _smallest(np.asarray(values, np.int64)) for name, values in arrays.items()}
     share = _end_to_end([row.share for row in rows]).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, lasting=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, share=share, **small)
 
 

@@ -1,7 +1,6 @@
 """What ships: fp16 weights, merges, and a card that says what they are and where they come from."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -53,8 +52,8 @@ def write(
     described = card(clip, recipe, corpus, out, sources)
     state = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in clip.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(state))
-    shutil.copyfile(out / "merges.txt.gz", folder / "merges.txt.gz")
-    (folder / "card.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    write_atomically(folder / "merges.txt.gz", (out / "merges.txt.gz").read_bytes())
+    write_atomically(folder / "card.json", (json.dumps(described, indent=2) + "\n").encode())
     return folder
 
 

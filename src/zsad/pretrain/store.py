@@ -21,6 +21,7 @@ from zsad.data.synthetic.drawing import eight_bits
 from zsad.data.synthetic.scenes import crop, scene
 from zsad.documents import read_json_lines
 from zsad.errors import ConfigError, InputError
+from zsad.files import write_atomically
 from zsad.pretrain.recipe import Recipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
 
@@ -165,7 +166,7 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) ->
             files[name][rows] = values
         metas += [json.dumps(asdict(item.meta)) for item in drawn]
         start += len(drawn)
-    (folder / "meta.jsonl").write_text("\n".join(metas) + "\n")
+    write_atomically(folder / "meta.jsonl", ("\n".join(metas) + "\n").encode())
 
 
 def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], dict[str, np.ndarray]]]:

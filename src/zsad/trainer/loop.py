@@ -106,17 +106,27 @@ class Run:
     def resume(self) -> int:
         """Take up what the folder holds; returns the number of epochs that are done.
 
+        A run may go on for more epochs than it began with, or for fewer: no rate, order or draw of an epoch depends on
+        how many there will be, so that it ends in the same bits as one that was as long from the beginning.
+
         Raises:
             InputError: the folder holds no readable run.
-            ConfigError: it holds another run.
+            ConfigError: it holds another run, or more epochs of this one are done.
         """
-        found, ours = state.read(self.folder), self.known_by
-        different = [key for key in ours if found.run.get(key) != ours[key]]
+        found = state.read(self.folder)
+        ours, theirs = _without_length(self.known_by), _without_length(found.run)
+        different = [key for key in ours if theirs.get(key) != ours[key]]
         if different:
             raise ConfigError(
                 f"a run goes on as it began in {self.folder}",
                 f"another {' and '.join(different)}",
                 "say what was said at first, or train into another folder",
+            )
+        if found.epochs > self.training.epochs:
+            raise ConfigError(
+                f"a run goes on with at least as many epochs as are done in {self.folder}",
+                f"{self.training.epochs} of {found.epochs} that are done",
+                f"say --epochs {found.epochs} or more, or train into another folder",
             )
         state.restore(found, self._parameters, self._optimiser)
         self._history = found.history
@@ -207,10 +217,17 @@ class Run:
 
     def _publish(self) -> None:
         """The detector as it now is, and the card of its training."""
-        checkpoint.write(self.card, self.method, self.folder)
         words = self.known_by | {
             "epochs_done": len(self._history),
             "trained_parameters": sum(one.numel() for one in self._parameters.values()),
             "history": self._history,
         }
-        checkpoint.write_past(checkpoint.Past(self.hashes, words), self.folder)
+        checkpoint.write(self.card, self.method, checkpoint.Past(self.hashes, words), self.folder)
+
+
+def _without_length(run: dict[str, Any]) -> dict[str, Any]:
+    """What a run is known by, apart from how many epochs it will have."""
+    training = run.get("training")
+    if not isinstance(training, dict):
+        return run
+    return run | {"training": {key: value for key, value in training.items() if key != "epochs"}}

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 
@@ -16,6 +16,7 @@ from zsad.data.masks import read_mask, resize_mask
 from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
 from zsad.files import content_hash, contents_hash
+from zsad.threads import readers
 from zsad.types import Picture, Size
 
 AHEAD = 2
@@ -83,10 +84,10 @@ class Pictures:
 
     def batches(self, numbers: Iterable[Sequence[int]], workers: int, with_pixels: bool = True) -> Iterator[Batch]:
         """Batches in the order asked for, read ahead by ``workers`` threads."""
-        with ThreadPoolExecutor(max(workers, 1)) as readers:
+        with readers(workers) as pool:
             pending: deque[Future[Batch]] = deque()
             for indices in numbers:
-                pending.append(readers.submit(self.batch, indices, with_pixels))
+                pending.append(pool.submit(self.batch, indices, with_pixels))
                 if len(pending) > AHEAD:
                     yield pending.popleft().result()
             while pending:
@@ -100,9 +101,9 @@ class Pictures:
 
     def hashes(self, workers: int) -> tuple[list[str], list[str]]:
         """SHA-256 of each picture's file, and of its masks (empty where there is none)."""
-        with ThreadPoolExecutor(max(workers, 1)) as readers:
-            pictures = list(readers.map(content_hash, [one.picture for one in self.samples]))
-            return pictures, list(readers.map(contents_hash, [one.masks for one in self.samples]))
+        with readers(workers) as pool:
+            pictures = list(pool.map(content_hash, [one.picture for one in self.samples]))
+            return pictures, list(pool.map(contents_hash, [one.masks for one in self.samples]))
 
     def _picture(self, index: int) -> Picture:
         if index not in self._pictures:

@@ -55,7 +55,7 @@ def write(state: State, folder: Path) -> None:
     tensors = {name: one.detach().cpu().contiguous() for name, one in state.tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / FILE) as temporary:
+        with replacing(folder / FILE, lasting=True) as temporary:
             save_file(tensors, temporary, {key: json.dumps(value) for key, value in words.items()})
     except (OSError, SafetensorError) as error:
         raise InputError("the folder of a run must be writable", error, "choose another folder") from error

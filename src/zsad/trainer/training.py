@@ -19,7 +19,7 @@ from zsad.config import from_mapping
 from zsad.data.layouts import Sample
 from zsad.data.specification import Split, in_words, samples_of
 from zsad.errors import ConfigError, InputError
-from zsad.files import write_atomically
+from zsad.locks import alone
 from zsad.runtime import check_precision, find_device, from_anywhere, image_size_for
 from zsad.trainer import state
 from zsad.trainer.circumstances import Circumstances
@@ -88,7 +88,8 @@ def train(
         ``out``.
 
     Raises:
-        ConfigError, InputError, WeightsError: something asked for does not exist or does not fit.
+        ConfigError, InputError, WeightsError: something asked for does not exist or does not fit, or another process
+            writes into ``out``.
     """
     circumstances = Circumstances(
         device=find_device(device),
@@ -109,18 +110,19 @@ def train(
         training=training or {},
     )
     folder = Path(out)
-    check_folder(folder, resume)
-    samples = samples_of(data, split, classes)
-    run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, circumstances=circumstances)
-    done = begin(run, resume)
-    if begun is not None:
-        begun(run)
-    for seen in run.observe() if done < run.training.epochs else ():
-        if progress is not None:
-            progress(seen, len(run.pictures))
-    for epoch in run.epochs(done):
-        if watch is not None:
-            watch(epoch)
+    with alone(folder):
+        check_folder(folder, resume)
+        samples = samples_of(data, split, classes)
+        run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, circumstances=circumstances)
+        done = begin(run, resume)
+        if begun is not None:
+            begun(run)
+        for seen in run.observe() if done < run.training.epochs else ():
+            if progress is not None:
+                progress(seen, len(run.pictures))
+        for epoch in run.epochs(done):
+            if watch is not None:
+                watch(epoch)
     return run.folder
 
 
@@ -190,18 +192,19 @@ def check_folder(folder: Path, resume: bool) -> None:
 
     Raises:
         ConfigError: the folder holds a run and ``resume`` was not said, or a detector that no run left there.
-        InputError: it cannot be written.
+        InputError: it holds files of a run's names that no run left there.
     """
     run, detector = (folder / state.FILE).exists(), (folder / checkpoint.CARD).exists()
     if detector and not (run and resume):
         what = "a run" if run else "a detector"
         remedy = "say --resume, or choose another folder" if run else "choose another folder"
         raise ConfigError("a new run has a folder of its own", f"{folder} with {what}", remedy)
-    try:
-        write_atomically(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise InputError("the folder of a run must be writable", error, "choose another folder") from error
+    others = [
+        name for name in (checkpoint.LEARNT, checkpoint.TRAINING, checkpoint.PICTURES) if (folder / name).exists()
+    ]
+    if others and not run:
+        what = f"{', '.join(others)} from elsewhere in {folder}"
+        raise InputError("a run writes over no other file", what, "choose another folder, or move them away")
 
 
 def begin(run: Run, resume: bool) -> int:

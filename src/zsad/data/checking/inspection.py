@@ -5,7 +5,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from zsad.data.masks import Mask, laid_over, mask_of
 from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash
+from zsad.threads import readers
 from zsad.types import Picture, Size
 
 AHEAD = 4
@@ -92,10 +93,10 @@ class Inspected:
 
 def inspect(samples: Iterable[Sample], workers: int) -> Iterator[Facts]:
     """Facts of each sample, in order, read ahead by ``workers`` threads."""
-    with ThreadPoolExecutor(max(workers, 1)) as readers:
+    with readers(workers) as pool:
         pending: deque[Future[Facts]] = deque()
         for sample in samples:
-            pending.append(readers.submit(_facts, sample))
+            pending.append(pool.submit(_facts, sample))
             if len(pending) > AHEAD * max(workers, 1):
                 yield pending.popleft().result()
         while pending:

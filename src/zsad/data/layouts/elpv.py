@@ -1,10 +1,12 @@
 """ELPV: solar cells in electroluminescence, as the Python package ``elpv-dataset`` brings them."""
 
+from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
 from zsad.errors import InputError
+from zsad.files import open_file
 
 LABELS = {"0.0": NORMAL, "1.0": ANOMALOUS}
 """Defect probabilities that stand for a label; 1/3 and 2/3 mean that the experts were unsure."""
@@ -28,10 +30,10 @@ class Elpv(Layout):
         """
         table = root / "labels.csv"
         try:
-            with table.open(encoding="utf-8") as file:
+            with TextIOWrapper(open_file(table), encoding="utf-8") as file:
                 rows = [line.split() for line in file if line.strip()]
             return [cls._sample(root, *row) for row in rows]
-        except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
+        except (InputError, OSError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise InputError(
                 "ELPV has a labels.csv of path, defect probability and cell type",
                 f"{table}: {error}",

@@ -3,29 +3,35 @@
 <class>/test/{good,<kind>,combined}/<number>.png
 <class>/ground_truth/{<kind>,combined}/<number>_mask.png
 drawn.json                                                  what was drawn, and how many of what
+
+The record is there before the classes, each of which is there whole or not at all: what a kill leaves is known by it.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from uuid import uuid4
+from threading import Thread
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from zsad.data.synthetic.drawing import Drawing, draw
 from zsad.errors import ConfigError, InputError
-from zsad.files import write_atomically
+from zsad.files import content_hash, temporary, write_atomically
+from zsad.locks import LOCK, alone
 
 GOOD, COMBINED = "good", "combined"
 """The folders of pictures without defects, and of those with defects of several kinds."""
@@ -83,45 +89,84 @@ def write(
     """Draw all pictures and write them; the folder is filled when all are there, and left as it was when not.
 
     A picture with defects of several kinds is of kind ``combined``. Masks are 0 and 255, of the size of the picture.
+    Where the folder holds all or some classes of the same drawing, what is missing is drawn.
 
     Args:
         drawing: what to draw.
-        folder: new or empty.
+        folder: new or empty, or of this drawing.
         workers: processes; they change nothing but the time. With more than one, a script that calls this must keep
             its work below ``if __name__ == "__main__"``, as for all processes in Python.
         progress: passes on what it is given, so many of them, and may say how far it is.
 
     Raises:
-        ConfigError: there is something in the folder, or fewer than one worker.
+        ConfigError: there is something else in the folder, another process writes there, or fewer than one worker.
         InputError: no photograph can be drawn on, or the folder cannot be written.
         DependencyError: a photograph is a DICOM file, and the extra ``dicom`` is not installed.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("a data set is drawn into a new folder", folder, "name another, or empty it")
     if workers < 1:
         raise ConfigError("at least one process draws", workers, "say 1 or more")
-    with _filling(folder) as place, closing(_written(drawing, place, workers)) as written:
-        drawn = _counted(progress(written, drawing.pictures))
-        write_atomically(place / RECORD, json.dumps(_record(drawing, drawn), indent=2).encode() + b"\n")
-    return drawn
+    if folder.exists() and not folder.is_dir():
+        raise _another(folder)
+    with alone(folder):
+        words = _words(drawing)
+        known = _known(folder, words)
+        if known is not None and _is_whole(folder, known.counts):
+            return known
+        with _staged(folder) as place, closing(_written(drawing, place, workers)) as written:
+            drawn = _counted(progress(written, drawing.pictures))
+            _publish(place, folder, words | _outcome(drawn))
+        return drawn
+
+
+def _another(folder: Path) -> ConfigError:
+    return ConfigError("a data set is drawn into a new folder", folder, "name another, or empty it")
+
+
+def _known(folder: Path, words: dict[str, Any]) -> Drawn | None:
+    """What the record says that was drawn; None where the folder is empty.
+
+    Raises:
+        ConfigError: there is something else in it.
+    """
+    if not any(path.name != LOCK for path in folder.iterdir()):
+        return None
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        counts, unusable = found.pop("counts"), found.pop("unusable")
+        reasons = {name: f"{name}, as when this was drawn" for name in unusable}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _another(folder) from error
+    if found != words:
+        raise _another(folder)
+    return Drawn(counts, reasons)
+
+
+def _is_whole(folder: Path, counts: dict[str, dict[str, int]]) -> bool:
+    """Whether all pictures and masks that were drawn are there."""
+    wanted = {Path(name, "test", kind): count for name, kinds in counts.items() for kind, count in kinds.items()}
+    wanted |= {Path(at.parts[0], "ground_truth", at.name): n for at, n in wanted.items() if at.name != GOOD}
+    return all(len([*(folder / at).glob("*.png")]) == count for at, count in wanted.items())
 
 
 @contextmanager
-def _filling(folder: Path) -> Iterator[Path]:
-    """A hidden folder in it: what that holds moves up when the block ends well, and is removed when it does not."""
-    is_new = not folder.exists()
-    place = folder / f".{uuid4().hex}.tmp"
+def _staged(folder: Path) -> Iterator[Path]:
+    """A hidden folder in it, which is gone when the block ends."""
+    place = temporary(folder / RECORD)
     try:
-        place.mkdir(parents=True)
+        place.mkdir()
         yield place
-        for one in sorted(place.iterdir(), key=lambda one: one.name == RECORD):
-            os.rename(one, folder / one.name)
     except OSError as error:
         raise InputError("a drawn data set can be written", error, "choose another folder, or make room") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        if is_new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+
+
+def _publish(place: Path, folder: Path, record: dict[str, Any]) -> None:
+    """Move the classes up that are not there yet, after the record that tells them to be ours."""
+    write_atomically(folder / RECORD, json.dumps(record, indent=2).encode() + b"\n")
+    for one in sorted(place.iterdir()):
+        if not (folder / one.name).exists():
+            os.rename(one, folder / one.name)
 
 
 def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, None, None]:
@@ -131,16 +176,51 @@ def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, 
     if workers == 1:
         yield from map(make, numbers)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts) as pool:
-        yield from pool.map(make, numbers, chunksize=_CHUNK)
+    context = get_context("spawn")
+    stopped = context.Event()
+    with ProcessPoolExecutor(workers, context, _serve, (stopped,)) as pool:
+        try:
+            with _left_to_us():
+                written = pool.map(make, numbers, chunksize=_CHUNK)
+            yield from written
+        finally:
+            stopped.set()
 
 
-def _leave_interrupts() -> None:
-    """To the process that waits for this one."""
+@contextmanager
+def _left_to_us() -> Iterator[None]:
+    """A Ctrl-C reaches all processes of a terminal: those that begin in this block leave it to the one that waits."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_stopped: Event | None = None
+
+
+def _serve(stopped: Event) -> None:
+    """In a process that draws: leave interrupts to the one that waits, and end with it, however that ends."""
+    global _stopped
+    _stopped = stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _write_one(drawing: Drawing, place: Path, number: int) -> Written:
+    if _stopped is not None and _stopped.is_set():
+        raise CancelledError
     example = draw(drawing, number)
     kinds = [kind.replace(" ", "_") for kind in dict.fromkeys(example.scene.kinds)]
     kind = COMBINED if len(kinds) > 1 else kinds[0] if kinds else GOOD
@@ -168,8 +248,24 @@ def _counted(written: Iterator[Written]) -> Drawn:
     return Drawn(of_class, dict(sorted(unusable.items())))
 
 
-def _record(drawing: Drawing, drawn: Drawn) -> dict[str, object]:
-    """Photographs are told by their names alone: where they lie is nobody's business but their owner's."""
+def _words(drawing: Drawing) -> dict[str, Any]:
+    """What decides the pictures.
+
+    Photographs are told by their names and content alone: where they lie is nobody's business but their owner's.
+    """
     names = {"photographs": [Path(path).name for path in drawing.photographs]}
-    unusable = [Path(path).name for path in drawn.unusable]
-    return {"zsad": version("zsad")} | asdict(drawing) | names | {"unusable": unusable, "counts": drawn.counts}
+    content = hashlib.sha256("\n".join(map(_content, drawing.photographs)).encode()).hexdigest()
+    words = {"zsad": version("zsad")} | asdict(drawing) | names | ({"content": content} if drawing.photographs else {})
+    return json.loads(json.dumps(words))
+
+
+def _content(photograph: str) -> str:
+    """What cannot be read is named when it is to be drawn on."""
+    try:
+        return content_hash(Path(photograph))
+    except InputError:
+        return ""
+
+
+def _outcome(drawn: Drawn) -> dict[str, Any]:
+    return {"unusable": [Path(path).name for path in drawn.unusable], "counts": drawn.counts}
