@@ -83,6 +83,17 @@ def test_a_frame_of_another_size_is_refused() -> None:
     assert "(21, 18)" in refusal(dicom(GREY[:20], "JPEGLSLossless", frame, **TWELVE_BITS)).value
 
 
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_frames_are_refused_by_their_own_size_before_they_are_decoded(syntax: str) -> None:
+    frame = LOSSLESS[syntax](np.zeros((300, 200), np.uint16))
+    assert "a frame of (300, 200) pixels" in refusal(dicom(GREY, syntax, frame, **TWELVE_BITS)).value
+
+
+def test_a_frame_of_other_channels_is_refused() -> None:
+    content = dicom(COLOURS, "JPEGLSLossless", imagecodecs.jpegls_encode(GREY), **RGB, **TWELVE_BITS)
+    assert "(21, 18, 3) is said" in refusal(content).value
+
+
 def test_damaged_frames_never_raise_anything_else() -> None:
     rng = np.random.default_rng(3)
     for syntax, encode in LOSSLESS.items():

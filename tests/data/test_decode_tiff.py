@@ -1,9 +1,12 @@
 """Every kind of TIFF: the file's own samples, by whichever library reads it faithfully."""
 
+import lzma
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,6 +147,30 @@ def test_what_tifffile_alone_cannot_read_names_the_extra(tmp_path: Path) -> None
     run = subprocess.run([sys.executable, "-c", without], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "DependencyError: a TIFF of 16 bits, compression LZW, needs imagecodecs; got part.tif" in run.stderr
     assert "pip install 'zsad[codecs]'" in run.stderr
+
+
+BOMBS = {
+    "lzw": imagecodecs.lzw_encode,
+    "zlib": zlib.compress,
+    "packbits": imagecodecs.packbits_encode,
+    "lzma": lzma.compress,
+    "zstd": imagecodecs.zstd_encode,
+    "jpeg2000": lambda content: imagecodecs.jpeg2k_encode(np.frombuffer(content[:4096], np.uint16).reshape(32, 64)),
+}
+
+
+@pytest.mark.parametrize("compression", BOMBS)
+def test_a_strip_that_unpacks_to_more_is_refused_before_it_does(compression: str) -> None:
+    whole = tiff(GREY, photometric="miniswhite", compression=compression)
+    assert_pixels(whole, as_rgb(65535 - GREY))
+    bomb = BOMBS[compression](bytes(2 * GREY.nbytes + 4097))
+    content = with_tag(with_tag(whole, STRIP_OFFSETS, len(whole)), STRIP_BYTES, len(bomb)) + bomb
+    assert "unpacks to more" in refusal(content).value
+
+
+def test_compressions_that_lose_are_named() -> None:
+    content = tiff(GREY, photometric="miniswhite", compression="lerc")
+    assert "LERC" in refusal(content).value
 
 
 @pytest.mark.parametrize("pillow_limit", [89_478_485, None])

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Shaped
 
-from zsad.data import _jpeg2000
+from zsad.data import _jpeg, _jpeg2000
 from zsad.data._reading import require
 from zsad.errors import InputError
+from zsad.types import Size
 
 if TYPE_CHECKING:
     import pydicom
@@ -32,8 +33,8 @@ def decompress(dataset: "pydicom.Dataset", name: str) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
         return
-    if syntax.keyword in CODECS:
-        _check_whole(_frame(dataset), syntax.keyword)
+    if syntax.keyword in CODECS or syntax.keyword == "JPEGBaseline8Bit":
+        _check_frame(_frame(dataset), syntax.keyword, (int(dataset.Rows), int(dataset.Columns)))
     if _pydicom_can(dataset):
         return
     if syntax.keyword not in CODECS:
@@ -62,12 +63,19 @@ def _frame(dataset: "pydicom.Dataset") -> bytes:
     return next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
 
 
-def _check_whole(frame: bytes, keyword: str) -> None:
-    """Decoders fill in what a truncated frame lacks."""
+def _check_frame(frame: bytes, keyword: str, size: Size) -> None:
+    """Decoders fill in what a truncated frame lacks, and take whatever size it says."""
     if keyword in JPEG_2000:
-        _jpeg2000.check_whole(_jpeg2000.codestreams(frame)[0])
-    elif frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
-        raise ValueError("image file is truncated")
+        codestream = _jpeg2000.codestreams(frame)[0]
+        _jpeg2000.check_whole(codestream)
+        found = _jpeg2000.size_of(codestream)
+    else:
+        if frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
+            raise ValueError("image file is truncated")
+        said = _jpeg.frame_of(frame)
+        found = (said.rows, said.cols) if said else (0, 0)
+    if found != size:
+        raise ValueError(f"a frame of {found} pixels where {size} are said")
 
 
 def _pydicom_can(dataset: "pydicom.Dataset") -> bool:

@@ -15,7 +15,7 @@ from zsad.data._pages import check_pages
 from zsad.data._pillow import DEEP_MODES
 from zsad.data._pixels import upright
 from zsad.data._reading import Stream, check_size, reading
-from zsad.data._tiff import check_whole, require_codec
+from zsad.data._segments import check_segments
 from zsad.data.decode import decode
 from zsad.errors import InputError
 
@@ -169,7 +169,7 @@ def _of_tiff(stream: Stream, name: str) -> Stored:
         check_size(page.imagelength, page.imagewidth, name)
         loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(_tiff.ORIENTATION, 1)
         if page.dtype not in (np.uint8, np.bool_):
-            samples = _by_tifffile(page, name, stream.seek(0, os.SEEK_END))
+            samples = _by_tifffile(page, name, stream)
             return _turned(*samples, loss, orientation if orientation in TURNED else None)
     stream.seek(0)
     with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
@@ -185,10 +185,9 @@ def _loss_of_tiff(compression: int) -> Loss:
     return "possible" if any(word in one for one in names for word in ("JP", "WEBP", "LERC", "LOG")) else "none"
 
 
-def _by_tifffile(page: "tifffile.TiffPage", name: str, length: int) -> Samples:
+def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Samples:
     """Values as they are, signed and fractions too; white where the file has zero for it."""
-    require_codec(page, name)
-    check_whole(page, length)
+    check_segments(page, stream, name)
     is_inverted = page.photometric == _tiff.WHITE_IS_ZERO
     is_odd = page.dtype is None or page.dtype.kind not in "uif" or (is_inverted and page.dtype.kind != "u")
     if is_odd or page.axes not in ("YX", "YXS", "SYX") or page.photometric not in TIFF_COLOURS:

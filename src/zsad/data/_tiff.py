@@ -10,7 +10,8 @@ from zsad.data import _pillow
 from zsad.data._deep import is_deep_colour
 from zsad.data._pages import check_pages
 from zsad.data._pixels import Pixels, from_unit, full_range, to_rgb, upright
-from zsad.data._reading import Stream, check_size, reading, require
+from zsad.data._reading import Stream, check_size, reading
+from zsad.data._segments import check_segments
 from zsad.errors import InputError
 from zsad.types import Picture
 
@@ -70,8 +71,7 @@ def _by_tifffile(stream: Stream, name: str) -> Pixels:
         page = file.pages[0].aspage()
         check_size(page.imagelength, page.imagewidth, name)
         _check_kind(page, name)
-        require_codec(page, name)
-        check_whole(page, stream.seek(0, 2))
+        check_segments(page, stream, name)
         samples, orientation = _samples(page), page.tags.valueof(ORIENTATION, 1)
     return upright(_colours(samples, page), orientation)
 
@@ -83,27 +83,6 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"samples of {page.dtype}")
     if page.samplesperpixel > _colour_count(page) + 1:
         raise _kind_error(name, f"{page.samplesperpixel} channels")
-
-
-def require_codec(page: "tifffile.TiffPage", name: str) -> None:
-    """What tifffile takes from imagecodecs: most compressions, and samples that are packed without regard to bytes."""
-    from tifffile import TIFF
-
-    try:
-        TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
-        packed = page.bitspersample not in (8, 16, 32, 64)
-    except (KeyError, ImportError):
-        packed = True
-    if packed:
-        compression = getattr(page.compression, "name", page.compression)
-        require("imagecodecs", "codecs", f"a TIFF of {page.bitspersample} bits, compression {compression},", name)
-
-
-def check_whole(page: "tifffile.TiffPage", length: int) -> None:
-    """tifffile fills strips and tiles that are missing; a picture with a hole is not a picture."""
-    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    if not segments or any(offset < 1 or count < 1 or offset + count > length for offset, count in segments):
-        raise ValueError("the file is truncated or has strips without data")
 
 
 def _samples(page: "tifffile.TiffPage") -> Shaped[np.ndarray, "rows cols channels"]:
