@@ -1,7 +1,7 @@
 """What people hand to ``zsad.load`` and ``predict``, checked before anything is done with it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsad import checkpoint, methods
+from zsad.backbones import config as architectures
 from zsad.errors import ConfigError, InputError
 
 
@@ -41,6 +42,9 @@ def check_detector(detector: object) -> None:
         raise ConfigError(rule, what, names)
     if not os.fspath(detector):
         raise ConfigError(rule, "an empty name", names)
+    if detector in architectures.names():
+        remedy = f"say --backbone {detector}, in Python backbone={detector!r}, and which weights"
+        raise ConfigError(rule, f"the backbone {detector}", remedy)
     if detector not in methods.names() and os.path.isfile(detector):
         remedy = "weights go with a backbone: --backbone NAME --weights FILE, in Python backbone= and weights="
         if Path(detector).name in (checkpoint.CARD, checkpoint.LEARNT):
@@ -48,14 +52,25 @@ def check_detector(detector: object) -> None:
         raise ConfigError(rule, f"the file {os.fspath(detector)}", remedy)
 
 
-def several(pictures: object) -> Iterable[Any]:
-    """The pictures of a list, a tuple or an iterator.
+def check_folder(folder: object) -> Path:
+    """The folder that something is saved to.
+
+    Raises:
+        ConfigError: it is no path, or an empty one.
+    """
+    if isinstance(folder, str | os.PathLike) and os.fspath(folder):
+        return Path(folder)
+    raise ConfigError("a detector is saved into a folder", repr(folder), 'name it, for instance "runs/nuts"')
+
+
+def several(pictures: object) -> list[Any]:
+    """The pictures of a list, a tuple or an iterator; one alone would be taken for its letters or rows.
 
     Raises:
         InputError: it is none of these.
     """
     if isinstance(pictures, list | tuple | Iterator):
-        return pictures
+        return list(pictures)
     raise InputError(
         "pictures are one path, bytes, PIL image or array, or a list of these",
         type(pictures).__name__,

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from zsad import checkpoint, methods
-from zsad.arguments import Asked, check_detector, plain, several
+from zsad.arguments import Asked, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
@@ -114,15 +114,15 @@ class Detector:
         """Write card, learnt tensors and past into a folder that ``zsad.load`` and ``--detector`` take.
 
         Raises:
-            ConfigError: the detector was loaded in another precision than fp32, which has rounded what it learnt; or
-                another process writes into the folder.
+            ConfigError: no folder is named; the detector was loaded in another precision than fp32, which has rounded
+                what it learnt; or another process writes into the folder.
             InputError: the folder cannot be written, or has files of these names that are no detector's.
         """
         if self.settings.precision != "fp32" and checkpoint.learnt(self.method):
             raise ConfigError(
                 "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
             )
-        checkpoint.write(self.card, self.method, self.past, Path(folder))
+        checkpoint.write(self.card, self.method, self.past, check_folder(folder))
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -141,7 +141,7 @@ class Detector:
             raise ConfigError("the detector must have a few-shot mode", self.card.method, f"choose one of {having}")
         if self.settings.precision != "fp32":
             raise ConfigError("normal pictures are remembered in fp32", self.settings.precision, "say fp32")
-        if not pictures:
+        if not (pictures := several(pictures)):
             raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
         decoded = (decode(one, _name(one, number)) for number, one in enumerate(pictures))
         for chunk in _chunks(decoded, self.settings.batch_size):
@@ -172,7 +172,7 @@ class Detector:
         check_class_name(class_name)
         with readers(1) as reader:
             pending: list[Future[list[Picture | Failure]]] = []
-            for paths in _chunks(sources, self.settings.batch_size):
+            for paths in _chunks(several(sources), self.settings.batch_size):
                 pending.append(reader.submit(_read, paths))
                 if len(pending) > 1:
                     yield from self._answer(pending.pop(0).result(), class_name, size)
@@ -304,7 +304,7 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
     """The name of a method stands for it, whatever folders there are (``./clip`` is the folder); all else is a path."""
     path = Path(detector)
     is_method = isinstance(detector, str) and detector in methods.names()
-    return not is_method and (len(path.parts) > 1 or path.is_dir())
+    return not is_method and (len(path.parts) > 1 or os.path.isdir(path))
 
 
 def _prediction(

@@ -11,7 +11,7 @@ report.html        self-contained: no other file, no network
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,18 +104,19 @@ class ReportWriter:
     Args:
         out: folder, made where it does not exist.
         run: what ran.
+        told: sentences that a reader of all the numbers should know; it may grow until the report is closed.
+        besides: what lay beside the pictures and is none, in words.
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
         ConfigError: another process writes into the folder.
     """
 
-    def __init__(self, out: Path, run: RunInfo) -> None:
+    def __init__(self, out: Path, run: RunInfo, told: Sequence[str] = (), besides: str = "") -> None:
         self.out, self.run = out, run
         self.entries: list[Entry] = []
         self.failures: list[dict[str, str]] = []
-        self._told: list[str] = []
-        self._besides = ""
+        self._told, self._besides = told, besides
         with ExitStack() as stack:
             stack.enter_context(alone(out, *FOLDERS))
             try:
@@ -188,17 +189,9 @@ class ReportWriter:
         thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
         self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
 
-    def add_doubt(self, doubt: str) -> None:
-        """Note what a reader of all the numbers should know, as a sentence."""
-        self._told.append(doubt)
-
-    def add_besides(self, besides: str) -> None:
-        """Note what lay beside the pictures and is none, in words."""
-        self._besides = besides
-
     @property
     def doubts(self) -> list[str]:
-        """What was noted, and what the scores themselves say against the decisions."""
+        """What was told, and what the scores themselves say against the decisions."""
         return [*self._told, *doubts_of([entry.score for entry in self.entries], self.run.threshold)]
 
     def add_failure(self, source: str, message: str) -> None:

@@ -234,7 +234,7 @@ def test_a_class_name_beyond_the_context_is_shortened_and_said(name: str) -> Non
     if not methods.get(name).uses_class_names:
         judge(make(name), 1, class_names=["word " * 200])
         return
-    with pytest.warns(ZsadWarning, match="the class name is too long"):
+    with pytest.warns(ZsadWarning, match="The class name is too long"):
         assert judge(make(name), 1, class_names=[f"{name} " + "word " * 200]).score.isfinite().all()
 
 

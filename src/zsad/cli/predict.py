@@ -57,14 +57,11 @@ def run(options: Namespace) -> int:
     with telling() as told:
         answers = iter(tqdm(stream, total=len(found.pictures), unit="picture", disable=None))
         # What is wrong with every picture shows before an earlier report is replaced.
-        first = next(answers)
-        with ReportWriter(options.out, run_info(detector, options.class_name)) as report:
-            report.add_besides(found.besides())
+        begun = _up_to_a_score(answers)
+        with ReportWriter(options.out, run_info(detector, options.class_name), told, found.besides()) as report:
             for failure in found.left_out:
                 report.add_failure(failure.source, failure.message)
-            for doubt in told:
-                report.add_doubt(doubt)
-            _write(report, chain([first], answers))
+            _write(report, chain(begun, answers))
     print("\n".join(summary(report, found)))
     print(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
@@ -85,6 +82,18 @@ def _found(options: Namespace) -> "Found":
         print(f"zsad: left out: {failure.message}", file=sys.stderr)
     check_some(found)
     return found
+
+
+def _up_to_a_score(answers: "Iterator[Answer]") -> "list[Answer]":
+    """The answers up to the first that is no failure."""
+    from zsad.types import Failure
+
+    begun = []
+    for answer in answers:
+        begun.append(answer)
+        if not isinstance(answer, Failure):
+            break
+    return begun
 
 
 def _write(report: "ReportWriter", answers: "Iterator[Answer]") -> None:

@@ -103,7 +103,7 @@ def fitted(
         said = f"it is read as {name!r}"
     if max(lengths) > room:
         warnings.warn(
-            f"the class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {said}. "
+            f"The class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {said}. "
             "Shorten it.",
             ZsadWarning,
             stacklevel=2,
