@@ -411,3 +411,64 @@ def test_public_names_are_there_and_no_others() -> None:
         assert name in dir(zsad)
     with pytest.raises(AttributeError, match="module 'zsad' has no attribute 'Detecter'"):
         zsad.Detecter  # noqa: B018  # the look-up is the test
+
+
+DEAD_ENDS = """
+import sys
+import numpy as np
+import torch
+import zsad
+from zsad.errors import ConfigError, InputError, ZsadError
+from zsad.methods.clip import ClipDetector
+
+picture = np.zeros((64, 64, 3), np.uint8)
+open("weights.pt", "wb").write(b"x")
+detector = zsad.load("clip", image_size=64)
+few = zsad.load("fe-clip", image_size=64)
+detector.save("saved")
+for said, kind, words in [
+    (lambda: detector.predict(None), InputError, "got NoneType"),
+    (lambda: detector.predict([[picture]]), InputError, "got list"),
+    (lambda: detector.predict(torch.zeros(3, 64, 64)), InputError, "tensor.numpy()"),
+    (lambda: detector.predict(bytearray(b"x")), InputError, "got bytearray"),
+    (lambda: detector.predict({"a": picture}), InputError, "got dict"),
+    (lambda: detector.predict("saved"), InputError, "name the files in it"),
+    (lambda: detector.predict(picture, None), ConfigError, "a class name says"),
+    (lambda: detector.predict([picture], ["nut"]), ConfigError, "a class name says"),
+    (lambda: list(detector.stream("weights.pt")), InputError, "got str"),
+    (lambda: list(detector.stream(None)), InputError, "got NoneType"),
+    (lambda: few.fit_normal("a.png"), InputError, "got str"),
+    (lambda: few.fit_normal(picture), InputError, "got ndarray"),
+    (lambda: few.fit_normal([]), ConfigError, "at least one normal picture"),
+    (lambda: detector.save(None), ConfigError, "saved into a folder"),
+    (lambda: detector.save(""), ConfigError, "saved into a folder"),
+    (lambda: zsad.load(ClipDetector), ConfigError, "got the class ClipDetector"),
+    (lambda: zsad.load(123), ConfigError, "got 123"),
+    (lambda: zsad.load(""), ConfigError, "got an empty name"),
+    (lambda: zsad.load("weights.pt"), ConfigError, "weights go with a backbone"),
+    (lambda: zsad.load("saved/detector.json"), ConfigError, "name its folder"),
+    (lambda: zsad.load("ViT-L-14-336"), ConfigError, "say --backbone ViT-L-14-336"),
+    (lambda: zsad.load("WinCLIP"), ConfigError, "did you mean 'winclip'"),
+    (lambda: zsad.load("x" * 5000), ConfigError, "a detector must be one of"),
+    (lambda: zsad.load("clip", threshold="0.5"), ConfigError, "threshold must be float; got '0.5'"),
+    (lambda: zsad.load("clip", batch_size=2.5), ConfigError, "batch_size must be int; got 2.5"),
+    (lambda: zsad.load("clip", batch_size=True), ConfigError, "batch_size must be int; got True"),
+    (lambda: zsad.load("clip", image_size=(64, 64)), ConfigError, "image_size must be int"),
+    (lambda: zsad.load("clip", options="sigma=3"), ConfigError, "options must be dict"),
+    (lambda: zsad.load("clip", weights=3), ConfigError, "weights must be str"),
+]:
+    try:
+        said()
+    except ZsadError as error:
+        assert isinstance(error, kind) and words in str(error), error
+    else:
+        raise AssertionError(words)
+assert len(detector.predict(one for one in [picture, picture])) == len(detector.predict((picture,))) + 1 == 2
+assert zsad.load("clip", image_size=np.int64(64), threshold=np.float32(0.25)).settings.threshold == 0.25
+"""
+"""Without the checks of types that only tests have."""
+
+
+def test_dead_ends_say_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DEAD_ENDS], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -110,7 +110,7 @@ def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: 
     with ReportWriter(tmp_path, RUN) as report:
         picture, anomaly_map = Picture(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
         with pytest.raises(InputError, match="score lies in"):
-            report.add(picture, Prediction("a.png", "nut", float("nan"), 0.5, anomaly_map))
+            report.add(picture, Prediction("a.png", "nut", 1.5, 0.5, anomaly_map))
     assert table(tmp_path) == []
 
 

@@ -3,16 +3,20 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from torch import Tensor
 
 import zsad
 from zsad.cli.main import main
 from zsad.data.synthetic import part
+from zsad.methods.clip import ClipDetector
+from zsad.types import Evidence
 
 RANDOM = ["--backbone", "ViT-B-32", "--weights", "random"]
 
@@ -147,6 +151,30 @@ def test_what_a_reader_should_know_stands_where_the_numbers_stand(
     for note in notes:
         assert f"note: 3 pictures: {note}" in said
         assert table.count(note) == page.count(note) == 3
+
+
+def test_a_score_that_is_no_number_is_a_failure_of_its_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, grey in (("black", 0), ("grey", 128)):
+        Image.new("RGB", (40, 40), (grey,) * 3).save(tmp_path / f"{name}.png")
+    judge = ClipDetector.forward
+
+    def broken(self: ClipDetector, images: Tensor, class_names: list[str]) -> Evidence:
+        evidence = judge(self, images, class_names)
+        odd = images.mean((1, 2, 3)) < -0.9  # normalised: the black one
+        return replace(evidence, score=evidence.score.masked_fill(odd, float("nan")))
+
+    monkeypatch.setattr(ClipDetector, "forward", broken)
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path), "--detector", "clip", "--image-size", "64", "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "1 picture scored, 0 anomalous" in captured.out
+    assert "1 without a score" in captured.out
+    assert re.search(r"zsad: skipped: a score is a finite number; got nan.*black\.png", captured.err)
+    found = json.loads((out / "predictions.json").read_text())
+    assert [Path(one["source"]).name for one in found["failures"]] == ["black.png"]
+    assert [Path(one["source"]).name for one in found["predictions"]] == ["grey.png"]
 
 
 def test_a_first_picture_that_fails_leaves_an_earlier_report_alone(
