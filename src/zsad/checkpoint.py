@@ -27,7 +27,8 @@ from zsad.methods._base import Config, Method
 from zsad.tensors.reading import check_finite, read_safetensors
 
 CARD, LEARNT = "detector.json", "learnt.safetensors"
-TRAINING, PICTURES = "training.json", "pictures.txt"
+TRAINING, PICTURES, MEMORY = "training.json", "pictures.txt", "memory.json"
+FILES = (CARD, LEARNT, MEMORY, TRAINING, PICTURES)
 UNFINISHED = "unfinished"
 """What a card says while the rest is being replaced."""
 
@@ -57,16 +58,40 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A normal picture that a detector was shown to remember.
+
+    Attributes:
+        class_name: what it shows, in plain English; empty where nobody said.
+        content: SHA-256 of the file; empty where there was none but pixels.
+        patches: entries of the memory that it has, at each level.
+    """
+
+    class_name: str
+    content: str
+    patches: int
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What ``memory.json`` holds."""
+
+    pictures: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
 class Past:
     """What a detector has seen; kept with it, so that none of it is ever used as a test.
 
     Attributes:
         pictures: SHA-256 of each file that it was trained on or remembers.
         training: how it was trained; empty where it was not.
+        memory: the pictures that it remembers, in the order in which it was shown them.
     """
 
     pictures: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
+    memory: tuple[Shown, ...] = ()
 
     @property
     def is_on_record(self) -> bool:
@@ -98,6 +123,7 @@ def write(card: Card, method: Method, past: Past, folder: Path, dtype: torch.dty
     contents = {
         PICTURES: "".join(f"{one}\n" for one in past.pictures).encode(),
         TRAINING: _json(dict(past.training)) if past.training else b"",
+        MEMORY: _json({"pictures": [asdict(one) for one in past.memory]}) if past.memory else b"",
         LEARNT: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
         CARD: _json(asdict(card)),
     }
@@ -115,7 +141,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 def _check_ours(folder: Path) -> None:
     """What is replaced is a detector. Its card is there before all else."""
-    found = [name for name in (CARD, LEARNT, TRAINING, PICTURES) if (folder / name).exists()]
+    found = [name for name in FILES if (folder / name).exists()]
     if found and not (CARD in found and _is_card(folder / CARD)):
         rule = "a detector replaces a detector and no other file"
         raise InputError(rule, f"{', '.join(found)} from elsewhere in {folder}", "choose another folder")
@@ -131,12 +157,12 @@ def _is_card(path: Path) -> bool:
 def _replace(contents: Mapping[str, bytes], folder: Path) -> None:
     """Put these files in the place of a detector; what has no content is removed."""
     with ExitStack() as stack:  # the last one that is entered is the first that takes its place
-        for name in (CARD, LEARNT, TRAINING, PICTURES):
+        for name in FILES:
             if contents[name]:
                 staged = stack.enter_context(replacing(folder / name, lasting=True))
                 staged.write_bytes(contents[name])
                 flush(staged)
-        if any(_differs(folder / name, contents[name]) for name in (CARD, PICTURES)):
+        if any(_differs(folder / name, contents[name]) for name in (CARD, PICTURES, MEMORY)):
             write_atomically(folder / CARD, _json({UNFINISHED: "it was being saved"}), lasting=True)
         for name, content in contents.items():
             if not content:
@@ -263,7 +289,11 @@ def read_past(folder: Path) -> Past:
         known = tuple(read_text(pictures, LIST_LIMIT).split()) if pictures.exists() else ()
     except (OSError, DocumentError) as error:
         raise _unreadable(pictures, error) from error
-    return Past(known, _object(training) if training.exists() else {})
+    return Past(known, _object(training) if training.exists() else {}, _read_memory(folder / MEMORY))
+
+
+def _read_memory(path: Path) -> tuple[Shown, ...]:
+    return from_mapping(_Memory, _object(path), str(path)).pictures if path.exists() else ()
 
 
 def _object(path: Path) -> dict[str, Any]:

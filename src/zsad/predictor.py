@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 
-from zsad import checkpoint, methods
+from zsad import checkpoint, methods, remembering
 from zsad.arguments import Asked, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
@@ -126,29 +127,73 @@ class Detector:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def fit_normal(self, pictures: Sequence[Source]) -> None:
+    def fit_normal(self, pictures: Sequence[Source], class_name: str = "") -> None:
         """Remember normal pictures (the few-shot mode of methods that have one); adds to what is remembered already.
 
         Pictures given as files, or the content of files, are also known by their content from then on: they are no
         test for this detector.
 
+        Args:
+            pictures: normal ones, as :meth:`predict` takes them.
+            class_name: what they show, in plain English; :meth:`doubts` tells where another class is judged by them.
+
         Raises:
-            ConfigError: the method has no few-shot mode, the detector is not in fp32, or there is no picture.
-            InputError: a picture cannot be read; the message names it.
+            ConfigError: the method has no few-shot mode, the detector is not in fp32, there is no picture, or the class
+                name is no words in one line.
+            InputError: a picture cannot be read; the message names it. Nothing is remembered then.
         """
-        if not isinstance(self.method, FewShot):
-            having = ", ".join(name for name in methods.names() if issubclass(methods.get(name), FewShot))
-            raise ConfigError("the detector must have a few-shot mode", self.card.method, f"choose one of {having}")
-        if self.settings.precision != "fp32":
-            raise ConfigError("normal pictures are remembered in fp32", self.settings.precision, "say fp32")
+        method = self.few_shot()
+        if class_name:
+            check_class_name(class_name)
         if not (pictures := several(pictures)):
             raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
+        before, seen = method.memory, [_content(one) or "" for one in pictures]
         decoded = (decode(one, _name(one, number)) for number, one in enumerate(pictures))
-        for chunk in _chunks(decoded, self.settings.batch_size):
-            with exactly():
-                self.method.fit_normal(self._pixels(chunk).pixels)
-        known = dict.fromkeys([*self.past.pictures, *filter(None, map(_content, pictures))])
-        self.past = replace(self.past, pictures=tuple(known))
+        try:
+            for chunk in _chunks(decoded, self.settings.batch_size):
+                with exactly():
+                    method.fit_normal(self._pixels(chunk).pixels)
+        except BaseException:
+            method.memory = before
+            raise
+        patches = (method.memory.shape[1] - before.shape[1]) // len(pictures)
+        shown = [checkpoint.Shown(class_name.strip(), content, patches) for content in seen]
+        known = dict.fromkeys([*self.past.pictures, *filter(None, seen)])
+        self.past = replace(self.past, pictures=tuple(known), memory=(*self.past.memory, *shown))
+
+    @contextmanager
+    def remembering(self, pictures: Sequence[Source], class_name: str = "") -> Iterator[None]:
+        """Remember normal pictures for as long as the block lasts; then the detector is as it was.
+
+        Args and raises as :meth:`fit_normal`.
+        """
+        method, past = self.few_shot(), self.past
+        memory = method.memory
+        self.fit_normal(pictures, class_name)
+        try:
+            yield
+        finally:
+            method.memory, self.past = memory, past
+
+    def few_shot(self) -> FewShot:
+        """The method, if this detector can remember normal pictures.
+
+        Raises:
+            ConfigError: it has no few-shot mode, or the detector is not in fp32.
+        """
+        method = remembering.few_shot(self.method, self.card.method)
+        if self.settings.precision != "fp32":
+            raise ConfigError("normal pictures are remembered in fp32", self.settings.precision, "say fp32")
+        return method
+
+    @property
+    def remembers(self) -> str:
+        """Memory size and classes, in words; empty where nothing is remembered."""
+        return remembering.in_brief(remembering.classes(self.method, self.past), remembering.entries(self.method))
+
+    def doubts(self, *class_names: str) -> list[str]:
+        """What must be known where these classes are judged by what is remembered, in full sentences; often nothing."""
+        return remembering.doubts(self.method, self.past, class_names)
 
     def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""

@@ -60,7 +60,8 @@ OURS = "source,class_name,score,threshold,"
 class RunInfo:
     """What ran, on what, and when; every field stands in the report.
 
-    ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed.
+    ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed, ``memory`` what
+    normal pictures the detector remembers, in words.
     """
 
     detector: str
@@ -74,6 +75,7 @@ class RunInfo:
     version: str
     created: str
     command: str
+    memory: str = ""
 
 
 @dataclass(frozen=True)

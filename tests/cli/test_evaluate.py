@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import zsad
-from tests.evaluator.making import data, left
+from tests.evaluator.making import data, left, train
 from tests.trainer.toys import register_toys
 from zsad.checkpoint import PICTURES
 from zsad.cli.main import main
@@ -60,6 +60,26 @@ def test_options_reach_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (found.protocol.resolution, found.protocol.most, found.protocol.resamples) == (None, 2, 0)
     assert found.subject.options == {"sigma": 1.0}
     assert [one.class_name for one in found.data_sets[0].classes] == ["carpet"]
+
+
+def test_shots_are_of_each_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given, out = data(tmp_path / "data", "metal_nut", "carpet"), tmp_path / "out"
+    for hue, name in enumerate(("metal_nut", "carpet")):
+        train(tmp_path / "data" / name, 3, hue)
+    options = ["--image-size", "64", "--resolution", "40", "--no-intervals", "--shots", "2", "--shots-seed", "1"]
+    assert main(["evaluate", "fe-clip", "--data", given, "--device", "cpu", *options, "--out", str(out)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Few-shot (2 shots, seed 1): each class is judged by a memory of 2 normal pictures of its own train split."
+    ) in said
+    found = disk.read(out)
+    assert (found.protocol.shots, found.protocol.shots_seed) == (2, 1)
+    assert [[*one.shots] for one in found.data_sets[0].classes] == [
+        ["carpet/train/good/000.png", "carpet/train/good/002.png"],
+        ["metal_nut/train/good/000.png", "metal_nut/train/good/002.png"],
+    ]
+    assert main(["evaluate", "clip", "--data", given, *SMALL, "--shots", "1", "--out", str(tmp_path / "no")]) == 2
+    assert "must have a few-shot mode; got clip. Remedy: choose one of" in capsys.readouterr().err
 
 
 def test_pictures_that_cannot_be_read_are_told_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,9 +150,12 @@ def test_another_evaluation_is_kept_unless_it_is_to_be_replaced(
     assert disk.read(out).protocol.most == 1
 
 
-def test_a_command_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2", "--image-size", "64"]], ids=["0", "2"])
+def test_a_command_that_was_killed_goes_on_to_the_same_bytes(words: list[str], tmp_path: Path) -> None:
     given, out = data(tmp_path / "data", "metal_nut", "carpet", "tile"), tmp_path / "out"
-    arguments = ["evaluate", "clip", "--data", given, "--device", "cpu", "--resolution", "64", "--out"]
+    for hue, name in enumerate(("metal_nut", "carpet", "tile")):
+        train(tmp_path / "data" / name, 3, hue)
+    arguments = ["evaluate", *words, "--data", given, "--device", "cpu", "--resolution", "64", "--out"]
     command = [sys.executable, "-m", "zsad.cli.main", *arguments, str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as process:
         first, ends = out / "classes" / "drawn" / "carpet" / "class.json", time.monotonic() + 120

@@ -1,5 +1,6 @@
 """``zsad fit-normal``: from a folder of normal pictures to a detector that remembers them."""
 
+import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,12 +75,83 @@ def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, 
         arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]
         assert main(["fit-normal", str(trained), *arguments]) == 0
     known = [sha256(path.read_bytes()).hexdigest() for path in sorted(normal.iterdir())]
-    assert zsad.load(out).past == checkpoint.Past(("aa", "bb", *known), {"seed": 3})
+    shown = tuple(checkpoint.Shown("", content, CELLS) for content in known)
+    assert zsad.load(out).past == checkpoint.Past(("aa", "bb", *known), {"seed": 3}, shown)
     assert zsad.load(trained).past == checkpoint.Past(("aa", "bb"), {"seed": 3})
     in_memory = zsad.load(trained)
     first = min(normal.iterdir())
     in_memory.fit_normal([first.read_bytes(), first, np.zeros((20, 20, 3), np.uint8)])
     assert in_memory.past.pictures == ("aa", "bb", known[0])
+    assert [one.content for one in in_memory.past.memory] == [known[0], known[0], ""]
+
+
+def test_whose_pictures_are_remembered_is_kept(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, arguments = tmp_path / "out", ["--normal", str(normal), "--batch-size", "2"]
+    assert main(["fit-normal", str(trained), *arguments, "--out", str(out), "--class-name", "metal nut"]) == 0
+    said = capsys.readouterr().out
+    assert "5 normal pictures remembered.\nremembers: 5 normal pictures of metal nut (80 patches a level)\n" in said
+    assert "!" not in said
+    detector = zsad.load(out)
+    assert {(one.class_name, one.patches) for one in detector.past.memory} == {("metal nut", CELLS)}
+    assert detector.remembers == "5 normal pictures of metal nut (80 patches a level)"
+    assert main(["fit-normal", str(out), *arguments, "--out", str(out), "--shots", "1", "--class-name", "lid"]) == 0
+    said = capsys.readouterr().out
+    assert "remembers: 5 normal pictures of metal nut (80 patches a level)" in said
+    assert "remembers: 5 normal pictures of metal nut, 1 normal picture of lid (96 patches a level)" in said
+    assert "! One memory serves several classes" in said
+    zsad.load(trained).save(out)
+    assert zsad.load(out).remembers == ""
+    assert not (out / checkpoint.MEMORY).exists()
+
+
+def test_another_class_than_the_remembered_one_is_told_everywhere(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shown = ["--normal", str(normal), "--shots", "2", "--class-name", "metal nut", "--out", str(out)]
+    assert main(["fit-normal", str(trained), *shown]) == 0
+    warning = (
+        "lid is judged by the memory of another class: the detector remembers 2 normal pictures of metal nut "
+        "(32 patches a level)."
+    )
+    for words, told in ((["--class-name", "lid"], True), (["--class-name", "Metal_nut"], False), ([], False)):
+        capsys.readouterr()
+        assert main(["predict", str(normal), "--detector", str(out), *words, "--out", str(tmp_path / "run")]) == 0
+        said = capsys.readouterr()
+        assert (f"zsad: warning: {warning}" in said.err) == told
+        assert "remembers: 2 normal pictures of metal nut (32 patches a level)" in said.out
+        run = json.loads((tmp_path / "run" / "predictions.json").read_text())
+        assert run["run"]["memory"] == "2 normal pictures of metal nut (32 patches a level)"
+        assert (warning in run["doubts"]) == told
+        assert (warning in (tmp_path / "run" / "report.html").read_text()) == told
+
+
+def test_what_fails_on_the_way_leaves_no_memory(trained: Path, normal: Path) -> None:
+    detector = zsad.load(trained)
+    with pytest.raises(zsad.InputError, match="picture 1"):
+        detector.fit_normal([min(normal.iterdir()), b"no picture"], "metal nut")
+    assert detector.remembers == ""
+    assert detector.past == checkpoint.Past()
+
+
+def test_what_is_remembered_for_a_while_is_forgotten_after(trained: Path, normal: Path) -> None:
+    detector, pictures = zsad.load(trained), sorted(normal.iterdir())
+    detector.fit_normal(pictures[:1], "lid")
+    before, past = detector.predict(pictures[1]).score, detector.past
+    with detector.remembering(pictures[1:], "metal nut"):
+        assert detector.remembers.startswith("1 normal picture of lid, 4 normal pictures of metal nut")
+        assert detector.predict(pictures[1]).score < before - 1e-3
+    assert detector.past == past
+    assert detector.predict(pictures[1]).score == before
+
+
+def test_a_record_that_is_no_record_is_refused(trained: Path) -> None:
+    for content in ("[]", '{"pictures": [{"class_name": "nut"}]}', "nonsense"):
+        (trained / checkpoint.MEMORY).write_text(content)
+        with pytest.raises(zsad.ConfigError, match=checkpoint.MEMORY):
+            zsad.load(trained)
 
 
 def test_shots_are_drawn_by_the_seed(

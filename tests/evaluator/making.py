@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tests import small
 from tests.trainer.toys import draw
@@ -30,6 +31,16 @@ def data(folder: Path, *classes: str) -> str:
     for number, name in enumerate(classes):
         draw(folder, side=SIDE + 8 * number, class_name=name)
     return f"drawn=mvtec:{folder}"
+
+
+def train(home: Path, count: int, hue: int, kind: str = "good") -> None:
+    """Training pictures of a class, of one hue."""
+    rng = np.random.default_rng(hue)
+    (home / "train" / kind).mkdir(parents=True)
+    for number in range(count):
+        pixels = rng.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+        pixels[..., hue] += 150
+        Image.fromarray(pixels).save(home / "train" / kind / f"{number:03}.png")
 
 
 def without_times(words: Any) -> Any:

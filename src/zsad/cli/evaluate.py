@@ -41,6 +41,15 @@ def add(verbs: Verbs) -> None:
         metavar="PX|own",
         help="side at which maps and masks are compared, or each picture's own size (default: 518)",
     )
+    how.add_argument(
+        "--shots",
+        type=int,
+        default=0,
+        metavar="K",
+        help="show the detector K normal pictures of each class's own train split before it judges that class "
+        "(default: 0; of methods with a few-shot mode)",
+    )
+    how.add_argument("--shots-seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
     how.add_argument("--no-intervals", action="store_true", help="leave the bootstrap intervals out")
     add_machine(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="numbers, curves, misses and the page")
@@ -65,6 +74,8 @@ def run(options: Namespace) -> int:
             split=options.split,
             classes=options.classes,
             most=options.most,
+            shots=options.shots,
+            shots_seed=options.shots_seed,
             resamples=0 if options.no_intervals else 1000,
             allow_training_data=options.allow_training_data,
             overwrite=options.overwrite,
@@ -110,6 +121,7 @@ def told(evaluation: "Evaluation") -> str:
     from textwrap import wrap
 
     from zsad.evaluator.table import WIDTH, table
+    from zsad.wording import counted
 
     parts = []
     for found in evaluation.data_sets:
@@ -117,7 +129,14 @@ def told(evaluation: "Evaluation") -> str:
         parts.append("\n".join([table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
     at = evaluation.protocol.resolution
     where = f"{at}×{at} px" if at else "each picture's own size"
-    return "\n\n".join(parts) + f"\n\nPercent; classes count alike; maps and masks compared at {where}."
+    legend = [f"Percent; classes count alike; maps and masks compared at {where}."]
+    if shots := evaluation.protocol.shots:
+        legend += wrap(
+            f"Few-shot ({evaluation.protocol.shown}): each class is judged by a memory of "
+            f"{counted(shots, 'normal picture')} of its own train split.",
+            WIDTH,
+        )
+    return "\n\n".join([*parts, "\n".join(legend)])
 
 
 def spent(found: "DataSetResult") -> str:

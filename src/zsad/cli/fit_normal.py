@@ -19,6 +19,12 @@ def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser("fit-normal", help="show a detector a few normal pictures", description=ABOUT)
     parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="pictures of normal things")
+    parser.add_argument(
+        "--class-name",
+        default="",
+        metavar="WORDS",
+        help='what they show, such as "metal nut": it is kept, and told where another class is judged by them',
+    )
     parser.add_argument("--shots", type=int, metavar="K", help="how many are drawn from these (default: all)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the detector that results")
@@ -36,11 +42,14 @@ def run(options: Namespace) -> int:
     chosen = choose(found.pictures, options.shots, options.seed)
     detector = load_detector(options)
     print(describe(detector))
-    detector.fit_normal([*chosen])
+    detector.fit_normal([*chosen], options.class_name)
     detector.save(options.out)
     if options.shots is not None:
         print("\n".join(f"normal: {path}" for path in chosen))
     print(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
+    print(f"remembers: {detector.remembers}")
+    for said in detector.doubts(options.class_name or "object"):
+        print(f"! {said}")
     print(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
     return 0
 
@@ -60,13 +69,12 @@ def refuse(left_out: "list[LeftOut]") -> None:
 
 
 def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
-    """So many of the pictures as the seed draws them, in their order; all where no number is given.
+    """As many of the pictures as are asked for, see :func:`zsad.data.choice.drawn`; all where no number is given.
 
     Raises:
         ConfigError: there are fewer, or none is asked for.
     """
-    from random import Random
-
+    from zsad.data.choice import drawn
     from zsad.errors import ConfigError
 
     if shots is None:
@@ -74,4 +82,4 @@ def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
     if not 1 <= shots <= len(pictures):
         rule = f"the shots are at least 1 and at most the {len(pictures)} pictures that there are"
         raise ConfigError(rule, shots, "say fewer, or add pictures" if shots > 0 else "say --shots 1 or more")
-    return [pictures[number] for number in sorted(Random(seed).sample(range(len(pictures)), shots))]
+    return drawn(pictures, shots, seed)

@@ -115,9 +115,10 @@ def as_detector(folder: Path) -> str:
 
 
 def describe(detector: "Detector") -> str:
-    """What runs, in two lines; names the embedded backbone as what it is."""
+    """What runs and what it remembers, in two or three lines; names the embedded backbone as what it is."""
     clip, settings = detector.method.clip, detector.settings
-    return f"detector {detector.card.method} at {settings.image_size} px on {clip.name}\nweights: {clip.weights}"
+    lines = [f"detector {detector.card.method} at {settings.image_size} px on {clip.name}", f"weights: {clip.weights}"]
+    return "\n".join([*lines, *([f"remembers: {detector.remembers}"] if detector.remembers else [])])
 
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
@@ -140,6 +141,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=typed(),
+        memory=detector.remembers,
     )
 
 

@@ -55,6 +55,9 @@ def run(options: Namespace) -> int:
     print(describe(detector))
     stream = detector.stream(found.pictures, options.class_name)
     with telling() as told:
+        told += detector.doubts(options.class_name)
+        for doubt in told:
+            print(f"zsad: warning: {doubt}", file=sys.stderr)
         answers = iter(tqdm(stream, total=len(found.pictures), unit="picture", disable=None))
         # What is wrong with every picture shows before an earlier report is replaced.
         begun = _up_to_a_score(answers)

@@ -1,11 +1,15 @@
-"""A quick look at a data set: some of its pictures, the same ones every time."""
+"""Some of the pictures of a data set, the same ones every time."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
 
 import numpy as np
 
 from zsad.data.layouts import Sample
+
+T = TypeVar("T")
 
 
 def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
@@ -18,3 +22,12 @@ def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     rng = np.random.default_rng(0)
     kept = [number for group in groups.values() for number in rng.permutation(group)[:most].tolist()]
     return [samples[number] for number in sorted(kept)]
+
+
+def drawn(pictures: Sequence[T], shots: int, seed: int) -> list[T]:
+    """So many of the pictures as the seed draws them, in their order; nothing but their number and the seed decides.
+
+    >>> drawn("abcdefghij", 4, 0)
+    ['a', 'c', 'g', 'j']
+    """
+    return [pictures[number] for number in sorted(Random(seed).sample(range(len(pictures)), shots))]

@@ -93,13 +93,22 @@ def _facts(found: ClassResult) -> str:
         "left out: unlabelled": f"{found.unlabelled:,}",
         "left out: unreadable": f"{len(found.unreadable):,}",
         "seen in training": f"{found.seen_in_training:,}",
+        **({"shown before": counted(len(found.shots), "normal picture")} if found.shots else {}),
         "time": f"{found.seconds:.1f} s",
         "peak memory": f"{found.peak_memory_mb:,.0f} MB",
     }
     terms = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     unread = "".join(f"<li><bdi>{escape(source)}</bdi>: {escape(why)}</li>" for source, why in found.unreadable.items())
-    listed = f'<h4>Could not be read</h4><ul class="unread">{unread}</ul>' if unread else ""
-    return f'<dl class="facts">{terms}</dl>{listed}'
+    listed = f'<h4>Could not be read</h4><ul class="sources">{unread}</ul>' if unread else ""
+    return f'<dl class="facts">{terms}</dl>{_shots(found)}{listed}'
+
+
+def _shots(found: ClassResult) -> str:
+    """Which pictures the detector was shown."""
+    if not found.shots:
+        return ""
+    names = "".join(f"<li><bdi>{escape(source)}</bdi></li>" for source in found.shots)
+    return f'<h4>Normal pictures that the detector was shown</h4><ul class="sources">{names}</ul>'
 
 
 def _curves(found: ClassResult, kept: Kept) -> str:

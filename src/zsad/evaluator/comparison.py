@@ -63,6 +63,7 @@ class Comparison:
         data_sets: what both sides have in common.
         left_out: classes that are not compared, and why.
         warnings: what a reader must know before believing the numbers, in full sentences.
+        shown: what the detectors of either side were shown of each class, one an evaluation, in brief.
     """
 
     a: tuple[Subject, ...]
@@ -73,6 +74,7 @@ class Comparison:
     data_sets: tuple[ComparedSet, ...]
     left_out: Mapping[str, str]
     warnings: tuple[str, ...]
+    shown: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidence: float = 0.95) -> Comparison:
@@ -110,7 +112,8 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
         confidence=confidence,
         data_sets=sets,
         left_out=left_out,
-        warnings=tuple(_warnings(left, right, found)),
+        warnings=(*_shown_otherwise(left, right, found), *_warnings(left, right, found)),
+        shown=(_shown(left), _shown(right)),
     )
 
 
@@ -148,12 +151,21 @@ def _picks(count: int, side: int, draws: int) -> Picks:
 
 
 def _check_sides(*sides: Sequence[Opened]) -> None:
-    """Each evaluation of a side is of another training."""
+    """Each evaluation of a side is of another training, or of another draw of what is shown."""
     for side in sides:
-        known = [one.evaluation.subject.fingerprint for one in side]
+        known = [_identity(one) for one in side]
         if len(set(known)) < len(known):
-            rule = "the evaluations of a side are of different trainings"
+            rule = "the evaluations of a side are of different draws of shots or different trainings"
             raise InputError(rule, f"{len(known) - len(set(known))} named again", "name each detector once")
+
+
+def _identity(one: Opened) -> tuple[str, str]:
+    """The detector that judged: what it is, and what it was shown."""
+    return one.evaluation.subject.fingerprint, one.evaluation.protocol.shown
+
+
+def _shown(side: Sequence[Opened]) -> tuple[str, ...]:
+    return tuple(one.evaluation.protocol.shown for one in side)
 
 
 def _without_verdicts(found: ComparedSet) -> ComparedSet:
@@ -199,6 +211,26 @@ def _measured(
     return found
 
 
+def _shown_otherwise(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
+    """Where the detectors were shown other normal pictures of the classes that they judge."""
+    shots = [sorted({one.evaluation.protocol.shots for one in side}) for side in (left, right)]
+    if shots[0] != shots[1] or len(shots[0]) > 1:
+        a, b = (" or ".join(str(number or "none") for number in side) for side in shots)
+        return [
+            f"The detectors were not shown the same: of each class, A {a} and B {b} of its normal training pictures. "
+            f"The difference is also that of the shots."
+        ]
+    others = [
+        f"{name} {one}"
+        for name, classes in found.items()
+        for one, scored in classes.items()
+        if len({frozenset(part.result.shots.values()) for part in scored}) > 1
+    ]
+    if not others:
+        return []
+    return [f"The detectors were shown other normal pictures, as they were drawn, of {', '.join(others)}."]
+
+
 def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
     """What the numbers do not show."""
     said = []
@@ -218,7 +250,7 @@ def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[st
             said.append(f"{name} is not one detector trained several times: methods or options differ.")
     if len({one.evaluation.version for one in (*left, *right)}) > 1:
         said.append("The evaluations were made by different versions of zsad.")
-    ours, theirs = ({one.evaluation.subject.fingerprint for one in side} for side in (left, right))
+    ours, theirs = ({_identity(one) for one in side} for side in (left, right))
     if ours & theirs:
         said.append("A and B have a detector in common: it is compared with itself.")
     for name, classes in found.items():

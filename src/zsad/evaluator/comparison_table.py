@@ -15,15 +15,17 @@ CELL = 8
 
 def text(found: Comparison) -> str:
     """What was compared, the mean of each data set, its classes, and how to read it."""
-    head = [f"{side}  {_title(who)}" for side, who in (("A", found.a), ("B", found.b))]
+    a, b = found.shown
+    head = [f"A  {_title(found.a, a)}", f"B  {_title(found.b, b)}"]
     parts = ["\n".join(head), *(_data_set(one, found.confidence) for one in found.data_sets), _legend(found)]
     said = [f"! {one}" for one in found.warnings]
     said += [f"Left out: {name}: {why}." for name, why in found.left_out.items()]
     return "\n\n".join([*parts, *(["\n".join(_wrapped(said))] if said else [])])
 
 
-def _title(who: Sequence[Subject]) -> str:
-    names = list(dict.fromkeys(one.name for one in who))
+def _title(who: Sequence[Subject], shown: Sequence[str]) -> str:
+    pairs = zip(who, shown or [""] * len(who), strict=True)
+    names = list(dict.fromkeys(f"{one.name} ({words})" if words else one.name for one, words in pairs))
     several = f" ({len(who)} evaluations)" if len(who) > 1 else ""
     return "\n   ".join(wrap(", ".join(names) + several, WIDTH - 3))
 

@@ -16,6 +16,8 @@ from zsad.evaluator.means import means
 from zsad.evaluator.one_class import Progress, Watch, evaluate_class
 from zsad.evaluator.plan import PlannedSet, plan
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
+from zsad.evaluator.shots import check_detector, check_pictures
+from zsad.evaluator.shots import warnings as shots_warnings
 from zsad.evaluator.subject import subject
 from zsad.evaluator.warnings import of_data
 from zsad.locks import alone
@@ -31,6 +33,8 @@ def evaluate(
     split: Split = "test",
     classes: Sequence[str] | None = None,
     most: int | None = None,
+    shots: int = 0,
+    shots_seed: int = 0,
     confidence: float = 0.95,
     resamples: int = 1000,
     allow_training_data: bool = False,
@@ -46,7 +50,8 @@ def evaluate(
         detector: a loaded one, or what :func:`zsad.load` takes.
         data: data sets, each ``LAYOUT:PATH`` or ``NAME=LAYOUT:PATH``.
         out: folder of the evaluation; ``zsad.evaluator.results`` says what is in it.
-        resolution, split, confidence, resamples, most: the protocol, see :class:`zsad.evaluator.results.Protocol`.
+        resolution, split, confidence, resamples, most, shots, shots_seed: the protocol, see
+            :class:`zsad.evaluator.results.Protocol`.
         classes: the classes that are wanted; all where not given.
         allow_training_data: evaluate also on pictures that the detector was trained on or remembers; results say so.
         overwrite: replace another evaluation in ``out``; no other file is deleted or written over.
@@ -57,15 +62,18 @@ def evaluate(
         What ``OUT/evaluation.json`` holds.
 
     Raises:
-        ConfigError: something asked for does not exist or does not fit, ``out`` holds another evaluation, or another
-            process writes there.
-        InputError: data cannot be read, or the detector has seen some of them.
+        ConfigError: something asked for does not exist or does not fit, ``out`` holds another evaluation or is
+            written by another process, or a detector that is to be shown shots cannot be or remembers pictures already.
+        InputError: data cannot be read, the detector has seen some of them, or a class has too few to show.
     """
-    protocol = Protocol(resolution, split, confidence, resamples, most)
+    protocol = Protocol(resolution, split, confidence, resamples, most, shots, shots_seed)
     loaded = detector if isinstance(detector, Detector) else load(detector)
+    if shots:
+        check_detector(loaded)
     planned = plan(data, protocol, classes)
     if not allow_training_data:
         leakage.refuse_seen(planned, loaded.past)
+    check_pictures(planned)
     who, folder = subject(loaded), Path(out)
     with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
         begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
@@ -104,7 +112,12 @@ def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: 
             result = evaluate_class(detector, one, protocol, folder, seen, watch)
         results.append(result)
     is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
-    said = [*leakage.warnings(planned, detector.past, is_trained), *of_data(planned, results, protocol)]
+    said = [
+        *detector.doubts(*(one.prompt for one in planned.classes)),
+        *leakage.warnings(planned, detector.past, is_trained),
+        *shots_warnings(planned),
+        *of_data(planned, results, protocol),
+    ]
     averaged = means(results, [disk.read_draws(folder) for folder in folders], protocol.confidence)
     return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averaged, tuple(said))
 

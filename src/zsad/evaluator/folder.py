@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
-from zsad.evaluator.plan import PlannedSet
+from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import Protocol, Subject
 
 OWN = (disk.EVALUATION, disk.PAGE, disk.PLAN)
@@ -96,10 +96,7 @@ def _words(subject: Subject, seen: Sequence[str], protocol: Protocol, planned: S
         "data": {
             data.data.name: {
                 "layout": data.data.layout,
-                "classes": {
-                    one.name: {"pictures": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
-                    for one in data.classes
-                },
+                "classes": {one.name: _class(one) for one in data.classes},
             }
             for data in planned
         },
@@ -109,5 +106,14 @@ def _words(subject: Subject, seen: Sequence[str], protocol: Protocol, planned: S
     return json.loads(json.dumps(words))
 
 
-def _different(found: dict[str, object], ours: dict[str, object]) -> list[str]:
-    return [key for key in ours if found.get(key) != ours[key]]
+def _class(one: PlannedClass) -> dict[str, Any]:
+    words = {"pictures": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
+    shots = {shot.source: shot.content for shot in one.shots}
+    return words | ({"shots": shots} if shots else {})
+
+
+def _different(found: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What is another, by the keys of a plan; what an older plan did not know of is as it is by default."""
+    then = {**found, "protocol": asdict(Protocol()) | found["protocol"]}
+    then["detector"] = {"remembers": {}, "memory": 0} | found["detector"]
+    return [key for key in ours if then.get(key) != ours[key]]

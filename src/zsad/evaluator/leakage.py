@@ -9,8 +9,8 @@ from zsad.evaluator.plan import PlannedClass, PlannedSet
 
 
 def seen_in_training(one: PlannedClass, past: Past) -> int:
-    """How many pictures of a class the detector was trained on or remembers, by their content."""
-    known = frozenset(past.pictures)
+    """How many pictures of a class the detector was trained on, remembers or is shown for it, by their content."""
+    known = {*past.pictures, *(shot.content for shot in one.shots)} - {""}
     return sum(item.content in known for item in one.items)
 
 

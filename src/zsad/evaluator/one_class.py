@@ -12,6 +12,7 @@ from zsad.evaluator import disk
 from zsad.evaluator.gathered import Gathered
 from zsad.evaluator.plan import PlannedClass
 from zsad.evaluator.results import ClassResult, Protocol
+from zsad.evaluator.shots import shown
 from zsad.predictor import Detector
 
 
@@ -40,7 +41,7 @@ def evaluate_class(
     """Score the pictures of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
 
     Args:
-        detector: looks at the pictures.
+        detector: looks at the pictures, after it was shown the normal ones that are planned for it.
         planned: the pictures.
         protocol: how maps and masks are compared.
         folder: of the class.
@@ -53,10 +54,11 @@ def evaluate_class(
     gathered = Gathered(protocol)
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
-    answers = detector.stream([item.sample.picture for item in planned.items], planned.prompt, size)
-    for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
-        gathered.add(item, answer)
-        watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
+    with shown(detector, planned):
+        answers = detector.stream([item.sample.picture for item in planned.items], planned.prompt, size)
+        for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
+            gathered.add(item, answer)
+            watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
     seconds = time.perf_counter() - began
     draws = gathered.draws(planned.data_set, planned.name)
     gathered.write(folder, draws)
@@ -76,6 +78,7 @@ def evaluate_class(
         peak_memory_mb=_peak_memory(detector.settings.device if on_gpu else None),
         blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in gathered.images),
         doubts=dict(sorted(gathered.doubts.items())),
+        shots={shot.source: shot.content for shot in planned.shots},
     )
     disk.write_class(result, folder)
     return result

@@ -4,7 +4,6 @@ It is one file without network, and can be read without scripts: these only sort
 numbers comes before them.
 """
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from zsad.evaluator._page_files import read_kept
 from zsad.evaluator._page_table import of_classes, overview
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol, Subject
 from zsad.files import write_atomically
+from zsad.remembering import in_brief
 from zsad.render import ANCHORS
 from zsad.wording import counted
 
@@ -54,7 +54,7 @@ def page(evaluation: Evaluation, folders: dict[tuple[str, str], Path]) -> str:
     parts = {
         "SCALE": ", ".join(f"rgb{colour}" for colour in ANCHORS),
         "TITLE": escape(subject.name),
-        "WHAT": escape(_what(subject, data_sets)),
+        "WHAT": escape(_what(evaluation)),
         "WARNINGS": _warnings(evaluation),
         "RAN": _ran(evaluation),
         "PROTOCOL": "".join(f"<li>{escape(sentence)}</li>" for sentence in in_words(evaluation.protocol)),
@@ -74,6 +74,12 @@ def in_words(protocol: Protocol) -> list[str]:
     if protocol.resolution is not None:
         side = protocol.resolution
         size = f"Maps and masks are compared at {side} × {side} px, whatever size a picture or the detector has."
+    shots = []
+    if protocol.shots:
+        shots = [
+            f"Few-shot: before each class the detector was shown {counted(protocol.shots, 'normal picture')} of the "
+            f"train split of that class, drawn with seed {protocol.shots_seed}, and none of any other class."
+        ]
     intervals = "There are no intervals."
     if protocol.resamples:
         intervals = (
@@ -83,6 +89,7 @@ def in_words(protocol: Protocol) -> list[str]:
         )
     return [
         f"{pictures}.",
+        *shots,
         size,
         intervals,
         "Means count each class alike, however many pictures it has; one that does not define a metric is left out.",
@@ -93,9 +100,10 @@ def in_words(protocol: Protocol) -> list[str]:
     ]
 
 
-def _what(subject: Subject, data_sets: Sequence[DataSetResult]) -> str:
-    names = ", ".join(one.name for one in data_sets)
-    return f"{subject.method} on {subject.backbone} at {subject.image_size} px, held against {names}"
+def _what(evaluation: Evaluation) -> str:
+    subject, names = evaluation.subject, ", ".join(one.name for one in evaluation.data_sets)
+    shown = f" ({evaluation.protocol.shown})" if evaluation.protocol.shots else ""
+    return f"{subject.method}{shown} on {subject.backbone} at {subject.image_size} px, held against {names}"
 
 
 def _warnings(evaluation: Evaluation) -> str:
@@ -123,6 +131,7 @@ def _ran(evaluation: Evaluation) -> str:
         "image size": f"{subject.image_size} px",
         "precision": f"{subject.precision} on {subject.device}",
         "trained on": _training(subject),
+        "remembers": _memory(evaluation),
         "fingerprint": subject.fingerprint,
         "data sets": "; ".join(_size(one) for one in evaluation.data_sets),
         "date": evaluation.created,
@@ -142,6 +151,15 @@ def _training(subject: Subject) -> str:
     epochs = [] if subject.epochs is None else [counted(subject.epochs, "epoch")]
     seed = [] if subject.seed is None else [f"seed {subject.seed}"]
     return "; ".join([f"{counted(sum(subject.trained_on.values()), 'picture')}: {classes}", *epochs, *seed])
+
+
+def _memory(evaluation: Evaluation) -> str:
+    """What the detector remembered while it judged."""
+    subject, protocol = evaluation.subject, evaluation.protocol
+    if protocol.shots:
+        pictures = counted(protocol.shots, "normal picture")
+        return f"{pictures} of the class that it judges, drawn with seed {protocol.shots_seed}"
+    return in_brief(subject.remembers, subject.memory) or "nothing"
 
 
 def _size(found: DataSetResult) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsad.data.choice import some
+from zsad.data.choice import drawn, some
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
@@ -13,6 +13,7 @@ from zsad.evaluator.disk import CLASSES
 from zsad.evaluator.results import Protocol
 from zsad.files import contents_hash, unique_name
 from zsad.threads import readers
+from zsad.wording import counted
 
 READERS = 2
 """Threads that read files to know them by their content."""
@@ -46,6 +47,7 @@ class PlannedClass:
         items: what is scored, in the order of the data set.
         unlabelled: pictures left out, because nobody says what they are.
         folder: of its files, below that of the evaluation.
+        shots: normal pictures of its train split that the detector is shown for it, in the order of the data set.
     """
 
     data_set: str
@@ -53,6 +55,7 @@ class PlannedClass:
     items: tuple[Item, ...]
     unlabelled: int
     folder: Path
+    shots: tuple[Item, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -61,7 +64,7 @@ class PlannedClass:
 
     @property
     def content(self) -> str:
-        """SHA-256 of all that decides the result."""
+        """SHA-256 of all that is judged."""
         words = [f"{one.source}\0{one.label}\0{one.content}\0{one.mask_content}" for one in self.items]
         return hashlib.sha256("\n".join([str(self.unlabelled), *words]).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -86,7 +89,8 @@ def plan(
 
     Raises:
         ConfigError: two data sets have one name, or a class, a layout or a specification does not exist.
-        InputError: a path does not exist or has another layout, or no picture is left.
+        InputError: a path does not exist or has another layout, no picture is left, or a class has too few normal
+            training pictures to show.
     """
     found = [one if isinstance(one, DataSet) else data_set(one) for one in data]
     _check_names(found)
@@ -95,6 +99,7 @@ def plan(
     for name in classes or ():
         if name not in known:
             raise unknown_name("class of these data sets", name, known)
+    _check_shots(by_set, protocol.shots, classes)
     taken: set[str] = set()
     planned = [_planned_set(one, by_class, protocol, classes, taken) for one, by_class in by_set]
     kept = tuple(one for one in planned if one.classes)
@@ -134,8 +139,34 @@ def _planned_set(
         samples = [one for one in by_class[name] if one.label is not None]
         items = _items(some(samples, protocol.most), data.root)
         folder = home / unique_name(name, folders, "class")
-        planned.append(PlannedClass(data.name, name, items, len(by_class[name]) - len(samples), folder))
+        shown = drawn(_normal_training(data, name), protocol.shots, protocol.shots_seed) if protocol.shots else []
+        unlabelled = len(by_class[name]) - len(samples)
+        planned.append(PlannedClass(data.name, name, items, unlabelled, folder, _items(shown, data.root)))
     return PlannedSet(data, tuple(planned))
+
+
+def _normal_training(data: DataSet, name: str) -> list[Sample]:
+    return [one for one in data.samples if (one.class_name, one.split, one.label) == (name, "train", 0)]
+
+
+def _check_shots(
+    by_set: Sequence[tuple[DataSet, dict[str, list[Sample]]]], shots: int, classes: Sequence[str] | None
+) -> None:
+    """Each class has as many normal pictures in its train split as are to be shown."""
+    if not shots:
+        return
+    there = {
+        f"{name} ({data.name})": len(_normal_training(data, name))
+        for data, by_class in by_set
+        for name in by_class
+        if classes is None or name in classes
+    }
+    if few := [f"{count} of {name}" for name, count in there.items() if count < shots]:
+        raise InputError(
+            f"each class has at least the {counted(shots, 'shot')} among the normal pictures of its train split",
+            ", ".join(few),
+            "say fewer --shots, or name by --classes those that have them",
+        )
 
 
 def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:

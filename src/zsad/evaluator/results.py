@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zsad.errors import ConfigError
+from zsad.wording import counted
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro", "pixel_pro_200")
@@ -45,6 +46,9 @@ class Protocol:
         confidence: of the intervals.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
         most: pictures of each class and state, drawn with seed 0, for a quick look; None takes them all.
+        shots: normal pictures of its own train split that the detector is shown of each class before it judges that
+            class, and forgets after; 0 shows none.
+        shots_seed: of the draw of these.
     """
 
     resolution: int | None = 518
@@ -52,6 +56,8 @@ class Protocol:
     confidence: float = 0.95
     resamples: int = 1000
     most: int | None = None
+    shots: int = 0
+    shots_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.resolution is not None and self.resolution < 1:
@@ -62,6 +68,20 @@ class Protocol:
             raise ConfigError("the number of resamples is not negative", self.resamples, "say 0 for no intervals")
         if self.most is not None and self.most < 1:
             raise ConfigError("a quick look takes at least one picture", self.most, "say 1 or more")
+        if self.shots < 0 or self.shots_seed < 0:
+            value = f"{self.shots} and {self.shots_seed}"
+            raise ConfigError("shots and the seed of their draw are not negative", value, "say --shots 4")
+        if self.shots_seed and not self.shots:
+            raise ConfigError("a seed of shots draws shots", f"seed {self.shots_seed} of none", "say --shots 4, too")
+
+    @property
+    def shown(self) -> str:
+        """What is shown of each class, in brief; empty where nothing is.
+
+        >>> Protocol(shots=1).shown, Protocol(shots=4, shots_seed=2).shown, Protocol().shown
+        ('1 shot, seed 0', '4 shots, seed 2', '')
+        """
+        return f"{counted(self.shots, 'shot')}, seed {self.shots_seed}" if self.shots else ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +167,7 @@ class ClassResult:
         seconds: for the pictures: reading, the detector, and counting.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
         doubts: pictures whose masks may have been read wrongly, by the reasons of ``zsad.data.doubts``.
+        shots: the normal pictures that the detector was shown for this class, and their SHA-256, by source.
     """
 
     data_set: str
@@ -163,6 +184,7 @@ class ClassResult:
     peak_memory_mb: float
     blank_masks: int = 0
     doubts: Mapping[str, int] = field(default_factory=dict)
+    shots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -194,6 +216,9 @@ class Subject:
         trained_on: classes and number of their pictures, where it was trained.
         seed: of its training, where it was trained.
         epochs: of its training, where it was trained.
+        remembers: normal pictures that it remembered before it was held against anything, by class; ``""`` where it is
+            not on record of which.
+        memory: patches of these at each level. What it is shown of each class is in :class:`Protocol`.
     """
 
     name: str
@@ -208,6 +233,8 @@ class Subject:
     trained_on: Mapping[str, int] = field(default_factory=dict)
     seed: int | None = None
     epochs: int | None = None
+    remembers: Mapping[str, int] = field(default_factory=dict)
+    memory: int = 0
 
 
 @dataclass(frozen=True)

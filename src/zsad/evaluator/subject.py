@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 import torch
 
-from zsad import checkpoint
+from zsad import checkpoint, remembering
 from zsad.evaluator.results import Subject
 from zsad.predictor import Detector
 
 
 def subject(detector: Detector) -> Subject:
-    """Who it is, and what it was trained on."""
+    """Who it is, what it was trained on, and what it remembers."""
     card, clip, settings = detector.card, detector.method.clip, detector.settings
     training = detector.past.training
     return Subject(
@@ -28,6 +28,8 @@ def subject(detector: Detector) -> Subject:
         trained_on=training.get("classes", {}),
         seed=training.get("seed"),
         epochs=training.get("epochs_done"),
+        remembers=remembering.classes(detector.method, detector.past),
+        memory=remembering.entries(detector.method),
     )
 
 

@@ -1,0 +1,94 @@
+"""What a detector remembers of normal things, in numbers and in words, and what casts doubt on it.
+
+A memory is of one class: patches that are normal on a screw say nothing of a carpet.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from zsad import methods
+from zsad.checkpoint import Past
+from zsad.data.specification import in_words
+from zsad.errors import ConfigError
+from zsad.methods._base import Method
+from zsad.methods._few_shot import FewShot
+from zsad.wording import counted
+
+ANY = "object"
+"""The class that is told to a detector where nobody says what pictures show."""
+UNNAMED = "a class that is not on record"
+
+
+def few_shot(method: Method, name: str) -> FewShot:
+    """The method, if it can compare with normal pictures.
+
+    Args:
+        method: of the detector.
+        name: of the method.
+
+    Raises:
+        ConfigError: it has no few-shot mode.
+    """
+    if isinstance(method, FewShot):
+        return method
+    having = ", ".join(name for name in methods.names() if issubclass(methods.get(name), FewShot))
+    raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {having}")
+
+
+def entries(method: Method) -> int:
+    """Patches that are remembered at each level; 0 of methods without a memory."""
+    return method.memory.shape[1] if isinstance(method, FewShot) else 0
+
+
+def classes(method: Method, past: Past) -> dict[str, int]:
+    """How many normal pictures of which class are remembered, as far as it is on record; ``""`` where unnamed."""
+    return dict(Counter(one.class_name for one in past.memory)) if entries(method) else {}
+
+
+def in_brief(remembered: Mapping[str, int], patches: int) -> str:
+    """A memory in words, by its classes and the patches at each level; empty where there is none.
+
+    >>> in_brief({"metal nut": 4, "": 1}, 1280)
+    '4 normal pictures of metal nut, 1 normal picture of a class that is not on record (1,280 patches a level)'
+    """
+    if not patches:
+        return ""
+    pictures = [f"{counted(number, 'normal picture')} of {name or UNNAMED}" for name, number in remembered.items()]
+    return f"{', '.join(pictures) or f'normal pictures of {UNNAMED}'} ({counted(patches, 'patch', 'patches')} a level)"
+
+
+def doubts(method: Method, past: Past, class_names: Sequence[str]) -> list[str]:
+    """What a reader must know where classes are judged by what a detector remembers, in full sentences.
+
+    Args:
+        method, past: of the detector.
+        class_names: what is judged. The one class ``"object"`` may be anything.
+    """
+    patches, remembered = entries(method), classes(method, past)
+    if not patches:
+        return []
+    known, brief = {_plain(name) for name in remembered} - {""}, in_brief(remembered, patches)
+    judged = [] if [*map(_plain, class_names)] == [ANY] else list(class_names)
+    others = [name for name in judged if _plain(name) not in known]
+    said = []
+    if "" in remembered or sum(one.patches for one in past.memory) != patches:
+        said += [f"It is not on record of which class all is that the detector remembers: {brief}."] if others else []
+    elif others:
+        said.append(
+            f"{_listed(others)} {'is' if len(others) == 1 else 'are'} judged by the memory of another class: the "
+            f"detector remembers {brief}."
+        )
+    if len(remembered) > 1 or (len(judged) > 1 and not known):
+        said.append(
+            "One memory serves several classes: what is normal on one of them passes as normal on the others, too."
+        )
+    return said
+
+
+def _plain(name: str) -> str:
+    return in_words(name).casefold()
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,72 @@
+"""What casts doubt on a memory: whose it is, and whom it judges."""
+
+import pytest
+
+from tests import small
+from zsad import remembering
+from zsad.checkpoint import Past, Shown
+from zsad.methods.clip import ClipDetector
+from zsad.methods.fe_clip import FeClip
+
+OTHER = "judged by the memory of another class: the detector remembers "
+UNKNOWN = "It is not on record of which class all is that the detector remembers: "
+SEVERAL = "One memory serves several classes: what is normal on one of them passes as normal on the others, too."
+
+
+def method(pictures: int) -> FeClip:
+    """Remembers so many pictures of 16 patches."""
+    found = FeClip(small.frozen())
+    if pictures:
+        found.fit_normal(small.images(pictures))
+    return found
+
+
+def past(*names: str) -> Past:
+    return Past(memory=tuple(Shown(name, "aa", 16) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("remembered", "judged", "said"),
+    [
+        ((), ("lid", "cap"), []),
+        (("metal nut",), ("metal nut",), []),
+        (("metal_nut",), ("Metal nut",), []),
+        (("metal nut",), ("object",), []),
+        (("metal nut",), ("lid",), [f"lid is {OTHER}1 normal picture of metal nut (16 patches a level)."]),
+        (
+            ("nut", "nut"),
+            ("lid", "nut", "cap", "tin"),
+            [f"lid, cap and tin are {OTHER}2 normal pictures of nut (32 patches a level)."],
+        ),
+        (("nut",), ("object", "nut"), [f"object is {OTHER}1 normal picture of nut (16 patches a level)."]),
+        (("nut", "lid"), ("nut",), [SEVERAL]),
+        (("nut", "lid"), ("object",), [SEVERAL]),
+        (("",), ("object",), []),
+        (
+            ("",),
+            ("nut",),
+            [f"{UNKNOWN}1 normal picture of a class that is not on record (16 patches a level)."],
+        ),
+        (
+            ("",),
+            ("nut", "lid"),
+            [f"{UNKNOWN}1 normal picture of a class that is not on record (16 patches a level).", SEVERAL],
+        ),
+    ],
+)
+def test_doubts(remembered: tuple[str, ...], judged: tuple[str, ...], said: list[str]) -> None:
+    assert remembering.doubts(method(len(remembered)), past(*remembered), judged) == said
+
+
+def test_a_memory_of_before_there_was_a_record_is_doubted() -> None:
+    (said,) = remembering.doubts(method(3), Past(("aa",)), ["nut"])
+    assert said == f"{UNKNOWN}normal pictures of a class that is not on record (48 patches a level)."
+    (said,) = remembering.doubts(method(3), past("nut"), ["lid"])
+    assert said == f"{UNKNOWN}1 normal picture of nut (48 patches a level)."
+
+
+def test_what_has_no_memory_has_no_doubts() -> None:
+    plain = ClipDetector(small.frozen())
+    assert remembering.doubts(plain, past("nut"), ["lid"]) == []
+    assert (remembering.entries(plain), remembering.classes(plain, past("nut"))) == (0, {})
+    assert remembering.classes(method(0), past("nut")) == {}
