@@ -18,7 +18,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", "64", "--no-intervals", "--out", "out"),
     ("compare", "evaluation", "evaluation", "--resamples", "100"),
     ("benchmark", "recipes/benchmark/small.toml", "--data-root", "data", "--dry-run", "--out", "out"),
-    ("gallery", "clip", "--data", "mvtec:data", "--image-size", "64", "--out", "out.png"),
+    ("gallery", "./card", "--data", "mvtec:data", "--out", "out.png"),
     ("fit-normal", "./fe-clip", "--normal", "data/nut/test/good", *SMALL, "--out", "out"),
     ("methods",),
     ("backbones",),

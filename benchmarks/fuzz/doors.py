@@ -94,8 +94,8 @@ def _data_doors() -> Iterator[Door]:
     yield Door("list meta.json", ("data/meta.json",), (*check, "meta-json:data"))
     yield Door("split of VisA", ("visa/split_csv/1cls.csv",), (*check, "visa:visa"))
     yield Door("labels of HeadCT", ("headct/labels.csv",), (*check, "head-ct:headct"))
-    masks = tuple(f"data/nut/ground_truth/crack/{number}_mask.{kind}" for number, kind in ((0, "png"), (1, "json")))
-    evaluate = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", "64", "--no-intervals")
+    masks = ("data/nut/ground_truth/crack/0_mask.png", "data/labelme.json")
+    evaluate = ("evaluate", "clip", "--data", "jsonl:data/list.jsonl", *SMALL, "--resolution", "64", "--no-intervals")
     yield Door("mask", masks, (*evaluate, "--out", "out"))
     kinds = ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "dcm")
     yield Door("picture", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
@@ -118,7 +118,7 @@ def _others() -> Iterator[Door]:
     yield Door("evaluation, compared", parts, ("compare", "evaluation", "evaluation"))
     again = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
     yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again)
-    gallery = ("gallery", "clip", "--data", "mvtec:data", "--image-size", "64", "--out", "out.png")
+    gallery = ("gallery", "./card", "--data", "mvtec:data", "--out", "out.png")
     yield Door("picture of a data set", ("data/nut/test/crack/0.png",), gallery)
     run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
     yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
@@ -135,10 +135,8 @@ def _pictures(folder: Path) -> None:
             _save(pixels, folder / f"data/nut/test/{kind}/{number}.png")
             if kind == "crack":
                 _save(mask, folder / f"data/nut/ground_truth/crack/{number}_mask.png")
-    drawn = folder / "data/nut/ground_truth/crack/1_mask"
-    drawn.with_suffix(".png").unlink()
     points = {"shapes": [{"label": "d", "points": [[20, 11], [31, 11], [31, 22]], "shape_type": "polygon"}]}
-    drawn.with_suffix(".json").write_text(json.dumps(points | {"imageHeight": SIDE, "imageWidth": SIDE}))
+    (folder / "data/labelme.json").write_text(json.dumps(points | {"imageHeight": SIDE, "imageWidth": SIDE}))
     (folder / "in").mkdir()
     shutil.copy(folder / "data/nut/test/crack/0.png", folder / "in/a.png")
     for kind in ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp"):
@@ -182,11 +180,12 @@ def _tree(state: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 
 def _lists(folder: Path) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"image_path": f"nut/test/{kind}/{number}.png", "label": int(kind == "crack"), "class_name": "nut"}
         for kind in ("good", "crack")
         for number in range(4)
     ]
+    rows[4]["mask_path"], rows[5]["mask_path"] = "nut/ground_truth/crack/0_mask.png", "labelme.json"
     (folder / "data/list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     entries = [
         {"img_path": row["image_path"], "mask_path": "", "cls_name": "nut", "anomaly": row["label"]} for row in rows

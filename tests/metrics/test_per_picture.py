@@ -162,7 +162,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     damaged.append(path.read_bytes())
     for bad in damaged:
         path.write_bytes(bad)
-        with pytest.raises(InputError, match="counts of pictures are a whole file"):
+        with pytest.raises(InputError, match=r"counts of pictures are a whole file|arrays lie in an \.npz file"):
             PictureCounts.load(path)
-    with pytest.raises(InputError, match="counts of pictures are a whole file"):
+    with pytest.raises(InputError, match=r"counts of pictures are a whole file|arrays lie in an \.npz file"):
         PictureCounts.load(tmp_path / "missing.npz")

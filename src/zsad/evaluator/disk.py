@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
 from zsad import spreadsheets
+from zsad.arrays import read_arrays
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
@@ -107,12 +107,12 @@ def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
     Raises:
         InputError: they are missing or cannot be read.
     """
-    path = folder / DRAWS
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise _broken(path, error) from error
+    draws = read_arrays(folder / DRAWS)
+    if len({one.shape for one in draws.values()}) > 1 or any(
+        one.ndim != 1 or one.dtype.kind != "f" or np.isinf(one).any() for one in draws.values()
+    ):
+        raise _broken(folder / DRAWS, "draws that are no numbers, or not as many of each metric")
+    return draws
 
 
 def write(evaluation: Evaluation, out: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Real
 
+from zsad.arrays import read_arrays
 from zsad.errors import InputError
 from zsad.files import replacing
 from zsad.metrics.keys import to_keys
@@ -85,10 +86,10 @@ def read_rows(path: Path) -> list[PictureRow]:
     Raises:
         InputError: it does not exist, or is damaged.
     """
+    arrays = read_arrays(path)
     try:
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            return _rows({name: file[name] for name in (*PER_PICTURE, *PER_BIN)})
-    except Exception as error:  # of a damaged archive: from zipfile, zlib, numpy and the tokenizer of its headers
+        return _rows({name: arrays[name] for name in (*PER_PICTURE, *PER_BIN)})
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
         rule = "counts of pictures are a whole file, as it was written"
         raise InputError(rule, f"{path} ({error})", "evaluate the class again") from error
 
