@@ -456,6 +456,11 @@ for said, kind, words in [
     (lambda: zsad.load("clip", image_size=(64, 64)), ConfigError, "image_size must be int"),
     (lambda: zsad.load("clip", options="sigma=3"), ConfigError, "options must be dict"),
     (lambda: zsad.load("clip", weights=3), ConfigError, "weights must be str"),
+    (
+        lambda: zsad.load("fe-clip", backbone="ViT-B-32", weights="random", activation="gelu", options={"blend": 0.2}),
+        ConfigError,
+        "run zsad train fe-clip --backbone ViT-B-32 --weights random --activation gelu --set blend=0.2 --data ",
+    ),
 ]:
     try:
         said()

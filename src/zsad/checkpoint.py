@@ -4,6 +4,7 @@ The package brings such folders too: heads, which are what a trained method lear
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
@@ -255,12 +256,26 @@ def fitting_head(asked: Card) -> Path | None:
 def untrained(asked: Card) -> ConfigError:
     """The error for a method that is used by its name although what was asked for has to be trained."""
     value = "the method's name alone"
-    remedy = f"run zsad train {asked.method} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
+    remedy = (
+        f"run zsad train {asked.method}{_as_typed(asked)} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
+    )
     for backbone in heads(asked.method):
         others = ", ".join(_others(asked, read(head(asked.method, backbone))))
         value += f" (the trained one of the package differs in {others})"
         remedy += f"; that of the package is for {backbone} with its {EMBEDDED} weights"
     return ConfigError(f"{asked.method} is trained before it is used", value, remedy)
+
+
+def _as_typed(asked: Card) -> str:
+    """What was asked for beside the method, as training takes it; so that what is trained is what was asked for."""
+    words = [
+        *(("--backbone", asked.backbone) if asked.backbone != Card.backbone else ()),
+        *(("--weights", asked.weights) if asked.weights not in (None, EMBEDDED) else ()),
+        *(("--activation", asked.activation) if asked.activation else ()),
+        *(("--position-resize", asked.position_resize) if asked.position_resize else ()),
+        *(word for key, value in asked.options.items() for word in ("--set", f"{key}={json.dumps(value)}")),
+    ]
+    return "".join(f" {shlex.quote(str(word))}" for word in words)
 
 
 def _others(asked: Card, of_head: Card) -> list[str]:

@@ -231,3 +231,15 @@ def test_what_was_learnt_is_never_saved_rounded(
     assert (trained / "learnt.safetensors").read_bytes() == before
     with pytest.raises(zsad.ConfigError, match=r"saved as it was learnt, in fp32"):
         zsad.load(trained, precision="bf16").save(tmp_path / "rounded")
+
+
+def test_what_is_left_out_is_named_and_nothing_is_remembered_without_it(
+    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (normal / "IMG_1.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (normal / "readme.txt").write_text("good parts of today")
+    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "left out: a camera raw file is not read here; got" in said
+    assert "every picture of normal things can be read; got 1 file that cannot, such as" in said
+    assert not (tmp_path / "out").exists()

@@ -257,11 +257,13 @@ def test_the_command_draws_on_photographs_and_names_those_it_cannot(
     assert out.startswith("own: 12 pictures, 12 of class metal_nut\n")
     assert [one.name for one in (tmp_path / "own").iterdir() if one.is_dir()] == ["metal_nut"]
     (tmp_path / "photographs" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "photographs" / "raw.nef").write_bytes(b"II*\0")
     status, out, err = draw_by_command(capsys, "--out", "again", "--on", "photographs", "--share", "0.9")
     assert status == 1
-    assert "1 photograph could not be drawn on: see the lines above" in out
-    assert err.count("zsad: skipped: ") == 1
+    assert "2 photographs could not be drawn on: see the lines above" in out
+    assert err.count("zsad: skipped: ") == 2
     assert "broken.png" in err
+    assert "raw.nef" in err
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -1,5 +1,6 @@
 """``zsad fit-normal DETECTOR``: show a detector a few pictures of normal things, which it remembers from then on."""
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,6 @@ from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, desc
 if TYPE_CHECKING:
     from zsad.data.sources import LeftOut
 
-MOST = 5
-"""Pictures that are named of those left out."""
 ABOUT = """Show a detector a few pictures of normal things of one kind. What it remembers is saved with it, and pictures
 are then also compared with that. A detector that remembers pictures already keeps these as well."""
 
@@ -61,11 +60,13 @@ def refuse(left_out: "list[LeftOut]") -> None:
         InputError: something was left out.
     """
     from zsad.errors import InputError
+    from zsad.wording import counted
 
+    for one in left_out:
+        print(f"zsad: left out: {one.message}", file=sys.stderr)
     if left_out:
-        value = "".join(f"\n  {failure.message}" for failure in left_out[:MOST])
-        more = f"\n  and {len(left_out) - MOST} more" if len(left_out) > MOST else ""
-        raise InputError("every picture of normal things can be read", value + more, "convert them, or move them away")
+        value = f"{counted(len(left_out), 'file')} that cannot, such as {left_out[0].source}"
+        raise InputError("every picture of normal things can be read", value, "convert them, or move them away")
 
 
 def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:

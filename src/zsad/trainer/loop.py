@@ -208,7 +208,7 @@ class Run:
             raise ZsadError(
                 f"a {what} is finite",
                 f"{', '.join(wrong[:3])} {when}",
-                "lower the learning rate, or train in fp32; the epochs before are kept",
+                "lower the learning rate or train in fp32, into another folder; this one keeps the epochs before",
             )
 
     def _clip(self) -> None:
