@@ -1,6 +1,8 @@
 """The same prompts under the same weights are encoded once, and nothing that can go wrong on disk is an error."""
 
+import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +12,10 @@ import torch
 
 from tests.small import CONFIG, build, frozen
 from zsad import files as whole_files
+from zsad.backbones import clip as clip_module
 from zsad.backbones import prompt_cache
 from zsad.backbones.clip import Clip
+from zsad.errors import ConfigError
 
 PROMPTS = ("a photo of a nut", "a photo of a damaged nut")
 
@@ -90,6 +94,114 @@ def test_a_damaged_file_is_encoded_again_and_mended(damage: bytes | None) -> Non
     kept.write_bytes(whole[:-5] if damage is None else damage)
     torch.testing.assert_close(frozen().encode_prompts(PROMPTS), first, rtol=0, atol=0)
     assert kept.read_bytes() == whole
+
+
+def test_a_flipped_bit_anywhere_is_encoded_again() -> None:
+    first = frozen().encode_prompts(PROMPTS)
+    (kept,) = files()
+    whole = kept.read_bytes()
+    for place in range(0, len(whole), 13):
+        kept.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+        torch.testing.assert_close(frozen().encode_prompts(PROMPTS), first, rtol=0, atol=0)
+        assert kept.read_bytes() == whole
+
+
+def test_an_entry_of_other_weights_does_not_count() -> None:
+    """Also where its name is that of what is asked for."""
+    first = frozen().encode_prompts(PROMPTS)
+    (kept,) = files()
+    frozen(seed=1).encode_prompts(PROMPTS)
+    (other,) = set(files()) - {kept}
+    kept.write_bytes(other.read_bytes())
+    torch.testing.assert_close(frozen().encode_prompts(PROMPTS), first, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        torch.ones(2, 3),
+        torch.ones(2, CONFIG.embed).half(),
+        torch.full((2, CONFIG.embed), torch.nan),
+        torch.ones(999, 9),
+    ],
+    ids=["shape", "type", "nan", "size"],
+)
+def test_an_entry_of_another_shape_or_type_or_that_is_not_finite_does_not_count(features: torch.Tensor) -> None:
+    first = frozen().encode_prompts(PROMPTS)
+    (kept,) = files()
+    prompt_cache.write(kept.stem, features)
+    torch.testing.assert_close(frozen().encode_prompts(PROMPTS), first, rtol=0, atol=0)
+
+
+def test_what_was_not_used_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number:064}" for number in range(6)]
+    features = torch.ones(1000, CONFIG.embed)
+    room = 3.5 * features.numel() * features.itemsize
+    monkeypatch.setenv("ZSAD_PROMPT_CACHE_GB", str(room / 1e9))
+    for age, name in enumerate(names[:3]):
+        prompt_cache.write(name, features)
+        os.utime(prompt_cache.cache_dir() / "prompts" / f"{name}.safetensors", (age + 1e9, age + 1e9))
+    assert prompt_cache.read(names[0], (1000, CONFIG.embed), torch.float32) is not None
+    prompt_cache.write(names[3], features)
+    assert [path.stem for path in files()] == [names[0], names[2], names[3]]
+
+
+def test_a_leftover_of_a_killed_process_makes_room() -> None:
+    folder = prompt_cache.cache_dir() / "prompts"
+    frozen().encode_prompts(PROMPTS)
+    for name, age in (("old", 7200), ("new", 60)):
+        (folder / f".{name}.tmp").write_bytes(b"x")
+        os.utime(folder / f".{name}.tmp", (time.time() - age,) * 2)
+    frozen().encode_prompts(PROMPTS[:1])
+    assert [path.name for path in files() if path.name.endswith(".tmp")] == [".new.tmp"]
+
+
+def test_a_cache_without_room_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZSAD_PROMPT_CACHE_GB", "0")
+    assert frozen().encode_prompts(PROMPTS).shape == (2, CONFIG.embed)
+    assert files() == []
+
+
+@pytest.mark.parametrize("room", ["much", "-1", "nan", "inf", "1e400"])
+def test_room_that_is_no_number_is_refused(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZSAD_PROMPT_CACHE_GB", room)
+    with pytest.raises(ConfigError, match="ZSAD_PROMPT_CACHE_GB is a number of gigabytes"):
+        frozen().encode_prompts(PROMPTS)
+
+
+def test_threads_that_make_room_at_once_do_not_meet(tmp_path: Path) -> None:
+    """Each removes what the others are about to."""
+    errors = []
+
+    def trim() -> None:
+        try:
+            for number in range(50):
+                (tmp_path / f"{number}-{threading.get_ident()}").write_bytes(b"x" * 10)
+                prompt_cache.trim(tmp_path, 20)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=trim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    prompt_cache.trim(tmp_path, 20)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20
+
+
+def test_memory_keeps_the_latest_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_module, "KEPT", 2)
+    clip = frozen()
+    for name in "abc":
+        clip.encode_prompts([name])
+    for path in files():
+        path.unlink()
+    deaf(clip)
+    clip.encode_prompts(["b"])
+    with pytest.raises(EncodedError):
+        clip.encode_prompts(["a"])
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def _told(path: Path) -> Iterator[None]:
     """Whatever goes wrong with a file of others, said with its name."""
     try:
         if path.exists() and not path.is_file():
-            raise ValueError("a folder, pipe or device")
+            raise OSError("a folder, pipe or device")
         yield
     except WeightsError:
         raise
@@ -120,6 +120,8 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _beginning(path: Path) -> str | None:
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as file:
             start = file.read(64)
