@@ -11,6 +11,11 @@ from zsad.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 
+GREATEST_SEED = 2**63 - 1
+"""What every generator takes: PyTorch's, NumPy's and Python's."""
+MOST_WORKERS = 256
+"""Threads or processes at once; operating systems refuse some thousand."""
+
 
 def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
     """Build the dataclass ``kind`` from a mapping, checking every key and the type of every value.
@@ -44,6 +49,31 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
             raise ConfigError(f"{where} needs the key {name!r}", sorted(values), f"add {name}")
     hints = get_type_hints(kind)
     return kind(**{key: _convert(hints[key], value, f"{where}, {key}") for key, value in values.items()})
+
+
+def check_within(what: str, value: float, least: float, most: float) -> None:
+    """Refuses a number outside of a range, and what is no number.
+
+    Raises:
+        ConfigError: it is not in [least, most].
+
+    >>> check_within("a resolution in px", 10**9, 1, 8192)
+    Traceback (most recent call last):
+    ...
+    zsad.errors.ConfigError: a resolution in px lies in [1, 8192]; got 1000000000. Remedy: say a number in that range.
+    """
+    if not least <= value <= most:
+        raise ConfigError(f"{what} lies in [{least}, {most}]", value, "say a number in that range")
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that is negative or beyond 63 bit."""
+    check_within("a seed", seed, 0, GREATEST_SEED)
+
+
+def check_workers(workers: int) -> None:
+    """Refuses a number of threads or processes that no machine runs."""
+    check_within("the number of workers", workers, 0, MOST_WORKERS)
 
 
 def _convert(hint: Any, value: object, where: str) -> object:

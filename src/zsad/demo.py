@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from zsad.config import check_seed
 from zsad.data.layouts._base import Sample
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.metrics import auroc, bootstrap_interval
@@ -42,6 +43,7 @@ def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
     Raises:
         ConfigError: there are not that many, or none are asked for.
     """
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     chosen = []
     for label in (0, 1):

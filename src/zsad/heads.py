@@ -21,6 +21,7 @@ from zsad import checkpoint
 from zsad.backbones.config import EMBEDDED, embedded_weights
 from zsad.errors import ConfigError, ZsadError
 from zsad.predictor import load
+from zsad.wording import say
 
 MOST_MIB = 3.0
 """Greatest size of ``learnt.safetensors`` in the package, so that all of them are no larger than the backbone."""
@@ -118,9 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for run in options.runs:
             method = checkpoint.read(run).method
-            print(_told(ship(run, options.to and options.to / method, options.most_mib)))
+            say(_told(ship(run, options.to and options.to / method, options.most_mib)))
     except ZsadError as error:
-        print(f"zsad: {error}", file=sys.stderr)
+        say(f"zsad: {error}", file=sys.stderr)
         return 2
     return 0
 

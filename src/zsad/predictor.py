@@ -20,7 +20,7 @@ from zsad import checkpoint, methods, remembering
 from zsad.arguments import Asked, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
-from zsad.config import from_mapping
+from zsad.config import check_within, from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
@@ -29,7 +29,16 @@ from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
 from zsad.parts.prompts import check_class_name
-from zsad.runtime import DTYPES, Precision, check_precision, exactly, find_device, from_anywhere, image_size_for
+from zsad.runtime import (
+    DTYPES,
+    MOST_AT_ONCE,
+    Precision,
+    check_precision,
+    exactly,
+    find_device,
+    from_anywhere,
+    image_size_for,
+)
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
 from zsad.threads import readers
@@ -64,6 +73,7 @@ class Settings:
             raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
         if self.batch_size < 1:
             raise ConfigError("a batch has at least one picture", self.batch_size, "say --batch-size 1 or more")
+        check_within("the number of pictures in a batch", self.batch_size, 1, MOST_AT_ONCE)
 
 
 class Detector:

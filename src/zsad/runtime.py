@@ -7,9 +7,14 @@ from typing import Literal
 import torch
 
 from zsad.backbones import config as architectures
+from zsad.config import check_within
 from zsad.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
+GREATEST_SIDE = 4096
+"""Side in px at which a method runs, at most: eight times the largest that a paper uses; beyond, memory runs out."""
+MOST_AT_ONCE = 4096
+"""Pictures that go through a tower together, at most."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -17,12 +22,14 @@ def image_size_for(backbone: str, image_size: int | None) -> int:
     """Side in px at which a method runs: what was asked for, rounded down to whole patches, or what suits the backbone.
 
     Raises:
-        ConfigError: the size is below two patches.
+        ConfigError: the size is below two patches, or above ``GREATEST_SIDE``.
     """
     config = architectures.get(backbone)
     least = 2 * config.vision.patch
     if image_size is not None and image_size < least:
         raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
+    if image_size is not None:
+        check_within("an image size in px", image_size, least, GREATEST_SIDE)
     chosen = image_size or config.default_size
     return chosen - chosen % config.vision.patch
 

@@ -1,4 +1,13 @@
-"""Words for people."""
+"""Words for people, and names of others defused for where they are shown."""
+
+import re
+import sys
+from typing import TextIO
+
+# Control characters (C0, C1), what ends lines, halves of characters, and what turns the direction of writing round
+# (Unicode TR 36, "Bidirectional Text Spoofing"): a terminal obeys the first, people are deceived by the last.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+MARKDOWN = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)")
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -8,3 +17,45 @@ def counted(number: int, one: str, many: str = "") -> str:
     ('1 mask', '1,200 masks', '2 classes')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text of one line that a terminal shows and does not obey; what it would obey stands there as an escape.
+
+    Args:
+        text: anything.
+        keep: characters that are kept all the same.
+
+    >>> print(printable("\x1b[31mred\n.png"), printable("\u202egnp.exe"))
+    \x1b[31mred\n.png \u202egnp.exe
+    """
+    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print lines, at once, without what a terminal would obey; on standard output where no file is given."""
+    print(printable(text, keep="\n"), file=file or sys.stdout, flush=True)
+
+
+def in_markdown(text: str) -> str:
+    r"""A text of one line that Markdown, and HTML in it, take for nothing but text; also in a cell of a table.
+
+    >>> print(in_markdown("<img src=x> a|b *metal_nut*"))
+    &lt;img src=x&gt; a\|b \*metal_nut\*
+    """
+    return MARKDOWN.sub(_escaped, printable(text.replace("\n", " ")))
+
+
+def markdown_code(text: str) -> str:
+    """A text of one line as it stands, between more backticks than it has in a row.
+
+    >>> markdown_code("zsad predict `x`")
+    '`` zsad predict `x` ``'
+    """
+    text = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0], "\\" + found[0])

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from zsad import methods
 from zsad.backbones.config import Activation, PositionResize
-from zsad.config import from_mapping
+from zsad.config import check_seed, check_within, from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
+from zsad.evaluator.results import GREATEST_RESOLUTION, MOST_RESAMPLES
 from zsad.methods._trainable import Trainable
 from zsad.trainer import recipe as training
 
@@ -99,6 +100,10 @@ class Benchmark:
             value = getattr(self, what)
             if value is not None and value < least:
                 raise ConfigError(f"{what} of a benchmark is at least {least}", value, f"say {least} or more")
+        check_within("resolution of a benchmark in px", self.resolution, 0, GREATEST_RESOLUTION)
+        check_within("resamples of a benchmark", self.resamples, 0, MOST_RESAMPLES)
+        for seed in self.seeds:
+            check_seed(seed)
         _once("seed", [str(seed) for seed in self.seeds])
         _once("split", [split.name for split in self.split])
         for what, names in (("split", [split.name for split in self.split]), ("data set", list(self.data))):

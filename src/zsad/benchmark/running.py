@@ -12,16 +12,16 @@ from typing import Any, Literal
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.benchmark import known, unchanged
 from zsad.benchmark.plan import Plan, Run, folder_of, training_of
-from zsad.config import from_mapping
+from zsad.config import check_within, check_workers, from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.one_class import Watch
 from zsad.locks import alone, alone_with
 from zsad.predictor import Detector, load
-from zsad.runtime import find_device
+from zsad.runtime import MOST_AT_ONCE, find_device
 from zsad.trainer import state
-from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.loop import Run as Training
 from zsad.trainer.progress import Teller, clock
 from zsad.trainer.training import begin, prepare
@@ -51,6 +51,13 @@ class Machine:
     workers: int = 2
     cache: Path | None = None
     cache_gb: float = 20.0
+
+    def __post_init__(self) -> None:
+        check_workers(self.workers)
+        check_within("the number of pictures in a batch", self.batch_size, 1, MOST_AT_ONCE)
+        check_within("the room of the cache in GB", self.cache_gb, 0, MOST_GB)
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ConfigError("at least one image goes through at once", self.micro_batch, "say 1 or more")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from zsad import spreadsheets
 from zsad.benchmark.beside import Printed
 from zsad.benchmark.leaderboard import Leaderboard, Line, Score, Table
 from zsad.evaluator.results import METRICS, TITLES
+from zsad.wording import in_markdown, markdown_code
 
 MEAN = "mean"
 """What stands for a class in the line of a mean."""
@@ -66,15 +67,20 @@ class Group:
 def markdown(board: Leaderboard) -> str:
     """The leaderboard for people who read text."""
     notes = Notes()
-    parts = [f"# {board.title}", board.about, *_caution(board), _list([*board.facts, *board.warnings])]
+    parts = [
+        f"# {in_markdown(board.title)}",
+        in_markdown(board.about),
+        *_caution(board),
+        _list([*board.facts, *board.warnings]),
+    ]
     parts += ["## Not done", _list(undone(board))] if undone(board) else []
     split = ""
     for table in board.tables:
         if table.split != split:
             split = table.split
-            parts.append(f"## {split}: trained on {trained_on(table.train)}")
+            parts.append(f"## {in_markdown(split)}: trained on {in_markdown(trained_on(table.train))}")
         parts += [
-            f"### {table.data_set}",
+            f"### {in_markdown(table.data_set)}",
             _list(table.warnings),
             _ours(table),
             _undefined(table),
@@ -82,8 +88,8 @@ def markdown(board: Leaderboard) -> str:
         ]
     if notes.texts:
         parts.append("## Notes on published numbers")
-        parts.append("\n".join(f"{number}. {text}" for number, text in enumerate(notes.texts, 1)))
-    parts.append(f"zsad {board.version}, {board.created}: `{board.command}`")
+        parts.append("\n".join(f"{number}. {text}" for number, text in enumerate(map(in_markdown, notes.texts), 1)))
+    parts.append(f"zsad {board.version}, {board.created}: {markdown_code(board.command)}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -164,11 +170,11 @@ def _caution(board: Leaderboard) -> list[str]:
     if not board.differs:
         return []
     head = [f"> **{caution(board)}** Ours are of another experiment:", ">"]
-    return ["\n".join([*head, *(f"> * {words}" for words in board.differs)])]
+    return ["\n".join([*head, *(f"> * {in_markdown(words)}" for words in board.differs)])]
 
 
 def _list(sentences: Sequence[str]) -> str:
-    return "\n".join(f"* {one}" for one in sentences)
+    return "\n".join(f"* {in_markdown(one)}" for one in sentences)
 
 
 def _ours(table: Table) -> str:
@@ -176,7 +182,7 @@ def _ours(table: Table) -> str:
         return "No run is done yet."
     head = ["detector", "runs", *(TITLES[name] for name in METRICS)]
     rows = [
-        [line.title, seeds_of(line), *(_cell(line.means[name], table.best.get(name)) for name in METRICS)]
+        [in_markdown(line.title), seeds_of(line), *(_cell(line.means[name], table.best.get(name)) for name in METRICS)]
         for line in table.lines
     ]
     return _table(head, rows)
@@ -185,7 +191,7 @@ def _ours(table: Table) -> str:
 def _undefined(table: Table) -> str:
     """Why metrics are n/a."""
     reasons = dict.fromkeys(score.reason for line in table.lines for score in line.means.values() if score.reason)
-    return f"n/a: {'; '.join(reasons)}" if reasons else ""
+    return f"n/a: {in_markdown('; '.join(reasons))}" if reasons else ""
 
 
 def _cell(score: Score, best: float | None) -> str:
@@ -198,7 +204,10 @@ def _beside(table: Table, notes: Notes) -> str:
         return ""
     metrics = metrics_of(found)
     head = ["detector", "published in", *(f"{TITLES[name]}: ours, published" for name in metrics)]
-    rows = [[group.title, group.source, *(_pair(group, name, notes) for name in metrics)] for group in found]
+    rows = [
+        [in_markdown(group.title), in_markdown(group.source), *(_pair(group, name, notes) for name in metrics)]
+        for group in found
+    ]
     return _table(head, rows)
 
 
@@ -214,7 +223,7 @@ def _pair(group: Group, metric: str, notes: Notes) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '¦') for cell in row)} |" for row in cells)
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def _row(table: Table, line: Line, class_name: str, metric: str, score: Score) -> dict[str, object]:

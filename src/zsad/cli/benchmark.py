@@ -1,6 +1,5 @@
 """``zsad benchmark RECIPE``: detectors by data sets by seeds, and a leaderboard with the papers' numbers."""
 
-import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zsad.cli.evaluate import Bars
 from zsad.cli.options import Verbs, typed
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.benchmark.plan import Plan, Run
@@ -58,12 +58,12 @@ def run(options: Namespace) -> int:
     chosen = plan.share(planned.runs, options.shard, options.only)
     running.check(planned, options.out)
     if not chosen and not options.collect:
-        print("no runs in this shard" if options.shard else "no runs of these detectors", file=sys.stderr)
+        say("no runs in this shard" if options.shard else "no runs of these detectors", stderr=True)
     if options.dry_run:
-        print(told(planned, chosen, options.out))
+        say(told(planned, chosen, options.out))
         return 0
     for name, why in planned.skipped.items():
-        print(f"skipped {name}: {why}", file=sys.stderr)
+        say(f"skipped {name}: {why}", stderr=True)
     with running.alone_in(options.out, None if options.collect else options.shard, options.collect):
         return _done(planned, chosen, options)
 
@@ -89,10 +89,10 @@ def _done(planned: "Plan", chosen: Sequence["Run"], options: Namespace) -> int:
         board = leaderboard.collect(planned, options.out, typed())
         page.write(board, options.out)
     for name, why in board.failed.items():
-        print(f"failed: {name}: {why}", file=sys.stderr)
+        say(f"failed: {name}: {why}", stderr=True)
     if board.unfinished:
-        print(f"not done yet: {len(board.unfinished)} of {len(planned.runs)} runs")
-    print(f"leaderboard: {options.out / 'leaderboard.html'} (also .md, .csv, .json)")
+        say(f"not done yet: {len(board.unfinished)} of {len(planned.runs)} runs")
+    say(f"leaderboard: {options.out / 'leaderboard.html'} (also .md, .csv, .json)")
     return 1 if board.failed else 0
 
 
@@ -106,7 +106,7 @@ class Screen:
         """End the bar that is shown, and print a line."""
         self._bars.close()
         self._bars = Bars()
-        print(line, file=sys.stderr, flush=True)
+        say(line, stderr=True)
 
     def show(self, progress: "Progress") -> None:
         """Move the bar."""

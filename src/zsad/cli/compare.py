@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from zsad.cli.options import Verbs
+from zsad.wording import say
 
 ABOUT = """Hold two evaluations of the same pictures against each other: how far apart the detectors are in each metric,
 and whether the pictures are enough to say so. Evaluations of several trainings: zsad compare A1 A2 --against B1 B2."""
@@ -39,7 +40,7 @@ def run(options: Namespace) -> int:
     a, b = sides(options.evaluations, options.against)
     found = compare(a, b, draws=options.resamples, confidence=options.confidence)
     everything = json.dumps(asdict(found), indent=2) + "\n"
-    print(everything if options.json else text(found), end="" if options.json else "\n")
+    say(everything.rstrip() if options.json else text(found))
     if options.out:
         try:
             with alone_with(options.out):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from zsad.cli import data_draw
 from zsad.cli.options import Verbs
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.data.check import Checked, CheckedSet, ClassCount, Finding, Training
@@ -66,7 +67,7 @@ def run(options: Namespace) -> int:
         options.workers,
         lambda facts, total: tqdm(facts, total=total, unit="picture", disable=None),
     )
-    print(json.dumps(as_json(checked), indent=2) if options.json else "\n".join(as_text(checked, _width())))
+    say(json.dumps(as_json(checked), indent=2) if options.json else "\n".join(as_text(checked, _width())))
     return 1 if checked.has_errors else 0
 
 

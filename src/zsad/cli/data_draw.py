@@ -1,11 +1,12 @@
 """``zsad data draw --out DIR``: a data set of drawn defects, on drawn pictures or on photographs of your own."""
 
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.data.synthetic.dataset import Drawn, Written
@@ -65,8 +66,8 @@ def run(options: Namespace) -> int:
     drawn = write(drawing, options.out, options.workers, shown)
     reasons = [*(failure.message for failure in found.left_out), *drawn.unusable.values()]
     for reason in reasons:
-        print(f"zsad: skipped: {reason}", file=sys.stderr)
-    print("\n".join(as_text(drawn, options.out, len(reasons))))
+        say(f"zsad: skipped: {reason}", stderr=True)
+    say("\n".join(as_text(drawn, options.out, len(reasons))))
     return 1 if reasons else 0
 
 

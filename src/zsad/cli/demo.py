@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info
+from zsad.wording import say
 
 
 def add(verbs: Verbs) -> None:
@@ -31,9 +32,9 @@ def run(options: Namespace) -> int:
     detector = load_detector(options)
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
         outcomes = demo.run(detector, samples, report, options.out)
-    print(fill(f"{elpv.title}: {elpv.about}", 80))
-    print(f"{describe(detector)}\n")
-    print(demo.table(outcomes))
-    print(f"\n{demo.verdict(outcomes)}")
-    print(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")
+    say(fill(f"{elpv.title}: {elpv.about}", 80))
+    say(f"{describe(detector)}\n")
+    say(demo.table(outcomes))
+    say(f"\n{demo.verdict(outcomes)}")
+    say(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, typed
+from zsad.wording import printable, say
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -63,7 +64,7 @@ def run(options: Namespace) -> int:
     from zsad.evaluator.evaluation import evaluate
 
     detector = load_detector(options)
-    print(describe(detector))
+    say(describe(detector))
     bars = Bars()
     try:
         evaluation = evaluate(
@@ -84,11 +85,11 @@ def run(options: Namespace) -> int:
         )
     finally:
         bars.close()
-    print(told(evaluation))
-    print(f"report: {options.out / PAGE}")
+    say(told(evaluation))
+    say(f"report: {options.out / PAGE}")
     unreadable = [said for data in evaluation.data_sets for one in data.classes for said in one.unreadable.values()]
     for said in unreadable:
-        print(f"zsad: left out: {said}", file=sys.stderr)
+        say(f"zsad: left out: {said}", stderr=True)
     return 1 if unreadable else 0
 
 
@@ -107,7 +108,7 @@ class Bars:
         if self._bar is None or name != self._name:
             self.close()
             self._name = name
-            self._bar = tqdm(desc=name, total=progress.of, unit="picture", disable=None, file=sys.stderr)
+            self._bar = tqdm(desc=printable(name), total=progress.of, unit="picture", disable=None, file=sys.stderr)
         self._bar.update(progress.scored - self._bar.n)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, describe, load_detector
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.data.sources import LeftOut
@@ -40,16 +41,16 @@ def run(options: Namespace) -> int:
     refuse(found.left_out)
     chosen = choose(found.pictures, options.shots, options.seed)
     detector = load_detector(options)
-    print(describe(detector))
+    say(describe(detector))
     detector.fit_normal([*chosen], options.class_name)
     detector.save(options.out)
     if options.shots is not None:
-        print("\n".join(f"normal: {path}" for path in chosen))
-    print(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
-    print(f"remembers: {detector.remembers}")
+        say("\n".join(f"normal: {path}" for path in chosen))
+    say(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
+    say(f"remembers: {detector.remembers}")
     for said in detector.doubts(options.class_name or "object"):
-        print(f"! {said}")
-    print(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
+        say(f"! {said}")
+    say(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
     return 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_machine
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.gallery.choice import Candidate
@@ -68,10 +69,10 @@ def run(options: Namespace) -> int:
         transposed=options.transpose,
     )
     for said in drawn.warnings:
-        print(f"! {said}")
+        say(f"! {said}")
     sheets = f", {drawn.pages} pages" if drawn.pages > 1 else ""
     pictures = f"{drawn.pictures} picture{'s' if drawn.pictures > 1 else ''}"
-    print(f"figure: {options.out} ({pictures}{sheets})")
+    say(f"figure: {options.out} ({pictures}{sheets})")
     return 0
 
 
@@ -94,7 +95,7 @@ def chosen(found: list["Candidate"], first: "Detector", options: Namespace) -> l
         scores = evaluated_scores(found, options.evaluation)
         ranking = disk.read(options.evaluation).subject
         if ranking.fingerprint != fingerprint(first):
-            print(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
+            say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:
         scores = predicted_scores(found, first, options.most)
     if options.worst is None:

@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs
-from zsad.wording import counted
+from zsad.wording import counted, printable, say
 
 if TYPE_CHECKING:
     from zsad.knowledge import Knowledge
@@ -78,7 +78,7 @@ def _show(options: Namespace) -> int:
         *(("abnormal", sentence) for sentence in entry.llm),
         *((f"picture {key[:7]}", sentence) for key, sentences in entry.vqa.items() for sentence in sentences),
     ]
-    print("\n".join(line for name, text in rows if text for line in _wrapped(name, text)))
+    say("\n".join(line for name, text in rows if text for line in _wrapped(name, text)))
     return 0
 
 
@@ -88,7 +88,7 @@ def _list(options: Namespace) -> int:
         data_set, _, name = key.rpartition("/")
         by_data_set.setdefault(data_set, []).append(name)
     for data_set, names in sorted(by_data_set.items()):
-        print("\n".join(_wrapped(data_set or "(yours)", ", ".join(names))))
+        say("\n".join(_wrapped(data_set or "(yours)", ", ".join(names))))
     return 0
 
 
@@ -124,8 +124,8 @@ def _asked(options: Namespace) -> int:
         return _dry_run(questions, model, options.limit)
     outcome = _follow(build(questions, model, own, known, options.out, options.limit), len(questions))
     if pictures and not options.vision_model:
-        print(f"{counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
-    print(_summary(outcome, options.out))
+        say(f"{counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
+    say(_summary(outcome, options.out))
     return 1 if outcome and outcome.refused else 0
 
 
@@ -178,8 +178,8 @@ def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> 
     """Print what would be asked; requests are counted as if every first answer were taken."""
     asked = [question for question in questions if model.kept(question) is None][:limit]
     for question in asked:
-        print(f"{question}: {question.prompt}")
-    print(f"{counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
+        say(f"{question}: {question.prompt}")
+    say(f"{counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
     return 0
 
 
@@ -190,7 +190,7 @@ def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
     told, outcome = 0, None
     for outcome in tqdm(outcomes, total=total, unit="question", disable=None):
         for refusal in outcome.refused[told:]:
-            tqdm.write(f"zsad: refused: {refusal}", file=sys.stderr)
+            tqdm.write(printable(f"zsad: refused: {refusal}"), file=sys.stderr)
         told = len(outcome.refused)
     return outcome
 

@@ -8,6 +8,7 @@ from shutil import get_terminal_size
 from textwrap import shorten, wrap
 
 from zsad.cli.options import Verbs
+from zsad.wording import say
 
 Row = dict[str, object]
 
@@ -79,7 +80,7 @@ def dataset_rows() -> list[Row]:
 
 def _show(options: Namespace) -> int:
     rows: Callable[[], list[Row]] = options.rows
-    print(json.dumps(rows(), indent=2) if options.json else "\n".join(map(_line, rows())))
+    say(json.dumps(rows(), indent=2) if options.json else "\n".join(map(_line, rows())))
     return 0
 
 

@@ -31,6 +31,7 @@ from zsad.cli import (
 )
 from zsad.cli.options import telling
 from zsad.errors import ZsadError
+from zsad.wording import printable, say
 
 FAILED, BY_SIGNAL = 2, 128
 NOBODY_READS = BY_SIGNAL + 13  # SIGPIPE, which Windows has not
@@ -59,13 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _listening(), telling():
                 status: int = options.run(options)
     except ZsadError as error:
-        print(f"zsad: {error}", file=sys.stderr)
+        say(f"zsad: {error}", stderr=True)
         return FAILED
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "out of memory" not in str(error):  # PyTorch's own is a RuntimeError
             raise
         remedy = "Lower --micro-batch (in training), --batch-size or --image-size."
-        print(f"zsad: out of memory. {remedy}", file=sys.stderr)
+        say(f"zsad: out of memory. {remedy}", stderr=True)
         return FAILED
     except Ended as ended:
         return _say_ended("terminated", ended.number)
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_streams()
         return NOBODY_READS
     except OSError as error:
-        print(f"zsad: {error}. What was finished before is kept.", file=sys.stderr)
+        say(f"zsad: {error}. What was finished before is kept.", stderr=True)
         return FAILED
     return status
 
@@ -112,7 +113,7 @@ def _end(number: int, _: FrameType | None) -> NoReturn:
 
 def _say_ended(what: str, number: int) -> int:
     with suppress(OSError):  # the terminal may be gone
-        print(f"zsad: {what}", file=sys.stderr)
+        say(f"zsad: {what}", stderr=True)
     return BY_SIGNAL + number
 
 
@@ -128,9 +129,17 @@ def _forget_streams() -> None:
     os.close(nowhere)
 
 
+class Parser(ArgumentParser):
+    """Shows what was typed and does not pass on what a terminal would obey: a shell's ``*`` is what others named."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End with a message."""
+        super().exit(status, message and printable(message, keep="\n"))
+
+
 def parser() -> ArgumentParser:
     """The whole command line."""
-    root = ArgumentParser(prog="zsad", description=zsad.__doc__.splitlines()[0] if zsad.__doc__ else None)
+    root = Parser(prog="zsad", description=zsad.__doc__.splitlines()[0] if zsad.__doc__ else None)
     root.add_argument("--version", action="version", version=f"zsad {zsad.__version__}")
     verbs = root.add_subparsers(title="commands", metavar="COMMAND")
     for verb in VERBS:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsad.wording import say
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
@@ -34,7 +36,7 @@ def telling() -> Iterator[list[str]]:
         if not issubclass(category, ZsadWarning):
             return others(message, category, *where, **more)
         told.append(str(message))
-        return print(f"zsad: note: {message}", file=sys.stderr)
+        return say(f"zsad: note: {message}", stderr=True)
 
     warnings.showwarning = tell
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info, telling
+from zsad.wording import printable, say
 
 if TYPE_CHECKING:
     from zsad.data.sources import Found
@@ -52,12 +53,12 @@ def run(options: Namespace) -> int:
 
     found = _found(options)
     detector = load_detector(options, options.threshold)
-    print(describe(detector))
+    say(describe(detector))
     stream = detector.stream(found.pictures, options.class_name)
     with telling() as told:
         told += detector.doubts(options.class_name)
         for doubt in told:
-            print(f"zsad: warning: {doubt}", file=sys.stderr)
+            say(f"zsad: warning: {doubt}", stderr=True)
         answers = iter(tqdm(stream, total=len(found.pictures), unit="picture", disable=None))
         # What is wrong with every picture shows before an earlier report is replaced.
         begun = _up_to_a_score(answers)
@@ -65,8 +66,8 @@ def run(options: Namespace) -> int:
             for failure in found.left_out:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(begun, answers))
-    print("\n".join(summary(report, found)))
-    print(f"report: {options.out / 'report.html'}")
+    say("\n".join(summary(report, found)))
+    say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
 
 
@@ -82,7 +83,7 @@ def _found(options: Namespace) -> "Found":
         raise InputError("there is a picture to score outside of the output folder", "none", "choose another --out")
     found.pictures = outside
     for failure in found.left_out:
-        print(f"zsad: left out: {failure.message}", file=sys.stderr)
+        say(f"zsad: left out: {failure.message}", stderr=True)
     check_some(found)
     return found
 
@@ -107,7 +108,7 @@ def _write(report: "ReportWriter", answers: "Iterator[Answer]") -> None:
     for answer in answers:
         if isinstance(answer, Failure):
             report.add_failure(answer.source, answer.message)
-            tqdm.write(f"zsad: skipped: {answer.message}", file=sys.stderr)
+            tqdm.write(printable(f"zsad: skipped: {answer.message}"), file=sys.stderr)
         else:
             report.add(*answer)
 

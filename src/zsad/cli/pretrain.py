@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from zsad.cli.options import Verbs
+from zsad.wording import say
 
 
 def add(verbs: Verbs) -> None:
@@ -40,5 +41,5 @@ def run(options: Namespace) -> int:
     with alone(options.out, "train", "validation", "model"):
         clip = loop.run(chosen, corpus, options.out, workers=options.workers, device=options.device)
         folder = export.write(clip, chosen, corpus, options.out, sources)
-    print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
+    say(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}")
     return 0

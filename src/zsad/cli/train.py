@@ -1,11 +1,11 @@
 """``zsad train``: teach a method on an auxiliary data set."""
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import POSITION_RESIZES, Verbs, as_detector, pair
+from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.trainer.loop import Epoch
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     from zsad.trainer.progress import Scalars, Teller
     from zsad.trainer.training import train
 
-    teller = Teller(lambda line: print(line, file=sys.stderr, flush=True))
+    teller = Teller(lambda line: say(line, stderr=True))
     scalars = Scalars(options.out) if options.tensorboard else None
 
     def watch(epoch: "Epoch") -> None:
@@ -67,7 +67,7 @@ def run(options: Namespace) -> int:
             scalars.epoch(epoch)
 
     if options.resume and not (options.out / "resume.safetensors").exists():
-        print(f"{options.out} holds no run yet: training begins", file=sys.stderr)
+        say(f"{options.out} holds no run yet: training begins", stderr=True)
     optimisation = {
         "epochs": options.epochs,
         "batch_size": options.batch_size,
@@ -99,5 +99,5 @@ def run(options: Namespace) -> int:
         watch=watch,
         progress=teller.observed,
     )
-    print(f"detector: {folder} (use it with --detector {as_detector(folder)})")
+    say(f"detector: {folder} (use it with --detector {as_detector(folder)})")
     return 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from zsad.config import check_workers
 from zsad.data.checking.copies import copies_between, copies_within
 from zsad.data.checking.counts import ClassCount, class_counts, count_findings
 from zsad.data.checking.findings import Case, Finding
@@ -88,6 +89,7 @@ def check(
         InputError: a path does not exist.
         DependencyError: there are DICOM files, and the extra ``dicom`` is not installed.
     """
+    check_workers(workers)
     training = [_plain(one) for one in trained_on]
     opened = {one: _open(one) for one in dict.fromkeys([*map(_plain, specifications), *training])}
     names = _names(opened)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from zsad.config import check_seed
 from zsad.data.layouts import Sample
 
 T = TypeVar("T")
@@ -30,4 +31,5 @@ def drawn(pictures: Sequence[T], shots: int, seed: int) -> list[T]:
     >>> drawn("abcdefghij", 4, 0)
     ['a', 'c', 'g', 'j']
     """
+    check_seed(seed)
     return [pictures[number] for number in sorted(Random(seed).sample(range(len(pictures)), shots))]

@@ -19,14 +19,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.differences import NO_INTERVAL, TOO_FEW, Difference, Measured, average, judged, mean_judged
 from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import Opened, Scored, check_protocols, names, opened, paired
-from zsad.evaluator.results import METRICS, Protocol, Subject
+from zsad.evaluator.results import METRICS, MOST_RESAMPLES, Protocol, Subject
 from zsad.evaluator.warnings import FEW
 
 RESAMPLES = 2000
+GREATEST_CONFIDENCE = 0.9999
+"""More resamples than there is memory for would be needed beyond."""
 LEAST_TRAININGS, FEW_TRAININGS = 5, 10
 """Evaluations a side below which no verdict is given, and below which there is a warning, where there are several: a
 bootstrap over so few calls one of two equally good detectors better far too often."""
@@ -93,6 +96,8 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
     if draws < 100 or not 0 < confidence < 1:
         rule = "a comparison has at least 100 resamples and a confidence between 0 and 1"
         raise ConfigError(rule, f"{draws} and {confidence}", f"say {RESAMPLES} and 0.95")
+    check_within("the number of resamples", draws, 100, MOST_RESAMPLES)
+    check_within("a confidence", confidence, 0, GREATEST_CONFIDENCE)
     left, right = ([opened(Path(path)) for path in _listed(side)] for side in (a, b))
     everyone = [*left, *right]
     check_protocols([one.evaluation for one in everyone])

@@ -7,6 +7,7 @@ from zsad.evaluator.comparison import ComparedSet, Comparison
 from zsad.evaluator.differences import A_BETTER, B_BETTER, Difference
 from zsad.evaluator.results import METRICS, TITLES, Subject
 from zsad.evaluator.table import COLUMNS, WIDTH
+from zsad.wording import printable
 
 MEAN = "{:<13}{:>7}{:>7}{:>8}  {:<16}{:>6}  {}"
 CELL = 8
@@ -57,7 +58,8 @@ def _classes(found: ComparedSet) -> list[str]:
     lines = ["", "B - A".ljust(room) + f" {' image ':-^{3 * CELL - 2}} {' pixel ':-^{5 * CELL - 1}}".rstrip()]
     lines.append("class".ljust(room) + "".join(f"{COLUMNS[name][0]:>{CELL - 1}} " for name in METRICS).rstrip())
     for one in found.classes:
-        name = one.class_name if len(one.class_name) < room else one.class_name[: room - 2] + "…"
+        name = printable(one.class_name)
+        name = name if len(name) < room else name[: room - 2] + "…"
         lines.append((name.ljust(room) + "".join(_cell(one.metrics[metric]) for metric in METRICS)).rstrip())
     return lines
 

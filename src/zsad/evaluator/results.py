@@ -16,6 +16,7 @@ Numbers are fractions in [0, 1]; tables and pages show percent.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from zsad.config import check_seed, check_within
 from zsad.errors import ConfigError
 from zsad.wording import counted
 
@@ -33,6 +34,9 @@ TITLES = {
     "pixel_pro_200": "PRO-200",
 }
 """Names of the metrics for people. A PRO in the papers' tables is ``pixel_pro_200`` here."""
+
+
+GREATEST_RESOLUTION, MOST_RESAMPLES = 8192, 100_000
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Protocol:
             raise ConfigError("the number of resamples is not negative", self.resamples, "say 0 for no intervals")
         if self.most is not None and self.most < 1:
             raise ConfigError("a quick look takes at least one picture", self.most, "say 1 or more")
+        check_within("a resolution in px", self.resolution or 1, 1, GREATEST_RESOLUTION)
+        check_within("the number of resamples", self.resamples, 0, MOST_RESAMPLES)
+        check_seed(self.shots_seed)
         if self.shots < 0 or self.shots_seed < 0:
             value = f"{self.shots} and {self.shots_seed}"
             raise ConfigError("shots and the seed of their draw are not negative", value, "say --shots 4")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from zsad.evaluator.results import METRICS, TITLES, ClassResult, DataSetResult
+from zsad.wording import printable
 
 COLUMNS = {
     "image_auroc": ("AUROC", 8),
@@ -76,6 +77,7 @@ def _wide(level: str) -> int:
 
 
 def _cut(name: str) -> str:
+    name = printable(name)
     return f"{name if len(name) <= NAME else name[: NAME - 1] + '…':<{NAME}}"
 
 

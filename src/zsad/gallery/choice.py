@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from zsad.config import check_seed
 from zsad.data.choice import some
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, in_words
@@ -86,6 +87,7 @@ def at_random(found: Sequence[Candidate], count: int, seed: int) -> list[Candida
     Raises:
         ConfigError: the count is below 1.
     """
+    check_seed(seed)
     rng = random.Random(seed)
     chosen = []
     for members in by_class(found).values():

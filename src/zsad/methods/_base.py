@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import ClassVar, TypedDict
 
@@ -11,8 +11,13 @@ from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import Activation
+from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.types import Evidence
+
+GREATEST, LONGEST = 1024, 64
+"""Bounds on each number, and on each list of numbers, of any method's configuration."""
+GREATEST_SIGMA = 256.0
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,24 @@ class Config:
                 self.smoothing_window,
                 "say 7, or sigma = 0 for no smoothing",
             )
+        check_within("the sigma of a Gaussian in px", self.sigma, 0, GREATEST_SIGMA)
+        for field in fields(self):
+            _check_size(field.name, getattr(self, field.name))
 
     @property
     def enlarging(self) -> Enlarging:
         """How maps come to the size of pictures, as :func:`zsad.parts.maps.pixel_maps` takes it."""
         return Enlarging(sigma=self.sigma, align_corners=self.align_corners, window=self.smoothing_window)
+
+
+def _check_size(name: str, value: object) -> None:
+    """No paper has numbers of such a size; they would take more memory than there is, or never end."""
+    if isinstance(value, tuple):
+        check_within(f"the number of {name}", len(value), 0, LONGEST)
+        for one in value:
+            _check_size(name, one)
+    elif isinstance(value, int | float):
+        check_within(name, value, -GREATEST, GREATEST)
 
 
 def check_temperature(temperature: float) -> None:

@@ -8,12 +8,16 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Method
 from zsad.types import Evidence, Observation, Target
 
 LARGEST = 1e30
 """Rate that Adam can still divide by its bias corrections in fp32."""
+
+
+MOST_EPOCHS, MOST_IMAGES = 100_000, 4096
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Training:
         for bound in (self.weight_decay, *self.clip_norms.values()):
             if not 0 <= bound <= LARGEST:
                 raise ConfigError(f"weight decay and bounds of gradients lie in [0, {LARGEST:g}]", bound, "say 0")
+        check_within("the number of epochs", self.epochs, 1, MOST_EPOCHS)
+        check_within("the number of images a step", self.batch_size, 1, MOST_IMAGES)
+        check_within("the decay of the schedule", self.decay, 0, 1)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError("Adam's betas lie in [0, 1)", self.betas, "say (0.9, 0.999)")
 

@@ -17,6 +17,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.config import check_workers
 from zsad.documents import DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
@@ -29,6 +30,7 @@ from zsad.pretrain.store import Entry, Store, prepare
 from zsad.pretrain.teacher import Teacher
 from zsad.pretrain.vocabulary import learn_merges, write_merges
 from zsad.pretrain.words import vocabulary_text
+from zsad.runtime import find_device
 from zsad.tensors.reading import read_saved
 
 
@@ -42,6 +44,8 @@ def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, dev
         workers: processes that draw pictures.
         device: where to train, for instance ``"cuda"``.
     """
+    check_workers(workers)
+    device = find_device(device)
     out.mkdir(parents=True, exist_ok=True)
     _same_run(recipe, corpus, out / "run.json")
     validation = prepare(recipe, corpus, "validation", out / "validation", workers)

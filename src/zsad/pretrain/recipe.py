@@ -4,9 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.backbones import config as configs
-from zsad.config import from_mapping
+from zsad.config import check_seed, check_within, from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
+
+MOST = {
+    **dict.fromkeys(("pictures", "validation", "steps"), 10**7),
+    **dict.fromkeys(("merges", "damage_weight"), 10**6),
+    **dict.fromkeys(("batch", "learning_rate", "weight_decay", "distil", "align", "state", "noise", "jitter"), 4096),
+}
+"""Greatest values of a recipe's numbers; the least is 0."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         vision = configs.get(self.backbone).vision
+        check_seed(self.seed)
+        for name, most in MOST.items():
+            check_within(f"{name} of a recipe", getattr(self, name), 0, most)
+        check_within("warmup of a recipe", self.warmup, 0, self.steps)
         rules = {
             "pictures are at least one batch": self.pictures >= self.batch >= 1,
             "validation pictures are at least one batch": self.validation >= self.batch,
@@ -72,6 +83,8 @@ class Recipe:
             "what is averaged ends with the last step": self.average[-1:] == (self.steps,),
             "what is averaged ascends from 1": self.average == tuple(sorted({*self.average} - {0})),
             "noise and jitter are not negative": min(self.noise, self.jitter) >= 0,
+            "checkpoints are at least one step apart": self.save_every >= 1,
+            "the temperature is greater than 0": self.temperature > 0,
             "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
         }
         for rule, holds in rules.items():

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsad.config import check_workers
 from zsad.errors import ConfigError
 from zsad.runtime import Precision
+
+MOST_GB = 1e6
+"""Room of a cache: no disk has a petabyte."""
 
 
 @dataclass(frozen=True)
@@ -30,3 +34,4 @@ class Circumstances:
     def __post_init__(self) -> None:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ConfigError("at least one image goes through at once", self.micro_batch, "say 1 or more")
+        check_workers(self.workers)

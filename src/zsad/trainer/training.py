@@ -15,14 +15,14 @@ from zsad import checkpoint
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.backbones.prompt_cache import cache_dir
-from zsad.config import from_mapping
+from zsad.config import check_seed, check_within, from_mapping
 from zsad.data.layouts import Sample
 from zsad.data.specification import Split, in_words, samples_of
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.runtime import check_precision, find_device, from_anywhere, image_size_for
 from zsad.trainer import state
-from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.forward import Describe
 from zsad.trainer.loop import Epoch, Run
 from zsad.trainer.pictures import Pictures
@@ -91,6 +91,7 @@ def train(
         ConfigError, InputError, WeightsError: something asked for does not exist or does not fit, or another process
             writes into ``out``.
     """
+    check_within("the room of the cache in GB", cache_gb, 0, MOST_GB)
     circumstances = Circumstances(
         device=find_device(device),
         precision=check_precision(precision),
@@ -140,6 +141,7 @@ def prepare(
     Raises:
         ConfigError, InputError, WeightsError: as :func:`train` does.
     """
+    check_seed(seed)
     circumstances = circumstances or Circumstances()
     method_type, training = recipe.method_type(), recipe.optimisation()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")

@@ -28,7 +28,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from zsad.config import check_workers
 from zsad.data.synthetic.drawing import Drawing, draw
+from zsad.documents import read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import content_hash, temporary, write_atomically
 from zsad.locks import LOCK, alone
@@ -105,6 +107,7 @@ def write(
     """
     if workers < 1:
         raise ConfigError("at least one process draws", workers, "say 1 or more")
+    check_workers(workers)
     if folder.exists() and not folder.is_dir():
         raise _another(folder)
     with alone(folder):
@@ -131,7 +134,7 @@ def _known(folder: Path, words: dict[str, Any]) -> Drawn | None:
     if not any(path.name != LOCK for path in folder.iterdir()):
         return None
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_json_object(folder / RECORD, file_names=True)
         counts, unusable = found.pop("counts"), found.pop("unusable")
         reasons = {name: f"{name}, as when this was drawn" for name in unusable}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

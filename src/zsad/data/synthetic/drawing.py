@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from zsad.config import check_seed, check_within
 from zsad.data.decode import decode
 from zsad.data.synthetic.canvas import to_bytes
 from zsad.data.synthetic.defects import FEWEST, VISIBLE
@@ -29,6 +30,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.files import unique_name
 
 LEAST_SIDE = 32
+GREATEST_SIDE, MOST_PICTURES = 8192, 10_000_000
 LONGEST = 8
 """A whole photograph is at most so many times as long as it is wide."""
 SPLITS = ("train", "test")
@@ -66,6 +68,9 @@ class Drawing:
         rule, remedy = f"a drawn picture has a side of at least {LEAST_SIDE} px", f"say {LEAST_SIDE} or more"
         _hold(rule, self.side >= LEAST_SIDE, self.side, remedy)
         _hold("a seed is not negative", self.seed >= 0, self.seed, "say 0 or more")
+        check_seed(self.seed)
+        check_within("a side of a drawn picture in px", self.side, LEAST_SIDE, GREATEST_SIDE)
+        check_within("the number of drawn pictures", self.pictures, 1, MOST_PICTURES)
         for what, value in (("damaged pictures", self.damaged), ("photographs", self.share)):
             _hold(f"the share of {what} lies in [0, 1]", 0 <= value <= 1, value, "say a number such as 0.5")
         rule = "a cut square has a share of the photograph's shorter side in (0, 1]"
