@@ -88,7 +88,7 @@ def test_bytes_of_file_names_are_taken_where_they_are_meant() -> None:
 
 def test_an_object_is_asked_for() -> None:
     assert read_json_object('{"a": 1}') == {"a": 1}
-    with pytest.raises(DocumentError, match="a list"):
+    with pytest.raises(DocumentError, match="an array instead of an object"):
         read_json_object("[]")
 
 

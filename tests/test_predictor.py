@@ -373,7 +373,7 @@ def test_a_backbone_that_changed_since_is_refused_unless_it_is_named(checkpoint:
         (None, rf"a folder of a detector holds a readable {CARD}"),
         (b"", rf"a folder of a detector holds a readable {CARD}"),
         (b"\xff", rf"a folder of a detector holds a readable {CARD}"),
-        (b"[]", r"readable detector.json; got .*: a list"),
+        (b"[]", r"readable detector.json; got .*: an array instead of an object"),
         (b"{}", r"needs the key 'method'"),
         (b'{"method": "clip", "treshold": 1}', r"did you mean 'threshold'"),
         (b'{"method": "clip", "threshold": "high"}', r"threshold must be float; got 'high'"),

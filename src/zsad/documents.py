@@ -86,7 +86,7 @@ def read_json_object(source: Source, limit: int = LIMIT, *, file_names: bool = F
     """
     value = read_json(source, limit, file_names=file_names)
     if not isinstance(value, dict):
-        raise DocumentError("a document holds a JSON object, {...}", f"a {type(value).__name__}", CORRECT)
+        raise DocumentError("a document holds a JSON object", f"{_kind(value)} instead of an object", CORRECT)
     return value
 
 
@@ -295,6 +295,10 @@ def _is_unfit(token: str) -> bool:
     except ValueError:
         return False
     return not math.isfinite(number) or (token.lstrip("-").isdecimal() and not -(2**63) <= int(token) < 2**63)
+
+
+def _kind(value: object) -> str:
+    return {list: "an array", str: "a string", bool: "true or false", type(None): "null"}.get(type(value), "a number")
 
 
 def _is_blank(text: str) -> bool:

@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             method = checkpoint.read(run).method
             say(_told(ship(run, options.to and options.to / method, options.most_mib)))
     except ZsadError as error:
-        say(f"zsad: {error}", file=sys.stderr)
+        say(f"zsad: {error}", stderr=True)
         return 2
     return 0
 

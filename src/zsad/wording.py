@@ -2,7 +2,6 @@
 
 import re
 import sys
-from typing import TextIO
 
 # Control characters (C0, C1), what ends lines, halves of characters, and what turns the direction of writing round
 # (Unicode TR 36, "Bidirectional Text Spoofing"): a terminal obeys the first, people are deceived by the last.
@@ -32,9 +31,9 @@ def printable(text: str, keep: str = "") -> str:
     return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print lines, at once, without what a terminal would obey; on standard output where no file is given."""
-    print(printable(text, keep="\n"), file=file or sys.stdout, flush=True)
+def say(text: str, *, stderr: bool = False) -> None:
+    """Print lines, at once, without what a terminal would obey."""
+    print(printable(text, keep="\n"), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
 def in_markdown(text: str) -> str:

@@ -135,7 +135,7 @@ def test_an_entry_that_is_not_whole_is_refused_by_name(
     ("content", "error", "message"),
     [
         ("{", InputError, "must be a JSON object of classes; got line 1, column 2"),
-        ("[]", InputError, "must be a JSON object of classes; got a list"),
+        ("[]", InputError, "must be a JSON object of classes; got an array instead of an object"),
         ('{"gear": 5}', ConfigError, "gear must be an object"),
         ('{"gear": {"llm": []}}', ConfigError, "needs the key 'background'"),
         ('{"a_b": {}, "A b": {}}', ConfigError, "every name is there once and not empty; got 'a b'"),
