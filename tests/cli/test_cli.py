@@ -330,7 +330,7 @@ def test_a_saved_detector_refuses_another_backbone(
     ("content", "message"),
     [
         (None, "holds a readable detector.json"),
-        ("[]", "a list"),
+        ("[]", "an array instead of an object"),
         ('{"metod": "clip"}', "did you mean 'method'?"),
     ],
 )
