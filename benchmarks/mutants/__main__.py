@@ -5,7 +5,7 @@
 The faults: all of ``named.py``, which somebody thought of, and as many more as are wanted, drawn with the seed from
 what ``operators.py`` makes of the code (a sign, a missing term, a detached gradient, another constant, order, option
 or case, swapped words), spread over methods, their parts, trainer, scoring, evaluator and recipes. The tests are those
-about the file; a fault that passes them all is printed as a survivor.
+about the file, without the ones that fail as it is; a fault that passes them all is printed as a survivor.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.mutants.named import NAMED
 from benchmarks.mutants.operators import Fault, of_python, of_recipe
-from benchmarks.mutants.running import Planted, Verdict, copy_of
+from benchmarks.mutants.running import Planted, Verdict, copy_of, failing, preload, tests_about
 
 ROOT = Path(__file__).parents[2]
 SHARES = {
@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the faults and plant none")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    preload()
     chosen = [fault for fault in faults(options.faults, options.seed) if options.only in described(fault)]
     if options.list:
         print("\n".join(described(fault) for fault in chosen))
@@ -116,6 +117,7 @@ def verdicts(chosen: list[Fault], options: argparse.Namespace, work: Path) -> It
     """Each fault with its verdict, in the order in which they come."""
     copies = [copy_of(ROOT, work / str(number)) for number in range(options.processes)]
     waiting, running = list(reversed(chosen)), dict[Path, Planted]()
+    tried, broken = set[str](), set[str]()
     ends = time.monotonic() + options.seconds
     while waiting or running:
         for copy in copies:
@@ -123,10 +125,21 @@ def verdicts(chosen: list[Fault], options: argparse.Namespace, work: Path) -> It
                 if time.monotonic() > ends:
                     waiting.clear()
                 else:
-                    running[copy] = Planted(waiting.pop(), copy)
+                    fault = waiting.pop()
+                    running[copy] = Planted(fault, copy, without(tried, broken, tests_about(fault, copy), copy))
             if copy in running and (verdict := running[copy].poll()) is not None:
                 yield running.pop(copy).fault, verdict
         time.sleep(OFTEN)
+
+
+def without(tried: set[str], broken: set[str], tests: tuple[str, ...], copy: Path) -> list[str]:
+    """Tests that notice nothing, as they fail without a fault: found out once for each file, and said."""
+    if new := [one for one in tests if not any(Path(one).is_relative_to(other) for other in tried)]:
+        tried.update(new)
+        for name in failing(copy, new):
+            broken.add(name)
+            print(f"left out, as it fails without a fault: {name}", flush=True)
+    return sorted(broken)
 
 
 if __name__ == "__main__":

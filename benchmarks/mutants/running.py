@@ -1,33 +1,58 @@
-"""The tests against a copy of the repository with one fault in it, in a process that has PyTorch in it already."""
+"""The tests against a copy of the repository with one fault in it, in a process that has its libraries already."""
 
+import importlib
 import os
 import shutil
 import signal
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from benchmarks.mutants.operators import Fault
 
 COPIED = ("src", "tests", "recipes", "benchmarks", "scripts", "docs", "pyproject.toml", "README.md", "constraints.txt")
+LIBRARIES = ("pytest", "jaxtyping", "beartype", "scipy.ndimage", "transformers", "PIL.Image", "safetensors.torch")
+"""Imported once, before the processes part: most of the time of a short run of tests is their import."""
 LONGEST = 900.0
 """Seconds: a fault that makes the tests run for ever is noticed."""
 TESTS: dict[str, tuple[str, ...]] = {
-    "src/zsad/methods/": ("tests/methods/test_{name}*.py", "tests/methods", "tests/contract", "tests/trainer"),
-    "src/zsad/parts/": ("tests/parts/test_{name}*.py", "tests/parts", "tests/methods", "tests/contract"),
+    "src/zsad/methods/_": ("tests/methods", "tests/contract", "tests/trainer"),
+    "src/zsad/methods/": (
+        "tests/methods/test_constants.py",
+        "tests/methods/test_{name}*.py",
+        "tests/methods/test_gradient_routes.py",
+        "tests/methods/test_recipe_rows.py",
+        "tests/methods/test_few_shot.py",
+        "tests/contract",
+        "tests/trainer",
+    ),
+    "src/zsad/parts/": (
+        "tests/parts/test_{name}*.py",
+        "tests/test_scoring.py",
+        "tests/parts",
+        "tests/methods",
+        "tests/contract",
+    ),
     "src/zsad/trainer/": (
         "tests/trainer/test_plain_loop.py",
         "tests/trainer",
         "tests/cli/test_train.py",
         "tests/benchmark",
     ),
-    "src/zsad/evaluator/": ("tests/evaluator", "tests/cli/test_evaluate.py", "tests/cli/test_compare.py"),
-    "src/zsad/metrics/": ("tests/metrics", "tests/evaluator"),
+    "src/zsad/evaluator/": (
+        "tests/evaluator/test_{name}*.py",
+        "tests/evaluator",
+        "tests/cli/test_evaluate.py",
+        "tests/cli/test_compare.py",
+    ),
     "src/zsad/scoring.py": ("tests/test_scoring.py", "tests/test_predictor.py", "tests/evaluator"),
-    "src/zsad/predictor.py": ("tests/test_predictor.py", "tests/cli/test_cli.py"),
-    "recipes/": ("tests/methods", "tests/benchmark"),
+    "recipes/": ("tests/methods/test_recipe_rows.py", "tests/methods", "tests/benchmark"),
 }
 """Which tests are about a file, the nearest first; the file's own name stands for ``{name}``."""
 
@@ -50,7 +75,15 @@ def copy_of(root: Path, work: Path) -> Path:
     return work
 
 
-def tests_about(fault: Fault, root: Path) -> list[str]:
+def preload() -> None:
+    """Libraries of the tests, none of which is of this repository."""
+    with warnings.catch_warnings(), suppress(ImportError):
+        warnings.simplefilter("ignore")
+        for name in LIBRARIES:
+            importlib.import_module(name)
+
+
+def tests_about(fault: Fault, root: Path) -> tuple[str, ...]:
     """Files and folders of tests, the nearest first, each once."""
     patterns = next(tests for start, tests in TESTS.items() if fault.path.startswith(start))
     name = Path(fault.path).stem.lstrip("_")
@@ -58,51 +91,100 @@ def tests_about(fault: Fault, root: Path) -> list[str]:
     for pattern in patterns:
         matches = sorted(root.glob(pattern.format(name=name)))
         found |= dict.fromkeys(str(one.relative_to(root)) for one in matches)
-    return list(found)
+    return tuple(found)
+
+
+def failing(copy: Path, tests: Sequence[str]) -> list[str]:
+    """The tests that fail without a fault, and so notice none."""
+    running = Running(copy, tests, ["-rfE"])
+    while (ended := running.poll()) is None:
+        time.sleep(1)
+    assert not ended.signalled
+    assert ended.status in (0, 1), "\n".join(ended.said)
+    lines = [line.split(" ", 1) for line in ended.said if line.startswith(("FAILED", "ERROR"))]
+    return [rest.split(" - ")[0] for _, rest in lines]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of tests ended."""
+
+    status: int
+    signalled: bool
+    said: list[str]
+    seconds: float
+
+
+class Running:
+    """Tests in a copy, in a forked process."""
+
+    def __init__(self, copy: Path, tests: Sequence[str], options: Sequence[str], longest: float = float("inf")) -> None:
+        self._said, self._began, self._longest = copy / ".said", time.monotonic(), longest
+        self._pid = os.fork()
+        if self._pid == 0:
+            _test(copy, tests, options, self._said)
+
+    def poll(self) -> Ended | None:
+        """How it ended, once it has."""
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        seconds = time.monotonic() - self._began
+        if not pid:
+            if seconds > self._longest:
+                os.kill(self._pid, signal.SIGKILL)
+            return None
+        said = self._said.read_text(encoding="utf-8", errors="replace") if self._said.exists() else ""
+        signalled = os.WIFSIGNALED(status)
+        return Ended(-1 if signalled else os.WEXITSTATUS(status), signalled, said.splitlines(), seconds)
 
 
 class Planted:
-    """A fault in a copy, and the tests that run there in a forked process."""
+    """A fault in a copy, and the tests that run there; those named in ``without`` do not."""
 
-    def __init__(self, fault: Fault, copy: Path) -> None:
+    def __init__(self, fault: Fault, copy: Path, without: Sequence[str] = ()) -> None:
         self.fault, self._file = fault, copy / fault.path
         self._whole = self._file.read_text(encoding="utf-8")
-        self._file.write_text(fault.applied(self._whole), encoding="utf-8")
-        self._said, self._began = copy / ".said", time.monotonic()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _test(copy, tests_about(fault, copy), self._said)
+        self._write(fault.applied(self._whole))
+        left_out = [f"--deselect={name}" for name in without]
+        self._tests = Running(copy, tests_about(fault, copy), ["-x", "-rf", *left_out], LONGEST)
 
     def poll(self) -> Verdict | None:
         """The verdict, once there is one; the copy is whole again then."""
-        ended, status = os.waitpid(self._pid, os.WNOHANG)
-        seconds = time.monotonic() - self._began
-        if not ended:
-            if seconds > LONGEST:
-                os.kill(self._pid, signal.SIGKILL)
+        ended = self._tests.poll()
+        if ended is None:
             return None
-        self._file.write_text(self._whole, encoding="utf-8")
-        said = self._said.read_text(encoding="utf-8", errors="replace") if self._said.exists() else ""
-        failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR", "E  "))]
-        if os.WIFSIGNALED(status):
-            return Verdict("no end, or a crash", seconds)
-        if os.WEXITSTATUS(status) == 0:
-            return Verdict("", seconds)
-        return Verdict((failed or [said.strip()[-200:]])[-1][:150], seconds)
+        self._write(self._whole)
+        failed = [line for line in ended.said if line.startswith(("FAILED", "ERROR", "E  "))]
+        if ended.signalled:
+            return Verdict("no end, or a crash", ended.seconds)
+        if ended.status == 0:
+            return Verdict("", ended.seconds)
+        return Verdict((failed or ended.said or ["?"])[-1][:150], ended.seconds)
+
+    def _write(self, text: str) -> None:
+        """The file, and nothing that was compiled of another one."""
+        for compiled in (self._file.parent / "__pycache__").glob(f"{self._file.stem}.*"):
+            compiled.unlink()
+        self._file.write_text(text, encoding="utf-8")
 
 
-def _test(copy: Path, tests: Sequence[str], said: Path) -> None:
+def _test(copy: Path, tests: Sequence[str], options: Sequence[str], said: Path) -> NoReturn:
     """The child: runs pytest in the copy, and never returns."""
-    with said.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    status = -1
+    try:
+        with said.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
         os.chdir(copy)
-        sys.path[:] = [str(copy / "src"), str(copy), *(one for one in sys.path[1:] if "zsad" not in one)]
-        os.environ |= {"PYTHONPATH": f"{copy / 'src'}", "PYTHONDONTWRITEBYTECODE": "1"}
-        sys.dont_write_bytecode = True
+        others = (one for one in sys.path[1:] if not (Path(one) / "zsad").is_dir())
+        sys.path[:] = [str(copy / "src"), str(copy), *others]
+        os.environ |= {"PYTHONPATH": str(copy / "src"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         import pytest
 
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no", "-rf"]
-        status = pytest.main([*options, f"--basetemp={copy / '.tests'}", *tests])
-        file.flush()
-        os._exit(int(status))
+        always = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+        status = int(pytest.main([*always, *options, f"--basetemp={copy / '.tests'}", *tests]))
+        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status & 0xFF)
