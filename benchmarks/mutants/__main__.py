@@ -38,7 +38,11 @@ SHARES = {
 """Of the faults that are drawn."""
 OTHERS = ("benchmark", "tiny")
 """Folders of recipes that are of no method."""
-NOT_COMPUTING = {"_page_class.py", "_page_drawings.py", "_page_files.py", "_page_table.py", "page.py", "progress.py"}
+NOT_COMPUTING = {
+    *("_page_class.py", "_page_drawings.py", "_page_files.py", "_page_table.py", "page.py"),
+    *("table.py", "comparison_table.py", "progress.py"),
+}
+"""Files that lay out what was computed elsewhere."""
 OFTEN = 0.2
 
 
@@ -63,12 +67,13 @@ def main() -> int:
 
 
 def faults(count: int, seed: int) -> list[Fault]:
-    """The named ones, then drawn ones."""
+    """The named ones, then drawn ones; of a larger number, the same and more."""
     named = [one.at(ROOT) for one in NAMED]
-    draw, drawn = Random(seed), []
+    drawn = []
     for place, share in SHARES.items():
         made = all_of(ROOT / place)
-        drawn += draw.sample(made, min(round(share * (count - len(named))), len(made)))
+        Random(f"{seed} {place}").shuffle(made)
+        drawn += made[: round(share * (count - len(named)))]
     return [*named, *drawn]
 
 

@@ -1,6 +1,6 @@
 """Faults that somebody thought of: each once passed all tests, alone or with nine others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.mutants.operators import Fault
@@ -16,12 +16,14 @@ class Named:
         what: is wrong.
         path: of the file, below the package, or below the repository where it begins with ``recipes``.
         old, new: what stands there, once, and what stands there instead.
+        also: what is wrong beside it, at the same time.
     """
 
     what: str
     path: str
     old: str
     new: str
+    also: tuple["Named", ...] = ()
 
     def at(self, root: Path) -> Fault:
         """The place in the code as it is.
@@ -34,11 +36,11 @@ class Named:
         if text.count(self.old) != 1:
             raise LookupError(f"{self.what}: {self.old!r} stands {text.count(self.old)} times in {path}")
         start = text.index(self.old)
-        return Fault(path, start, start + len(self.old), self.new, self.what)
+        return Fault(path, start, start + len(self.old), self.new, self.what, tuple(one.at(root) for one in self.also))
 
 
 LOOP, FORWARD = "trainer/loop.py", "trainer/forward.py"
-NAMED = (
+TRAINER = (
     Named(
         "no shuffling",
         LOOP,
@@ -83,6 +85,8 @@ NAMED = (
         "torch.default_generator.seed()",
     ),
     Named("median over the classes", "evaluator/means.py", "np.mean([results[number]", "np.median([results[number]"),
+)
+CONSTANTS = (
     Named("FE-CLIP: another learning rate", "methods/fe_clip.py", "learning_rate=5e-4", "learning_rate=1e-3"),
     Named("FE-CLIP: more epochs", "methods/fe_clip.py", "epochs=9", "epochs=15"),
     Named("FE-CLIP: another batch", "methods/fe_clip.py", "batch_size=16", "batch_size=8"),
@@ -99,4 +103,121 @@ NAMED = (
         '"A photo of a normal {}", "A photo of a defective {}"',
         '"A photo of a defective {}", "A photo of a normal {}"',
     ),
+    Named(
+        "AFR-CLIP: the loss of each stage's map", "methods/afr_clip.py", '"stages"] = "mean"', '"stages"] = "stages"'
+    ),
+    Named("AFR-CLIP: more epochs", "methods/afr_clip.py", "epochs=100", "epochs=50"),
+    Named("WMoE-CLIP: another learning rate", "methods/wmoe_clip.py", "learning_rate=2e-4", "learning_rate=1e-3"),
+    Named(
+        "WMoE-CLIP: normal and anomalous swapped",
+        "methods/wmoe_clip.py",
+        '"a photo of a good", "a photo of a damaged"',
+        '"a photo of a damaged", "a photo of a good"',
+    ),
+    Named("KAnoCLIP: PyTorch's betas", "methods/kanoclip.py", "betas=(0.5, 0.999), ", ""),
+    Named("KAnoCLIP: layer scale 0", "methods/kanoclip.py", "layer_scale: float = 1e-4", "layer_scale: float = 0.0"),
+    Named("ACD-CLIP: ReLU in the heads", "methods/acd_clip.py", "nn.LeakyReLU()", "nn.ReLU()"),
+    Named("ACD-CLIP: another slope in the heads", "methods/acd_clip.py", "nn.LeakyReLU()", "nn.LeakyReLU(0.2)"),
+    Named("ACD-CLIP: ReLU in the gateway", "parts/gateway.py", "nn.GELU()", "nn.ReLU()"),
+    Named("ACD-CLIP: another GELU in the gateway", "parts/gateway.py", "nn.GELU()", 'nn.GELU("tanh")'),
+    Named(
+        "ACD-CLIP: another start of W_down",
+        "parts/conv_lora.py",
+        "nn.init.kaiming_uniform_(torch.empty(width, rank))",
+        "nn.init.normal_(torch.empty(width, rank))",
+    ),
+    Named(
+        "ACD-CLIP: another start of the convolutions",
+        "parts/conv_lora.py",
+        "    nn.init.kaiming_uniform_(convolution.weight)\n",
+        "",
+    ),
+    Named("ACD-CLIP: another start of W_up", "parts/conv_lora.py", "UP_STD = 0.02", "UP_STD = 0.2"),
 )
+ROUTES = (
+    Named(
+        "WMoE-CLIP: samples detached from the prompts",
+        "methods/wmoe_clip.py",
+        "self.fit(latent if self.latent else decoded)",
+        "self.fit((latent if self.latent else decoded).detach())",
+    ),
+    Named(
+        "WMoE-CLIP: KL without gradient",
+        "methods/wmoe_clip.py",
+        "evidence.divergence.mean()",
+        "evidence.divergence.detach().mean()",
+    ),
+    Named(
+        "WMoE-CLIP: the maximum of the map detached",
+        "methods/wmoe_clip.py",
+        "maps.mean(1).amax((1, 2))) / 2",
+        "maps.mean(1).amax((1, 2)).detach()) / 2",
+    ),
+    Named(
+        "WMoE-CLIP: text detached into WCMA",
+        "methods/wmoe_clip.py",
+        "self.refinements[level](text, ",
+        "self.refinements[level](text.detach(), ",
+    ),
+    Named(
+        "WMoE-CLIP: no gradient through the experts' context",
+        "methods/wmoe_clip.py",
+        "self.experts(context, routing)",
+        "self.experts(context.detach(), routing)",
+    ),
+    Named(
+        "KAnoCLIP: text detached into the fusion",
+        "methods/kanoclip.py",
+        "stage(patches, states.to(patches.dtype), ",
+        "stage(patches, states.detach().to(patches.dtype), ",
+    ),
+    Named(
+        "KAnoCLIP: the maximum of the map detached",
+        "methods/kanoclip.py",
+        "anomaly_map.amax((1, 2))) / 2",
+        "anomaly_map.amax((1, 2)).detach()) / 2",
+    ),
+    Named(
+        "KAnoCLIP: offsets detached",
+        "parts/deformable_attention.py",
+        "self.positions(query, grid), grid)",
+        "self.positions(query, grid).detach(), grid)",
+    ),
+    Named(
+        "AFR-CLIP: text detached into CMFR",
+        "methods/afr_clip.py",
+        "self._rectify(stage, visual, stateless)",
+        "self._rectify(stage, visual, stateless.detach())",
+    ),
+    Named(
+        "ACD-CLIP: the gateway sees detached patches",
+        "methods/acd_clip.py",
+        "self.gateway(visual, texts)",
+        "self.gateway(visual.detach(), texts)",
+    ),
+)
+
+
+def swapped(first: str, second: str, one: str, other: str) -> Named:
+    """The options of two recipes exchanged."""
+    what = f"options of {Path(first).stem} and {Path(second).stem} swapped"
+    return Named(what, f"recipes/{first}.toml", one, other, (Named(what, f"recipes/{second}.toml", other, one),))
+
+
+ACD, AFR, FE, WMOE = (f"{name}/ablation" for name in ("acd-clip", "afr-clip", "fe-clip", "wmoe-clip"))
+RECIPES = (
+    swapped(f"{ACD}/table_2_2_conv_lora", f"{ACD}/table_2_3_gateway", 'fusion = "static"', 'adapter = "lora"'),
+    swapped(f"{ACD}/groups_3", f"{ACD}/groups_4", "\ngroups = 3", "\ngroups = 4"),
+    swapped(
+        f"{AFR}/table_5_2_image_prompts", f"{AFR}/table_5_3_learned_prompts", "learned_prompts = false", 'cnn = "none"'
+    ),
+    swapped(f"{FE}/ffe", f"{FE}/lfs", 'adapters = "ffe"', 'adapters = "lfs"'),
+    swapped(
+        f"{WMOE}/table_2_3_ctds_wcma",
+        f"{WMOE}/table_2_4_ctds_sa_moe",
+        "semantic_experts = false",
+        "wavelet_attention = false",
+    ),
+)
+TOGETHER = replace(TRAINER[0], what="ten of the trainer's at once", also=TRAINER[1:10])
+NAMED = (*TRAINER, TOGETHER, *CONSTANTS, *ROUTES, *RECIPES)

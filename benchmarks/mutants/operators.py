@@ -1,8 +1,12 @@
-"""Faults that are made from the code itself, in the manner of mutation testing: each changes one place of one file."""
+"""Faults that are made from the code itself, in the manner of mutation testing: each changes one place of one file.
+
+What changes nothing that can be observed is not made: bounds of memory, clocks, the platform, the order of sentences
+that are averaged, gradients of what is frozen.
+"""
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -15,6 +19,7 @@ class Fault:
         start, stop: the characters that are replaced.
         new: what stands there instead.
         kind: what is wrong then.
+        also: other places that are changed together with this one.
     """
 
     path: str
@@ -22,10 +27,19 @@ class Fault:
     stop: int
     new: str
     kind: str
+    also: tuple["Fault", ...] = ()
 
-    def applied(self, text: str) -> str:
-        """The file with the fault in it."""
-        return text[: self.start] + self.new + text[self.stop :]
+    @property
+    def paths(self) -> set[str]:
+        """The files that it changes."""
+        return {self.path, *(other.path for other in self.also)}
+
+    def applied(self, path: str, text: str) -> str:
+        """One of the files with the fault in it."""
+        places = [one for one in (self, *self.also) if one.path == path]
+        for one in sorted(places, key=lambda place: place.start, reverse=True):
+            text = text[: one.start] + one.new + text[one.stop :]
+        return text
 
     def described(self, text: str) -> str:
         """Place, and what became of what."""
@@ -35,8 +49,13 @@ class Fault:
 
 
 SIGNS: dict[type, str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.Pow: "*"}
-WITHOUT_GRADIENT = {"images", "masks", "labels", "pixels", "image", "mask", "layers"}
-"""Names of what comes from pictures: to detach it changes nothing."""
+WITHOUT_GRADIENT = {"images", "masks", "labels", "pixels", "image", "mask", "layers", "noise", "knowledge"}
+"""Names of what comes from pictures, chance or frozen towers: to detach it changes nothing."""
+BOUNDS_OF_MEMORY = {"MAX_TOKENS", "MAX_SIMILARITIES"}
+ELSEWHERE = ("perf_counter", "monotonic", "sys.platform")
+"""Clocks, and what is another thing on other machines only."""
+ORDERED = 3
+"""So many sentences have an order that matters; longer lists are averaged."""
 ORDERS: dict[type, str] = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
 
 
@@ -94,6 +113,10 @@ def _is_words(node: ast.AST) -> bool:
             return True
         case ast.keyword("strict" | "year"):
             return True
+        case ast.Assign([ast.Name(name)]) if name in BOUNDS_OF_MEMORY:
+            return True
+        case ast.BinOp() | ast.Compare() if any(word in ast.unparse(node) for word in ELSEWHERE):
+            return True
     return False
 
 
@@ -123,7 +146,9 @@ def _changes(node: ast.expr, tensors: frozenset[str], text: str) -> Iterator[tup
             yield repr(value * 2 if value else 0.5), "another constant"
         case ast.Name(name, ast.Load()) if name in tensors:
             yield f"{name}.detach()", "a detached gradient"
-        case ast.Tuple([ast.Constant(str(first)), ast.Constant(str(second)), *_], ast.Load()) if first != second:
+        case ast.Tuple([ast.Constant(str(first)), ast.Constant(str(second)), *rest], ast.Load()) if (
+            first != second and 2 + len(rest) <= ORDERED
+        ):
             start = _source(node)
             yield (
                 start.replace(repr(first), "@", 1).replace(repr(second), repr(first), 1).replace("@", repr(second), 1),
@@ -169,6 +194,3 @@ def _other(value: str) -> str:
     if re.fullmatch(r"\[[\d, ]+\]", value):
         return "[" + ", ".join(value.strip("[]").split(", ")[:-1]) + "]"
     return ""
-
-
-Maker = Callable[[str, str], list[Fault]]

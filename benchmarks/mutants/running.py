@@ -141,9 +141,10 @@ class Planted:
     """A fault in a copy, and the tests that run there; those named in ``without`` do not."""
 
     def __init__(self, fault: Fault, copy: Path, without: Sequence[str] = ()) -> None:
-        self.fault, self._file = fault, copy / fault.path
-        self._whole = self._file.read_text(encoding="utf-8")
-        self._write(fault.applied(self._whole))
+        self.fault, self._copy = fault, copy
+        self._whole = {path: (copy / path).read_text(encoding="utf-8") for path in sorted(fault.paths)}
+        for path, text in self._whole.items():
+            _write(copy / path, fault.applied(path, text))
         left_out = [f"--deselect={name}" for name in without]
         self._tests = Running(copy, tests_about(fault, copy), ["-x", "-rf", *left_out], LONGEST)
 
@@ -152,7 +153,8 @@ class Planted:
         ended = self._tests.poll()
         if ended is None:
             return None
-        self._write(self._whole)
+        for path, text in self._whole.items():
+            _write(self._copy / path, text)
         failed = [line for line in ended.said if line.startswith(("FAILED", "ERROR", "E  "))]
         if ended.signalled:
             return Verdict("no end, or a crash", ended.seconds)
@@ -160,11 +162,12 @@ class Planted:
             return Verdict("", ended.seconds)
         return Verdict((failed or ended.said or ["?"])[-1][:150], ended.seconds)
 
-    def _write(self, text: str) -> None:
-        """The file, and nothing that was compiled of another one."""
-        for compiled in (self._file.parent / "__pycache__").glob(f"{self._file.stem}.*"):
-            compiled.unlink()
-        self._file.write_text(text, encoding="utf-8")
+
+def _write(file: Path, text: str) -> None:
+    """The file, and nothing that was compiled of another one."""
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        compiled.unlink()
+    file.write_text(text, encoding="utf-8")
 
 
 def _test(copy: Path, tests: Sequence[str], options: Sequence[str], said: Path) -> NoReturn:

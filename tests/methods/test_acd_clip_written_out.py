@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tests.methods.test_acd_clip import BOTH, DEEP, judge, make
 from tests.parts.test_conv_lora import slow_adapter
@@ -47,14 +46,25 @@ def slow_texts(method: AcdClip, class_name: str) -> Tensor:
 
 
 def slow_head(head: nn.Module, tokens: Tensor) -> Tensor:
-    return F.normalize(head.norm(head.layers(tokens)), dim=-1)
+    """Two layers with a leaky rectifier of slope 0.01 between them, layer norm, unit length: numbers and no modules."""
+    first, last = (head.layers[number] for number in (0, 2))
+    hidden = tokens @ first.weight.T + first.bias
+    made = torch.where(hidden > 0, hidden, 0.01 * hidden) @ last.weight.T + last.bias
+    centred = made - made.mean(-1, keepdim=True)
+    normed = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * head.norm.weight + head.norm.bias
+    return normed / normed.square().sum(-1, keepdim=True).sqrt()
+
+
+def slow_gelu(x: Tensor) -> Tensor:
+    """x times the Gaussian's distribution function at x."""
+    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
 
 
 def slow_gate(method: AcdClip, number: int, visual: Tensor) -> list[list[Tensor]]:
     """Weights [group][state]: a softmax over the groups for each state."""
     groups, gates = len(method.text_groups), method.vision_groups[number].gateway.gates
     mean = visual[0].mean(0)
-    said = [gate[2](F.gelu(gate[0](mean))) for gate in gates]
+    said = [gate[2](slow_gelu(gate[0](mean))) for gate in gates]
     logits = [[said[0][2 * j + s] if len(said) == 1 else said[s][j] for s in range(2)] for j in range(groups)]
     powers = [[logits[j][s].exp() for s in range(2)] for j in range(groups)]
     return [[powers[j][s] / sum(power[s] for power in powers) for s in range(2)] for j in range(groups)]
