@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluator.making import data
-from zsad.cli.main import FAILED, OK, main
+from zsad.cli.main import FAILED, main
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,11 @@ def run(given: str, out: Path, *options: str) -> int:
 def test_a_figure_of_two_detectors(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "figure.png"
     words = ["gallery", "clip", "clip-ac", "--data", given, "--out", str(out), "--pictures", "square/004.png"]
-    assert main([*words, "--label", "CLIP", "--label", "CLIP-AC", "--map-only", "--backbone", "tiny"]) == OK
+    assert main([*words, "--label", "CLIP", "--label", "CLIP-AC", "--map-only", "--backbone", "tiny"]) == 0
     assert capsys.readouterr().out == f"figure: {out} (1 picture)\n"
     with Image.open(out) as image:
         lines = image.size
-    assert main([*words, "--transpose", "--columns", "3"]) == OK
+    assert main([*words, "--transpose", "--columns", "3"]) == 0
     with Image.open(out) as image:
         assert image.height > image.width
         assert image.size != lines
@@ -37,20 +37,20 @@ def test_a_figure_of_two_detectors(given: str, tmp_path: Path, capsys: pytest.Ca
 def test_each_choice_of_pictures(
     choice: list[str], given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(given, tmp_path / "figure.pdf", *choice) == OK
+    assert run(given, tmp_path / "figure.pdf", *choice) == 0
     assert f"({'1 picture' if choice else '4 pictures'})" in capsys.readouterr().out
 
 
 def test_an_evaluation_ranks(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = str(tmp_path / "evaluated")
-    assert main(["evaluate", "clip", "--data", given, "--out", where, "--resolution", "40", "--no-intervals"]) == OK
-    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", where) == OK
+    assert main(["evaluate", "clip", "--data", given, "--out", where, "--resolution", "40", "--no-intervals"]) == 0
+    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", where) == 0
     said = capsys.readouterr().out
     assert "(2 pictures)" in said
     assert "Ranked by" not in said
     others = str(tmp_path / "others")
-    assert main(["evaluate", "clip-ac", "--data", given, "--out", others, "--resolution", "40", "--no-intervals"]) == OK
-    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", others) == OK
+    assert main(["evaluate", "clip-ac", "--data", given, "--out", others, "--resolution", "40", "--no-intervals"]) == 0
+    assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", others) == 0
     assert (
         "! Ranked by the scores of another detector than the first: clip-ac, as evaluated." in capsys.readouterr().out
     )

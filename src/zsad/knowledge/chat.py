@@ -5,14 +5,19 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from time import sleep
-from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from typing import Any, cast
+from urllib.request import Request
 
+from zsad.documents import DocumentError, read_json
 from zsad.errors import ConfigError
+from zsad.knowledge.exchange import Reply, TooLargeError, exchange
 from zsad.knowledge.questions import Refused
 
+LARGEST = 4 * 2**20
+"""Bytes of a reply: a thousand times what is asked for."""
+LONGEST_TIMEOUT, MOST_RETRIES = 3600.0, 100
 LONGEST_WAIT = 60.0
 """Seconds between two attempts, at most."""
 TRY_AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
@@ -28,7 +33,7 @@ class Endpoint:
         base_url: what stands before ``/chat/completions``, for instance ``https://api.openai.com/v1``.
         key: the API key; "" for a server that needs none. It is sent nowhere else, redirections included.
         key_from: name of the environment variable of the key, for errors.
-        timeout: seconds that one attempt may take.
+        timeout: seconds that one attempt may take, until its last byte.
         retries: further attempts where the server is busy, broken or out of reach.
 
     Raises:
@@ -46,10 +51,11 @@ class Endpoint:
             raise ConfigError("a base URL begins with http:// or https://", repr(self.base_url), "correct --base-url")
         if not (self.key.isascii() and self.key.isprintable()):
             raise ConfigError("an API key is printable ASCII", "another character", f"correct ${self.key_from}")
-        if not 0 < self.timeout < float("inf"):
-            raise ConfigError("a timeout is greater than 0 s", self.timeout, "correct --timeout")
-        if self.retries < 0:
-            raise ConfigError("retries are at least 0", self.retries, "correct --retries")
+        if not 0 < self.timeout <= LONGEST_TIMEOUT:
+            rule = f"a timeout is greater than 0 s and at most {LONGEST_TIMEOUT:g} s"
+            raise ConfigError(rule, self.timeout, "correct --timeout")
+        if not 0 <= self.retries <= MOST_RETRIES:
+            raise ConfigError(f"retries are at least 0 and at most {MOST_RETRIES}", self.retries, "correct --retries")
 
     def ask(self, model: str, prompt: str, picture: bytes | None = None) -> str:
         """The text of the reply.
@@ -71,33 +77,35 @@ class Endpoint:
         for attempt in range(self.retries + 1):
             last = attempt == self.retries
             try:
-                with build_opener(_NoRedirection).open(request, timeout=self.timeout) as reply:
-                    content: bytes = reply.read()
-                    return content
-            except HTTPError as error:
-                with error:
-                    if error.code not in TRY_AGAIN or last:
-                        raise self._refusal(error) from error
-                    sleep(_wait(attempt, error.headers))
-            except (OSError, HTTPException, UnicodeError) as error:  # the last for a host that is no name
+                reply = exchange(request, self.timeout, LARGEST)
+            except TooLargeError as error:
+                rule = f"a reply has at most {LARGEST:,} bytes"
+                raise ConfigError(rule, f"more from {self.base_url}", "check --base-url") from error
+            except (OSError, HTTPException, ValueError) as error:  # the last for a host that is no name
                 if last:
                     raise self._out_of_reach(error) from error
                 sleep(_wait(attempt))
+            else:
+                if reply.status < 300:
+                    return reply.content
+                if reply.status not in TRY_AGAIN or last:
+                    raise self._refusal(reply)
+                sleep(_wait(attempt, reply.headers))
         raise AssertionError("the last attempt returns or raises")
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
         return headers | {"Authorization": f"Bearer {self.key}"} if self.key else headers
 
-    def _refusal(self, error: HTTPError) -> Exception:
+    def _refusal(self, reply: Reply) -> Exception:
         """What an answer with an HTTP status other than success means."""
-        said = f"{error.code} {error.reason}: {self._without_key(_message(error))}"
-        if error.code in NOT_THIS_QUESTION:
+        said = f"{reply.status} {reply.reason}: {self._without_key(_message(reply))}"
+        if reply.status in NOT_THIS_QUESTION:
             return Refused(f"the server answers {said}")
-        if error.code in (401, 403):
+        if reply.status in (401, 403):
             state = "correct" if self.key else "set"
             return ConfigError("the endpoint must accept the API key", said, f"{state} ${self.key_from}")
-        remedy = "wait, or check quota and server" if error.code in TRY_AGAIN else "check --base-url and the model"
+        remedy = "wait, or check quota and server" if reply.status in TRY_AGAIN else "check --base-url and the model"
         return ConfigError(f"{self.base_url} must answer", said, remedy)
 
     def _out_of_reach(self, error: Exception) -> ConfigError:
@@ -106,15 +114,6 @@ class Endpoint:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self.key, "***") if self.key else text
-
-
-class _NoRedirection(HTTPRedirectHandler):
-    """A redirection is an error: following it would carry the key to another server."""
-
-    def redirect_request(
-        self, req: Request, fp: object, code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
 
 
 def _content(prompt: str, picture: bytes | None) -> str | list[dict[str, object]]:
@@ -126,8 +125,10 @@ def _content(prompt: str, picture: bytes | None) -> str | list[dict[str, object]
 
 def _text_of(reply: bytes) -> str:
     try:
-        text = json.loads(reply)["choices"][0]["message"]["content"]
+        text = cast(Any, read_json(reply))["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError) as error:
+        if isinstance(error, DocumentError) and reply[:1] == b"{":
+            raise Refused(f"the reply is no JSON: {error}") from error
         raise ConfigError(
             "a chat endpoint answers with choices, message and content",
             repr(reply[:80].decode("utf-8", "replace")),
@@ -148,12 +149,9 @@ def _wait(attempt: int, headers: Message | None = None) -> float:
     return min(float(asked) if asked.isdecimal() else 2.0 ** min(attempt, 10), LONGEST_WAIT)
 
 
-def _message(error: HTTPError) -> str:
+def _message(reply: Reply) -> str:
     """What the server says is wrong, in one line."""
-    try:
-        text = error.read(10_000).decode("utf-8", "replace")
-    except (OSError, HTTPException):
-        return "no reason given"
+    text: object = reply.content.decode("utf-8", "replace")
     with suppress(ValueError, LookupError, TypeError):  # not in the usual form: said as it stands
-        text = json.loads(text)["error"]["message"]
+        text = cast(Any, read_json(reply.content))["error"]["message"]
     return " ".join(str(text).split())[:200] or "no reason given"
