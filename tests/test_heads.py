@@ -145,7 +145,9 @@ def test_what_is_not_learnt_may_be_said() -> None:
 )
 def test_what_is_not_in_the_package_is_trained_first(changes: dict[str, object], words: str) -> None:
     rule = rf"toy-reader is trained before it is used; got .* package differs in {words}\)\. Remedy: run "
-    with pytest.raises(ConfigError, match=rule + r"zsad train toy-reader .*--data LAYOUT:PATH --out DIR, .*" + OF_SMALL):
+    with pytest.raises(
+        ConfigError, match=rule + r"zsad train toy-reader .*--data LAYOUT:PATH --out DIR, .*" + OF_SMALL
+    ):
         by_name(**changes)
 
 

@@ -307,8 +307,8 @@ def test_a_detector_without_the_mode_is_refused(root: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"shots": -1}, "not negative; got -1 and 0"),
-        ({"shots": 1, "shots_seed": -2}, "not negative; got 1 and -2"),
+        ({"shots": -1}, "number of shots is not negative; got -1"),
+        ({"shots": 1, "shots_seed": -2}, r"a seed lies in \[0, .*; got -2"),
         ({"shots_seed": 3}, "got seed 3 of none. Remedy: say --shots"),
     ],
 )
@@ -374,6 +374,14 @@ def test_comparisons_say_what_was_shown(root: Path, tmp_path: Path) -> None:
     assert found.warnings[0] == (
         "The detectors were shown other normal pictures, as they were drawn, of drawn carpet, drawn metal_nut, "
         "drawn tile."
+    )
+    detector = few_shot()
+    detector.fit_normal([root / "tile" / "train" / "good" / "000.png"], "tile")
+    evaluate(detector, [named(root)], tmp_path / "one", **QUICK)
+    assert compare(tmp_path / "one", two, draws=100).warnings[:2] == (
+        "A judged every class by one memory: 1 normal picture of tile (16 patches a level).",
+        "The detectors were not shown the same: of each class, A none and B 2 of its normal training pictures. "
+        "The difference is also that of the shots.",
     )
     # Draws are to a side what trainings are; one evaluation named twice is still none.
     assert "A none and B 2 or 4 of its" in compare([none], [two, other, four], draws=100).warnings[0]

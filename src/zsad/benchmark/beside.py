@@ -1,6 +1,6 @@
 """The papers' own numbers that belong beside ours, and in what ours are another experiment."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 
 from zsad import methods, published
@@ -66,11 +66,16 @@ def printed(plan: Plan, split: Split, entrant: Entrant, data_set: str) -> list[P
     ]
 
 
-def others(data_set: str) -> list[Row]:
-    """All zero-shot numbers of the papers on a data set, of any method, without the rows of ablations."""
+def others(data_set: str, shots: Collection[int] = (0,)) -> list[Row]:
+    """All numbers of the papers on a data set, of any method, without the rows of ablations.
+
+    Args:
+        data_set: its name.
+        shots: normal pictures that the methods were shown; 0 are zero-shot numbers.
+    """
     if data_set not in published.data_sets():
         return []
-    return [row for row in published.rows(data_set=data_set) if row.shots == 0 and _is_main(row)]
+    return [row for row in published.rows(data_set=data_set) if row.shots in shots and _is_main(row)]
 
 
 def source_of(row: Row) -> str:
@@ -87,7 +92,7 @@ def _is_main(row: Row) -> bool:
 
 
 def _of_method(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
-    for row in others(data_set):
+    for row in others(data_set, (entrant.shots,)):
         if row.method == entrant.recipe.method:
             yield source_of(row), row
 
@@ -95,6 +100,8 @@ def _of_method(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
 def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
     """The numbers that the recipe holds, with what is known of them."""
     recipe = entrant.recipe
+    if entrant.shots:  # its numbers are zero-shot ones
+        return
     for metric, value in recipe.published.get(data_set, {}).items():
         rows = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
         rows.sort(key=lambda row: row.table not in recipe.paper)
@@ -114,7 +121,7 @@ def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row
         yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
     if entrant.trained and told.precision != "fp32":
         yield f"trained in {told.precision}, not fp32"
-    yield from _row_changed(told.change.get(entrant.name, Change())) if entrant.is_row else _changed(entrant, row)
+    yield from _row_changed(told.change.get(entrant.base, Change())) if entrant.is_row else _changed(entrant, row)
     if entrant.trained and told.most is not None:
         yield f"trained on at most {told.most} pictures of a class and state"
     if told.most_tested is not None:

@@ -10,7 +10,7 @@ from statistics import mean, stdev
 
 from zsad.benchmark import unchanged
 from zsad.benchmark.beside import Printed, others, printed
-from zsad.benchmark.plan import Plan, Run, folder_of
+from zsad.benchmark.plan import Plan, Run, folder_of, takes_part
 from zsad.benchmark.recipe import Entrant, Split
 from zsad.benchmark.running import read_record, undone
 from zsad.evaluator import disk
@@ -177,33 +177,35 @@ def _found(plan: Plan, out: Path) -> Found:
         for data_set in run.test:
             folder = folder_of(run, data_set, out)
             if (folder / disk.EVALUATION).exists():
-                seed = UNTRAINED if run.seed is None else str(run.seed)
-                one = seed, folder.relative_to(out).as_posix(), disk.read(folder)
+                one = seed_of(run), folder.relative_to(out).as_posix(), disk.read(folder)
                 for split in _splits(plan, run):
                     found.setdefault((split.name, run.entrant.name, data_set), []).append(one)
     return found
 
 
+def seed_of(run: Run) -> str:
+    """The seeds of a run in words: of its training, and of the draw of what it is shown."""
+    seed = UNTRAINED if run.seed is None else str(run.seed)
+    return seed if run.shots_seed is None else f"{seed}, shots {run.shots_seed}"
+
+
 def _splits(plan: Plan, run: Run) -> list[Split]:
     """What is not trained is evaluated once for all splits."""
-    return [run.split] if run.entrant.trained else [split for split in plan.benchmark.split if _in(run.entrant, split)]
-
-
-def _in(entrant: Entrant, split: Split) -> bool:
-    return split.detectors is None or entrant.name in split.detectors
+    every = [split for split in plan.benchmark.split if takes_part(run.entrant, split)]
+    return [run.split] if run.entrant.trained else every
 
 
 def _table(plan: Plan, split: Split, data_set: str, found: Found) -> Table:
     lines, beside, warnings = [], [], dict[str, None]()
-    for entrant in (one for one in plan.entrants if _in(one, split)):
+    entrants = [one for one in plan.entrants if takes_part(one, split)]
+    for entrant in entrants:
         runs = found.get((split.name, entrant.name, data_set), [])
         if runs:
             lines.append(_line(plan, entrant, runs))
             warnings |= dict.fromkeys(words for _, _, one in runs for words in one.data_sets[0].warnings)
         beside += printed(plan, split, entrant, data_set)
-    return Table(
-        split.name, split.train, data_set, tuple(lines), tuple(beside), tuple(others(data_set)), tuple(warnings)
-    )
+    theirs = others(data_set, {entrant.shots for entrant in entrants})
+    return Table(split.name, split.train, data_set, tuple(lines), tuple(beside), tuple(theirs), tuple(warnings))
 
 
 def _line(plan: Plan, entrant: Entrant, runs: Sequence[tuple[str, str, Evaluation]]) -> Line:
@@ -223,7 +225,8 @@ def _line(plan: Plan, entrant: Entrant, runs: Sequence[tuple[str, str, Evaluatio
         backbone=subject.backbone,
         weights=subject.weights,
         seeds=tuple(results),
-        of=len(plan.benchmark.seeds) if entrant.trained else 1,
+        of=(len(plan.benchmark.seeds) if entrant.trained else 1)
+        * (len(plan.benchmark.shots_seeds) if entrant.shots else 1),
         means=_scores({seed: result.means for seed, result in results.items()}),
         classes={name: _scores(metrics) for name, metrics in by_class.items()},
         evaluations=tuple(folder for _, folder, _ in runs),
@@ -292,7 +295,13 @@ def _facts(plan: Plan, found: Found) -> list[str]:
             f"Trained in {told.precision} with seed{'s' * (len(told.seeds) > 1)} {seeds}; the last epoch is evaluated, "
             f"in fp32. Nothing is chosen by a test."
         )
-    if len(told.seeds) > 1:
+    if shots := [number for number in told.shots if number]:
+        seeds = ", ".join(map(str, told.shots_seeds))
+        said.append(
+            f"With shots, each class is judged by a memory of {' or '.join(map(str, shots))} normal pictures of its "
+            f"own train split, drawn with seed{'s' * (len(told.shots_seeds) > 1)} {seeds}."
+        )
+    if len(told.seeds) > 1 or (shots and len(told.shots_seeds) > 1):
         said.append("± is the sample standard deviation over seeds. What is not trained has none.")
     if any(metric.low is not None for one in evaluations for metric in one.data_sets[0].means.values()):
         said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the pictures.")

@@ -27,6 +27,7 @@ from zsad.evaluator.disk import PAGE
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.files import write_atomically
 from zsad.published import Row
+from zsad.wording import counted
 
 
 def write(board: Leaderboard, out: Path) -> None:
@@ -213,7 +214,8 @@ def _others(one: Table, notes: Notes) -> str:
         return ""
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in one.others:
-        found.setdefault((published.methods()[row.method], source_of(row)), {})[row.metric] = row
+        shown = f", {counted(row.shots, 'shot')}" if row.shots else ""
+        found.setdefault((published.methods()[row.method] + shown, source_of(row)), {})[row.metric] = row
     metrics = [name for name in published.METRICS if any(name in values for values in found.values())]
     head = ["method", "published in", *(TITLES[name].removesuffix("-200") for name in metrics)]
     rows = [
@@ -224,7 +226,8 @@ def _others(one: Table, notes: Notes) -> str:
         )
         for (method, source), values in found.items()
     ]
-    summary = f"All zero-shot numbers of the papers on {escape(one.data_set)}"
+    kinds = sorted({"few-shot" if row.shots else "zero-shot" for row in one.others}, reverse=True)
+    summary = f"All {' and '.join(kinds)} numbers of the papers on {escape(one.data_set)}"
     return f"<details><summary>{summary}</summary>{table(f'Published on {one.data_set}', head, rows)}</details>"
 
 

@@ -3,7 +3,8 @@
     OUT/benchmark.json                                the recipe as it was read
     OUT/data.json                                     what its data sets hold
     OUT/training/<split>/<detector>-<seed>/           as zsad train leaves it
-    OUT/evaluations/<split>/<detector>-<seed>/<data>/ as zsad evaluate leaves it
+    OUT/evaluations/<split>/<detector>-<seed>/<data>/ as zsad evaluate leaves it; of few-shot detectors
+                   /<split>/<detector>-4-shots-<seed>-<seed of shots>/<data>/
     OUT/runs/<split>/<detector>-<seed>.json           what made the run, and how it ended
     OUT/leaderboard.{md,csv,json,html}
 
@@ -36,17 +37,25 @@ class Run:
         entrant: the detector.
         seed: of its training; None where it is not trained.
         test: data sets on which it is evaluated, without those skipped or done in an earlier split.
+        shots_seed: of the draw of what it is shown; None where it is shown nothing.
     """
 
     split: Split
     entrant: Entrant
     seed: int | None
     test: tuple[str, ...]
+    shots_seed: int | None = None
 
     @property
     def key(self) -> str:
-        """Where it lies below ``training``, ``evaluations`` and ``runs``."""
-        return f"{self.split.name}/{self.entrant.name}" + ("" if self.seed is None else f"-{self.seed}")
+        """Where it lies below ``evaluations`` and ``runs``."""
+        seeds = [str(seed) for seed in (self.seed, self.shots_seed) if seed is not None]
+        return "-".join([f"{self.split.name}/{self.entrant.name}", *seeds])
+
+    @property
+    def training(self) -> str:
+        """What it shares with all runs of one training: where that lies below ``training``."""
+        return f"{self.split.name}/{self.entrant.base}" + ("" if self.seed is None else f"-{self.seed}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,8 @@ class Plan:
         made = {"detector": recipe, "resolution": told.resolution, "most_tested": told.most_tested}
         if run.entrant.trained:
             made |= {"train": run.split.train, "seed": run.seed, "precision": told.precision, "most": told.most}
+        if run.entrant.shots:
+            made |= {"shots": run.entrant.shots, "shots_seed": run.shots_seed}
         return json.loads(json.dumps(made))
 
 
@@ -149,15 +160,16 @@ def plan(
     for split in benchmark.split:
         tests = tuple(name for name in split.test if name in there)
         absent = [name for name in split.train if name not in there]
-        for entrant in (one for one in entrants if split.detectors is None or one.name in split.detectors):
+        for entrant in (one for one in entrants if takes_part(one, split)):
+            draws = benchmark.shots_seeds if entrant.shots else (None,)
             if not entrant.trained:
                 new = tuple(name for name in tests if name not in evaluated[entrant.name])
                 evaluated[entrant.name].update(new)
-                runs += [Run(split, entrant, None, new)] if new else []
+                runs += [Run(split, entrant, None, new, draw) for draw in draws] if new else []
             elif absent:
                 untrained[f"{split.name}/{entrant.name}"] = f"it is trained on {', '.join(absent)}, which is missing"
             elif tests:
-                runs += [Run(split, entrant, seed, tests) for seed in benchmark.seeds]
+                runs += [Run(split, entrant, seed, tests, draw) for seed in benchmark.seeds for draw in draws]
     for run in runs:
         if run.entrant.trained and not run.split.train:
             raise ConfigError(
@@ -166,12 +178,18 @@ def plan(
     return Plan(benchmark, entrants, data, there, {**skipped, **untrained}, tuple(runs))
 
 
+def takes_part(entrant: Entrant, split: Split) -> bool:
+    """Whether a split is for a detector, whatever that is shown."""
+    return split.detectors is None or entrant.base in split.detectors
+
+
 def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Sequence[str] | None = None) -> list[Run]:
     """The runs that this machine does.
 
     Args:
         runs: of the plan.
-        shard: number, from 1, and how many there are; each takes every N-th run of these detectors.
+        shard: number, from 1, and how many there are; each takes every N-th training of these detectors, with all
+            runs of it.
         only: names of detectors; all where not given.
 
     Raises:
@@ -180,11 +198,13 @@ def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Seque
     number, of = shard or (1, 1)
     if not 1 <= number <= of:
         raise ConfigError("a shard I/N is one of 1 to N", f"{number}/{of}", "say 1/2 and 2/2 for two machines")
-    known = {run.entrant.name for run in runs}
+    known = {run.entrant.name for run in runs} | {run.entrant.base for run in runs}
     for name in only or ():
         if name not in known:
             raise unknown_name("detector of this benchmark", name, known)
-    return [run for run in runs if not only or run.entrant.name in only][number - 1 :: of]
+    chosen = [run for run in runs if not only or {run.entrant.name, run.entrant.base} & {*only}]
+    ours = [*dict.fromkeys(run.training for run in chosen)][number - 1 :: of]
+    return [run for run in chosen if run.training in ours]
 
 
 def folder_of(run: Run, data_set: str, out: Path) -> Path:
@@ -194,7 +214,7 @@ def folder_of(run: Run, data_set: str, out: Path) -> Path:
 
 def training_of(run: Run, out: Path) -> Path:
     """Where a detector that is trained lies."""
-    return out / "training" / run.key
+    return out / "training" / run.training
 
 
 def _specifications(benchmark: Benchmark, root: Path, instead: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What a benchmark compares: a TOML file that names detectors, data sets, what is trained on, and seeds."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,10 @@ from zsad.config import check_seed, check_within, from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
 from zsad.evaluator.results import GREATEST_RESOLUTION, MOST_RESAMPLES
+from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.trainer import recipe as training
+from zsad.wording import counted
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Benchmark:
         backbone, weights, activation, position_resize, image_size: of all detectors; where not given, each has its own
             recipe's.
         seeds: of training; each is a run. What is not trained has none.
+        shots: of each class, how many normal pictures of its own train split a detector is shown before it judges that
+            class; each number is a line of the tables, of methods with a few-shot mode. 0 is zero-shot.
+        shots_seeds: of the draws of these; each is a run.
         precision: of training. Evaluations are in fp32.
         resolution: side in px at which maps and masks are compared; 0 compares at each picture's own size.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
@@ -84,6 +90,8 @@ class Benchmark:
     position_resize: PositionResize | None = None
     image_size: int | None = None
     seeds: tuple[int, ...] = (111,)
+    shots: tuple[int, ...] = (0,)
+    shots_seeds: tuple[int, ...] = (0,)
     precision: Literal["fp32", "bf16"] = "fp32"
     resolution: int = 518
     resamples: int = 1000
@@ -93,7 +101,13 @@ class Benchmark:
     untrained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, values in (("detector", self.detectors), ("seed", self.seeds), ("split", self.split)):
+        for what, values in (
+            ("detector", self.detectors),
+            ("seed", self.seeds),
+            ("split", self.split),
+            ("number of shots", self.shots),
+            ("seed of shots", self.shots_seeds),
+        ):
             if not values:
                 raise ConfigError(f"a benchmark has at least one {what}", "none", f"add a {what}")
         for what, least in (("most", 1), ("most_tested", 1), ("resolution", 0), ("resamples", 0)):
@@ -102,9 +116,13 @@ class Benchmark:
                 raise ConfigError(f"{what} of a benchmark is at least {least}", value, f"say {least} or more")
         check_within("resolution of a benchmark in px", self.resolution, 0, GREATEST_RESOLUTION)
         check_within("resamples of a benchmark", self.resamples, 0, MOST_RESAMPLES)
-        for seed in self.seeds:
+        for seed in (*self.seeds, *self.shots_seeds):
             check_seed(seed)
         _once("seed", [str(seed) for seed in self.seeds])
+        _once("number of shots", [str(number) for number in self.shots])
+        _once("seed of shots", [str(seed) for seed in self.shots_seeds])
+        if min(self.shots) < 0:
+            raise ConfigError("shots of a benchmark are not negative", min(self.shots), "say shots = [4]")
         _once("split", [split.name for split in self.split])
         for what, names in (("split", [split.name for split in self.split]), ("data set", list(self.data))):
             for name in names:
@@ -136,6 +154,8 @@ class Entrant:
         recipe: how it is made and trained, with the benchmark's changes.
         trained: whether it is trained before it is used.
         is_row: whether it is a row of a paper's ablations, whose own numbers its recipe holds.
+        shots: normal pictures of each class that it is shown.
+        base: its name whatever it is shown, by which it is trained.
     """
 
     name: str
@@ -143,6 +163,16 @@ class Entrant:
     recipe: training.Recipe
     trained: bool
     is_row: bool = False
+    shots: int = 0
+    base: str = ""
+
+    def shown(self, shots: int, seeds: Sequence[int]) -> "Entrant":
+        """The same detector that is shown so many normal pictures of each class, drawn with these seeds."""
+        if not shots:
+            return replace(self, base=self.name)
+        words = counted(shots, "shot")
+        title = f"{self.title}, {words}" + (f", seed {seeds[0]}" if len(seeds) == 1 else "")
+        return replace(self, name=f"{self.name}-{words.replace(' ', '-')}", title=title, shots=shots, base=self.name)
 
 
 def read(path: Path) -> Benchmark:
@@ -171,7 +201,8 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[Entrant, ...]:
     """
     found = [_entrant(benchmark, name, folder) for name in benchmark.detectors]
     names = [one.name for one in found]
-    _once("detector", names)
+    shown = [each for one in found for each in _shown(benchmark, one)]
+    _once("detector", [*names, *(one.name for one in shown if one.shots)])
     told = [
         *benchmark.change,
         *benchmark.untrained,
@@ -180,7 +211,19 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[Entrant, ...]:
     for name in told:
         if name not in names:
             raise unknown_name("detector of this benchmark", name, names)
-    return tuple(found)
+    return tuple(shown)
+
+
+def _shown(benchmark: Benchmark, entrant: Entrant) -> list[Entrant]:
+    """As often as it is a line of the tables: of a method without a few-shot mode that is once, zero-shot."""
+    is_few_shot = issubclass(methods.get(entrant.recipe.method), FewShot)
+    if not is_few_shot and 0 not in benchmark.shots:
+        raise ConfigError(
+            "detectors of a benchmark that is few-shot alone have such a mode",
+            entrant.name,
+            "add 0 to its shots, or take the detector out",
+        )
+    return [entrant.shown(number, benchmark.shots_seeds) for number in benchmark.shots if is_few_shot or not number]
 
 
 def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:

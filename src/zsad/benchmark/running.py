@@ -287,6 +287,8 @@ class _Doing:
             resolution=told.resolution or None,
             resamples=told.resamples,
             most=told.most_tested,
+            shots=self.run.entrant.shots,
+            shots_seed=self.run.shots_seed or 0,
             overwrite=True,  # what is here is not done, and may be of a detector or of pictures that are gone
             command=self.command,
             watch=self.watch,

@@ -28,12 +28,14 @@ class Seen:
         trained: whether it was trained on them, or tested.
         names: of the data sets.
         content: hashes of them, as training or evaluation wrote them down.
+        shots: how many pictures were shown, and the seed of their draw.
     """
 
     run: Run
     trained: bool
     names: tuple[str, ...]
     content: Any
+    shots: tuple[int, int] = (0, 0)
 
     @property
     def places(self) -> list[Path]:
@@ -55,10 +57,10 @@ def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
         ConfigError: a run saw other pictures or masks.
         InputError: what is done, or the data, cannot be read.
     """
-    right: dict[tuple[bool, tuple[str, ...]], Any] = {}
+    right: dict[tuple[bool, tuple[str, ...], tuple[int, int]], Any] = {}
     places: dict[Path, None] = {}
     for one in _seen(plan, out):
-        key = one.trained, one.names
+        key = one.trained, one.names, one.shots
         if key not in right:
             right[key] = _content(plan, one, data) if all(name in data for name in one.names) else one.content
         if one.content != right[key]:
@@ -81,7 +83,8 @@ def _seen(plan: Plan, out: Path) -> Iterator[Seen]:
             folder = folder_of(run, name, out)
             if (folder / disk.EVALUATION).exists():
                 found = disk.read_json(folder / disk.PLAN).get("data", {}).get(name, {}).get("classes", {})
-                yield Seen(run, False, (name,), {key: words.get("content") for key, words in found.items()})
+                content = {key: (words.get("content"), words.get("shots", {})) for key, words in found.items()}
+                yield Seen(run, False, (name,), content, (run.entrant.shots, run.shots_seed or 0))
 
 
 def _content(plan: Plan, one: Seen, data: Mapping[str, DataSet]) -> Any:
@@ -89,5 +92,9 @@ def _content(plan: Plan, one: Seen, data: Mapping[str, DataSet]) -> Any:
     told = plan.benchmark
     if one.trained:
         return content(*Pictures(plan.pictures(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
-    planned = evaluation.plan([data[one.names[0]]], Protocol(told.resolution or None, most=told.most_tested))
-    return {found.name: found.content for found in planned[0].classes}
+    shots, seed = one.shots
+    protocol = Protocol(told.resolution or None, most=told.most_tested, shots=shots, shots_seed=seed)
+    planned = evaluation.plan([data[one.names[0]]], protocol)
+    return {
+        found.name: (found.content, {shot.source: shot.content for shot in found.shots}) for found in planned[0].classes
+    }

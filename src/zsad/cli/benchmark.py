@@ -155,7 +155,9 @@ def _splits(planned: "Plan", chosen: Sequence["Run"], out: Path) -> Iterator[str
         lines = [f"{split.name}: trained on {' + '.join(split.train) or 'nothing'}"]
         for run in runs:
             missing, recipe = undone(run, out), run.entrant.recipe
-            what = shorten(run.entrant.name, 30) + ("" if run.seed is None else f", seed {run.seed}")
+            seeds = "" if run.seed is None else f", seed {run.seed}"
+            seeds += "" if run.shots_seed is None else f", {run.shots_seed}"
+            what = shorten(run.entrant.name, 30) + seeds
             state = f"{len(missing)} of {len(run.test)} sets to do" if missing else "done"
             lines.append(f"  {what:<37} {recipe.backbone:<19} {state:>20}")
         yield "\n".join(lines)

@@ -26,6 +26,7 @@ from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import Opened, Scored, check_protocols, names, opened, paired
 from zsad.evaluator.results import METRICS, MOST_RESAMPLES, Protocol, Subject
 from zsad.evaluator.warnings import FEW
+from zsad.remembering import in_brief
 
 RESAMPLES = 2000
 GREATEST_CONFIDENCE = 0.9999
@@ -217,13 +218,16 @@ def _measured(
 
 
 def _shown_otherwise(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
-    """Where the detectors were shown other normal pictures of the classes that they judge."""
+    """Where the detectors remembered other normal pictures while they judged."""
+    memories = [_memories(name, side) for name, side in (("A", left), ("B", right))]
+    said = [words for words in memories if words]
     shots = [sorted({one.evaluation.protocol.shots for one in side}) for side in (left, right)]
     if shots[0] != shots[1] or len(shots[0]) > 1:
         a, b = (" or ".join(str(number or "none") for number in side) for side in shots)
         return [
+            *said,
             f"The detectors were not shown the same: of each class, A {a} and B {b} of its normal training pictures. "
-            f"The difference is also that of the shots."
+            f"The difference is also that of the shots.",
         ]
     others = [
         f"{name} {one}"
@@ -231,9 +235,16 @@ def _shown_otherwise(left: Sequence[Opened], right: Sequence[Opened], found: Map
         for one, scored in classes.items()
         if len({frozenset(part.result.shots.values()) for part in scored}) > 1
     ]
-    if not others:
-        return []
-    return [f"The detectors were shown other normal pictures, as they were drawn, of {', '.join(others)}."]
+    if others:
+        said.append(f"The detectors were shown other normal pictures, as they were drawn, of {', '.join(others)}.")
+    return said
+
+
+def _memories(name: str, side: Sequence[Opened]) -> str:
+    """What the detectors of a side remembered before they were held against anything; empty where nothing."""
+    subjects = [one.evaluation.subject for one in side]
+    brief = dict.fromkeys(in_brief(one.remembers, one.memory) for one in subjects if one.memory)
+    return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 
 def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:

@@ -75,9 +75,8 @@ class Protocol:
         check_within("a resolution in px", self.resolution or 1, 1, GREATEST_RESOLUTION)
         check_within("the number of resamples", self.resamples, 0, MOST_RESAMPLES)
         check_seed(self.shots_seed)
-        if self.shots < 0 or self.shots_seed < 0:
-            value = f"{self.shots} and {self.shots_seed}"
-            raise ConfigError("shots and the seed of their draw are not negative", value, "say --shots 4")
+        if self.shots < 0:
+            raise ConfigError("the number of shots is not negative", self.shots, "say --shots 4, or 0 for none")
         if self.shots_seed and not self.shots:
             raise ConfigError("a seed of shots draws shots", f"seed {self.shots_seed} of none", "say --shots 4, too")
 
