@@ -1,0 +1,1 @@
+"""Commands that are killed before every file operation, and given again."""

@@ -1,0 +1,139 @@
+"""What is killed: commands that write a folder, small enough to be run hundreds of times, and what they work on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+FAST = ("--image-size", "64")
+RECIPE = """
+title = "Faults"
+detectors = ["clip", "fe-clip"]
+seeds = [1]
+image_size = 64
+resolution = 64
+resamples = 10
+
+[data]
+nuts = "mvtec:nuts"
+bolts = "mvtec:bolts"
+
+[[split]]
+name = "nuts"
+train = ["nuts"]
+test = ["bolts"]
+
+[change.fe-clip]
+training = { epochs = 1 }
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that writes the folder ``out`` in the folder where it is run.
+
+    Attributes:
+        name: in the table.
+        words: of the command line.
+        before: commands that were run there earlier, undisturbed.
+        others: files of somebody else's that lie there and may not be touched.
+        is_detector: whether what it leaves is loaded, and may never be a mixture of two.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    others: tuple[str, ...] = ("out/notes.txt", "beside.txt")
+    is_detector: bool = False
+
+
+def commands() -> tuple[Command, ...]:
+    """All of them."""
+    return tuple(command for make in MAKERS for command in make())
+
+
+def prepare(folder: Path) -> None:
+    """Pictures, masks and a recipe, which no command writes."""
+    for name, classes in {"nuts": ["nut"], "bolts": ["long bolt", "short bolt"]}.items():
+        for number, one in enumerate(classes):
+            _draw(folder / name / one, 10 * number)
+    (folder / "faults.toml").write_text(RECIPE)
+
+
+def _draw(folder: Path, seed: int) -> None:
+    for number, kind in enumerate(("good", "good", "square", "square")):
+        rng = np.random.default_rng(seed + number)
+        pixels, mask = rng.integers(0, 128, (64, 64, 3)).astype(np.uint8), np.zeros((64, 64), np.uint8)
+        if kind == "square":
+            top, left = rng.integers(0, 40, 2)
+            mask[top : top + 20, left : left + 20] = 255
+            pixels[mask > 0] = 255
+            _save(mask, folder / "ground_truth" / kind / f"{number}_mask.png")
+        _save(pixels, folder / "test" / kind / f"{number}.png")
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _predict() -> tuple[Command, ...]:
+    words = ("predict", "data/nuts/nut/test", *FAST, "--out", "out")
+    others = ("out/notes.txt", "out/maps/mine.png", "out/overlays/mine.png", "beside.txt")
+    earlier = ("predict", "data/bolts", *FAST, "--class-name", "bolt", "--out", "out")
+    return Command("predict", words, others=others), Command("predict again", words, (earlier,), others)
+
+
+def _fit_normal() -> tuple[Command, ...]:
+    words = ("fit-normal", "fe-clip", *FAST, "--normal", "data/nuts/nut/test/good", "--out", "out")
+    earlier = (
+        "fit-normal",
+        "fe-clip",
+        "--image-size",
+        "96",
+        "--normal",
+        "data/bolts/long bolt/test/good",
+        "--out",
+        "out",
+    )
+    return (
+        Command("fit-normal", words, is_detector=True),
+        Command("fit-normal again", words, (earlier,), is_detector=True),
+    )
+
+
+def _draw_data() -> tuple[Command, ...]:
+    words = ("data", "draw", "--pictures", "6", "--size", "48", "--out", "out")
+    others = ("beside.txt",)  # its folder is new or empty
+    return (
+        Command("data draw", (*words, "--workers", "1"), others=others),
+        Command("data draw, 2 workers", (*words, "--workers", "2"), others=others),
+    )
+
+
+def _train() -> tuple[Command, ...]:
+    words = ("train", "fe-clip", "--data", "mvtec:data/nuts", *FAST, "--epochs", "2", "--workers", "1", "--out", "out")
+    return (Command("train", (*words, "--resume")),)
+
+
+def _evaluate() -> tuple[Command, ...]:
+    words = ("evaluate", "clip", *FAST, "--data", "mvtec:data/bolts", "--resolution", "64", "--out", "out")
+    earlier = ("evaluate", "clip", *FAST, "--data", "mvtec:data/nuts", "--resolution", "32", "--out", "out")
+    return Command("evaluate", words), Command("evaluate --overwrite", (*words, "--overwrite"), (earlier,))
+
+
+def _benchmark() -> tuple[Command, ...]:
+    words = ("benchmark", "data/faults.toml", "--data-root", "data", "--workers", "1", "--out", "out")
+    return (Command("benchmark", words),)
+
+
+MAKERS: tuple[Callable[[], tuple[Command, ...]], ...] = (
+    _predict,
+    _fit_normal,
+    _draw_data,
+    _train,
+    _evaluate,
+    _benchmark,
+)

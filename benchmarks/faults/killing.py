@@ -1,0 +1,59 @@
+"""A process that is killed before the n-th time that it changes a file."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
+"""Audit events of Python, beside ``open``, that change what is on the disk; ``os.replace`` is a rename."""
+
+
+@dataclass
+class Killer:
+    """Counts what a process does to files below a folder, and kills the process before one of these.
+
+    Attributes:
+        below: the folder.
+        at: number of the operation, from 1, before which it is killed; 0 kills never.
+        torn: a file that would be opened to be written is first made, empty: the kill falls between opening and writing.
+        log: file descriptor into which every operation is written, a line each; -1 for none.
+    """
+
+    below: Path
+    at: int = 0
+    torn: bool = False
+    log: int = -1
+
+    def __post_init__(self) -> None:
+        self._count, self._below = 0, os.path.realpath(self.below)
+
+    def watch(self) -> None:
+        """From now on, and until the process ends."""
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if not (isinstance(flags, int) and flags & WRITES):
+                return
+        elif event in CHANGES:
+            path = arguments[0]
+        else:
+            return
+        if not isinstance(path, str | bytes | os.PathLike):  # a descriptor that is open already
+            return
+        if os.path.abspath(os.fsdecode(path)).startswith(self._below):
+            self._changes(event, os.fsdecode(path))
+
+    def _changes(self, event: str, path: str) -> None:
+        self._count += 1
+        if self.log >= 0:
+            os.write(self.log, f"{event} {os.path.relpath(path, self._below)}\n".encode())
+        if self._count == self.at:
+            self.at = 0  # what follows is ours
+            if self.torn and event == "open":
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+            os.kill(os.getpid(), signal.SIGKILL)
