@@ -18,7 +18,7 @@ class Killer:
     Attributes:
         below: the folder.
         at: number of the operation, from 1, before which it is killed; 0 kills never.
-        torn: a file that would be opened to be written is first made, empty: the kill falls between opening and writing.
+        torn: a file that would be opened to be written is first made, empty: the kill falls before it is written.
         log: file descriptor into which every operation is written, a line each; -1 for none.
     """
 

@@ -4,14 +4,10 @@ Exit status: 0 all went well; 1 some of the work failed and was named; 2 the com
 ended it: 130 interrupted (Ctrl-C), 143 terminated (kill), 129 the terminal is gone, 141 nobody reads what is printed.
 """
 
-import os
-import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from io import TextIOWrapper
-from types import FrameType
 from typing import NoReturn
 
 import zsad
@@ -29,35 +25,25 @@ from zsad.cli import (
     pretrain,
     train,
 )
+from zsad.cli.ending import BY_SIGNAL, flushed, leave, listening, said, unread
 from zsad.cli.options import telling
 from zsad.errors import ZsadError
 from zsad.wording import printable, say
 
-FAILED, BY_SIGNAL = 2, 128
-NOBODY_READS = BY_SIGNAL + 13  # SIGPIPE, which Windows has not
-ENDING = ("SIGTERM", "SIGHUP")
-"""Signals that end a command as a Ctrl-C does: what it was writing is finished or taken back."""
+FAILED = 2
 VERBS = (predict, train, evaluate, compare, benchmark, gallery, fit_normal, demo, lists, knowledge, pretrain, data)
-
-
-class Ended(KeyboardInterrupt):
-    """A signal asked for the end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    command_line = parser()
     try:
-        with _flushed():
+        with flushed():
+            command_line = parser()
             options = command_line.parse_args(arguments)
             if "run" not in options:
                 command_line.print_help(sys.stderr)
                 return FAILED
-            with _listening(), telling():
+            with listening(), telling():
                 status: int = options.run(options)
     except ZsadError as error:
         say(f"zsad: {error}", stderr=True)
@@ -68,65 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = "Lower --micro-batch (in training), --batch-size or --image-size."
         say(f"zsad: out of memory. {remedy}", stderr=True)
         return FAILED
-    except Ended as ended:
-        return _say_ended("terminated", ended.number)
-    except KeyboardInterrupt:
-        return _say_ended("interrupted", signal.SIGINT)
-    except BrokenPipeError:
-        # The reader of our output went away (zsad methods | head); leave nothing for Python to flush.
-        _forget_streams()
-        return NOBODY_READS
+    except KeyboardInterrupt as ended:
+        return said(ended)
+    except BrokenPipeError:  # as in zsad methods | head
+        return unread()
     except OSError as error:
         say(f"zsad: {error}. What was finished before is kept.", stderr=True)
         return FAILED
     return status
-
-
-@contextmanager
-def _flushed() -> Iterator[None]:
-    """A reader of our output that is gone is noticed when the block ends, and not when Python does."""
-    try:
-        yield
-    finally:
-        if sys.stdout is not None:  # pythonw has none
-            sys.stdout.flush()
-
-
-@contextmanager
-def _listening() -> Iterator[None]:
-    """Let signals that ask for the end raise :class:`Ended`, where nobody else listens for them."""
-    ours = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-    try:
-        taken = [one for one in ours if signal.getsignal(one) is signal.SIG_DFL and signal.signal(one, _end) is not one]
-    except ValueError:  # not in the main thread, as in a server or a test
-        taken = []
-    try:
-        yield
-    finally:
-        for one in taken:
-            signal.signal(one, signal.SIG_DFL)
-
-
-def _end(number: int, _: FrameType | None) -> NoReturn:
-    raise Ended(number)
-
-
-def _say_ended(what: str, number: int) -> int:
-    with suppress(OSError):  # the terminal may be gone
-        say(f"zsad: {what}", stderr=True)
-    return BY_SIGNAL + number
-
-
-def _forget_streams() -> None:
-    """What is still to be written goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # a stream that is no file
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 class Parser(ArgumentParser):
@@ -154,16 +89,8 @@ def entry_point() -> None:
             stream.reconfigure(errors="replace")  # a terminal without Unicode loses a sign, not the run
     status = main()
     if status > BY_SIGNAL:
-        _leave(status)
+        leave(status)
     sys.exit(status)
-
-
-def _leave(status: int) -> NoReturn:
-    """End at once: Python would wait for threads that are still reading a file."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(status)
 
 
 if __name__ == "__main__":

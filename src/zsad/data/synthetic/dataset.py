@@ -14,13 +14,13 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -179,15 +179,18 @@ def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, 
     if workers == 1:
         yield from map(make, numbers)
         return
-    context = get_context("spawn")
-    stopped = context.Event()
-    with ProcessPoolExecutor(workers, context, _serve, (stopped,)) as pool:
+    others = {*active_children()}
+    with ProcessPoolExecutor(workers, get_context("spawn"), _serve) as pool:
         try:
             with _left_to_us():
                 written = pool.map(make, numbers, chunksize=_CHUNK)
             yield from written
+        except BrokenProcessPool as error:
+            remedy = "say fewer workers, or a smaller size"
+            raise ConfigError("processes that draw have the memory that they need", error, remedy) from error
         finally:
-            stopped.set()
+            for process in {*active_children()} - others:
+                process.terminate()
 
 
 @contextmanager
@@ -203,13 +206,8 @@ def _left_to_us() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_stopped: Event | None = None
-
-
-def _serve(stopped: Event) -> None:
+def _serve() -> None:
     """In a process that draws: leave interrupts to the one that waits, and end with it, however that ends."""
-    global _stopped
-    _stopped = stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
@@ -222,8 +220,6 @@ def _end_with_parent() -> None:
 
 
 def _write_one(drawing: Drawing, place: Path, number: int) -> Written:
-    if _stopped is not None and _stopped.is_set():
-        raise CancelledError
     example = draw(drawing, number)
     kinds = [kind.replace(" ", "_") for kind in dict.fromkeys(example.scene.kinds)]
     kind = COMBINED if len(kinds) > 1 else kinds[0] if kinds else GOOD
