@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock, Thread, main_thread
 from types import FrameType
 from typing import NoReturn
 from weakref import ref
@@ -47,7 +48,7 @@ def listening() -> Iterator[None]:
         asked.end(error)
         raise
     finally:
-        asked.is_over = True
+        asked.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -60,7 +61,7 @@ class _Asked:
     """
 
     def __init__(self) -> None:
-        self.is_over, self._number = False, 0
+        self._is_over, self._number, self._lock = False, 0, Lock()
         self._raised: ref[Ended] | None = None
 
     def heard(self, number: int, _: FrameType | None) -> NoReturn:
@@ -77,15 +78,30 @@ class _Asked:
             Ended: a signal did.
         """
         if self._number:
-            self.is_over = True
+            self.close()
             raise self._ended() from error
+
+    def close(self) -> None:
+        """From now on nothing is raised again."""
+        with self._lock:
+            self._is_over = True
 
     def _ended(self) -> Ended:
         return (Interrupted if self._number == signal.SIGINT else Terminated)(self._number)
 
     def _lost(self, _: "ref[Ended]") -> None:
-        if not self.is_over:
-            signal.raise_signal(self._number)
+        """Whoever drops an exception hears nothing while it does: another thread has to ask."""
+        if not self._is_over:
+            Thread(target=self._ask_again, daemon=True).start()
+
+    def _ask_again(self) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            if hasattr(signal, "pthread_kill"):  # which also ends what the main thread waits for
+                signal.pthread_kill(main_thread().ident or 0, self._number)
+            else:
+                signal.raise_signal(self._number)
 
 
 def said(ended: KeyboardInterrupt) -> int:

@@ -18,7 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
@@ -175,16 +174,17 @@ def _publish(place: Path, folder: Path, record: dict[str, Any]) -> None:
 def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, None, None]:
     """All pictures, those of a photograph one after the other, so that it is decoded once."""
     numbers = sorted(range(drawing.pictures), key=lambda number: number % max(len(drawing.photographs), 1))
-    make = partial(_write_one, drawing, place)
     if workers == 1:
-        yield from map(make, numbers)
+        yield from (_write_one(drawing, place, number) for number in numbers)
         return
     others = {*active_children()}
     with ProcessPoolExecutor(workers, get_context("spawn"), _serve) as pool:
         try:
             with _left_to_us():
-                written = pool.map(make, numbers, chunksize=_CHUNK)
-            yield from written
+                chunks = [numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK)]
+                asked = [pool.submit(_write_some, drawing, place, chunk) for chunk in chunks]
+            for one in asked:  # pool.map would cancel them as it ends, which a pool whose processes end cannot bear
+                yield from one.result()
         except BrokenProcessPool as error:
             remedy = "say fewer workers, or a smaller size"
             raise ConfigError("processes that draw have the memory that they need", error, remedy) from error
@@ -217,6 +217,10 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def _write_some(drawing: Drawing, place: Path, numbers: list[int]) -> list[Written]:
+    return [_write_one(drawing, place, number) for number in numbers]
 
 
 def _write_one(drawing: Drawing, place: Path, number: int) -> Written:
