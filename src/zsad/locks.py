@@ -166,8 +166,9 @@ def _sign(file: FileIO) -> None:
     """Say who has it, for people."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     words = f"process {os.getpid()} on {socket.gethostname()}, since {now}"
-    file.truncate(0)
-    file.write(words.encode())
+    with suppress(OSError):  # a full disk is the business of what is written next
+        file.truncate(0)
+        file.write(words.encode())
 
 
 def _refusal(lock: Path, file: FileIO) -> ConfigError:

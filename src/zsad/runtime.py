@@ -1,5 +1,6 @@
 """The machine's circumstances, checked: device, precision, the size at which a method runs."""
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,10 @@ GREATEST_SIDE = 4096
 MOST_AT_ONCE = 4096
 """Pictures that go through a tower together, at most."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+if hasattr(os, "register_at_fork"):
+    # A child that is forked has none of the threads that PyTorch believes to be there, and would wait for them forever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def image_size_for(backbone: str, image_size: int | None) -> int:
