@@ -29,12 +29,18 @@ def main() -> int:
     """Kill, compare, print; the exit status is 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", nargs="+", default=[], help="only these, by the beginnings of their names")
+    parser.add_argument("--exactly", action="store_true", help="by their whole names")
     parser.add_argument("--kills", type=int, help="of each command, drawn by the seed (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=7200, help="begin no further kill after that long")
     options = parser.parse_args()
     warm_up()
-    chosen = [one for one in commands() if not options.command or one.name.startswith(tuple(options.command))]
+    wanted = tuple(options.command)
+    chosen = [
+        one
+        for one in commands()
+        if not wanted or (one.name in wanted if options.exactly else one.name.startswith(wanted))
+    ]
     end, failed = time.monotonic() + options.seconds, 0
     print(f"{'command':<24}{'operations':>12}{'kills':>8}{'faults':>8}{'seconds':>9}", flush=True)
     with tempfile.TemporaryDirectory() as name:

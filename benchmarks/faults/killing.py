@@ -40,7 +40,7 @@ class Killer:
             if not (isinstance(flags, int) and flags & WRITES):
                 return
         elif event in CHANGES:
-            path = arguments[0]
+            path = arguments[event in ("os.link", "os.symlink")]  # the second is what is made
         else:
             return
         if not isinstance(path, str | bytes | os.PathLike):  # a descriptor that is open already
