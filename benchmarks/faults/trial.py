@@ -16,6 +16,9 @@ from pathlib import Path
 
 from benchmarks.faults.commands import Command
 from benchmarks.faults.killing import Killer
+from zsad.benchmark import leaderboard
+from zsad.cli.main import main
+from zsad.evaluator import evaluation, one_class
 
 LIMIT = 120.0
 """Seconds that a command may take; far more than it does."""
@@ -157,8 +160,6 @@ def _become(words: tuple[str, ...], folder: Path, printed: Path, first: Callable
         sys.argv = ["zsad", *words]
         _stop_clocks()
         first()
-        from zsad.cli.main import main
-
         status = main(words)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -170,9 +171,6 @@ def _become(words: tuple[str, ...], folder: Path, printed: Path, first: Callable
 
 def _stop_clocks() -> None:
     """In the child: durations are of one second, and dates those of ``FixedTime``."""
-    from zsad.benchmark import leaderboard
-    from zsad.evaluator import evaluation, one_class
-
     ticks = itertools.count()
     time.perf_counter = lambda: float(next(ticks))  # type: ignore[assignment]
     datetime.datetime = FixedTime  # type: ignore[misc]
