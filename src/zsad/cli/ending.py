@@ -10,6 +10,8 @@ from types import FrameType
 from typing import NoReturn
 from weakref import ref
 
+from zsad.wording import say
+
 BY_SIGNAL = 128
 """What the numbers of signals are added to, in an exit status."""
 NOBODY_READS = BY_SIGNAL + 13  # SIGPIPE, which Windows has not
@@ -107,7 +109,7 @@ class _Asked:
 def said(ended: KeyboardInterrupt) -> int:
     """Say that a command was ended; returns its exit status."""
     with suppress(OSError):  # the terminal may be gone
-        print("zsad: terminated" if isinstance(ended, Terminated) else "zsad: interrupted", file=sys.stderr)
+        say("zsad: terminated" if isinstance(ended, Terminated) else "zsad: interrupted", stderr=True)
     return BY_SIGNAL + (ended.number if isinstance(ended, Ended) else signal.SIGINT)
 
 
