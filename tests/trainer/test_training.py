@@ -249,7 +249,7 @@ def test_a_method_that_was_not_trained_is_refused_by_name() -> None:
 
 
 def test_circumstances_are_checked() -> None:
-    with pytest.raises(ConfigError, match="at least one image goes through"):
+    with pytest.raises(ConfigError, match="images that go through at once"):
         Circumstances(micro_batch=0)
 
 

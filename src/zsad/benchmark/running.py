@@ -56,8 +56,8 @@ class Machine:
         check_workers(self.workers)
         check_within("the number of pictures in a batch", self.batch_size, 1, MOST_AT_ONCE)
         check_within("the room of the cache in GB", self.cache_gb, 0, MOST_GB)
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise ConfigError("at least one image goes through at once", self.micro_batch, "say 1 or more")
+        if self.micro_batch is not None:
+            check_within("the number of images that go through at once", self.micro_batch, 1, MOST_AT_ONCE)
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,11 @@ def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
     Raises:
         ConfigError: there are fewer, or none is asked for.
     """
+    from zsad.config import check_seed
     from zsad.data.choice import drawn
     from zsad.errors import ConfigError
 
+    check_seed(seed)
     if shots is None:
         return pictures
     if not 1 <= shots <= len(pictures):

@@ -9,14 +9,21 @@ import numpy as np
 
 from zsad.config import check_seed
 from zsad.data.layouts import Sample
+from zsad.errors import ConfigError
 
 T = TypeVar("T")
 
 
 def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
-    """At most so many of each class and state, in their order, drawn with seed 0; all where no number is given."""
+    """At most so many of each class and state, in their order, drawn with seed 0; all where no number is given.
+
+    Raises:
+        ConfigError: a number below 1.
+    """
     if most is None:
         return list(samples)
+    if most < 1:
+        raise ConfigError("a quick look takes at least one picture", most, "say 1 or more")
     groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
         groups[sample.class_name, sample.label].append(number)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsad.config import check_workers
-from zsad.errors import ConfigError
-from zsad.runtime import Precision
+from zsad.config import check_within, check_workers
+from zsad.runtime import MOST_AT_ONCE, Precision
 
 MOST_GB = 1e6
 """Room of a cache: no disk has a petabyte."""
@@ -32,6 +31,6 @@ class Circumstances:
     cache_bytes: int = 20 << 30
 
     def __post_init__(self) -> None:
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise ConfigError("at least one image goes through at once", self.micro_batch, "say 1 or more")
+        if self.micro_batch is not None:
+            check_within("the number of images that go through at once", self.micro_batch, 1, MOST_AT_ONCE)
         check_workers(self.workers)
