@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.browsing import driven, dump, in_a_browser
+from zsad import spreadsheets
 from zsad.errors import InputError
 from zsad.report import ReportWriter, RunInfo
 from zsad.types import Picture, Prediction
@@ -58,6 +59,21 @@ def test_the_table_has_a_line_for_every_picture_in_order(out: Path) -> None:
     assert [row["score"] for row in rows] == ["0.250000", "0.750000", "0.500000", ""]
     assert [row["is_anomalous"] for row in rows] == ["false", "true", "true", ""]
     assert rows[3]["error"] == "a picture must be whole; got bad.jpg"
+
+
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    names = ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "a;=1.png", "a,-1.png", "\t=1.png"]
+    with ReportWriter(tmp_path, RUN) as report:
+        for name in names:
+            add(report, name, 0.25)
+        report.add_failure("=2", "=cmd|' /C calc'!A0; got nothing")
+    for separator in (",", ";", "\t"):
+        with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert [row["score"] for row in table(tmp_path)[:-1]] == ["0.250000"] * len(names)
+    assert [row["source"] for row in spreadsheets.read(tmp_path / "predictions.csv")] == [*names, "=2"]
+    assert json.loads((tmp_path / "predictions.json").read_text())["predictions"][0]["source"] == names[0]
 
 
 def test_the_json_says_the_same(out: Path) -> None:

@@ -222,8 +222,11 @@ def test_nothing_that_a_recipe_says_breaks_the_page(root: Path, tmp_path: Path) 
     head = HEAD.replace('"Toys"', '"<script>alert(1)</script> @SPLITS@"')
     rest = REST.replace('name = "nuts"', 'name = "nüts"')
     plan = planned(write(tmp_path, head, rest), root)
-    html = page.page(collect(plan, tmp_path / "out"))
+    board = collect(plan, tmp_path / "out")
+    html = page.page(board)
     assert "<script>alert" not in html
+    assert "<script" not in tables.markdown(board)
+    assert tables.markdown(board).startswith("# &lt;script&gt;alert(1)&lt;/script&gt; @SPLITS@\n")
     assert "&lt;script&gt;alert(1)&lt;/script&gt; @SPLITS@" in html
     assert "nüts: trained on nuts" in html
     assert "is not done yet" in html

@@ -48,6 +48,7 @@ from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import level_index
+from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
@@ -67,6 +68,8 @@ from zsad.types import Evidence, Size, Target, Trace
 PROMPTS = (["A photo of a normal object"], ["A photo of a damaged object"])
 """Normal and anomalous, section 3.2."""
 PAPER_DEPTH = 24
+WIDEST = 32
+"""Side of a window in patches: its transform has the fourth power of numbers."""
 L = TypeVar("L", bound=nn.Module)
 
 
@@ -113,6 +116,7 @@ class FeClipConfig(Config):
         if min(self.window, self.sliding_window) < 1:
             sides = f"{self.window} and {self.sliding_window}"
             raise ConfigError("windows are at least 1 patch wide", sides, "say 3, as the paper does")
+        check_within("the greater window in patches", max(self.window, self.sliding_window), 1, WIDEST)
         if not self.levels:
             raise ConfigError("FE-CLIP reads the tower after at least one layer", "none", "say [6, 12, 18, 24]")
 

@@ -149,7 +149,7 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
     """
     if not samples:
         raise malformed("a list names pictures", str(file), "no entries")
-    if not any(os.path.exists(one.picture) for one in samples):
+    if not any(os.path.exists(one.picture) and not os.path.isdir(one.picture) for one in samples):
         value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
         remedy = "put the list into the folder where its paths begin, beside the pictures"
         raise InputError("the pictures of a list exist", value, remedy)
