@@ -233,8 +233,9 @@ def test_nothing_that_a_recipe_says_breaks_the_page(root: Path, tmp_path: Path) 
     assert "http" not in html.partition("<footer>")[0].replace("http-equiv", "")
 
 
-def test_the_page_asks_for_nothing_and_all_its_links_lead_somewhere(finished: Finished) -> None:
-    _, out, board = finished
+def test_the_page_asks_for_nothing_and_all_its_links_lead_somewhere(finished: Finished, tmp_path: Path) -> None:
+    _, made, board = finished
+    out = copy(made, tmp_path / "out")
     page.write(board, out)
     html = (out / "leaderboard.html").read_text()
     places = set(re.findall(r'href="([^"]+)"', html))

@@ -107,7 +107,10 @@ def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
     Raises:
         InputError: they are missing or cannot be read.
     """
-    draws = read_arrays(folder / DRAWS)
+    try:
+        draws = read_arrays(folder / DRAWS)
+    except InputError as error:
+        raise _broken(folder / DRAWS, error.value) from error
     if len({one.shape for one in draws.values()}) > 1 or any(
         one.ndim != 1 or one.dtype.kind != "f" or np.isinf(one).any() for one in draws.values()
     ):
