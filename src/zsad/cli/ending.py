@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import time
+from _thread import start_new_thread
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock, Thread, main_thread
+from threading import Lock, main_thread
 from types import FrameType
 from typing import NoReturn
 from weakref import ref
@@ -15,6 +17,8 @@ from zsad.wording import say
 BY_SIGNAL = 128
 """What the numbers of signals are added to, in an exit status."""
 NOBODY_READS = BY_SIGNAL + 13  # SIGPIPE, which Windows has not
+MOMENT = 0.05
+"""Seconds."""
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -71,7 +75,10 @@ class _Asked:
         self._number = number
         ended = self._ended()
         self._raised = ref(ended, self._lost)
-        raise ended
+        try:
+            raise ended
+        finally:
+            del ended  # else it would keep itself, by its traceback
 
     def end(self, error: Exception | None = None) -> None:
         """End what a signal asked to end, though it ended otherwise.
@@ -92,11 +99,12 @@ class _Asked:
         return (Interrupted if self._number == signal.SIGINT else Terminated)(self._number)
 
     def _lost(self, _: "ref[Ended]") -> None:
-        """Whoever drops an exception hears nothing while it does: another thread has to ask."""
+        """Who drops an exception swallows what is raised meanwhile: another thread asks, a moment later."""
         if not self._is_over:
-            Thread(target=self._ask_again, daemon=True).start()
+            start_new_thread(self._ask_again, ())  # a Thread would be waited for until it has begun
 
     def _ask_again(self) -> None:
+        time.sleep(MOMENT)
         with self._lock:
             if self._is_over:
                 return
