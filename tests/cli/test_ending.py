@@ -126,8 +126,10 @@ def test_processes_that_draw_end_with_the_command_and_the_same_command_goes_on(n
 def test_a_training_that_is_terminated_keeps_its_epochs(tmp_path: Path) -> None:
     data, out = draw(tmp_path / "data", count=2), tmp_path / "out"
     words = ["train", "fe-clip", "--data", data, "--image-size", "64", "--epochs", "100000", "--out", str(out)]
+    card = out / "detector.json"
     with subprocess.Popen([*ZSAD, *words], stderr=subprocess.PIPE) as process:
-        wait_for(lambda: (out / "detector.json").exists(), process)
+        # A card that says that the first epoch is being saved is there before.
+        wait_for(lambda: card.exists() and '"method"' in card.read_text(), process)
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
         said = process.stderr.read().decode()

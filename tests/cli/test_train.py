@@ -70,7 +70,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["toy-editor", "--split", "train"], "pictures in its split 'train'"),
         (["toy-editor", "--device", "cuda:9"], "device must exist"),
         (["toy-editor", "--learning-rate", "0"], "greater than 0"),
-        (["toy-editor", "--micro-batch", "0"], "at least one image"),
+        (["toy-editor", "--micro-batch", "0"], "images that go through at once lies in [1, "),
     ],
 )
 def test_what_cannot_be_trained_says_why(

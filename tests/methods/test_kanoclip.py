@@ -402,7 +402,7 @@ def test_options_that_change_the_score_alone(options: dict[str, object]) -> None
         ({"vv_from": 7}, r"where V-V attention has begun; got \(6, 12, 18, 24\) from 7"),
         ({"global_token": "vv", "vv_attention": False}, "needs the stream"),
         ({"margin": -1.0}, "are at least 0"),
-        ({"local_weight": float("nan")}, "are at least 0"),
+        ({"local_weight": float("nan")}, r"local_weight lies in .*; got nan"),
     ],
 )
 def test_configurations_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:

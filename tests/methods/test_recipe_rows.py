@@ -226,6 +226,14 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         ],
         "change": WINCLIP,
     },
+    # FE-CLIP, table 5: 0, 1, 2 and 4 shots; section 4.2: five runs
+    "few-shot-fe-clip": {
+        "detectors": ["../fe-clip/paper.toml"],
+        "seeds": [111],
+        "shots": [0, 1, 2, 4],
+        "shots_seeds": [0, 1, 2, 3, 4],
+        "split": [VISA_TO_MVTEC, MVTEC_TO_VISA],
+    },
     "small": {
         "detectors": [*UNTRAINED, "acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"],
         "backbone": "tiny",

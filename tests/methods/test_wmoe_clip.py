@@ -401,7 +401,7 @@ def test_noise_at_the_gate_is_an_option_of_training() -> None:
         ({"active_experts": 9}, "at most all of them"),
         ({"draws": -1}, "draws is at least 0"),
         ({"kl_weight": -1.0}, "kl_weight is at least 0"),
-        ({"gate_noise": float("nan")}, "gate_noise is at least 0"),
+        ({"gate_noise": float("nan")}, r"gate_noise lies in .*; got nan"),
         ({"balance_weight": -0.1}, "balance_weight is at least 0"),
     ],
 )

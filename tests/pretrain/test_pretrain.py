@@ -314,7 +314,7 @@ def test_the_stem_is_the_published_cnn_after_training_too(
         ({"validation": 1}, "validation pictures"),
         ({"window": 16}, "within the grid"),
         ({"backbone": "ViT-B-16"}, "stem of a CNN"),
-        ({"noise": -0.1}, "noise and jitter are not negative"),
+        ({"noise": -0.1}, r"noise of a recipe lies in \[0, "),
         ({"average": (2,)}, "ends with the last step"),
         ({"average": (3, 2, 4)}, "ascends from 1"),
         ({"damaged": 1.5}, "shares lie in"),

@@ -82,7 +82,6 @@ class Recipe:
             "the backbone has the stem of a CNN": vision.stem != "patches",
             "what is averaged ends with the last step": self.average[-1:] == (self.steps,),
             "what is averaged ascends from 1": self.average == tuple(sorted({*self.average} - {0})),
-            "noise and jitter are not negative": min(self.noise, self.jitter) >= 0,
             "checkpoints are at least one step apart": self.save_every >= 1,
             "the temperature is greater than 0": self.temperature > 0,
             "shares lie in [0, 1]": all(0 <= it <= 1 for it in (self.procedural, self.damaged, self.window_until)),
