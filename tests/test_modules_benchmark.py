@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.modules.__main__ import DETECTORS, cells, main
-from benchmarks.modules.edits import Module, at, skip, without
+from benchmarks.modules.edits import Module, at, observe_once, skip, without
 from benchmarks.modules.listed import modules_of
 from benchmarks.modules.measured import METRICS, Answers, Effect, Labelled, effect, metrics, rank_correlation
 from scipy.special import expit
@@ -263,6 +263,19 @@ def test_cmfr_without_its_text_is_the_weighted_patch() -> None:
 def test_a_stage_of_afr_clip_leaves_the_mean() -> None:
     whole, others = judge(trained("afr-clip")), left("afr-clip", "stage 2")
     torch.testing.assert_close(others.maps, whole.maps[:, [0, 2, 3]], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["kanoclip", "wmoe-clip"])
+def test_a_tower_that_is_asked_once_makes_the_same_answers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, looks = deepcopy(trained(name)), []
+    forward = type(method.clip.vision).forward
+    monkeypatch.setattr(type(method.clip.vision), "forward", lambda *a, **k: looks.append(1) or forward(*a, **k))
+    observe_once(method)
+    listed = modules_of(method)
+    for one in listed:
+        found, wanted = judge(without(method, one)), left(name, one.name)
+        torch.testing.assert_close((found.maps, found.score), (wanted.maps, wanted.score), rtol=0, atol=0)
+    assert 1 <= len(looks) - len(listed) < len(listed) / 2
 
 
 def test_a_path_that_is_no_module_is_no_edit_that_does_nothing() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import zsad
-from benchmarks.modules.edits import Module, without
+from benchmarks.modules.edits import Module, observe_once, without
 from benchmarks.modules.listed import modules_of
 from benchmarks.modules.measured import (
     METRICS,
@@ -73,6 +73,7 @@ def told(data: Sequence[Labelled]) -> str:
 
 def table(detector: Detector, data: Sequence[Labelled]) -> Iterator[str]:
     """A row for the whole detector and one for each module."""
+    observe_once(detector.method)
     settings, before = detector.settings, ask(detector, data)
     yield f"\n{detector.name}, {settings.image_size} px\n"
     yield row(COLUMNS)

@@ -4,13 +4,15 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from zsad.methods._base import Method
-from zsad.types import Evidence
+from zsad.methods._trainable import Reader
+from zsad.types import Evidence, Observation
 
 M = TypeVar("M", bound=Method)
 
@@ -36,6 +38,35 @@ def without(method: M, module: Module[M]) -> M:
     with torch.no_grad():
         module.take_out(copied)
     return copied.eval()
+
+
+class Observed:
+    """Takes the place of a reader's ``observe``: what the frozen tower says of pictures is asked for once.
+
+    It serves the copies of :func:`without` too, as long as their options are those of the method.
+    """
+
+    def __init__(self, method: Reader) -> None:
+        self.method, self.config, self.known = method, method.config, dict[str, Observation]()
+
+    def __call__(self, images: Tensor) -> Observation:
+        if self.method.config != self.config:
+            return type(self.method).observe(self.method, images)
+        key = sha256(images.cpu().numpy().tobytes()).hexdigest()
+        if key not in self.known:
+            self.known[key] = type(self.method).observe(self.method, images)
+        return self.known[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Observed":
+        copied = copy.copy(self)
+        copied.method = copy.deepcopy(self.method, memo)
+        return copied
+
+
+def observe_once(method: Method) -> None:
+    """If the method is a reader; others edit the tower, and what it says is another thing without a module."""
+    if isinstance(method, Reader):
+        setattr(method, "observe", Observed(method))  # noqa: B010  # a method is no variable to mypy
 
 
 def at(path: str, edit: Callable[[Any], object]) -> Callable[[Method], None]:
