@@ -20,6 +20,7 @@ from zsad.methods._base import Config
 from zsad.methods._trainable import Trainable, Training
 from zsad.trainer.augment import augment
 from zsad.trainer.circumstances import Circumstances
+from zsad.trainer.forward import mixed
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import prepare, samples_of
 from zsad.types import Evidence, Target
@@ -224,3 +225,10 @@ def test_the_rate_of_an_epoch_is_that_of_its_schedule() -> None:
     for schedule, rates in written.items():
         training = replace(Training(**asdict(Noted.training_defaults)), schedule=schedule, decay=0.5)  # type: ignore[arg-type]
         assert [training.rate(epoch) for epoch in range(3)] == pytest.approx(rates)
+
+
+def test_seeds_of_several_numbers_are_mixed_as_the_docs_say() -> None:
+    """Also where they are large; docs/training.md states the rule."""
+    for numbers in ((0,), (7, 2), (7, 2, 19), (2**31 - 1, 99, 40_000), (2**60, 14, 3)):
+        assert mixed(*numbers) == seed_of(*numbers) < 2**62
+    assert mixed(7, 2) != mixed(2, 7)
