@@ -15,8 +15,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from random import Random
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # before torch: a process with threads cannot be forked
 
@@ -71,10 +71,24 @@ def faults(count: int, seed: int) -> list[Fault]:
     named = [one.at(ROOT) for one in NAMED]
     drawn = []
     for place, share in SHARES.items():
-        made = all_of(ROOT / place)
-        Random(f"{seed} {place}").shuffle(made)
-        drawn += made[: round(share * (count - len(named)))]
+        drawn += drawing(all_of(ROOT / place), seed)[: round(share * (count - len(named)))]
     return [*named, *drawn]
+
+
+def drawing(made: list[Fault], seed: int) -> list[Fault]:
+    """In an order that hangs on the seed and on what each fault is, so that other code leaves the rest where it is."""
+    met: Counter[tuple[str, ...]] = Counter()
+    order = []
+    for fault in made:
+        what = (
+            fault.path,
+            fault.kind,
+            (ROOT / fault.path).read_text(encoding="utf-8")[fault.start : fault.stop],
+            fault.new,
+        )
+        met[what] += 1
+        order.append((sha256(f"{seed} {what} {met[what]}".encode()).hexdigest(), fault))
+    return [fault for _, fault in sorted(order, key=lambda pair: pair[0])]
 
 
 def all_of(place: Path) -> list[Fault]:

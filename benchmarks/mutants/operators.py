@@ -51,6 +51,10 @@ class Fault:
 SIGNS: dict[type, str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.Pow: "*"}
 WITHOUT_GRADIENT = {"images", "masks", "labels", "pixels", "image", "mask", "layers", "noise", "knowledge"}
 """Names of what comes from pictures, chance or frozen towers: to detach it changes nothing."""
+TRAIN_NOTHING = {"clip.py", "clip_ac.py", "winclip.py", "_few_shot.py", "windows.py", "vv_attention.py"}
+"""Files that no gradient goes through."""
+AS_BY_DEFAULT = {"betas=(0.9, 0.999)"}
+"""Arguments that say what holds without them."""
 BOUNDS_OF_MEMORY = {"MAX_TOKENS", "MAX_SIMILARITIES"}
 ELSEWHERE = ("perf_counter", "monotonic", "sys.platform")
 """Clocks, and what is another thing on other machines only."""
@@ -62,11 +66,11 @@ ORDERS: dict[type, str] = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">
 def of_python(path: str, text: str) -> list[Fault]:
     """All faults of a Python file; what only raises, annotates, logs or documents is left alone."""
     tree = ast.parse(text)
-    place = _Places(text)
+    place, trains = _Places(text), path.rpartition("/")[2] not in TRAIN_NOTHING
     made = [
         Fault(path, *place(node), new, kind)
         for node, names in _reachable(tree)
-        for new, kind in _changes(node, names, text)
+        for new, kind in _changes(node, names if trains else frozenset())
     ]
     return sorted(set(made), key=lambda fault: (fault.start, fault.new))
 
@@ -122,11 +126,11 @@ def _is_words(node: ast.AST) -> bool:
 
 def _tensors_of(function: ast.FunctionDef) -> frozenset[str]:
     given = (*function.args.args, *function.args.kwonlyargs)
-    typed = (one.arg for one in given if one.annotation and "Tensor," in ast.unparse(one.annotation))
+    typed = (one.arg for one in given if one.annotation and "Float[Tensor," in ast.unparse(one.annotation))
     return frozenset(typed) - WITHOUT_GRADIENT
 
 
-def _changes(node: ast.expr, tensors: frozenset[str], text: str) -> Iterator[tuple[str, str]]:
+def _changes(node: ast.expr, tensors: frozenset[str]) -> Iterator[tuple[str, str]]:
     match node:
         case ast.BinOp(left, operator, right) if type(operator) in SIGNS and not _is_text(left):
             yield f"({_source(left)} {SIGNS[type(operator)]} {_source(right)})", "another sign"
@@ -154,13 +158,16 @@ def _changes(node: ast.expr, tensors: frozenset[str], text: str) -> Iterator[tup
                 start.replace(repr(first), "@", 1).replace(repr(second), repr(first), 1).replace("@", repr(second), 1),
                 "swapped words",
             )
-        case ast.Call(_, _, [*keywords]) if [one for one in keywords if one.arg not in (None, "strict")]:
-            last = next(one for one in reversed(keywords) if one.arg not in (None, "strict"))
-            shorter = ast.Call(node.func, node.args, [one for one in keywords if one is not last])
+        case ast.Call(_, _, [*keywords]) if said := [one for one in keywords if _matters(one)]:
+            shorter = ast.Call(node.func, node.args, [one for one in keywords if one is not said[-1]])
             yield ast.unparse(shorter), "a missing argument"
         case ast.IfExp(_, body, other):
             yield f"({_source(body)})", "a missing case"
             yield f"({_source(other)})", "a missing case"
+
+
+def _matters(keyword: ast.keyword) -> bool:
+    return keyword.arg not in (None, "strict") and ast.unparse(keyword) not in AS_BY_DEFAULT
 
 
 def _source(node: ast.AST) -> str:

@@ -26,6 +26,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "src/zsad/methods/": (
         "tests/methods/test_constants.py",
         "tests/methods/test_{name}*.py",
+        "tests/methods/test_starts.py",
         "tests/methods/test_gradient_routes.py",
         "tests/methods/test_recipe_rows.py",
         "tests/methods/test_few_shot.py",
@@ -36,10 +37,13 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/parts/test_{name}*.py",
         "tests/test_scoring.py",
         "tests/parts",
+        "tests/methods/test_starts.py",
+        "tests/methods/test_gradient_routes.py",
         "tests/methods",
         "tests/contract",
     ),
     "src/zsad/trainer/": (
+        "tests/trainer/test_{name}.py",
         "tests/trainer/test_plain_loop.py",
         "tests/trainer",
         "tests/cli/test_train.py",
@@ -52,7 +56,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/cli/test_compare.py",
     ),
     "src/zsad/scoring.py": ("tests/test_scoring.py", "tests/test_predictor.py", "tests/evaluator"),
-    "recipes/": ("tests/methods/test_recipe_rows.py", "tests/methods", "tests/benchmark"),
+    "recipes/": ("tests/methods/test_recipe_rows.py", "tests/benchmark/test_recipe.py"),
 }
 """Which tests are about a file, the nearest first; the file's own name stands for ``{name}``."""
 
