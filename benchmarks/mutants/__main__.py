@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.mutants.named import NAMED
 from benchmarks.mutants.operators import Fault, of_python, of_recipe
-from benchmarks.mutants.running import Planted, Verdict, copy_of, failing, preload, tests_about
+from benchmarks.mutants.running import Planted, Verdict, copy_of, failing, preload
 
 ROOT = Path(__file__).parents[2]
 SHARES = {
@@ -109,12 +109,15 @@ def described(fault: Fault) -> str:
 
 def run(chosen: list[Fault], options: argparse.Namespace, work: Path) -> int:
     """All of them, a table at the end; the exit status is 1 where more than 8 % survive."""
-    caught: Counter[str] = Counter()
-    survivors: Counter[str] = Counter()
-    for fault, verdict in verdicts(chosen, options, work):
-        (caught if verdict.caught_by else survivors)[group(fault)] += 1
-        word = "caught  " if verdict.caught_by else "SURVIVED"
-        print(f"{word} {verdict.seconds:5.0f} s  {described(fault)}  [{verdict.caught_by}]", flush=True)
+    copies = [copy_of(ROOT, work / str(number)) for number in range(options.processes)]
+    found = verdicts(chosen, copies, options.seconds)
+    noticed = {verdict.test for verdict in found.values()} - {""}
+    if broken := failing(copies[0], sorted(noticed)) if noticed else []:
+        print("These fail without a fault as well, and notice nothing:", *broken, sep="\n  ")
+        again = [fault for fault, verdict in found.items() if verdict.test in broken]
+        found |= verdicts(again, copies, options.seconds, broken)
+    caught = Counter(group(fault) for fault, verdict in found.items() if verdict.caught_by)
+    survivors = Counter(group(fault) for fault, verdict in found.items() if not verdict.caught_by)
     print(f"{'':<26}{'faults':>8}{'caught':>8}{'%':>7}")
     for name in sorted(caught.keys() | survivors.keys()):
         print_row(name, caught[name], survivors[name])
@@ -132,33 +135,25 @@ def group(fault: Fault) -> str:
     return next((place for place in SHARES if fault.path.startswith(place)), "src/zsad")
 
 
-def verdicts(chosen: list[Fault], options: argparse.Namespace, work: Path) -> Iterator[tuple[Fault, Verdict]]:
-    """Each fault with its verdict, in the order in which they come."""
-    copies = [copy_of(ROOT, work / str(number)) for number in range(options.processes)]
+def verdicts(
+    chosen: list[Fault], copies: list[Path], seconds: float, without: Sequence[str] = ()
+) -> dict[Fault, Verdict]:
+    """The verdict on each fault, told as it comes; none is planted after so many seconds."""
     waiting, running = list(reversed(chosen)), dict[Path, Planted]()
-    tried, broken = set[str](), set[str]()
-    ends = time.monotonic() + options.seconds
+    found, ends = dict[Fault, Verdict](), time.monotonic() + seconds
     while waiting or running:
         for copy in copies:
-            if copy not in running and waiting:
-                if time.monotonic() > ends:
-                    waiting.clear()
-                else:
-                    fault = waiting.pop()
-                    running[copy] = Planted(fault, copy, without(tried, broken, tests_about(fault, copy), copy))
+            if copy not in running and waiting and time.monotonic() < ends:
+                running[copy] = Planted(waiting.pop(), copy, without)
             if copy in running and (verdict := running[copy].poll()) is not None:
-                yield running.pop(copy).fault, verdict
+                fault = running.pop(copy).fault
+                found[fault] = verdict
+                word = "caught  " if verdict.caught_by else "SURVIVED"
+                print(f"{word} {verdict.seconds:5.0f} s  {described(fault)}  [{verdict.caught_by}]", flush=True)
+        if not running and time.monotonic() > ends:
+            break
         time.sleep(OFTEN)
-
-
-def without(tried: set[str], broken: set[str], tests: tuple[str, ...], copy: Path) -> list[str]:
-    """Tests that notice nothing, as they fail without a fault: found out once for each file, and said."""
-    if new := [one for one in tests if not any(Path(one).is_relative_to(other) for other in tried)]:
-        tried.update(new)
-        for name in failing(copy, new):
-            broken.add(name)
-            print(f"left out, as it fails without a fault: {name}", flush=True)
-    return sorted(broken)
+    return found
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ TRAIN_NOTHING = {"clip.py", "clip_ac.py", "winclip.py", "_few_shot.py", "windows
 """Files that no gradient goes through."""
 AS_BY_DEFAULT = {"betas=(0.9, 0.999)"}
 """Arguments that say what holds without them."""
+OF_THE_MACHINE = {None, "strict", "device", "dtype"}
+"""Arguments that ask for checks, a place or a precision."""
 BOUNDS_OF_MEMORY = {"MAX_TOKENS", "MAX_SIMILARITIES"}
 ELSEWHERE = ("perf_counter", "monotonic", "sys.platform")
 """Clocks, and what is another thing on other machines only."""
@@ -119,6 +121,8 @@ def _is_words(node: ast.AST) -> bool:
             return True
         case ast.Assign([ast.Name(name)]) if name in BOUNDS_OF_MEMORY:
             return True
+        case ast.Compare(_, [ast.In() | ast.NotIn()], [ast.Tuple()]):
+            return True
         case ast.BinOp() | ast.Compare() if any(word in ast.unparse(node) for word in ELSEWHERE):
             return True
     return False
@@ -167,7 +171,7 @@ def _changes(node: ast.expr, tensors: frozenset[str]) -> Iterator[tuple[str, str
 
 
 def _matters(keyword: ast.keyword) -> bool:
-    return keyword.arg not in (None, "strict") and ast.unparse(keyword) not in AS_BY_DEFAULT
+    return keyword.arg not in OF_THE_MACHINE and ast.unparse(keyword) not in AS_BY_DEFAULT
 
 
 def _source(node: ast.AST) -> str:

@@ -63,10 +63,11 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the tests said: the first that failed, or nothing."""
+    """What the tests said: the first line of what failed, or nothing, and the test's name, if it was one test."""
 
     caught_by: str
     seconds: float
+    test: str = ""
 
 
 def copy_of(root: Path, work: Path) -> Path:
@@ -88,10 +89,10 @@ def preload() -> None:
 
 
 def tests_about(fault: Fault, root: Path) -> tuple[str, ...]:
-    """Files and folders of tests, the nearest first, each once."""
+    """Files and folders of tests, the nearest first, each once; the examples in the file's own docstrings are some."""
     patterns = next(tests for start, tests in TESTS.items() if fault.path.startswith(start))
     name = Path(fault.path).stem.lstrip("_")
-    found: dict[str, None] = {}
+    found: dict[str, None] = {fault.path: None} if fault.path.endswith(".py") else {}
     for pattern in patterns:
         matches = sorted(root.glob(pattern.format(name=name)))
         found |= dict.fromkeys(str(one.relative_to(root)) for one in matches)
@@ -105,8 +106,7 @@ def failing(copy: Path, tests: Sequence[str]) -> list[str]:
         time.sleep(1)
     assert not ended.signalled
     assert ended.status in (0, 1), "\n".join(ended.said)
-    lines = [line.split(" ", 1) for line in ended.said if line.startswith(("FAILED", "ERROR"))]
-    return [rest.split(" - ")[0] for _, rest in lines]
+    return [_named([line]) for line in ended.said if line.startswith(("FAILED", "ERROR"))]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,12 @@ class Planted:
             return Verdict("no end, or a crash", ended.seconds)
         if ended.status == 0:
             return Verdict("", ended.seconds)
-        return Verdict((failed or ended.said or ["?"])[-1][:150], ended.seconds)
+        return Verdict((failed or ended.said or ["?"])[-1][:150], ended.seconds, _named(failed[-1:]))
+
+
+def _named(lines: Sequence[str]) -> str:
+    """The test in a line of the summary."""
+    return next((line.split(" ", 1)[1].split(" - ")[0] for line in lines if "::" in line), "")
 
 
 def _write(file: Path, text: str) -> None:
