@@ -5,7 +5,8 @@
 The faults: all of ``named.py``, which somebody thought of, and as many more as are wanted, drawn with the seed from
 what ``operators.py`` makes of the code (a sign, a missing term, a detached gradient, another constant, order, option
 or case, swapped words), spread over methods, their parts, trainer, scoring, evaluator and recipes. The tests are those
-about the file, without the ones that fail as it is; a fault that passes them all is printed as a survivor.
+about the file, the nearest first, without the ones that fail as it is; a fault that passes them all is printed as a
+survivor.
 """
 
 import argparse

@@ -19,6 +19,8 @@ from benchmarks.mutants.operators import Fault
 COPIED = ("src", "tests", "recipes", "benchmarks", "scripts", "docs", "pyproject.toml", "README.md", "constraints.txt")
 LIBRARIES = ("pytest", "jaxtyping", "beartype", "scipy.ndimage", "transformers", "PIL.Image", "safetensors.torch")
 """Imported once, before the processes part: most of the time of a short run of tests is their import."""
+PASSED = (0, 5)
+"""What pytest ends with where nothing failed, or where there was nothing to run."""
 LONGEST = 900.0
 """Seconds: a fault that makes the tests run for ever is noticed."""
 TESTS: dict[str, tuple[str, ...]] = {
@@ -101,7 +103,7 @@ def tests_about(fault: Fault, root: Path) -> tuple[str, ...]:
 
 def failing(copy: Path, tests: Sequence[str]) -> list[str]:
     """The tests that fail without a fault, and so notice none."""
-    running = Running(copy, tests, ["-rfE"])
+    running = Running(copy, [tests], ["-rfE"])
     while (ended := running.poll()) is None:
         time.sleep(1)
     assert not ended.signalled
@@ -120,13 +122,15 @@ class Ended:
 
 
 class Running:
-    """Tests in a copy, in a forked process."""
+    """Tests in a copy, in a forked process, one stage after the other until one fails."""
 
-    def __init__(self, copy: Path, tests: Sequence[str], options: Sequence[str], longest: float = float("inf")) -> None:
+    def __init__(
+        self, copy: Path, stages: Sequence[Sequence[str]], options: Sequence[str], longest: float = float("inf")
+    ) -> None:
         self._said, self._began, self._longest = copy / ".said", time.monotonic(), longest
         self._pid = os.fork()
         if self._pid == 0:
-            _test(copy, tests, options, self._said)
+            _test(copy, stages, options, self._said)
 
     def poll(self) -> Ended | None:
         """How it ended, once it has."""
@@ -149,8 +153,9 @@ class Planted:
         self._whole = {path: (copy / path).read_text(encoding="utf-8") for path in sorted(fault.paths)}
         for path, text in self._whole.items():
             _write(copy / path, fault.applied(path, text))
-        left_out = [f"--deselect={name}" for name in without]
-        self._tests = Running(copy, tests_about(fault, copy), ["-x", "-rf", *left_out], LONGEST)
+        tests, left_out = tests_about(fault, copy), [f"--deselect={name}" for name in without]
+        stages = [(one, *(f"--ignore={done}" for done in tests[:number])) for number, one in enumerate(tests)]
+        self._tests = Running(copy, stages, ["-x", "-rf", *left_out], LONGEST)
 
     def poll(self) -> Verdict | None:
         """The verdict, once there is one; the copy is whole again then."""
@@ -179,7 +184,7 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def _test(copy: Path, tests: Sequence[str], options: Sequence[str], said: Path) -> NoReturn:
+def _test(copy: Path, stages: Sequence[Sequence[str]], options: Sequence[str], said: Path) -> NoReturn:
     """The child: runs pytest in the copy, and never returns."""
     status = -1
     try:
@@ -192,9 +197,13 @@ def _test(copy: Path, tests: Sequence[str], options: Sequence[str], said: Path) 
         os.environ |= {"PYTHONPATH": str(copy / "src"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         import pytest
 
-        always = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
-        status = int(pytest.main([*always, *options, f"--basetemp={copy / '.tests'}", *tests]))
-        sys.stdout.flush()
+        always = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", f"--basetemp={copy / '.tests'}"]
+        for tests in stages:
+            status = int(pytest.main([*always, *options, *tests]))
+            sys.stdout.flush()
+            if status not in PASSED:
+                break
+            status = 0
     except BaseException:
         traceback.print_exc()
     finally:
