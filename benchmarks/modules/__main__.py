@@ -32,7 +32,7 @@ from zsad.evaluator.results import Protocol
 from zsad.predictor import Detector
 
 DETECTORS = ("fe-clip", "acd-clip", "kanoclip", "wmoe-clip", "afr-clip")
-COLUMNS = ("taken out", "in its place", "map", "score", "ranks", *METRICS, "")
+COLUMNS = ("taken out", "in its place", "map", "score", "ranks", *METRICS, "it")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +77,7 @@ def table(detector: Detector, data: Sequence[Labelled]) -> Iterator[str]:
     settings, before = detector.settings, ask(detector, data)
     yield f"\n{detector.name}, {settings.image_size} px\n"
     yield row(COLUMNS)
-    yield row(["---"] * len(COLUMNS))
+    yield "|" + "---|" * len(COLUMNS)
     whole = [percent(value) for value in metrics(before, data).values()]
     yield row(["nothing", "", "", "", "", *whole, ""])
     for module in modules_of(detector.method):
