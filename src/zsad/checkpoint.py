@@ -304,7 +304,16 @@ def read_past(folder: Path) -> Past:
         known = tuple(read_text(pictures, LIST_LIMIT).split()) if pictures.exists() else ()
     except (OSError, DocumentError) as error:
         raise _unreadable(pictures, error) from error
-    return Past(known, _object(training) if training.exists() else {}, _read_memory(folder / MEMORY))
+    return Past(known, _read_training(training) if training.exists() else {}, _read_memory(folder / MEMORY))
+
+
+def _read_training(path: Path) -> dict[str, Any]:
+    """How a detector was trained; the counts by which :class:`Past` is judged are counts."""
+    found = _object(path)
+    counts = found.get("classes", {})
+    if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
+        raise _unreadable(path, ValueError("classes are no numbers of pictures by name"))
+    return found
 
 
 def _read_memory(path: Path) -> tuple[Shown, ...]:

@@ -1,0 +1,25 @@
+"""What a detector was trained on is believed only where it is what training writes."""
+
+from pathlib import Path
+
+import pytest
+
+from zsad.checkpoint import read_past
+from zsad.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "classes", ['{"nut": {}}', '{"nut": -1}', '{"nut": 1.5}', '{"nut": true}', '["nut"]', '"nut"', "null"]
+)
+def test_counts_that_are_none_are_refused(classes: str, tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text(f'{{"classes": {classes}}}')
+    with pytest.raises(ConfigError, match=r"readable training\.json; got .*classes are no numbers of pictures"):
+        read_past(tmp_path)
+
+
+def test_counts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text('{"classes": {"nut": 2}}')
+    (tmp_path / "pictures.txt").write_text("a\nb\n")
+    past = read_past(tmp_path)
+    assert past.is_on_record
+    assert past.training["classes"] == {"nut": 2}
