@@ -59,6 +59,13 @@ def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> N
         read_arrays(tmp_path / "a.npz")
 
 
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x92NUMPY")
+    with pytest.raises(InputError, match="a member that is no array"):
+        read_arrays(tmp_path / "a.npz")
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.npz")
     with pytest.raises(InputError, match="a pipe"):

@@ -29,8 +29,11 @@ def read_arrays(path: Path, limit: int = LIMIT) -> dict[str, np.ndarray]:
             if size > limit:
                 raise ValueError(f"{size:,} bytes where at most {limit:,} are expected")
             content.seek(0)
-            with np.load(content, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+            with np.load(content, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        if not all(isinstance(one, np.ndarray) for one in arrays.values()):  # NumPy passes other members on as bytes
+            raise ValueError("a member that is no array")
+        return arrays
     except InputError:
         raise
     except Exception as error:  # of a damaged archive: from zipfile, zlib, NumPy and the tokenizer of its headers
