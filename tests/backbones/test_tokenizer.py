@@ -247,3 +247,19 @@ def test_damaged_tokenizer_json_is_named(content: bytes, tmp_path: Path) -> None
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(WeightsError, match=r"tokenizer\.json"):
         Tokenizer.from_tokenizer_json(tmp_path / "tokenizer.json", 77)
+
+
+def test_merges_that_make_a_token_twice_are_refused(tmp_path: Path) -> None:
+    """Every token after it would have another id than the text tower knows it by."""
+    (tmp_path / "merges.txt.gz").write_bytes(gzip.compress(b"a b\nab c\na b\n"))
+    with pytest.raises(WeightsError, match="a token stands there twice"):
+        Tokenizer.from_merges(tmp_path / "merges.txt.gz", 77)
+
+
+def test_the_length_counts_ids_that_are_never_used(tmp_path: Path) -> None:
+    words = json.loads(tokenizer().backend.to_str())
+    before = len(tokenizer())
+    assert before == 49408
+    words["added_tokens"][-1]["id"] = words["model"]["vocab"]["<|endoftext|>"] = 60000
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words))
+    assert len(Tokenizer.from_tokenizer_json(tmp_path / "tokenizer.json", 77)) == 60001

@@ -78,7 +78,8 @@ class Tokenizer:
         return cls(backend, context)
 
     def __len__(self) -> int:
-        return self.backend.get_vocab_size()
+        """The greatest id and one: what a text tower must have embeddings for, also where some are never used."""
+        return 1 + max(self.backend.get_vocab().values())
 
     def encode(self, text: str) -> list[int]:
         """Ids from start to end token, at most ``context`` of them; nothing is padded."""
@@ -162,6 +163,8 @@ def _bpe(merges: list[tuple[str, str]]) -> Backend:
     symbols = byte_symbols()
     tokens = [*symbols, *(symbol + WORD_END for symbol in symbols), *(left + right for left, right in merges)]
     vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
+    if len(vocabulary) < len(tokens) + 2:  # all that follow would have other ids
+        raise ValueError("a token stands there twice")
     backend = Backend(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
     backend.pre_tokenizer = pre_tokenizer()
     backend.add_special_tokens([START, END])
