@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from tests.browsing import driven, dump, in_a_browser
+from tests.holding import held_by_another
+from zsad import report as report_module
 from zsad import spreadsheets
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
+from zsad.locks import LOCK, alone
 from zsad.report import ReportWriter, RunInfo
 from zsad.types import Picture, Prediction
 
@@ -195,6 +198,62 @@ def test_a_file_of_a_reports_name_from_elsewhere_is_refused_and_kept(tmp_path: P
     with pytest.raises(InputError, match=f"got {name} from elsewhere"):
         ReportWriter(tmp_path, RUN)
     assert (tmp_path / name).read_bytes() == b"source,\xff mine"
+
+
+def test_what_a_kill_left_of_a_report_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is listed before its files are there."""
+    seen: list[list[str]] = []
+    save = report_module.save_map
+
+    def look_and_save(anomaly_map: np.ndarray, path: Path) -> None:
+        seen.append([row["map"] for row in table(tmp_path)])
+        save(anomaly_map, path)
+
+    monkeypatch.setattr(report_module, "save_map", look_and_save)
+    with ReportWriter(tmp_path, RUN) as report:
+        add(report, "a.png", 0.1)
+        add(report, "b.png", 0.1)
+    assert seen == [["maps/a.png"], ["maps/a.png", "maps/b.png"]]
+    for name in ("predictions.json", "report.html", "legend.png"):  # as if it were killed at once
+        (tmp_path / name).unlink()
+    (tmp_path / "maps" / f".{'0' * 32}.tmp").write_bytes(b"half")
+    (tmp_path / "maps" / "b.png").write_bytes(b"half")
+    with ReportWriter(tmp_path, RUN) as report:
+        add(report, "b.png", 0.1)
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["b.png"]
+    assert [path.name for path in (tmp_path / "overlays").iterdir()] == ["b.png"]
+
+
+def test_an_empty_table_is_of_a_report_that_had_just_begun(tmp_path: Path) -> None:
+    ReportWriter(tmp_path, RUN).close()
+    (tmp_path / "predictions.csv").write_text("")
+    with pytest.raises(InputError, match="from elsewhere"):  # whose are the page and the JSON?
+        ReportWriter(tmp_path, RUN)
+    for name in ("predictions.json", "report.html"):
+        (tmp_path / name).unlink()
+    ReportWriter(tmp_path, RUN).close()
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_picture_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with ReportWriter(tmp_path, RUN) as report:
+        add(report, "a.png", 0.1)
+        monkeypatch.setattr(report_module, "save_image", full)
+        with pytest.raises(OSError, match="No space left"):
+            add(report, "b.png", 0.1)
+        report.add_failure("c.png", "broken")
+    assert [row["source"] for row in table(tmp_path)] == ["a.png", "c.png"]
+
+
+def test_one_report_at_a_time_is_written(tmp_path: Path) -> None:
+    with held_by_another(alone(tmp_path)), pytest.raises(ConfigError, match="one process at a time"):
+        ReportWriter(tmp_path, RUN)
+    with ReportWriter(tmp_path, RUN):
+        assert (tmp_path / LOCK).exists()
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -56,9 +56,8 @@ def commands() -> tuple[Command, ...]:
 
 def prepare(folder: Path) -> None:
     """Pictures, masks and a recipe, which no command writes."""
-    for name, classes in {"nuts": ["nut"], "bolts": ["long bolt", "short bolt"]}.items():
-        for number, one in enumerate(classes):
-            _draw(folder / name / one, 10 * number)
+    for number, one in enumerate(("nuts/nut", "bolts/long bolt", "bolts/short bolt")):
+        _draw(folder / one, 10 * number)
     (folder / "faults.toml").write_text(RECIPE)
 
 

@@ -202,3 +202,11 @@ def test_a_record_that_is_damaged_is_named(finished: Finished, tmp_path: Path) -
     (out / "runs" / "nuts" / "clip.json").write_text("{")
     with pytest.raises(InputError, match=r"clip\.json"):
         running.check(finished[0], out)
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "leaderboard.html", "leaderboard.md"])
+def test_files_from_elsewhere_are_not_written_over(name: str, finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"mine": true}')
+    with pytest.raises(InputError, match=f"writes over no other file; got {name} from elsewhere"):
+        running.check(finished[0], tmp_path)
+    assert (tmp_path / name).read_text() == '{"mine": true}'

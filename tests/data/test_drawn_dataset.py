@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +192,28 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be writable"):
         write(SMALL, tmp_path / "file" / "below")
     assert content(tmp_path) == {"file": b"mine"}
+
+
+def test_what_a_kill_left_is_finished(tmp_path: Path) -> None:
+    write(SMALL, tmp_path / "whole")
+    whole = content(tmp_path / "whole")
+    classes = sorted(path.name for path in (tmp_path / "whole").iterdir() if path.is_dir())
+    shutil.copytree(tmp_path / "whole", tmp_path / "half")
+    shutil.rmtree(tmp_path / "half" / classes[0])  # killed while classes were moved into their place
+    (tmp_path / "half" / f".{'0' * 32}.tmp" / classes[0]).mkdir(parents=True)
+    (tmp_path / "half" / "notes.txt").write_text("mine")
+    drawn = write(SMALL, tmp_path / "half")
+    assert content(tmp_path / "half") == whole | {"notes.txt": b"mine"}
+    assert drawn == write(SMALL, tmp_path / "half")
+
+
+def test_other_photographs_of_the_same_names_are_another_drawing(photographs: tuple[str, ...], tmp_path: Path) -> None:
+    drawing = replace(SMALL, photographs=photographs, share=1.0)
+    write(drawing, tmp_path / "drawn")
+    assert write(drawing, tmp_path / "drawn").unusable == {}
+    Image.new("RGB", (64, 64), "teal").save(photographs[0])
+    with pytest.raises(ConfigError, match="a data set is drawn into a new folder"):
+        write(drawing, tmp_path / "drawn")
 
 
 @pytest.mark.parametrize(("name", "workers"), [("new", 1), ("empty", 1), ("new", 2)])

@@ -146,3 +146,18 @@ def test_a_plan_of_something_else_is_no_evaluation(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an evaluation replaces an evaluation and no other file"):
         evaluate(detector(), [data(tmp_path / "data", "metal_nut")], tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "report.html").read_text() == "mine"
+
+
+def test_the_page_is_there_before_what_says_that_all_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(detector(), [given], out, **QUICK)
+    assert (out / "report.html").exists()
+    evaluate(detector(), [given], out, **QUICK)
+    assert (out / "evaluation.json").exists()

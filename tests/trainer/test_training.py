@@ -172,6 +172,28 @@ def test_a_run_does_not_go_on_as_another_one(data: str, tmp_path: Path) -> None:
         begin(prepared(READER, data, tmp_path / "out"), resume=True)
 
 
+@pytest.mark.parametrize("recipe", [READER, EDITOR])
+def test_a_run_goes_on_for_more_epochs_to_the_bits_of_a_long_one(recipe: Recipe, data: str, tmp_path: Path) -> None:
+    short, long = (replace(recipe, training={"epochs": epochs}) for epochs in (2, 5))
+    whole = finish(prepared(long, data, tmp_path / "whole"))
+    finish(prepared(short, data, tmp_path / "out"))
+    assert_same(finish(prepared(long, data, tmp_path / "out"), resume=True), whole)
+    cards = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "out")]
+    assert cards[0] == cards[1]
+    rule = r"at least as many epochs as are done in .*; got 2 of 5 that are done\. Remedy: say --epochs 5 or more"
+    with pytest.raises(ConfigError, match=rule):
+        begin(prepared(short, data, tmp_path / "out"), resume=True)
+
+
+@pytest.mark.parametrize("name", ["learnt.safetensors", "training.json", "pictures.txt"])
+def test_a_run_writes_over_no_file_from_elsewhere(name: str, data: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"writes over no other file; got {name} from elsewhere"):
+        train(EDITOR, [data], tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
 def test_a_damaged_state_is_named(data: str, tmp_path: Path) -> None:
     finish(prepared(EDITOR, data, tmp_path / "out"))
     state = tmp_path / "out" / "resume.safetensors"

@@ -1,0 +1,122 @@
+"""A detector on disk is the old one, the new one, or says that it is not whole."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.holding import held_by_another
+from tests.small import frozen
+from zsad import checkpoint
+from zsad.checkpoint import CARD, LEARNT, PICTURES, TRAINING, Card, Past
+from zsad.errors import ConfigError, InputError
+from zsad.locks import alone
+from zsad.methods.fe_clip import FeClip
+
+OLD = Past(("a" * 64,), {"seed": 1, "classes": {"nut": 1}})
+NEW = Past(("b" * 64, "c" * 64), {"seed": 2, "classes": {"nut": 2}})
+
+
+class CutError(Exception):
+    """The end of a process, between two changes of files."""
+
+
+@pytest.fixture(scope="module")
+def method() -> FeClip:
+    torch.manual_seed(0)
+    return FeClip(frozen())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def changed(method: FeClip) -> FeClip:
+    """The same method, as if it had learnt something else."""
+    other = FeClip(method.clip)
+    other.load_state_dict(method.state_dict())
+    with torch.no_grad():
+        next(one for one in other.parameters() if one.requires_grad).add_(1)
+    return other
+
+
+def test_what_was_seen_comes_before_the_card(method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, os_replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(Path(new).name), os_replace(old, new)))
+    checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    assert done[-4:] == [PICTURES, TRAINING, LEARNT, CARD]
+    assert checkpoint.read_past(tmp_path) == OLD
+    done.clear()
+    checkpoint.write(Card("fe-clip"), changed(method), OLD, tmp_path)
+    assert done == [PICTURES, TRAINING, LEARNT, CARD]  # the same pictures and card: it can be loaded at any moment
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_wherever_saving_is_cut_off_no_mixture_can_be_loaded(
+    number: int, method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, past, one in ((tmp_path / "new", NEW, changed(method)), (tmp_path / "out", OLD, method)):
+        checkpoint.write(Card("fe-clip", threshold=0.25 if past is NEW else 0.5), one, past, folder)
+    old, new = content(tmp_path / "out"), content(tmp_path / "new")
+    left, os_replace = [number], os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        if not left[0]:
+            raise CutError
+        left[0] -= 1
+        os_replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        with pytest.raises(CutError):
+            checkpoint.write(Card("fe-clip", threshold=0.25), changed(method), NEW, tmp_path / "out")
+    found = content(tmp_path / "out")
+    if number == 0:
+        assert found == old
+    else:
+        with pytest.raises(ConfigError, match=r"saved as a whole; got .*cut off\. Remedy: give the command again"):
+            checkpoint.read(tmp_path / "out")
+    checkpoint.write(Card("fe-clip", threshold=0.25), changed(method), NEW, tmp_path / "out")
+    assert content(tmp_path / "out") == new
+
+
+def test_a_detector_without_a_past_keeps_none_of_another(method: FeClip, tmp_path: Path) -> None:
+    checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    checkpoint.write(Card("fe-clip"), method, Past(), tmp_path)
+    assert sorted(content(tmp_path)) == [CARD, LEARNT]
+
+
+@pytest.mark.parametrize("name", [CARD, LEARNT, TRAINING, PICTURES])
+def test_files_of_these_names_from_elsewhere_are_not_written_over(name: str, method: FeClip, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    rule = "a detector replaces a detector and no other file"
+    with pytest.raises(InputError, match=f"{rule}; got {name} from elsewhere"):
+        checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    assert content(tmp_path) == {name: b"{}"}
+
+
+def test_a_folder_that_cannot_be_written_or_is_written_by_another_is_named(method: FeClip, tmp_path: Path) -> None:
+    (tmp_path / CARD).mkdir()
+    with pytest.raises(InputError, match="a detector replaces a detector"):
+        checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    with held_by_another(alone(tmp_path / "out")), pytest.raises(ConfigError, match="one process at a time"):
+        checkpoint.write(Card("fe-clip"), method, OLD, tmp_path / "out")
+
+
+def test_a_disk_that_is_full_leaves_the_old_detector(
+    method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    old = content(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"folder of a detector must be writable; got .*No space left"):
+        checkpoint.write(replace(Card("fe-clip"), threshold=0.1), changed(method), NEW, tmp_path)
+    assert content(tmp_path) == old
+    assert json.loads(old[CARD])["threshold"] == 0.5
