@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -21,8 +22,8 @@ LIBRARIES = ("pytest", "jaxtyping", "beartype", "scipy.ndimage", "transformers",
 """Imported once, before the processes part: most of the time of a short run of tests is their import."""
 PASSED = (0, 5)
 """What pytest ends with where nothing failed, or where there was nothing to run."""
-LONGEST = 900.0
-"""Seconds: a fault that makes the tests run for ever is noticed."""
+LONGEST, LONGEST_WAIT = 600, 7200.0
+"""Seconds of computing, and of waiting, after which tests that a fault keeps from ending have noticed it."""
 TESTS: dict[str, tuple[str, ...]] = {
     "src/zsad/methods/_": ("tests/methods", "tests/contract", "tests/trainer"),
     "src/zsad/methods/": (
@@ -124,10 +125,8 @@ class Ended:
 class Running:
     """Tests in a copy, in a forked process, one stage after the other until one fails."""
 
-    def __init__(
-        self, copy: Path, stages: Sequence[Sequence[str]], options: Sequence[str], longest: float = float("inf")
-    ) -> None:
-        self._said, self._began, self._longest = copy / ".said", time.monotonic(), longest
+    def __init__(self, copy: Path, stages: Sequence[Sequence[str]], options: Sequence[str]) -> None:
+        self._said, self._began = copy / ".said", time.monotonic()
         self._pid = os.fork()
         if self._pid == 0:
             _test(copy, stages, options, self._said)
@@ -137,7 +136,7 @@ class Running:
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         seconds = time.monotonic() - self._began
         if not pid:
-            if seconds > self._longest:
+            if seconds > LONGEST_WAIT:
                 os.kill(self._pid, signal.SIGKILL)
             return None
         said = self._said.read_text(encoding="utf-8", errors="replace") if self._said.exists() else ""
@@ -155,7 +154,7 @@ class Planted:
             _write(copy / path, fault.applied(path, text))
         tests, left_out = tests_about(fault, copy), [f"--deselect={name}" for name in without]
         stages = [(one, *(f"--ignore={done}" for done in tests[:number])) for number, one in enumerate(tests)]
-        self._tests = Running(copy, stages, ["-x", "-rf", *left_out], LONGEST)
+        self._tests = Running(copy, stages, ["-x", "-rf", *left_out])
 
     def poll(self) -> Verdict | None:
         """The verdict, once there is one; the copy is whole again then."""
@@ -187,6 +186,7 @@ def _write(file: Path, text: str) -> None:
 def _test(copy: Path, stages: Sequence[Sequence[str]], options: Sequence[str], said: Path) -> NoReturn:
     """The child: runs pytest in the copy, and never returns."""
     status = -1
+    resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
     try:
         with said.open("w") as file:
             os.dup2(file.fileno(), 1)
