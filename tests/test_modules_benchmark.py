@@ -166,6 +166,15 @@ def test_without_a_module_a_method_is_the_one_that_was_built_without_it(
     torch.testing.assert_close(found.score, wanted.score, rtol=0, atol=0)
 
 
+def test_samples_as_long_as_the_learned_vectors_go_with_them() -> None:
+    method = trained("wmoe-clip", sample="scaled")
+    assert module(method, "learned vectors").place == "0, and r_i as long as they"
+    bare = without(method, module(method, "CTDS: r_i"))
+    found = judge(without(method, module(method, "learned vectors")))
+    wanted = judge(without(bare, module(bare, "learned vectors")))
+    torch.testing.assert_close(found.score, wanted.score)
+
+
 def test_ffe_leaves_lfs_and_the_token() -> None:
     """Equation 2 with f_ffe = 0, in the first stage."""
     method = trained("fe-clip")

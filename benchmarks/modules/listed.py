@@ -177,7 +177,8 @@ def _max_m(method: KanoClip, evidence: KanoClipEvidence) -> Tensor:
 def wmoe_clip(method: WMoEClip) -> list[Module[WMoEClip]]:
     """WMoE-CLIP: CTDS, WCMA and SA-MoE, what each is made of, the two halves of the score."""
     config = method.config
-    found: list[Module[WMoEClip]] = [Module("learned vectors v_i (eq. 4)", "0", at("prompts.vectors", empty))]
+    place = "0, and r_i as long as they" if config.distribution_sampling and config.sample == "scaled" else "0"
+    found: list[Module[WMoEClip]] = [Module("learned vectors v_i (eq. 4)", place, at("prompts.vectors", empty))]
     if config.distribution_sampling:
         found += [
             Module("CTDS: r_i (eq. 4)", "0: v_i alone", partial(_left_out, name="sampling")),
