@@ -313,6 +313,9 @@ def _read_training(path: Path) -> dict[str, Any]:
     counts = found.get("classes", {})
     if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
         raise _unreadable(path, ValueError("classes are no numbers of pictures by name"))
+    for name in ("seed", "epochs_done"):
+        if type(found.get(name, 0)) is not int:
+            raise _unreadable(path, ValueError(f"{name} is no whole number"))
     return found
 
 

@@ -23,3 +23,11 @@ def test_counts_are_read(tmp_path: Path) -> None:
     past = read_past(tmp_path)
     assert past.is_on_record
     assert past.training["classes"] == {"nut": 2}
+
+
+@pytest.mark.parametrize("name", ["seed", "epochs_done"])
+@pytest.mark.parametrize("value", ["{}", "1.5", '"1"', "true", "null"])
+def test_numbers_that_are_none_are_refused(name: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text(f'{{"{name}": {value}}}')
+    with pytest.raises(ConfigError, match=f"{name} is no whole number"):
+        read_past(tmp_path)
