@@ -14,7 +14,7 @@ from zsad.arrays import read_arrays
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator.results import ClassResult, Evaluation, ImageResult, Miss
+from zsad.evaluator.results import METRICS, ClassResult, Evaluation, ImageResult, Miss
 from zsad.files import replacing, write_atomically
 from zsad.metrics.curves import Curve
 
@@ -62,7 +62,10 @@ def read_class(folder: Path) -> ClassResult:
     Raises:
         InputError, ConfigError: as :func:`read`.
     """
-    return from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
+    found = from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
+    if lacking := [name for name in METRICS if name not in found.metrics]:
+        raise _broken(folder / CLASS, f"no {lacking[0]}")
+    return found
 
 
 def read_images(folder: Path) -> tuple[ImageResult, ...]:
