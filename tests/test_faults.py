@@ -11,7 +11,7 @@ from benchmarks.faults.killing import Killer
 from benchmarks.faults.trial import different, files, run
 
 CHEAP = ("predict", "fit-normal again", "data draw", "train", "evaluate")
-KILLS = 3
+KILLS = 2
 
 
 def test_commands_that_are_killed_go_on_and_end_as_undisturbed_ones() -> None:
