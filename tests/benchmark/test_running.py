@@ -15,6 +15,7 @@ from zsad.benchmark.plan import Plan
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS
+from zsad.locks import LOCK
 
 Finished = tuple[Plan, Path, Leaderboard]
 
@@ -210,3 +211,19 @@ def test_files_from_elsewhere_are_not_written_over(name: str, finished: Finished
     with pytest.raises(InputError, match=f"writes over no other file; got {name} from elsewhere"):
         running.check(finished[0], tmp_path)
     assert (tmp_path / name).read_text() == '{"mine": true}'
+
+
+def test_a_run_that_was_cut_off_after_its_last_evaluation_is_done(finished: Finished, tmp_path: Path) -> None:
+    made, out = finished[0], copy(finished[1], tmp_path / "out")
+    first = made.runs[0]
+    lock = running.folder_of(first, first.test[-1], out) / LOCK
+    path, record = out / "runs" / f"{first.key}.json", running.read_record(first, out)
+    assert record is not None
+    done = json.loads(path.read_text())
+    path.write_text(json.dumps(done | {"state": "begun"}))
+    lock.write_text("process 1 on another machine")
+    said: list[str] = []
+    assert running.do(made, made.runs, out, running.Machine(device="cpu"), said.append) == []
+    assert said == [f"{len(made.runs)} of {len(made.runs)} runs are done already"]
+    assert json.loads(path.read_text()) == done
+    assert not lock.exists()

@@ -173,6 +173,9 @@ def do(
         The runs that failed.
     """
     missing = [run for run in runs if undone(run, out)]
+    for run in runs:
+        if run not in missing:
+            _settle(run, out)
     if len(missing) < len(runs):
         say(f"{len(runs) - len(missing)} of {len(runs)} runs are done already")
     began, failed = time.perf_counter(), []
@@ -184,6 +187,16 @@ def do(
         say(f"    {clock(gone)} gone, about {clock(gone / number * (len(missing) - number))} left")
         gc.collect()  # the next tower needs the room of this one
     return failed
+
+
+def _settle(run: Run, out: Path) -> None:
+    """Write down that a run is done that was cut off after its last evaluation; what is done is not done again."""
+    record = read_record(run, out)
+    if record is not None and record.state != "done":
+        for name in run.test:
+            with alone(folder_of(run, name, out)):  # which takes away what the kill left
+                pass
+        disk.write_json(_record_path(run, out), asdict(replace(record, state="done", errors={}, traces={})))
 
 
 @dataclass
