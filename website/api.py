@@ -1,0 +1,49 @@
+"""The page that lists all public names, made from the pages of the API reference."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+
+from website.docstrings import Docstrings
+
+DIRECTIVE = re.compile(r"^::: (zsad[\w.]*)$", re.MULTILINE)
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def public_names(pages: Path) -> str:
+    """Markdown: a table for each page of the reference, with the public names of its modules and their first lines."""
+    package: Any = griffe.load(
+        "zsad", search_paths=[SOURCE], docstring_parser="google", extensions=griffe.load_extensions(Docstrings)
+    )
+    parts = [
+        "# Public names",
+        "These names are kept: how they change is in [Contributing](../CONTRIBUTING.md). All others are internal.",
+    ]
+    for page in sorted(pages.glob("*.md"), key=lambda page: (page.stem != "zsad", page.stem)):
+        for path in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
+            module = package if path == "zsad" else package[path.removeprefix("zsad.")]
+            names = _members(module)
+            if not names:
+                continue
+            rows = [f"| [`{name}`]({page.name}#{path}.{name}) | {line} |" for name, line in names]
+            parts += [
+                f"## [{path}]({page.name}#{path})",
+                _first_line(module),
+                "\n".join(["| name | |", "|---|---|", *rows]),
+            ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _members(module: Any) -> list[tuple[str, str]]:
+    """Public names that a module defines or exports, with their first lines, in the module's order."""
+    return [
+        (name, _first_line(member).replace("|", "\\|"))
+        for name, member in module.members.items()
+        if member.is_public and not member.is_module
+    ]
+
+
+def _first_line(member: Any) -> str:
+    return member.docstring.value.split("\n\n")[0].replace("\n", " ") if member.docstring else ""
