@@ -1,0 +1,63 @@
+"""The navigation of the site has every page, and what is said of the project in several places agrees."""
+
+import re
+import tomllib
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from website.hooks import GENERATED, PAGES
+
+from zsad import methods, published
+
+ROOT = Path(__file__).parents[2]
+CITATION: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+class Loader(yaml.SafeLoader):
+    """Reads ``mkdocs.yml``, whose tags name objects of Python, without making any."""
+
+
+Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
+
+
+def leaves(entries: list[Any]) -> list[str]:
+    if isinstance(entries, str):
+        return [entries]
+    values = entries.values() if isinstance(entries, dict) else entries
+    return [page for value in values for page in leaves(value)]
+
+
+def test_navigation_has_every_page_once() -> None:
+    navigation = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)["nav"]
+    written = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(leaves(navigation)) == sorted([*written, *PAGES.values(), *GENERATED])
+
+
+def test_citation_has_what_its_format_asks_for() -> None:
+    assert CITATION["cff-version"] == "1.2.0"
+    assert CITATION["type"] == "software"
+    assert all(CITATION[key] for key in ("message", "title", "authors"))
+
+
+def test_version_and_date_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## (\d+\.\d+\.\d+) - (\d{4}-\d{2}-\d{2})$", changes, re.MULTILINE)
+    assert CITATION["version"] == project["version"] == version("zsad") == released[0][0]
+    assert CITATION["date-released"] == date.fromisoformat(released[0][1])
+    assert CITATION["license"] == project["license"]
+
+
+@pytest.mark.parametrize("name", published.papers())
+def test_citation_names_the_paper_of_each_trained_method(name: str) -> None:
+    paper = methods.get(name).paper
+    (reference,) = (reference for reference in CITATION["references"] if reference["title"] == paper.title)
+    assert (reference["year"], reference["url"]) == (paper.year, paper.url)
+    assert (reference.get("journal") or reference["conference"]["name"]) == paper.venue
+    authors = [f"{author['given-names'][0]}. {author['family-names']}" for author in reference["authors"]]
+    assert paper.authors in (f"{authors[0]} et al.", ", ".join(authors))
+    assert paper.title == published.paper(name).title
