@@ -14,7 +14,7 @@ from zsad import checkpoint
 from zsad.checkpoint import CARD, LEARNT, PICTURES, TRAINING, Card, Past
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 
 OLD = Past(("a" * 64,), {"seed": 1, "classes": {"nut": 1}})
 NEW = Past(("b" * 64, "c" * 64), {"seed": 2, "classes": {"nut": 2}})

@@ -23,11 +23,11 @@ from zsad import methods
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method
-from zsad.methods.acd_clip import AcdClip, AcdClipConfig
-from zsad.methods.afr_clip import AfrClip, AfrClipConfig
-from zsad.methods.fe_clip import FeClip, FeClipConfig
-from zsad.methods.kanoclip import KanoClip, KanoClipConfig
-from zsad.methods.wmoe_clip import WMoEClip, WMoEClipConfig
+from zsad.methods.acd_clip.method import AcdClip, AcdClipConfig
+from zsad.methods.afr_clip.method import AfrClip, AfrClipConfig
+from zsad.methods.fe_clip.method import FeClip, FeClipConfig
+from zsad.methods.kanoclip.method import KanoClip, KanoClipConfig
+from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipConfig
 from zsad.types import Evidence
 
 NAMES = ("metal nut", "carpet", "metal nut")

@@ -6,7 +6,7 @@ from tests import small
 from zsad import remembering
 from zsad.checkpoint import Past, Shown
 from zsad.methods.clip import ClipDetector
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 
 OTHER = "judged by the memory of another class: the detector remembers "
 UNKNOWN = "It is not on record of which class all is that the detector remembers: "

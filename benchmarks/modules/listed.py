@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from benchmarks.modules.edits import Module, at, constant, empty, option, rescored, skip, zero
 from zsad.errors import ConfigError
 from zsad.methods._base import Method
-from zsad.methods.acd_clip import AcdClip
-from zsad.methods.afr_clip import AfrClip
-from zsad.methods.fe_clip import FeClip
-from zsad.methods.kanoclip import KanoClip, KanoClipEvidence, combine
-from zsad.methods.wmoe_clip import WMoEClip, WMoEClipEvidence
+from zsad.methods.acd_clip.method import AcdClip
+from zsad.methods.afr_clip.method import AfrClip
+from zsad.methods.fe_clip.method import FeClip
+from zsad.methods.kanoclip.method import KanoClip, KanoClipEvidence, combine
+from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipEvidence
 
 ALWAYS = 1e4
 """A logit whose sigmoid is 1 to the bit, and 0 with the other sign."""

@@ -40,6 +40,11 @@ class Named:
 
 
 LOOP, FORWARD = "trainer/loop.py", "trainer/forward.py"
+ACD_CLIP = "methods/acd_clip/method.py"
+KANOCLIP = "methods/kanoclip/method.py"
+WMOE_CLIP = "methods/wmoe_clip/method.py"
+FE_CLIP = "methods/fe_clip/method.py"
+AFR_CLIP = "methods/afr_clip/method.py"
 TRAINER = (
     Named(
         "no shuffling",
@@ -87,111 +92,117 @@ TRAINER = (
     Named("median over the classes", "evaluator/means.py", "np.mean([results[number]", "np.median([results[number]"),
 )
 CONSTANTS = (
-    Named("FE-CLIP: another learning rate", "methods/fe_clip.py", "learning_rate=5e-4", "learning_rate=1e-3"),
-    Named("FE-CLIP: more epochs", "methods/fe_clip.py", "epochs=9", "epochs=15"),
-    Named("FE-CLIP: another batch", "methods/fe_clip.py", "batch_size=16", "batch_size=8"),
+    Named("FE-CLIP: another learning rate", FE_CLIP, "learning_rate=5e-4", "learning_rate=1e-3"),
+    Named("FE-CLIP: more epochs", FE_CLIP, "epochs=9", "epochs=15"),
+    Named("FE-CLIP: another batch", FE_CLIP, "batch_size=16", "batch_size=8"),
     Named(
-        "FE-CLIP: another prompt", "methods/fe_clip.py", "A photo of a damaged object", "A photo of a defective object"
+        "FE-CLIP: another prompt",
+        FE_CLIP,
+        "A photo of a damaged object",
+        "A photo of a defective object",
     ),
-    Named("ACD-CLIP: another τ", "methods/acd_clip.py", "temperature: float = 0.1", "temperature: float = 0.07"),
-    Named("ACD-CLIP: another blend", "methods/acd_clip.py", "blend: float = 0.2", "blend: float = 0.1"),
-    Named("ACD-CLIP: another α", "methods/acd_clip.py", "alpha: float = 2.0", "alpha: float = 1.0"),
-    Named("ACD-CLIP: no augmentation", "methods/acd_clip.py", "augment=True", "augment=False"),
+    Named("ACD-CLIP: another τ", ACD_CLIP, "temperature: float = 0.1", "temperature: float = 0.07"),
+    Named("ACD-CLIP: another blend", ACD_CLIP, "blend: float = 0.2", "blend: float = 0.1"),
+    Named("ACD-CLIP: another α", ACD_CLIP, "alpha: float = 2.0", "alpha: float = 1.0"),
+    Named("ACD-CLIP: no augmentation", ACD_CLIP, "augment=True", "augment=False"),
     Named(
         "AFR-CLIP: normal and defective swapped",
-        "methods/afr_clip.py",
+        AFR_CLIP,
         '"A photo of a normal {}", "A photo of a defective {}"',
         '"A photo of a defective {}", "A photo of a normal {}"',
     ),
     Named(
-        "AFR-CLIP: the loss of each stage's map", "methods/afr_clip.py", '"stages"] = "mean"', '"stages"] = "stages"'
+        "AFR-CLIP: the loss of each stage's map",
+        AFR_CLIP,
+        '"stages"] = "mean"',
+        '"stages"] = "stages"',
     ),
-    Named("AFR-CLIP: more epochs", "methods/afr_clip.py", "epochs=100", "epochs=50"),
-    Named("WMoE-CLIP: another learning rate", "methods/wmoe_clip.py", "learning_rate=2e-4", "learning_rate=1e-3"),
+    Named("AFR-CLIP: more epochs", AFR_CLIP, "epochs=100", "epochs=50"),
+    Named("WMoE-CLIP: another learning rate", WMOE_CLIP, "learning_rate=2e-4", "learning_rate=1e-3"),
     Named(
         "WMoE-CLIP: normal and anomalous swapped",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         '"a photo of a good", "a photo of a damaged"',
         '"a photo of a damaged", "a photo of a good"',
     ),
-    Named("KAnoCLIP: PyTorch's betas", "methods/kanoclip.py", "betas=(0.5, 0.999), ", ""),
-    Named("KAnoCLIP: layer scale 0", "methods/kanoclip.py", "layer_scale: float = 1e-4", "layer_scale: float = 0.0"),
-    Named("ACD-CLIP: ReLU in the heads", "methods/acd_clip.py", "nn.LeakyReLU()", "nn.ReLU()"),
-    Named("ACD-CLIP: another slope in the heads", "methods/acd_clip.py", "nn.LeakyReLU()", "nn.LeakyReLU(0.2)"),
-    Named("ACD-CLIP: ReLU in the gateway", "parts/gateway.py", "nn.GELU()", "nn.ReLU()"),
-    Named("ACD-CLIP: another GELU in the gateway", "parts/gateway.py", "nn.GELU()", 'nn.GELU("tanh")'),
+    Named("KAnoCLIP: PyTorch's betas", KANOCLIP, "betas=(0.5, 0.999), ", ""),
+    Named("KAnoCLIP: layer scale 0", KANOCLIP, "layer_scale: float = 1e-4", "layer_scale: float = 0.0"),
+    Named("ACD-CLIP: ReLU in the heads", ACD_CLIP, "nn.LeakyReLU()", "nn.ReLU()"),
+    Named("ACD-CLIP: another slope in the heads", ACD_CLIP, "nn.LeakyReLU()", "nn.LeakyReLU(0.2)"),
+    Named("ACD-CLIP: ReLU in the gateway", "methods/acd_clip/gateway.py", "nn.GELU()", "nn.ReLU()"),
+    Named("ACD-CLIP: another GELU in the gateway", "methods/acd_clip/gateway.py", "nn.GELU()", 'nn.GELU("tanh")'),
     Named(
         "ACD-CLIP: another start of W_down",
-        "parts/conv_lora.py",
+        "methods/acd_clip/conv_lora.py",
         "nn.init.kaiming_uniform_(torch.empty(width, rank))",
         "nn.init.normal_(torch.empty(width, rank))",
     ),
     Named(
         "ACD-CLIP: another start of the convolutions",
-        "parts/conv_lora.py",
+        "methods/acd_clip/conv_lora.py",
         "    nn.init.kaiming_uniform_(convolution.weight)\n",
         "",
     ),
-    Named("ACD-CLIP: another start of W_up", "parts/conv_lora.py", "UP_STD = 0.02", "UP_STD = 0.2"),
+    Named("ACD-CLIP: another start of W_up", "methods/acd_clip/conv_lora.py", "UP_STD = 0.02", "UP_STD = 0.2"),
 )
 ROUTES = (
     Named(
         "WMoE-CLIP: samples detached from the prompts",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         "self.fit(latent if self.latent else decoded)",
         "self.fit((latent if self.latent else decoded).detach())",
     ),
     Named(
         "WMoE-CLIP: KL without gradient",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         "evidence.divergence.mean()",
         "evidence.divergence.detach().mean()",
     ),
     Named(
         "WMoE-CLIP: the maximum of the map detached",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         "maps.mean(1).amax((1, 2))) / 2",
         "maps.mean(1).amax((1, 2)).detach()) / 2",
     ),
     Named(
         "WMoE-CLIP: text detached into WCMA",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         "self.refinements[level](text, ",
         "self.refinements[level](text.detach(), ",
     ),
     Named(
         "WMoE-CLIP: no gradient through the experts' context",
-        "methods/wmoe_clip.py",
+        WMOE_CLIP,
         "self.experts(context, routing)",
         "self.experts(context.detach(), routing)",
     ),
     Named(
         "KAnoCLIP: text detached into the fusion",
-        "methods/kanoclip.py",
+        KANOCLIP,
         "stage(patches, states.to(patches.dtype), ",
         "stage(patches, states.detach().to(patches.dtype), ",
     ),
     Named(
         "KAnoCLIP: the maximum of the map detached",
-        "methods/kanoclip.py",
+        KANOCLIP,
         "anomaly_map.amax((1, 2))) / 2",
         "anomaly_map.amax((1, 2)).detach()) / 2",
     ),
     Named(
         "KAnoCLIP: offsets detached",
-        "parts/deformable_attention.py",
+        "methods/kanoclip/deformable_attention.py",
         "self.positions(query, grid), grid)",
         "self.positions(query, grid).detach(), grid)",
     ),
     Named(
         "AFR-CLIP: text detached into CMFR",
-        "methods/afr_clip.py",
+        AFR_CLIP,
         "self._rectify(stage, visual, stateless)",
         "self._rectify(stage, visual, stateless.detach())",
     ),
     Named(
         "ACD-CLIP: the gateway sees detached patches",
-        "methods/acd_clip.py",
+        ACD_CLIP,
         "self.gateway(visual, texts)",
         "self.gateway(visual.detach(), texts)",
     ),

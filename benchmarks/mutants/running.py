@@ -28,7 +28,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "src/zsad/methods/_": ("tests/methods", "tests/contract", "tests/trainer"),
     "src/zsad/methods/": (
         "tests/methods/test_constants.py",
-        "tests/methods/test_{name}*.py",
+        "tests/methods/test_*{name}*.py",
         "tests/methods/test_starts.py",
         "tests/methods/test_gradient_routes.py",
         "tests/methods/test_recipe_rows.py",
@@ -94,7 +94,8 @@ def preload() -> None:
 def tests_about(fault: Fault, root: Path) -> tuple[str, ...]:
     """Files and folders of tests, the nearest first, each once; the examples in the file's own docstrings are some."""
     patterns = next(tests for start, tests in TESTS.items() if fault.path.startswith(start))
-    name = Path(fault.path).stem.lstrip("_")
+    path = Path(fault.path)
+    name = path.parent.name if path.stem in ("method", "__init__") else path.stem.lstrip("_")
     found: dict[str, None] = {fault.path: None} if fault.path.endswith(".py") else {}
     for pattern in patterns:
         matches = sorted(root.glob(pattern.format(name=name)))

@@ -25,6 +25,6 @@ def get(package: ModuleType, name: str, base: type[T], what: str) -> type[T]:
     if name not in names(package):
         raise unknown_name(what, name, names(package))
     module = import_module(f"{package.__name__}.{name.replace('-', '_')}")
-    own = (item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__)
-    (found,) = (item for item in own if issubclass(item, base))
+    classes = (item for item in vars(module).values() if isinstance(item, type) and issubclass(item, base))
+    (found,) = (item for item in classes if f"{item.__module__}.".startswith(f"{module.__name__}."))
     return found

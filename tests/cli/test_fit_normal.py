@@ -16,7 +16,7 @@ from zsad.cli.fit_normal import choose
 from zsad.cli.main import main
 from zsad.data.synthetic import part
 from zsad.methods._few_shot import FewShot
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector
 
 CELLS = 16

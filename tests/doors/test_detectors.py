@@ -15,7 +15,7 @@ from tests import small
 from tests.doors.hostile import ACTING, FORMS, entry, written
 from zsad.checkpoint import LEARNT, Card, Past, fill, write
 from zsad.errors import InputError, WeightsError
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
 from zsad.trainer import state as training
 from zsad.types import Evidence, Failure, Prediction

@@ -12,7 +12,7 @@ from zsad.checkpoint import Card, Past
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}

@@ -26,7 +26,7 @@ from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.one_class import Progress
 from zsad.evaluator.results import Evaluation, Protocol
 from zsad.methods.clip import ClipDetector
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}

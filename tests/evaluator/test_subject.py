@@ -9,7 +9,7 @@ from tests import small
 from zsad.checkpoint import Card
 from zsad.evaluator.subject import fingerprint, subject
 from zsad.methods.clip import ClipConfig, ClipDetector
-from zsad.methods.fe_clip import FeClip
+from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
 
 USUAL = Settings(32)

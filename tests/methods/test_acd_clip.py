@@ -15,9 +15,9 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
 from zsad.errors import ConfigError, InputError
-from zsad.methods import acd_clip
 from zsad.methods._trainable import Training
-from zsad.methods.acd_clip import (
+from zsad.methods.acd_clip import method as acd_clip
+from zsad.methods.acd_clip.method import (
     VARIANTS,
     AcdClip,
     AcdClipConfig,

@@ -12,7 +12,7 @@ from tests.methods.test_acd_clip import DEEP, apart, judge, loss, make
 from tests.methods.test_kanoclip import copy_common
 from zsad.backbones import config as configs
 from zsad.config import from_mapping
-from zsad.methods.acd_clip import AcdClip, AcdClipConfig
+from zsad.methods.acd_clip.method import AcdClip, AcdClipConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "acd-clip").rglob("*.toml"))
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.methods.test_acd_clip import BOTH, DEEP, judge, make
-from tests.parts.test_conv_lora import slow_adapter
+from tests.methods.test_acd_clip_conv_lora import slow_adapter
 from tests.small import PATCH, images
 from tests.test_scoring import aligned
-from zsad.methods.acd_clip import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, AcdClip, AcdClipConfig, Variant
+from zsad.methods.acd_clip.method import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, AcdClip, AcdClipConfig, Variant
 from zsad.scoring import anomaly_maps
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of the blur is SciPy")

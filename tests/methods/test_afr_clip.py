@@ -19,9 +19,9 @@ from zsad.backbones.config import ClipConfig
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._trainable import Training
-from zsad.methods.afr_clip import PROMPTS, AfrClip, AfrClipConfig, aggregate
+from zsad.methods.afr_clip.method import PROMPTS, AfrClip, AfrClipConfig, aggregate
+from zsad.methods.afr_clip.self_prompts import Placement, prompted_blocks
 from zsad.parts.losses import dice, focal, image_cross_entropy
-from zsad.parts.self_prompts import Placement, prompted_blocks
 from zsad.types import Evidence, Target
 
 DEEPER = replace(CONFIG, vision=replace(CONFIG.vision, depth=8))

@@ -10,13 +10,20 @@ import pytest
 
 from tests.small import frozen
 from zsad import methods
-from zsad.methods import acd_clip, afr_clip, fe_clip, kanoclip, wmoe_clip
 from zsad.methods._trainable import Trainable
-from zsad.methods.acd_clip import VARIANTS, AcdClip
+from zsad.methods.acd_clip import conv_lora
+from zsad.methods.acd_clip import method as acd_clip
+from zsad.methods.acd_clip.method import VARIANTS, AcdClip
+from zsad.methods.afr_clip import method as afr_clip
+from zsad.methods.afr_clip import self_prompts
 from zsad.methods.clip import ClipDetector
 from zsad.methods.clip_ac import ClipAc
+from zsad.methods.fe_clip import method as fe_clip
+from zsad.methods.kanoclip import cross_modal, deformable_attention
+from zsad.methods.kanoclip import method as kanoclip
 from zsad.methods.winclip import WinClip
-from zsad.parts import conv_lora, cross_modal, deformable_attention, losses, maps, self_prompts
+from zsad.methods.wmoe_clip import method as wmoe_clip
+from zsad.parts import losses, maps
 
 ANSWER = {"sigma": 4.0, "align_corners": False, "smoothing_window": None}
 """How AnomalyCLIP's code enlarges maps: each cell over its own patch, then a Gaussian of 4 px."""

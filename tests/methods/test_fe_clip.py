@@ -14,8 +14,8 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
-from zsad.methods.fe_clip import PROMPTS, Convolution, FeClip, FeClipConfig, FrequencyFeatures, Injection
-from zsad.parts.frequency import Transform, sliding_statistics, transform_matrix
+from zsad.methods.fe_clip.frequency import Transform, sliding_statistics, transform_matrix
+from zsad.methods.fe_clip.method import PROMPTS, Convolution, FeClip, FeClipConfig, FrequencyFeatures, Injection
 from zsad.parts.losses import dice, focal
 from zsad.trainer.recipe import read
 from zsad.types import Target

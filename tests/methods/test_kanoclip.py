@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.parts.test_vv_attention import slow_stream
+from tests.methods.test_kanoclip_vv_attention import slow_stream
 from tests.small import CONFIG, DEPTH, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config
-from zsad.methods.kanoclip import (
+from zsad.methods.kanoclip.method import (
     KanoClip,
     KanoClipConfig,
     KanoClipEvidence,

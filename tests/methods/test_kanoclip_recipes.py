@@ -11,7 +11,7 @@ from tests.methods.test_kanoclip import NAMES, judge, target
 from tests.small import frozen, images
 from zsad.config import from_mapping
 from zsad.methods._trainable import Training
-from zsad.methods.kanoclip import KanoClip, KanoClipConfig
+from zsad.methods.kanoclip.method import KanoClip, KanoClipConfig
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "kanoclip"
 TRAINED = {

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from tests.small import frozen
-from zsad.methods.acd_clip import AcdClip, AcdClipConfig
-from zsad.methods.afr_clip import AfrClip
-from zsad.methods.fe_clip import FeClip
-from zsad.methods.kanoclip import KanoClip
-from zsad.methods.wmoe_clip import WMoEClip
-from zsad.parts.conv_lora import ConvLora, Lora
-from zsad.parts.deformable_attention import DeformableAttention
-from zsad.parts.self_prompts import SelfPrompts
+from zsad.methods.acd_clip.conv_lora import ConvLora, Lora
+from zsad.methods.acd_clip.method import AcdClip, AcdClipConfig
+from zsad.methods.afr_clip.method import AfrClip
+from zsad.methods.afr_clip.self_prompts import SelfPrompts
+from zsad.methods.fe_clip.method import FeClip
+from zsad.methods.kanoclip.deformable_attention import DeformableAttention
+from zsad.methods.kanoclip.method import KanoClip
+from zsad.methods.wmoe_clip.method import WMoEClip
 
 WIDTH, RANK = 512, 16
 

@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.methods.test_kanoclip import copy_common
-from tests.parts.test_wavelets import slow_haar
+from tests.methods.test_wmoe_clip_wavelets import slow_haar
 from tests.small import CONFIG, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError
-from zsad.methods import wmoe_clip
-from zsad.methods.wmoe_clip import WMoEClip, WMoEClipConfig, WMoEClipEvidence
-from zsad.parts.experts import imbalance
+from zsad.methods.wmoe_clip import method as wmoe_clip
+from zsad.methods.wmoe_clip.experts import imbalance
+from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipConfig, WMoEClipEvidence
 from zsad.parts.losses import dice, focal, image_cross_entropy
 from zsad.types import Evidence, Target
 

@@ -15,7 +15,7 @@ from tests.methods.test_wmoe_clip import ALL, NONE, judge, make, target
 from tests.small import images
 from zsad.config import from_mapping
 from zsad.methods._trainable import Training
-from zsad.methods.wmoe_clip import WMoEClip, WMoEClipConfig
+from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "wmoe-clip").rglob("*.toml"))
 SEEDS = 8

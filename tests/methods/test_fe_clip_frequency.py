@@ -6,7 +6,7 @@ import torch
 from scipy.fft import dctn
 from torch import Tensor
 
-from zsad.parts.frequency import (
+from zsad.methods.fe_clip.frequency import (
     Statistic,
     Transform,
     join_windows,

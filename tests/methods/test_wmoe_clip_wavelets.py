@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsad.parts.wavelets import Bands, haar
+from zsad.methods.wmoe_clip.wavelets import Bands, haar
 from zsad.types import Size
 
 SIZES = [(4, 6), (5, 3), (37, 37), (1, 1), (2, 5)]

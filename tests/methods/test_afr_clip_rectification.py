@@ -2,7 +2,7 @@
 
 import torch
 
-from zsad.parts.rectification import Rectification
+from zsad.methods.afr_clip.rectification import Rectification
 
 
 def example() -> tuple[Rectification, torch.Tensor, torch.Tensor]:

@@ -29,8 +29,8 @@ No code was published, and the paper names neither sizes nor optimisation. What 
   most are before training and all are from the second epoch on. ``margin`` makes it go on.
 * [class] is the class name as given, or its beginning where it is too long. What of a description is beyond the
   context of the text tower is cut.
-* Bi-CMCI has no sizes in the paper; :mod:`zsad.parts.cross_modal` says what was taken. Patches and texts are compared
-  in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
+* Bi-CMCI has no sizes in the paper; :mod:`zsad.methods.kanoclip.cross_modal` says what was taken. Patches and
+  texts are compared in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
 * Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
   stage, then the mean of the stages. ``norm = "sum"`` is the printed order, one softmax of the summed similarities over
   τ. A minimum and maximum of each picture would make max M of eq. 12 the same for every picture, but for the smoothing.
@@ -66,14 +66,14 @@ from zsad.backbones.transformer import level_index, unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Reader, Training
-from zsad.parts.cross_modal import BiCmci
+from zsad.methods.kanoclip.cross_modal import BiCmci
+from zsad.methods.kanoclip.vv_attention import run_beside
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import fitted
 from zsad.parts.remembered import Remembered
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
-from zsad.parts.vv_attention import run_beside
 from zsad.types import Evidence, Observation, Size, Target
 
 STATE_WORDS = (("normal", "perfect"), ("abnormal", "defective"))

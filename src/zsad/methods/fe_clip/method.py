@@ -53,7 +53,7 @@ from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable, Training
-from zsad.parts.frequency import (
+from zsad.methods.fe_clip.frequency import (
     Statistic,
     Transform,
     join_windows,

@@ -56,11 +56,11 @@ from zsad.backbones.transformer import NOTHING, level_index, unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, Training
+from zsad.methods.afr_clip.rectification import Rectification
+from zsad.methods.afr_clip.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.prompts import fitted
-from zsad.parts.rectification import Rectification
 from zsad.parts.remembered import Remembered
-from zsad.parts.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import Evidence, Size, Target, Trace
 

@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from zsad.parts.variational import Autoencoder, Posterior
+from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 
 
 def posterior(seed: int = 0) -> Posterior:

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.small import CONFIG, SIZE, frozen, images
 from zsad.backbones.clip import Clip
 from zsad.errors import InputError
-from zsad.parts.self_prompts import Placement, SelfPrompts, prompt_edits, prompted_blocks
+from zsad.methods.afr_clip.self_prompts import Placement, SelfPrompts, prompt_edits, prompted_blocks
 from zsad.types import Trace
 
 DEEPER = replace(CONFIG, vision=replace(CONFIG.vision, depth=8))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsad.parts.conv_lora import Adapter, ConvLora, Lora
+from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.types import Size
 
 WIDTH, RANK, CONV_RANK = 12, 4, 3

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from zsad.parts.cross_modal import BiCmci, BiCrossAttention, Residual
+from zsad.methods.kanoclip.cross_modal import BiCmci, BiCrossAttention, Residual
 
 GRID, WIDTH, EMBED, HIDDEN = (4, 3), 10, 6, 8
 

@@ -51,8 +51,8 @@ from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, Training
-from zsad.parts.conv_lora import Adapter, ConvLora, Lora
-from zsad.parts.gateway import Gateway
+from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
+from zsad.methods.acd_clip.gateway import Gateway
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import compose, fitted

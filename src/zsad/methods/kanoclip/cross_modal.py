@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zsad.parts.deformable_attention import CrossAttention, DeformableAttention
+from zsad.methods.kanoclip.deformable_attention import CrossAttention, DeformableAttention
 from zsad.types import Size
 
 EXPANSION = 4

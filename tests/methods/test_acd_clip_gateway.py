@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsad.parts.gateway import Gateway
+from zsad.methods.acd_clip.gateway import Gateway
 
 WIDTH, HIDDEN = 12, 6
 

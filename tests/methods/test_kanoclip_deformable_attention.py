@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsad.parts.deformable_attention import CrossAttention, DeformableAttention, centres
+from zsad.methods.kanoclip.deformable_attention import CrossAttention, DeformableAttention, centres
 from zsad.types import Size
 
 WIDTH, HEADS, GROUPS = 8, 2, 4

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zsad.parts.experts import Experts, imbalance
+from zsad.methods.wmoe_clip.experts import Experts, imbalance
 
 
 def make(count: int = 8, active: int = 2, noise: float = 0.0) -> Experts:

@@ -75,13 +75,13 @@ from zsad.backbones.transformer import level_index, unit
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Reader, Training
-from zsad.parts.experts import Experts, imbalance
+from zsad.methods.wmoe_clip.experts import Experts, imbalance
+from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
+from zsad.methods.wmoe_clip.wavelets import WaveletAttention
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.remembered import Remembered
 from zsad.parts.similarity import anomaly_probability
-from zsad.parts.variational import Autoencoder, Posterior
-from zsad.parts.wavelets import WaveletAttention
 from zsad.types import Evidence, Observation, Size, Target
 
 Sample = Literal["decoded", "latent", "scaled"]
