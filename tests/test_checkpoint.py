@@ -11,13 +11,13 @@ import torch
 from tests.holding import held_by_another
 from tests.small import frozen
 from zsad import checkpoint
-from zsad.checkpoint import CARD, LEARNT, PICTURES, TRAINING, Card, Past
+from zsad.checkpoint import CARD, LEARNT, PICTURES, TRAINING, Card, TrainingRecord
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.methods.fe_clip.method import FeClip
 
-OLD = Past(("a" * 64,), {"seed": 1, "classes": {"nut": 1}})
-NEW = Past(("b" * 64, "c" * 64), {"seed": 2, "classes": {"nut": 2}})
+OLD = TrainingRecord(("a" * 64,), {"seed": 1, "classes": {"nut": 1}})
+NEW = TrainingRecord(("b" * 64, "c" * 64), {"seed": 2, "classes": {"nut": 2}})
 
 
 class CutError(Exception):
@@ -48,7 +48,7 @@ def test_what_was_seen_comes_before_the_card(method: FeClip, tmp_path: Path, mon
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append(Path(new).name), os_replace(old, new)))
     checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
     assert done[-4:] == [PICTURES, TRAINING, LEARNT, CARD]
-    assert checkpoint.read_past(tmp_path) == OLD
+    assert checkpoint.read_training_record(tmp_path) == OLD
     done.clear()
     checkpoint.write(Card("fe-clip"), changed(method), OLD, tmp_path)
     assert done == [PICTURES, TRAINING, LEARNT, CARD]  # the same pictures and card: it can be loaded at any moment
@@ -85,7 +85,7 @@ def test_wherever_saving_is_cut_off_no_mixture_can_be_loaded(
 
 def test_a_detector_without_a_past_keeps_none_of_another(method: FeClip, tmp_path: Path) -> None:
     checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
-    checkpoint.write(Card("fe-clip"), method, Past(), tmp_path)
+    checkpoint.write(Card("fe-clip"), method, TrainingRecord(), tmp_path)
     assert sorted(content(tmp_path)) == [CARD, LEARNT]
 
 

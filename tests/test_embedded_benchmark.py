@@ -30,7 +30,7 @@ from zsad.evaluator.results import Metric
 from zsad.files import unique_name
 from zsad.metrics import auroc
 from zsad.predictor import Detector, Settings
-from zsad.pretrain.store import HOLD_OUT, Entry
+from zsad.pretrain.store import HOLD_OUT, CorpusImage
 
 OPTIONS = ["--detector", "clip", "--resolution", "40", "--resamples", "20"]
 RANDOM, ALONE = "clip, random weights", "CNN alone, nearest neighbours"
@@ -228,7 +228,7 @@ def test_a_place_counts_labels_that_are_as_near() -> None:
 
 
 def test_sources_and_labels_are_counted_by_themselves() -> None:
-    entries = [Entry(f"{number}", "", "ab"[number > 2], "xy"[number > 2]) for number in range(4)]
+    entries = [CorpusImage(f"{number}", "", "ab"[number > 2], "xy"[number > 2]) for number in range(4)]
     found = words.summary(entries, np.array([0, 0, 7, 3]), frozenset("y"))
     shares = {one.what: tuple(metric.value for metric in one.right) for one in found}
     assert shares == {
@@ -255,7 +255,7 @@ def test_damage_is_told_by_all_pictures_of_a_source_that_never_trains(tmp_path: 
     for number in range(6):
         file, word = tmp_path / f"{number}.png", ("good", "defective")[number % 2]
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
-        entries.append(Entry(str(file), f"a {word} metal casting", f"{word} casting", "casting"))
+        entries.append(CorpusImage(str(file), f"a {word} metal casting", f"{word} casting", "casting"))
     clip = weights.load("tiny", "random")
     named, anything = damage.told(clip, entries, frozenset({"casting"}))
     assert (named.normal, named.damaged, anything.called) == (3, 3, "object")

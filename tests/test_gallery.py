@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import small
 from tests.evaluator.making import data, detector
-from zsad.checkpoint import Past
+from zsad.checkpoint import TrainingRecord
 from zsad.data.masks import read_mask
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError, InputError
@@ -18,7 +18,7 @@ from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
 from zsad.gallery import drawing
 from zsad.gallery.choice import (
-    Candidate,
+    GalleryCandidate,
     at_random,
     candidates,
     evaluated_scores,
@@ -32,25 +32,25 @@ from zsad.gallery.panels import BLANK, SIDE, Panel, Style, panels
 from zsad.methods.clip import ClipDetector
 from zsad.predictor import Detector, Settings
 from zsad.render import colourise, overlay
-from zsad.types import Picture, Prediction
+from zsad.types import DecodedImage, Prediction
 
 STYLE = Style()
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[GalleryCandidate]:
     """Four normal and four anomalous pictures of each of two classes."""
     return candidates([data_set(data(tmp_path_factory.mktemp("data"), "metal_nut", "carpet"))])
 
 
-def sources(chosen: list[Candidate]) -> list[str]:
+def sources(chosen: list[GalleryCandidate]) -> list[str]:
     return [one.source for one in chosen]
 
 
 # --- which pictures
 
 
-def test_pictures_are_named_by_the_ends_of_their_paths(found: list[Candidate]) -> None:
+def test_pictures_are_named_by_the_ends_of_their_paths(found: list[GalleryCandidate]) -> None:
     assert sources(named(found, ["square/00[45].png"])) == [
         "carpet/test/square/004.png",
         "carpet/test/square/005.png",
@@ -59,7 +59,7 @@ def test_pictures_are_named_by_the_ends_of_their_paths(found: list[Candidate]) -
     ]
 
 
-def test_patterns_keep_their_order_and_name_each_picture_once(found: list[Candidate]) -> None:
+def test_patterns_keep_their_order_and_name_each_picture_once(found: list[GalleryCandidate]) -> None:
     chosen = named(found, ["metal_nut/test/good/001.png", "001.png", "metal_nut/test/good/00?.png"])
     assert sources(chosen)[:3] == [
         "metal_nut/test/good/001.png",
@@ -71,7 +71,7 @@ def test_patterns_keep_their_order_and_name_each_picture_once(found: list[Candid
         named(found, ["001.png", "9.png"])
 
 
-def test_chance_takes_kinds_in_turn_and_is_repeatable(found: list[Candidate]) -> None:
+def test_chance_takes_kinds_in_turn_and_is_repeatable(found: list[GalleryCandidate]) -> None:
     chosen = at_random(found, 2, seed=3)
     assert [(one.sample.class_name, one.sample.kind) for one in chosen] == [
         (name, kind) for name in ("carpet", "metal_nut") for kind in ("good", "square")
@@ -81,7 +81,7 @@ def test_chance_takes_kinds_in_turn_and_is_repeatable(found: list[Candidate]) ->
     assert at_random(found, 99, seed=0) == found
 
 
-def test_the_worst_are_on_the_wrong_side_of_most_others(found: list[Candidate]) -> None:
+def test_the_worst_are_on_the_wrong_side_of_most_others(found: list[GalleryCandidate]) -> None:
     nuts = [one for one in found if one.sample.class_name == "metal_nut"]
     values = [0.1, 0.2, 0.6, 0.5, 0.7, 0.5, 0.55, 0.05]  # four normal, four anomalous
     scores = {(one.data_set, one.source): value for one, value in zip(nuts, values, strict=True)}
@@ -91,13 +91,13 @@ def test_the_worst_are_on_the_wrong_side_of_most_others(found: list[Candidate]) 
     assert [nuts.index(one) for one in extreme(found, "best", 3, scores)] == [4, 0, 1]
 
 
-def test_a_class_of_one_state_is_ranked_by_its_scores(found: list[Candidate]) -> None:
+def test_a_class_of_one_state_is_ranked_by_its_scores(found: list[GalleryCandidate]) -> None:
     normal = [one for one in found if one.sample.label == 0 and one.sample.class_name == "carpet"]
     scores = {(one.data_set, one.source): value for one, value in zip(normal, (0.4, 0.1, 0.9, 0.2), strict=True)}
     assert extreme(normal, "worst", 2, scores) == [normal[2], normal[0]]
 
 
-def test_an_evaluation_ranks_as_predicting_does(found: list[Candidate], tmp_path: Path) -> None:
+def test_an_evaluation_ranks_as_predicting_does(found: list[GalleryCandidate], tmp_path: Path) -> None:
     root = found[0].sample.picture.parents[3]
     evaluate(detector(), [f"drawn=mvtec:{root}"], tmp_path, resolution=40, resamples=0)
     known, predicted = evaluated_scores(found, tmp_path), predicted_scores(found, detector(), None)
@@ -117,7 +117,7 @@ def test_pictures_that_cannot_be_read_are_not_ranked_and_not_drawn(tmp_path: Pat
         gallery([detector()], some[:2], tmp_path / "figure.png")
 
 
-def test_what_cannot_be_chosen_is_refused(found: list[Candidate], tmp_path: Path) -> None:
+def test_what_cannot_be_chosen_is_refused(found: list[GalleryCandidate], tmp_path: Path) -> None:
     given = data_set(data(tmp_path, "carpet"))
     assert {one.sample.class_name for one in candidates([given], ["carpet"])} == {"carpet"}
     with pytest.raises(ConfigError, match="class of these data sets must be one of carpet; got 'carpat'"):
@@ -129,22 +129,22 @@ def test_what_cannot_be_chosen_is_refused(found: list[Candidate], tmp_path: Path
             choose()
 
 
-def predicted(found: list[Candidate]) -> dict[tuple[str, str], float]:
+def predicted(found: list[GalleryCandidate]) -> dict[tuple[str, str], float]:
     return {(one.data_set, one.source): 0.5 for one in found}
 
 
 # --- panels
 
 
-def seen(one: Candidate, value: float = 0.5) -> tuple[Picture, Prediction]:
+def seen(one: GalleryCandidate, value: float = 0.5) -> tuple[DecodedImage, Prediction]:
     """A grey picture and a map that is the same everywhere."""
     with Image.open(one.sample.picture) as image:
         size = image.height, image.width
-    picture = Picture(np.full((*size, 3), 90, np.uint8), one.source)
+    picture = DecodedImage(np.full((*size, 3), 90, np.uint8), one.source)
     return picture, Prediction(one.source, "nut", 0.1234, 0.5, np.full(size, value, np.float32))
 
 
-def test_panels_are_picture_truth_and_maps_on_the_fixed_scale(found: list[Candidate]) -> None:
+def test_panels_are_picture_truth_and_maps_on_the_fixed_scale(found: list[GalleryCandidate]) -> None:
     normal, anomalous = found[0], found[-1]
     picture, prediction = seen(anomalous)
     drawn = panels(anomalous, picture, [prediction, seen(anomalous, 0.25)[1]], STYLE)
@@ -158,7 +158,7 @@ def test_panels_are_picture_truth_and_maps_on_the_fixed_scale(found: list[Candid
     truth = np.asarray(drawn[1].image)
     assert set(np.unique(truth)) == {0, 255}
     assert (truth > 0).mean() == pytest.approx(read_mask(anomalous.sample.mask, picture.size).mean(), abs=0.01)
-    shown = Picture(np.asarray(drawn[0].image), "")
+    shown = DecodedImage(np.asarray(drawn[0].image), "")
     for panel, value in zip(drawn[2:], (0.5, 0.25), strict=True):
         level = np.full(shown.size, value, np.float32)
         np.testing.assert_array_equal(np.asarray(panel.image), overlay(shown, level))
@@ -169,7 +169,7 @@ def test_panels_are_picture_truth_and_maps_on_the_fixed_scale(found: list[Candid
     assert good[1].image.getpixel((5, 5)) == BLANK
 
 
-def test_a_picture_without_a_mask_says_so(found: list[Candidate]) -> None:
+def test_a_picture_without_a_mask_says_so(found: list[GalleryCandidate]) -> None:
     picture, prediction = seen(found[-1])
     bare = replace(found[-1], sample=replace(found[-1].sample, mask=None, kind="unknown"))
     caption, truth, _ = panels(bare, picture, [prediction], STYLE)
@@ -211,7 +211,7 @@ def places(sheet: Image.Image, colour: tuple[int, int, int] = (200, 30, 30)) -> 
 
 
 def test_panels_stand_in_lines_with_even_gaps() -> None:
-    (sheet,) = pages(["Picture", "Ground truth", "A"], squares(4, 3), 2, STYLE)
+    (sheet,) = pages(["DecodedImage", "Ground truth", "A"], squares(4, 3), 2, STYLE)
     across, down = places(sheet)
     steps = set(np.diff(across).tolist())
     assert len(across) == 6
@@ -223,7 +223,7 @@ def test_panels_stand_in_lines_with_even_gaps() -> None:
 
 
 def test_transposed_pictures_stand_beside_each_other() -> None:
-    (sheet,) = pages(["Picture", "Ground truth", "A"], squares(2, 3), 6, Style(transposed=True))
+    (sheet,) = pages(["DecodedImage", "Ground truth", "A"], squares(2, 3), 6, Style(transposed=True))
     across, down = places(sheet)
     assert (len(across), len(down)) == (2, 3)
     assert len(set(np.diff(down).tolist())) == 1
@@ -231,15 +231,15 @@ def test_transposed_pictures_stand_beside_each_other() -> None:
 
 def test_pages_are_no_higher_than_the_paper_and_all_have_the_scale() -> None:
     high = 2 * SIDE * 4
-    sheets = pages(["Picture", "Ground truth"], squares(5, 2), 1, STYLE, high)
+    sheets = pages(["DecodedImage", "Ground truth"], squares(5, 2), 1, STYLE, high)
     assert [len(places(sheet)[1]) for sheet in sheets] == [2, 2, 1]
     assert all(sheet.height <= high for sheet in sheets)
     for sheet in sheets:
         ends = (np.asarray(sheet) == (240, 249, 33)).all(2).any(), (np.asarray(sheet) == (13, 8, 135)).all(2).any()
         assert ends == (True, True)
-    assert len(pages(["Picture"], squares(3, 1), 1, STYLE, 10)) == 3
+    assert len(pages(["DecodedImage"], squares(3, 1), 1, STYLE, 10)) == 3
     with pytest.raises(ConfigError, match="at least one column of pictures; got 0"):
-        pages(["Picture"], squares(1, 1), 0, STYLE)
+        pages(["DecodedImage"], squares(1, 1), 0, STYLE)
 
 
 # --- files
@@ -250,7 +250,9 @@ def other() -> Detector:
     return Detector(detector().card, ClipDetector(small.frozen(seed=1)), Settings(32))
 
 
-def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(found: list[Candidate], tmp_path: Path) -> None:
+def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(
+    found: list[GalleryCandidate], tmp_path: Path
+) -> None:
     chosen = at_random(found, 2, 0)
     drawn = gallery([detector(), other()], chosen, tmp_path / "below" / "figure.png", labels=["one", "two"])
     assert (drawn.pictures, drawn.pages, drawn.warnings) == (4, 1, ())
@@ -263,7 +265,7 @@ def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(found: list[Ca
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["figure.png"]
 
 
-def test_pictures_keep_the_order_that_was_chosen(found: list[Candidate], tmp_path: Path) -> None:
+def test_pictures_keep_the_order_that_was_chosen(found: list[GalleryCandidate], tmp_path: Path) -> None:
     backwards = [found[-1], found[0], found[-2]]
     gallery([detector()], backwards, tmp_path / "all.png")
     gallery([detector()], backwards[1:2], tmp_path / "second.png")
@@ -280,7 +282,7 @@ def places_down(sheet: np.ndarray) -> int:
     return int(long[1] - long[0])
 
 
-def test_a_pdf_has_pages_of_their_true_size(found: list[Candidate], tmp_path: Path) -> None:
+def test_a_pdf_has_pages_of_their_true_size(found: list[GalleryCandidate], tmp_path: Path) -> None:
     drawn = gallery([detector()], found[:8], tmp_path / "figure.PDF")
     content = (tmp_path / "figure.PDF").read_bytes()
     assert content.startswith(b"%PDF")
@@ -291,14 +293,14 @@ def test_a_pdf_has_pages_of_their_true_size(found: list[Candidate], tmp_path: Pa
         assert float(height) <= 72 * 11
 
 
-def test_what_a_detector_has_seen_is_named(found: list[Candidate], tmp_path: Path) -> None:
-    past = Past((content_hash(found[0].sample.picture),))
+def test_what_a_detector_has_seen_is_named(found: list[GalleryCandidate], tmp_path: Path) -> None:
+    past = TrainingRecord((content_hash(found[0].sample.picture),))
     drawn = gallery([detector(past=past), other()], found[:2], tmp_path / "figure.png", labels=["one", "two"])
     assert drawn.warnings == ("one was trained on 1 of these pictures, or remembers them.",)
 
 
 def test_figures_that_cannot_be_are_refused(
-    found: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: list[GalleryCandidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"ends in \.png or \.pdf; got figure\.gif"):
         gallery([detector()], found[:1], tmp_path / "figure.gif")

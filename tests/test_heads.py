@@ -110,10 +110,10 @@ def test_the_default_backbone_has_its_heads(tmp_path: Path) -> None:
     clip = weights.load("tiny")
     method = ToyReader(clip)
     card = checkpoint.Card("toy-reader", image_size=64, fingerprint=method.fingerprint)
-    checkpoint.write(card, method, checkpoint.Past(), tmp_path / "assets" / "tiny" / "heads" / "toy-reader")
+    checkpoint.write(card, method, checkpoint.TrainingRecord(), tmp_path / "assets" / "tiny" / "heads" / "toy-reader")
     found = load("toy-reader")
     assert (found.method.clip.name, found.settings.image_size) == ("tiny", 64)
-    torch.testing.assert_close(checkpoint.learnt(found.method), checkpoint.learnt(method), rtol=0, atol=0)
+    torch.testing.assert_close(checkpoint.trained_state(found.method), checkpoint.trained_state(method), rtol=0, atol=0)
     assert_same(load("toy-reader", backbone="tiny", weights="embedded"), load("toy-reader", weights="embedded"))
 
 
@@ -174,7 +174,9 @@ def test_a_head_of_other_weights_than_the_package_has_is_refused(tmp_path: Path)
 @pytest.mark.usefixtures("head")
 def test_a_folder_of_the_same_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = ToyReader(weights.load("small"))
-    checkpoint.write(checkpoint.Card("toy-reader", backbone="small"), other, checkpoint.Past(), tmp_path / "toy-reader")
+    checkpoint.write(
+        checkpoint.Card("toy-reader", backbone="small"), other, checkpoint.TrainingRecord(), tmp_path / "toy-reader"
+    )
     monkeypatch.chdir(tmp_path)
     assert by_name().past.pictures
     assert not load("./toy-reader").past.pictures
@@ -270,7 +272,7 @@ def test_what_is_too_large_is_stored_in_half_precision_and_says_so(
     stored = {"precision": "fp16", "greatest_rounding": rounding}
     assert json.loads((folder / "training.json").read_text())["stored"] == stored
     assert f"in fp16, rounded by at most {rounding:.1e}" in capsys.readouterr().out
-    learnt = checkpoint.learnt(by_name().method)
+    learnt = checkpoint.trained_state(by_name().method)
     torch.testing.assert_close(learnt, {name: one.float() for name, one in half.items()}, rtol=0, atol=0)
     by_name().save(tmp_path / "saved")
     assert_same(load(tmp_path / "saved"), by_name())

@@ -18,12 +18,12 @@ from zsad.checkpoint import CARD, Card
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._base import Config, Method
-from zsad.methods.clip import ClipConfig, ClipDetector
+from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.winclip import WinClip
 from zsad.parts.maps import resize
 from zsad.predictor import Detector, Settings, load
 from zsad.scoring import anomaly_maps
-from zsad.types import Failure, Picture, Prediction
+from zsad.types import DecodedImage, Failure, Prediction
 
 ROWS, COLS = 45, 70
 
@@ -67,7 +67,7 @@ def assert_same(ours: Prediction, theirs: Prediction, atol: float = 0) -> None:
 def test_a_prediction_is_what_the_parts_give(detector: Detector) -> None:
     prediction = detector.predict(pixels(), "metal nut")
     config = detector.method.clip.config
-    batch = to_batch([Picture(pixels(), "x")], (32, 32), config.mean, config.std)
+    batch = to_batch([DecodedImage(pixels(), "x")], (32, 32), config.mean, config.std)
     with torch.inference_mode():
         evidence = detector.method(batch.pixels, ["metal nut"])
         expected = resize(anomaly_maps(evidence, (32, 32), Config(sigma=4.0)), (ROWS, COLS))[0]
@@ -149,7 +149,7 @@ def test_the_threshold_is_the_score_from_which_a_picture_is_anomalous() -> None:
 
 
 def test_smoothing_is_that_of_the_method() -> None:
-    rough, fine = (make(Settings(32), config=ClipConfig(sigma=sigma)).predict(pixels()) for sigma in (0.0, 8.0))
+    rough, fine = (make(Settings(32), config=ClipDetectorConfig(sigma=sigma)).predict(pixels()) for sigma in (0.0, 8.0))
     assert rough.anomaly_map.std() > 1.5 * fine.anomaly_map.std() > 0
     assert rough.score == fine.score
 
@@ -204,7 +204,7 @@ def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> No
     for number, path in enumerate(paths):
         path.write_bytes(png(pixels(number, ROWS + number)))
     config = detector.method.clip.config
-    pictures = [Picture(pixels(number, ROWS + number), "x") for number in range(3)]
+    pictures = [DecodedImage(pixels(number, ROWS + number), "x") for number in range(3)]
     with torch.inference_mode():
         batches = [to_batch(some, (32, 32), config.mean, config.std) for some in (pictures[:2], pictures[2:])]
         found = [detector.method(one.pixels, ["nut"] * len(one.pixels)) for one in batches]
@@ -225,9 +225,9 @@ def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
 def test_a_stream_reads_little_ahead(detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
 
-    def listen(path: Path) -> Picture:
+    def listen(path: Path) -> DecodedImage:
         read.append(path)
-        return Picture(pixels(), str(path))
+        return DecodedImage(pixels(), str(path))
 
     monkeypatch.setattr("zsad.predictor.decode", listen)
     answers = detector.stream([tmp_path / f"{number}.png" for number in range(50)])
@@ -244,7 +244,7 @@ def test_a_stream_reads_little_ahead(detector: Detector, tmp_path: Path, monkeyp
 def test_load_gives_a_detector(checkpoint: str) -> None:
     detector = load("clip", backbone="small", weights=checkpoint, image_size=40, threshold=0.25, device="cpu")
     assert detector.settings == Settings(40, 0.25, "cpu", "fp32", 1)
-    assert detector.method.config == ClipConfig()
+    assert detector.method.config == ClipDetectorConfig()
     expected = make(Settings(40))
     assert_same(detector.predict(pixels()), expected.predict(pixels()))
 

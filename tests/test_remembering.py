@@ -4,7 +4,7 @@ import pytest
 
 from tests import small
 from zsad import remembering
-from zsad.checkpoint import Past, Shown
+from zsad.checkpoint import RememberedImage, TrainingRecord
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
 
@@ -21,8 +21,8 @@ def method(pictures: int) -> FeClip:
     return found
 
 
-def past(*names: str) -> Past:
-    return Past(memory=tuple(Shown(name, "aa", 16) for name in names))
+def past(*names: str) -> TrainingRecord:
+    return TrainingRecord(memory=tuple(RememberedImage(name, "aa", 16) for name in names))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_doubts(remembered: tuple[str, ...], judged: tuple[str, ...], said: list
 
 
 def test_a_memory_of_before_there_was_a_record_is_doubted() -> None:
-    (said,) = remembering.doubts(method(3), Past(("aa",)), ["nut"])
+    (said,) = remembering.doubts(method(3), TrainingRecord(("aa",)), ["nut"])
     assert said == f"{UNKNOWN}normal pictures of a class that is not on record (48 patches a level)."
     (said,) = remembering.doubts(method(3), past("nut"), ["lid"])
     assert said == f"{UNKNOWN}1 normal picture of nut (48 patches a level)."

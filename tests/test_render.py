@@ -8,10 +8,10 @@ from PIL import Image
 
 from zsad.errors import ConfigError, InputError
 from zsad.render import ANCHORS, colourise, contact_sheet, eight_bit, legend, overlay, save_map
-from zsad.types import Picture, Prediction
+from zsad.types import DecodedImage, Prediction
 
 RNG = np.random.default_rng(0)
-PHOTO = Picture(RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8), "photo.png")
+PHOTO = DecodedImage(RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8), "photo.png")
 
 
 def constant(value: float, size: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_opacity_0_shows_no_heat() -> None:
 
 
 def test_sixteen_bits_are_shown_over_their_full_range() -> None:
-    deep = Picture(PHOTO.pixels.astype(np.uint16) * 257, "deep.png")
+    deep = DecodedImage(PHOTO.pixels.astype(np.uint16) * 257, "deep.png")
     np.testing.assert_array_equal(eight_bit(deep.pixels), PHOTO.pixels)
     ramp = np.float32(np.linspace(0, 1, 40 * 60).reshape(40, 60))
     np.testing.assert_array_equal(overlay(deep, ramp), overlay(PHOTO, ramp))

@@ -18,7 +18,7 @@ from zsad import spreadsheets
 from zsad.errors import ConfigError, InputError
 from zsad.locks import LOCK, alone
 from zsad.report import ReportWriter, RunInfo
-from zsad.types import Picture, Prediction
+from zsad.types import DecodedImage, Prediction
 
 RUN = RunInfo(
     detector="clip",
@@ -38,7 +38,7 @@ RUN = RunInfo(
 def add(report: ReportWriter, source: str, score: float, size: tuple[int, int] = (30, 50)) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     anomaly_map = np.full(size, score, np.float32)
-    report.add(Picture(pixels, source), Prediction(source, "metal nut", score, 0.5, anomaly_map))
+    report.add(DecodedImage(pixels, source), Prediction(source, "metal nut", score, 0.5, anomaly_map))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_score_is_written_so_that_it_agrees_with_its_decision(tmp_path: Path) 
 
 def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: Path) -> None:
     with ReportWriter(tmp_path, RUN) as report:
-        picture, anomaly_map = Picture(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
+        picture, anomaly_map = DecodedImage(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
         with pytest.raises(InputError, match="score lies in"):
             report.add(picture, Prediction("a.png", "nut", 1.5, 0.5, anomaly_map))
     assert table(tmp_path) == []

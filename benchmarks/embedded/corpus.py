@@ -17,7 +17,7 @@ from zsad.data.preprocess import to_batch
 from zsad.evaluator.results import Metric
 from zsad.metrics import percentiles, stratified_weights
 from zsad.parts.similarity import state_features
-from zsad.pretrain.store import HOLD_OUT, Entry
+from zsad.pretrain.store import HOLD_OUT, CorpusImage
 
 BACKBONE = "tiny"
 TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "a picture of a {}")
@@ -25,7 +25,7 @@ TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "a picture of 
 BATCH, RESAMPLES = 16, 1000
 
 
-def held_out(corpus: Sequence[Entry]) -> list[Entry]:
+def held_out(corpus: Sequence[CorpusImage]) -> list[CorpusImage]:
     """Every 20th picture, of any source, that has a label."""
     return [entry for entry in corpus[::HOLD_OUT] if entry.label]
 

@@ -10,7 +10,7 @@ from benchmarks.embedded.markdown import percent, table
 from zsad.backbones.clip import Clip
 from zsad.evaluator.results import Metric
 from zsad.metrics import auroc, bootstrap_interval
-from zsad.pretrain.store import HOLD_OUT, Entry
+from zsad.pretrain.store import HOLD_OUT, CorpusImage
 
 SOURCES = {"casting": ("metal casting", "defective")}
 """Sources with pictures of both states: what they show, and the word in the captions of damaged ones."""
@@ -38,7 +38,7 @@ class Flaws:
     image_auroc: Metric
 
 
-def told(clip: Clip, corpus: Sequence[Entry], unseen: frozenset[str]) -> list[Flaws]:
+def told(clip: Clip, corpus: Sequence[CorpusImage], unseen: frozenset[str]) -> list[Flaws]:
     """For each source that has both states, with the thing named and not named."""
     found = []
     for source, (thing, word) in SOURCES.items():

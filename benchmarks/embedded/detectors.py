@@ -18,7 +18,7 @@ from benchmarks.embedded.markdown import leave, percent, table
 from benchmarks.embedded.rows import METRICS, Row, check, defining, mean, row
 from zsad import demo
 from zsad.backbones.config import RANDOM
-from zsad.checkpoint import learnt
+from zsad.checkpoint import trained_state
 from zsad.cli.evaluate import Bars, resolution
 from zsad.data.specification import DataSet, data_set
 from zsad.evaluator.results import TITLES
@@ -80,7 +80,7 @@ def entrants(detectors: Sequence[str], controls: bool, batch_size: int) -> Itera
     if not controls:
         return
     for name, one in zip(detectors, loaded, strict=True):
-        if not learnt(one.method):
+        if not trained_state(one.method):
             yield f"{one.name}, random weights", zsad.load(name, weights=RANDOM, batch_size=batch_size)
     yield "CNN alone, nearest neighbours", neighbours.of(loaded[0])
 

@@ -11,7 +11,7 @@ from benchmarks.embedded.corpus import image_features, text_features
 from benchmarks.embedded.markdown import table
 from zsad.backbones.clip import Clip
 from zsad.data.decode import decode
-from zsad.pretrain.store import Entry
+from zsad.pretrain.store import CorpusImage
 from zsad.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
 
 PICTURES, TEXTS, SEED = 12, 5, 0
@@ -28,7 +28,7 @@ class Nearest:
     texts: tuple[tuple[str, float], ...]
 
 
-def choose(entries: Sequence[Entry]) -> list[Entry]:
+def choose(entries: Sequence[CorpusImage]) -> list[CorpusImage]:
     """One picture of each of some sources; sources and pictures are drawn, not picked."""
     rng = np.random.default_rng(SEED)
     sources = sorted({entry.source for entry in entries})
@@ -37,7 +37,7 @@ def choose(entries: Sequence[Entry]) -> list[Entry]:
     return [group[int(rng.integers(len(group)))] for group in groups]
 
 
-def texts(clip: Clip, chosen: Sequence[Entry], corpus: Sequence[Entry]) -> list[Nearest]:
+def texts(clip: Clip, chosen: Sequence[CorpusImage], corpus: Sequence[CorpusImage]) -> list[Nearest]:
     """The nearest of all labels of the corpus."""
     labels = sorted({entry.label for entry in corpus if entry.label})
     cosines = image_features(clip, [entry.file for entry in chosen]) @ text_features(clip, labels).T
@@ -61,7 +61,7 @@ def text(found: Sequence[Nearest], labels: int) -> str:
     )
 
 
-def draw(chosen: Sequence[Entry], found: Sequence[Nearest], path: Path) -> None:
+def draw(chosen: Sequence[CorpusImage], found: Sequence[Nearest], path: Path) -> None:
     """The pictures, squashed as the tower sees them, each with its label and its nearest texts."""
     width, height = SIDE + MARGIN, SIDE + (TEXTS + 2) * LINE
     rows = -(-len(found) // COLUMNS)
@@ -71,7 +71,7 @@ def draw(chosen: Sequence[Entry], found: Sequence[Nearest], path: Path) -> None:
     save_image(sheet, path)
 
 
-def _draw(sheet: Image.Image, entry: Entry, one: Nearest, left: int, top: int) -> None:
+def _draw(sheet: Image.Image, entry: CorpusImage, one: Nearest, left: int, top: int) -> None:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     picture = Image.fromarray(eight_bit(decode(entry.file).pixels))
     sheet.paste(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, top))

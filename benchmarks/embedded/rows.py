@@ -11,7 +11,7 @@ from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.differences import average
 from zsad.evaluator.intervals import interval
-from zsad.evaluator.pairing import Opened, check_protocols, names, opened
+from zsad.evaluator.pairing import OpenEvaluation, check_protocols, names, opened
 from zsad.evaluator.results import DataSetResult, Evaluation, Metric
 
 METRICS = ("pixel_auroc", "pixel_pro", "pixel_ap", "image_auroc")
@@ -30,7 +30,7 @@ class Row:
     """
 
     label: str
-    found: dict[str, Opened]
+    found: dict[str, OpenEvaluation]
 
     @property
     def evaluation(self) -> Evaluation:

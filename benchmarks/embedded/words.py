@@ -25,7 +25,7 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.config import RANDOM
 from zsad.errors import InputError
 from zsad.evaluator.results import Metric
-from zsad.pretrain.store import HOLD_OUT, Entry, read_corpus
+from zsad.pretrain.store import HOLD_OUT, CorpusImage, read_corpus
 
 FIRST = (1, 5)
 """How many of the nearest labels may hold the right one."""
@@ -93,7 +93,7 @@ def run(options: Namespace) -> None:
     leave("words", "\n\n".join(parts), numbers, options.out)
 
 
-def ranks(clip: Clip, entries: Sequence[Entry]) -> Int[np.ndarray, "pictures"]:
+def ranks(clip: Clip, entries: Sequence[CorpusImage]) -> Int[np.ndarray, "pictures"]:
     """How many other labels are at least as near to each picture as its own."""
     labels = sorted({str(entry.label) for entry in entries})
     own = torch.tensor([labels.index(str(entry.label)) for entry in entries])
@@ -108,7 +108,7 @@ def places(
     return ((cosines >= cosines.gather(1, own[:, None])).sum(1) - 1).numpy()
 
 
-def summary(entries: Sequence[Entry], found: Int[np.ndarray, "pictures"], unseen: frozenset[str]) -> list[Named]:
+def summary(entries: Sequence[CorpusImage], found: Int[np.ndarray, "pictures"], unseen: frozenset[str]) -> list[Named]:
     """All pictures, all with labels counting alike, those of sources that train and that do not, and by source."""
     labels, sources = [entry.label for entry in entries], np.array([entry.source for entry in entries])
     never = np.isin(sources, list(unseen))
@@ -128,7 +128,7 @@ def _named(what: str, found: Int[np.ndarray, "pictures"], shares: Float[np.ndarr
     return Named(what, int(some.sum()), tuple(mean_of(one, shares[some]) for one in right))
 
 
-def text(named: dict[str, list[Named]], entries: Sequence[Entry]) -> str:
+def text(named: dict[str, list[Named]], entries: Sequence[CorpusImage]) -> str:
     """The table of shares and their ratios to chance, and that of the sources."""
     labels = [str(entry.label) for entry in entries]
     classes, commonest = len(set(labels)), max(labels.count(one) for one in set(labels)) / len(labels)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zsad.methods._base import Method
-from zsad.methods._trainable import Reader
-from zsad.types import Evidence, Observation
+from zsad.methods._trainable import FrozenBackboneMethod
+from zsad.types import BackboneFeatures, Evidence
 
 M = TypeVar("M", bound=Method)
 
@@ -46,10 +46,10 @@ class Observed:
     It serves the copies of :func:`without` too, as long as their options are those of the method.
     """
 
-    def __init__(self, method: Reader) -> None:
-        self.method, self.config, self.known = method, method.config, dict[str, Observation]()
+    def __init__(self, method: FrozenBackboneMethod) -> None:
+        self.method, self.config, self.known = method, method.config, dict[str, BackboneFeatures]()
 
-    def __call__(self, images: Tensor) -> Observation:
+    def __call__(self, images: Tensor) -> BackboneFeatures:
         if self.method.config != self.config:
             return type(self.method).observe(self.method, images)
         key = sha256(images.cpu().numpy().tobytes()).hexdigest()
@@ -65,7 +65,7 @@ class Observed:
 
 def observe_once(method: Method) -> None:
     """If the method is a reader; others edit the tower, and what it says is another thing without a module."""
-    if isinstance(method, Reader):
+    if isinstance(method, FrozenBackboneMethod):
         setattr(method, "observe", Observed(method))  # noqa: B010  # a method is no variable to mypy
 
 

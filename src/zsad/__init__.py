@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from zsad.evaluator.evaluation import evaluate
     from zsad.predictor import Detector, load
     from zsad.trainer.training import train
-    from zsad.types import Failure, Picture, Prediction
+    from zsad.types import DecodedImage, Failure, Prediction
 
 __version__ = version("zsad")
 
 __all__ = [
     "ConfigError",
+    "DecodedImage",
     "DependencyError",
     "Detector",
     "Failure",
     "InputError",
-    "Picture",
     "Prediction",
     "WeightsError",
     "ZsadError",
@@ -44,7 +44,7 @@ _HOMES = {
     "load": "zsad.predictor",
     "train": "zsad.trainer.training",
     "Failure": "zsad.types",
-    "Picture": "zsad.types",
+    "DecodedImage": "zsad.types",
     "Prediction": "zsad.types",
 }
 

@@ -14,7 +14,7 @@ from zsad.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoadArguments:
     """The types of what :func:`zsad.load` is asked for."""
 
     device: str

@@ -59,7 +59,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Shown:
+class RememberedImage:
     """A normal picture that a detector was shown to remember.
 
     Attributes:
@@ -77,11 +77,11 @@ class Shown:
 class _Memory:
     """What ``memory.json`` holds."""
 
-    pictures: tuple[Shown, ...]
+    pictures: tuple[RememberedImage, ...]
 
 
 @dataclass(frozen=True)
-class Past:
+class TrainingRecord:
     """What a detector has seen; kept with it, so that none of it is ever used as a test.
 
     Attributes:
@@ -92,7 +92,7 @@ class Past:
 
     pictures: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
-    memory: tuple[Shown, ...] = ()
+    memory: tuple[RememberedImage, ...] = ()
 
     @property
     def is_on_record(self) -> bool:
@@ -100,7 +100,7 @@ class Past:
         return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.pictures)
 
 
-def write(card: Card, method: Method, past: Past, folder: Path, dtype: torch.dtype | None = None) -> None:
+def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write card, learnt tensors and past into the folder, which is made where it does not exist.
 
     All is on the disk before any of it takes its place. Then what the detector has seen comes first and the card that
@@ -118,7 +118,7 @@ def write(card: Card, method: Method, past: Past, folder: Path, dtype: torch.dty
         InputError: the folder cannot be made or written, or has files of these names that are no detector's.
         ConfigError: another process writes into the folder.
     """
-    tensors = learnt(method)
+    tensors = trained_state(method)
     if dtype is not None:
         tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     contents = {
@@ -174,20 +174,20 @@ def _differs(path: Path, content: bytes) -> bool:
     return (path.read_bytes() if path.exists() else b"") != content
 
 
-def learnt(method: Method) -> dict[str, Tensor]:
+def trained_state(method: Method) -> dict[str, Tensor]:
     """All tensors of a method that do not come from elsewhere, by name: trained parameters, memories."""
     elsewhere = tuple(f"{child}." for child in method.foreign)
     return {name: one.detach() for name, one in method.state_dict().items() if not name.startswith(elsewhere)}
 
 
-def fill(method: Method, folder: Path) -> None:
+def load_trained_state(method: Method, folder: Path) -> None:
     """Give a method the tensors that the folder holds; what is stored in half precision becomes what the method has.
 
     Raises:
         WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method on this
             backbone has.
     """
-    path, wanted, remedy = folder / LEARNT, learnt(method), "copy the folder again, or train again"
+    path, wanted, remedy = folder / LEARNT, trained_state(method), "copy the folder again, or train again"
     if not wanted:
         return
     try:
@@ -208,7 +208,7 @@ def fill(method: Method, folder: Path) -> None:
             str(error).splitlines()[-1].strip(" \t."),
             "name those it was made for, or train again",
         ) from error
-    check_finite(learnt(method), path, "train again, at a lower learning rate")
+    check_finite(trained_state(method), path, "train again, at a lower learning rate")
 
 
 def read(folder: Path) -> Card:
@@ -293,7 +293,7 @@ def _others(asked: Card, of_head: Card) -> list[str]:
     return [*(name for name, is_other in said.items() if is_other), *options]
 
 
-def read_past(folder: Path) -> Past:
+def read_training_record(folder: Path) -> TrainingRecord:
     """Read what a detector has seen: nothing, where nothing is written.
 
     Raises:
@@ -304,11 +304,11 @@ def read_past(folder: Path) -> Past:
         known = tuple(read_text(pictures, LIST_LIMIT).split()) if pictures.exists() else ()
     except (OSError, DocumentError) as error:
         raise _unreadable(pictures, error) from error
-    return Past(known, _read_training(training) if training.exists() else {}, _read_memory(folder / MEMORY))
+    return TrainingRecord(known, _read_training(training) if training.exists() else {}, _read_memory(folder / MEMORY))
 
 
 def _read_training(path: Path) -> dict[str, Any]:
-    """How a detector was trained; the counts by which :class:`Past` is judged are counts."""
+    """How a detector was trained; the counts by which :class:`TrainingRecord` is judged are counts."""
     found = _object(path)
     counts = found.get("classes", {})
     if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
@@ -319,7 +319,7 @@ def _read_training(path: Path) -> dict[str, Any]:
     return found
 
 
-def _read_memory(path: Path) -> tuple[Shown, ...]:
+def _read_memory(path: Path) -> tuple[RememberedImage, ...]:
     return from_mapping(_Memory, _object(path), str(path)).pictures if path.exists() else ()
 
 

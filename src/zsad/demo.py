@@ -14,13 +14,13 @@ from zsad.metrics import auroc, bootstrap_interval
 from zsad.predictor import Detector
 from zsad.render import contact_sheet, save_image
 from zsad.report import ReportWriter
-from zsad.types import Failure, Picture, Prediction
+from zsad.types import DecodedImage, Failure, Prediction
 
 CLASS_NAME = "solar cell"
 SHOWN = 2
 """Pictures of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
 
-Outcome = tuple[Sample, Picture, Prediction]
+Outcome = tuple[Sample, DecodedImage, Prediction]
 
 
 def photographs() -> Path:

@@ -43,12 +43,12 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
             brings, says something of this machine, or is too large even in fp16.
         WeightsError: the embedded weights are not those that it was trained on, or its tensors are damaged.
     """
-    card, past = checkpoint.read(run), checkpoint.read_past(run)
+    card, past = checkpoint.read(run), checkpoint.read_training_record(run)
     _check_backbone(card)
     _check_record(run, past)
     _check_options(card)
     method = load(run, device="cpu").method
-    tensors = checkpoint.learnt(method)
+    tensors = checkpoint.trained_state(method)
     half = _size(tensors, 4) > most_mib
     if half and _size(tensors, 2) > most_mib:
         raise ConfigError(
@@ -72,7 +72,7 @@ def _check_backbone(card: checkpoint.Card) -> None:
         raise ConfigError("a head knows its backbone by its fingerprint", "none", "train again")
 
 
-def _check_record(run: Path, past: checkpoint.Past) -> None:
+def _check_record(run: Path, past: checkpoint.TrainingRecord) -> None:
     wanted, done = past.training.get("training", {}).get("epochs"), past.training.get("epochs_done")
     if wanted is None or done != wanted:
         raise ConfigError("a head is of a whole run", f"{done} of {wanted} epochs in {run}", "run zsad train --resume")
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(folder: Path) -> str:
     """What was stored, and how."""
-    stored = checkpoint.read_past(folder).training["stored"]
+    stored = checkpoint.read_training_record(folder).training["stored"]
     size = (folder / checkpoint.LEARNT).stat().st_size / 2**20
     how = f", rounded by at most {stored['greatest_rounding']:.1e}" if stored["precision"] == "fp16" else ""
     return f"{folder}: {size:.2f} MiB in {stored['precision']}{how}"

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from zsad import checkpoint, methods, remembering
-from zsad.arguments import Asked, check_detector, check_folder, plain, several
+from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
 from zsad.config import check_within, from_mapping
@@ -42,7 +42,7 @@ from zsad.runtime import (
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
 from zsad.threads import readers
-from zsad.types import Failure, ImageBatch, Picture, Prediction, Size
+from zsad.types import DecodedImage, Failure, ImageBatch, Prediction, Size
 
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip-ac"
@@ -89,11 +89,11 @@ class Detector:
         card: checkpoint.Card,
         method: Method,
         settings: Settings,
-        past: checkpoint.Past | None = None,
+        past: checkpoint.TrainingRecord | None = None,
         name: str | None = None,
     ) -> None:
         self.card, self.settings = card, settings
-        self.past, self.name = past or checkpoint.Past(), name or card.method
+        self.past, self.name = past or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
         if settings.precision != "fp32":
             check_finite(self.method.state_dict(), f"{self.name} in {settings.precision}", "run it in fp32")
@@ -129,7 +129,7 @@ class Detector:
                 what it learnt; or another process writes into the folder.
             InputError: the folder cannot be written, or has files of these names that are no detector's.
         """
-        if self.settings.precision != "fp32" and checkpoint.learnt(self.method):
+        if self.settings.precision != "fp32" and checkpoint.trained_state(self.method):
             raise ConfigError(
                 "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
             )
@@ -167,7 +167,7 @@ class Detector:
             method.memory = before
             raise
         patches = (method.memory.shape[1] - before.shape[1]) // len(pictures)
-        shown = [checkpoint.Shown(class_name.strip(), content, patches) for content in seen]
+        shown = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in seen]
         known = dict.fromkeys([*self.past.pictures, *filter(None, seen)])
         self.past = replace(self.past, pictures=tuple(known), memory=(*self.past.memory, *shown))
 
@@ -205,7 +205,7 @@ class Detector:
         """What must be known where these classes are judged by what is remembered, in full sentences; often nothing."""
         return remembering.doubts(self.method, self.past, class_names)
 
-    def _pixels(self, pictures: Sequence[Picture]) -> ImageBatch:
+    def _pixels(self, pictures: Sequence[DecodedImage]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""
         size, config = (self.settings.image_size, self.settings.image_size), self.method.clip.config
         batch = to_batch(pictures, size, config.mean, config.std)
@@ -213,7 +213,7 @@ class Detector:
 
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
-    ) -> Iterator[tuple[Picture, Prediction] | Failure]:
+    ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
         """Score files one batch at a time, in order; one without a score is reported and the rest goes on.
 
         Args:
@@ -226,7 +226,7 @@ class Detector:
         """
         check_class_name(class_name)
         with readers(1) as reader:
-            pending: list[Future[list[Picture | Failure]]] = []
+            pending: list[Future[list[DecodedImage | Failure]]] = []
             for paths in _chunks(several(sources), self.settings.batch_size):
                 pending.append(reader.submit(_read, paths))
                 if len(pending) > 1:
@@ -235,20 +235,22 @@ class Detector:
                 yield from self._answer(future.result(), class_name, size)
 
     def _answer(
-        self, read: list[Picture | Failure], class_name: str, size: Size | None
-    ) -> Iterator[tuple[Picture, Prediction] | Failure]:
-        answers = self._batches([item for item in read if isinstance(item, Picture)], class_name, size)
+        self, read: list[DecodedImage | Failure], class_name: str, size: Size | None
+    ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
+        answers = self._batches([item for item in read if isinstance(item, DecodedImage)], class_name, size)
         for item in read:
             yield item if isinstance(item, Failure) else _with_failures(*next(answers))
 
     def _batches(
-        self, pictures: Sequence[Picture], class_name: str, size: Size | None = None
-    ) -> Iterator[tuple[Picture, Prediction | InputError]]:
+        self, pictures: Sequence[DecodedImage], class_name: str, size: Size | None = None
+    ) -> Iterator[tuple[DecodedImage, Prediction | InputError]]:
         for batch in _chunks(pictures, self.settings.batch_size):
             yield from zip(batch, self._run(batch, class_name, size), strict=True)
 
     @torch.inference_mode()
-    def _run(self, pictures: Sequence[Picture], class_name: str, size: Size | None) -> list[Prediction | InputError]:
+    def _run(
+        self, pictures: Sequence[DecodedImage], class_name: str, size: Size | None
+    ) -> list[Prediction | InputError]:
         batch = self._pixels(pictures)
         with exactly():
             evidence = self.method(batch.pixels, [class_name] * len(pictures))
@@ -306,7 +308,7 @@ def load(
     check_detector(detector)
     given = {key: plain(value) for key, value in asked.items() if value is not None}
     others = {"device": str(device), "precision": precision, "batch_size": plain(batch_size), "options": options or {}}
-    from_mapping(Asked, given | others, "what is loaded")
+    from_mapping(LoadArguments, given | others, "what is loaded")
     named = checkpoint.Card(os.fspath(detector), options or {}, **given)
     folder = Path(detector) if _is_folder(detector) else _head(named)
     saved = checkpoint.read(folder) if folder else named
@@ -322,18 +324,18 @@ def load(
     )
     method = method_type(clip, config)
     # What was learnt on a backbone is another thing under other settings, which are then no wish but a mistake.
-    swaps = {"backbone", "weights"} if checkpoint.learnt(method) else {"backbone", "weights", *SETTINGS}
+    swaps = {"backbone", "weights"} if checkpoint.trained_state(method) else {"backbone", "weights", *SETTINGS}
     another = _is_folder(detector) and given.keys() & swaps
     if card.fingerprint not in (None, method.fingerprint) and not another:
         raise _of_another_backbone(detector, given, clip.weights)
     if folder:
-        checkpoint.fill(method, folder)
+        checkpoint.load_trained_state(method, folder)
     elif any(parameter.requires_grad for parameter in method.parameters()):
         raise checkpoint.untrained(named)
     kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights, card.backbone))
     if not folder:
         return Detector(kept, method, settings)
-    return Detector(kept, method, settings, checkpoint.read_past(folder), folder.resolve().name)
+    return Detector(kept, method, settings, checkpoint.read_training_record(folder), folder.resolve().name)
 
 
 def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:
@@ -378,7 +380,7 @@ def _scored(answer: Prediction | InputError) -> Prediction:
     return answer
 
 
-def _with_failures(picture: Picture, answer: Prediction | InputError) -> tuple[Picture, Prediction] | Failure:
+def _with_failures(picture: DecodedImage, answer: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
     return Failure(picture.source, str(answer)) if isinstance(answer, InputError) else (picture, answer)
 
 
@@ -393,11 +395,11 @@ def _content(picture: Source) -> str | None:
     return content_hash(Path(picture)) if isinstance(picture, str | os.PathLike) else None
 
 
-def _read(paths: Iterable[str | os.PathLike[str]]) -> list[Picture | Failure]:
+def _read(paths: Iterable[str | os.PathLike[str]]) -> list[DecodedImage | Failure]:
     return [_read_one(path) for path in paths]
 
 
-def _read_one(path: str | os.PathLike[str]) -> Picture | Failure:
+def _read_one(path: str | os.PathLike[str]) -> DecodedImage | Failure:
     try:
         return decode(path)
     except (InputError, DependencyError) as error:

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from zsad import methods
-from zsad.checkpoint import Past
+from zsad.checkpoint import TrainingRecord
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
-from zsad.wording import counted
 
 ANY = "object"
 """The class that is told to a detector where nobody says what pictures show."""
@@ -40,7 +39,7 @@ def entries(method: Method) -> int:
     return method.memory.shape[1] if isinstance(method, FewShot) else 0
 
 
-def classes(method: Method, past: Past) -> dict[str, int]:
+def classes(method: Method, past: TrainingRecord) -> dict[str, int]:
     """How many normal pictures of which class are remembered, as far as it is on record; ``""`` where unnamed."""
     return dict(Counter(one.class_name for one in past.memory)) if entries(method) else {}
 
@@ -57,7 +56,7 @@ def in_brief(remembered: Mapping[str, int], patches: int) -> str:
     return f"{', '.join(pictures) or f'normal pictures of {UNNAMED}'} ({counted(patches, 'patch', 'patches')} a level)"
 
 
-def doubts(method: Method, past: Past, class_names: Sequence[str]) -> list[str]:
+def doubts(method: Method, past: TrainingRecord, class_names: Sequence[str]) -> list[str]:
     """What a reader must know where classes are judged by what a detector remembers, in full sentences.
 
     Args:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing
-from zsad.types import Picture, Prediction
+from zsad.types import DecodedImage, Prediction
 
 ANCHORS = (
     (13, 8, 135),
@@ -57,7 +57,7 @@ def colourise(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray
 
 
 def overlay(
-    picture: Picture, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
+    picture: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
 ) -> UInt8[np.ndarray, "rows cols 3"]:
     """The heat map laid over its picture, at the picture's own size.
 
@@ -126,7 +126,7 @@ def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
     return sheet
 
 
-def contact_sheet(rows: Sequence[tuple[Picture, Prediction, str]], width: int = 1000) -> Image.Image:
+def contact_sheet(rows: Sequence[tuple[DecodedImage, Prediction, str]], width: int = 1000) -> Image.Image:
     """Pictures beside their overlays, one pair a row with its caption, score and decision, and the legend below.
 
     Args:
@@ -221,7 +221,7 @@ def _draw_threshold(
     draw.text((middle, top - 10 * unit), label, INK, font, anchor="ms")
 
 
-def _pair(picture: Picture, prediction: Prediction, caption: str, width: int) -> Image.Image:
+def _pair(picture: DecodedImage, prediction: Prediction, caption: str, width: int) -> Image.Image:
     """One row of a contact sheet."""
     gap = round(width / 50)
     side = (width - 3 * gap) // 2

@@ -27,7 +27,7 @@ from zsad.errors import InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
 from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
-from zsad.types import Picture, Prediction
+from zsad.types import DecodedImage, Prediction
 
 THUMBNAIL = 360
 """Longer side of a picture on the page, in px: about 40 kB a picture with its overlay.
@@ -79,7 +79,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReportEntry:
     """One picture of the report."""
 
     source: str
@@ -116,7 +116,7 @@ class ReportWriter:
 
     def __init__(self, out: Path, run: RunInfo, told: Sequence[str] = (), besides: str = "") -> None:
         self.out, self.run = out, run
-        self.entries: list[Entry] = []
+        self.entries: list[ReportEntry] = []
         self.failures: list[dict[str, str]] = []
         self._told, self._besides = told, besides
         with ExitStack() as stack:
@@ -146,7 +146,7 @@ class ReportWriter:
     ) -> None:
         self.close("" if kind is None else kind.__name__)
 
-    def add(self, picture: Picture, prediction: Prediction) -> None:
+    def add(self, picture: DecodedImage, prediction: Prediction) -> None:
         """Write the map and the overlay of a picture, and its line of the table.
 
         Raises:
@@ -174,7 +174,7 @@ class ReportWriter:
             save_map(prediction.anomaly_map, self.out / map_path)
             save_image(heat, self.out / overlay_path)
         self.entries.append(
-            Entry(
+            ReportEntry(
                 source=prediction.source,
                 class_name=prediction.class_name,
                 score=prediction.score,

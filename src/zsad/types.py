@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded picture at its own size, upright, in RGB.
 
     Attributes:
@@ -84,7 +84,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Observation:
+class BackboneFeatures:
     """What a method reads off a frozen tower that it does not edit; it never changes, so training keeps it on disk.
 
     Attributes:

@@ -9,7 +9,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202
 MARKDOWN = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)")
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def pluralised(number: int, one: str, many: str = "") -> str:
     """A number with its noun.
 
     >>> counted(1, "mask"), counted(1200, "mask"), counted(2, "class", "classes")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from zsad.benchmark import plan, recipe
-from zsad.benchmark.beside import Printed, printed
-from zsad.benchmark.known import Known
+from zsad.benchmark.beside import PublishedResult, printed
+from zsad.benchmark.known import ClassListing
 from zsad.benchmark.plan import Plan
 from zsad.data import layouts
 from zsad.data.layouts import Sample
@@ -70,7 +70,7 @@ def papers() -> Plan:
     return plan.plan(benchmark, recipe.entrants(benchmark, VISA_TO_ALL.parent), data, {})
 
 
-def beside(one: Plan, data_set: str) -> list[Printed]:
+def beside(one: Plan, data_set: str) -> list[PublishedResult]:
     return [
         row
         for split in one.benchmark.split
@@ -96,7 +96,7 @@ def test_only_numbers_of_another_experiment_stand_in_parentheses(papers: Plan, d
 
 
 def test_the_papers_own_pack_is_comparable(papers: Plan) -> None:
-    pack = Known("mvtec", False, {"Metal": (356, 356)})
+    pack = ClassListing("mvtec", False, {"Metal": (356, 356)})
     with_pack = plan.plan(papers.benchmark, papers.entrants, {}, {}, {**papers.known, "ksdd2": pack})
     rows = beside(with_pack, "ksdd2")
     assert rows
@@ -105,9 +105,11 @@ def test_the_papers_own_pack_is_comparable(papers: Plan) -> None:
 
 def test_a_complete_data_set_has_all_classes_and_no_others(papers: Plan) -> None:
     dtd = papers.known["dtd-synthetic"]
-    missing = Known(dtd.layout, True, {name: count for name, count in dtd.classes.items() if name != "Woven_001"})
-    changed = Known(dtd.layout, True, dtd.classes | {"Mesh_114": (1, 1)})
-    added = Known(dtd.layout, True, dtd.classes | {"Woven_999": (1, 1)})
+    missing = ClassListing(
+        dtd.layout, True, {name: count for name, count in dtd.classes.items() if name != "Woven_001"}
+    )
+    changed = ClassListing(dtd.layout, True, dtd.classes | {"Mesh_114": (1, 1)})
+    added = ClassListing(dtd.layout, True, dtd.classes | {"Woven_999": (1, 1)})
     for one, words in (
         (missing, "dtd-synthetic with 11 of its 12 classes"),
         (changed, "dtd-synthetic with other numbers of pictures than published"),

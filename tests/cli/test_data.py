@@ -11,7 +11,7 @@ from zsad.checkpoint import CARD, PICTURES, TRAINING
 from zsad.cli.main import main
 from zsad.data.checking.findings import KINDS
 from zsad.data.specification import data_set
-from zsad.trainer.pictures import Pictures
+from zsad.trainer.pictures import TrainingImages
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
@@ -105,7 +105,7 @@ def test_what_is_published_stands_beside_what_is_there(root: Path, capsys: pytes
 def detector(root: Path) -> Path:
     """A folder as training on the caps leaves it."""
     folder = root / "mine"
-    pictures = Pictures([one for one in data_set("mvtec:data/caps").samples if one.split == "test"], 16)
+    pictures = TrainingImages([one for one in data_set("mvtec:data/caps").samples if one.split == "test"], 16)
     folder.mkdir()
     (folder / PICTURES).write_text("\n".join(pictures.hashes(1)[0]))
     (folder / TRAINING).write_text(json.dumps({"classes": {"cap": 6}}))

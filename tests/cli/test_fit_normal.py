@@ -27,7 +27,9 @@ CELLS = 16
 def trained(tmp_path: Path) -> Path:
     """A detector on disk as training leaves it."""
     folder = tmp_path / "trained"
-    checkpoint.write(checkpoint.Card("fe-clip", image_size=64), FeClip(weights.load("tiny")), checkpoint.Past(), folder)
+    checkpoint.write(
+        checkpoint.Card("fe-clip", image_size=64), FeClip(weights.load("tiny")), checkpoint.TrainingRecord(), folder
+    )
     return folder
 
 
@@ -68,16 +70,16 @@ def test_a_detector_remembers_what_it_was_shown(
 
 
 def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, tmp_path: Path) -> None:
-    past = checkpoint.Past(("aa", "bb"), {"seed": 3})
+    past = checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
     checkpoint.write(checkpoint.read(trained), zsad.load(trained).method, past, trained)
     out = tmp_path / "out"
     for shots in ("2", "5"):
         arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]
         assert main(["fit-normal", str(trained), *arguments]) == 0
     known = [sha256(path.read_bytes()).hexdigest() for path in sorted(normal.iterdir())]
-    shown = tuple(checkpoint.Shown("", content, CELLS) for content in known)
-    assert zsad.load(out).past == checkpoint.Past(("aa", "bb", *known), {"seed": 3}, shown)
-    assert zsad.load(trained).past == checkpoint.Past(("aa", "bb"), {"seed": 3})
+    shown = tuple(checkpoint.RememberedImage("", content, CELLS) for content in known)
+    assert zsad.load(out).past == checkpoint.TrainingRecord(("aa", "bb", *known), {"seed": 3}, shown)
+    assert zsad.load(trained).past == checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
     in_memory = zsad.load(trained)
     first = min(normal.iterdir())
     in_memory.fit_normal([first.read_bytes(), first, np.zeros((20, 20, 3), np.uint8)])
@@ -133,7 +135,7 @@ def test_what_fails_on_the_way_leaves_no_memory(trained: Path, normal: Path) -> 
     with pytest.raises(zsad.InputError, match="picture 1"):
         detector.fit_normal([min(normal.iterdir()), b"no picture"], "metal nut")
     assert detector.remembers == ""
-    assert detector.past == checkpoint.Past()
+    assert detector.past == checkpoint.TrainingRecord()
 
 
 def test_what_is_remembered_for_a_while_is_forgotten_after(trained: Path, normal: Path) -> None:

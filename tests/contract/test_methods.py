@@ -177,11 +177,11 @@ def test_what_was_learnt_is_not_hidden_by_what_is_remembered(name: str) -> None:
 def test_a_saved_detector_answers_as_before(name: str, tmp_path: Path) -> None:
     method = make(name)
     stir(method)
-    checkpoint.write(checkpoint.Card(name), method, checkpoint.Past(), tmp_path)
+    checkpoint.write(checkpoint.Card(name), method, checkpoint.TrainingRecord(), tmp_path)
     again = make(name)
-    checkpoint.fill(again, tmp_path)
+    checkpoint.load_trained_state(again, tmp_path)
     assert_same(judge(again), judge(method))
-    assert not any(key.startswith("clip.") for key in checkpoint.learnt(method))
+    assert not any(key.startswith("clip.") for key in checkpoint.trained_state(method))
 
 
 def test_another_size_and_then_the_native_size_gives_the_old_answer(name: str) -> None:

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.data.trees import mask, mvtec_tree, picture
 from zsad.data import layouts
-from zsad.data.check import Checked, Training, check
-from zsad.data.checking.inspection import Facts
-from zsad.data.layouts import Count
+from zsad.data.check import Checked, RecordedTraining, check
+from zsad.data.checking.inspection import SampleFacts
+from zsad.data.layouts import PublishedCount
 from zsad.errors import ConfigError, InputError
 from zsad.files import content_hash
 
@@ -56,7 +56,7 @@ def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
 def test_every_picture_is_followed(tmp_path: Path) -> None:
     counts = []
 
-    def follow(facts: Iterable[Facts], total: int) -> list[Facts]:
+    def follow(facts: Iterable[SampleFacts], total: int) -> list[SampleFacts]:
         kept = list(facts)
         counts.append((len(kept), total))
         return kept
@@ -211,7 +211,10 @@ def test_what_is_no_data_set_at_all_is_refused(specification: str, error: type[E
 
 # --- published counts ---
 
-COUNTS = {"screw": Count(normal=3, anomalous=3, train=2), "bottle": Count(normal=3, anomalous=3, train=2)}
+COUNTS = {
+    "screw": PublishedCount(normal=3, anomalous=3, train=2),
+    "bottle": PublishedCount(normal=3, anomalous=3, train=2),
+}
 
 
 @pytest.fixture
@@ -351,7 +354,7 @@ def test_a_data_set_that_is_named_twice_is_one(two: list[str]) -> None:
 
 def test_what_a_detector_has_seen(two: list[str], tmp_path: Path) -> None:
     hashes = frozenset(content_hash(tmp_path / "a/nut/test/good" / name) for name in ("0.png", "2.png"))
-    checked = check(two, detectors=[Training("mine", hashes, ("nut", "caps", "glass"))])
+    checked = check(two, detectors=[RecordedTraining("mine", hashes, ("nut", "caps", "glass"))])
     assert said(checked) == [
         ("seen", "error", [("nut/test/good/0.png", ""), ("nut/test/good/2.png", "")]),
         ("class-name", "error", [("nut", "trained on: nut")]),
@@ -361,4 +364,4 @@ def test_what_a_detector_has_seen(two: list[str], tmp_path: Path) -> None:
 
 
 def test_what_a_detector_has_seen_elsewhere_is_no_matter(two: list[str]) -> None:
-    assert said(check(two, detectors=[Training("mine", frozenset(["0" * 64]), ("glass",))])) == []
+    assert said(check(two, detectors=[RecordedTraining("mine", frozenset(["0" * 64]), ("glass",))])) == []

@@ -13,7 +13,7 @@ from zsad.data import layouts
 from zsad.data.check import check
 from zsad.data.checking.inspection import Inspected, inspect
 from zsad.data.checking.truth import truth_findings
-from zsad.data.layouts import Count, Sample
+from zsad.data.layouts import PublishedCount, Sample
 from zsad.data.specification import DataSet
 
 
@@ -36,7 +36,7 @@ def test_masks_are_not_missed_where_a_data_set_has_none(tmp_path: Path) -> None:
 
 def test_masks_are_missed_where_they_were_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = mvtec_tree(tmp_path / "mvtec", ("screw", "bottle"))
-    count = Count(normal=3, anomalous=3, train=2)
+    count = PublishedCount(normal=3, anomalous=3, train=2)
     monkeypatch.setattr(layouts.get("mvtec"), "counts", {"screw": count, "bottle": count})
     for name in ("screw", "bottle"):
         shutil.rmtree(published / name / "ground_truth")

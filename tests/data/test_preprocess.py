@@ -6,14 +6,16 @@ import torch
 
 from zsad.backbones.config import CLIP_MEAN, CLIP_STD
 from zsad.data.preprocess import to_batch
-from zsad.types import Picture, Size
+from zsad.types import DecodedImage, Size
 
 RNG = np.random.default_rng(5)
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
-def picture(rows: int, cols: int, dtype: type = np.uint8) -> Picture:
-    return Picture(RNG.integers(0, np.iinfo(dtype).max, (rows, cols, 3), dtype=dtype, endpoint=True), f"{rows}x{cols}")
+def picture(rows: int, cols: int, dtype: type = np.uint8) -> DecodedImage:
+    return DecodedImage(
+        RNG.integers(0, np.iinfo(dtype).max, (rows, cols, 3), dtype=dtype, endpoint=True), f"{rows}x{cols}"
+    )
 
 
 @pytest.mark.parametrize("size", [(24, 24), (16, 40), (70, 33)])
@@ -41,8 +43,8 @@ def test_16_bit_is_the_same_filter_but_finer(size: Size) -> None:
 
     The values keep away from black and white, where the 8-bit filter also clips between its passes.
     """
-    shallow = Picture(picture(50, 37).pixels // 4 + 96, "shallow")
-    deep = Picture(shallow.pixels.astype(np.uint16) * 257, "deep")
+    shallow = DecodedImage(picture(50, 37).pixels // 4 + 96, "shallow")
+    deep = DecodedImage(shallow.pixels.astype(np.uint16) * 257, "deep")
     found, expected = (to_batch([given], size, *PLAIN).pixels for given in (deep, shallow))
     torch.testing.assert_close(found, expected, rtol=0, atol=1.01 / 255)
     assert found.unique().numel() > 256
@@ -58,14 +60,14 @@ def test_16_bit_never_leaves_the_range() -> None:
     """A bicubic filter overshoots at an edge; 8-bit resizing clips there, and so must this."""
     edge = np.zeros((8, 8, 3), dtype=np.uint16)
     edge[:, 4:] = 65535
-    found = to_batch([Picture(edge, "edge")], (64, 64), *PLAIN).pixels
+    found = to_batch([DecodedImage(edge, "edge")], (64, 64), *PLAIN).pixels
     assert (found.min().item(), found.max().item()) == (0, 1)
 
 
 def test_normalisation_is_per_channel() -> None:
     """(value - mean) / std, in the order red, green, blue."""
     pixels = np.full((2, 2, 3), (255, 0, 51), dtype=np.uint8)
-    found = to_batch([Picture(pixels, "flat")], (1, 1), (0.5, 0.25, 0.1), (0.5, 0.5, 0.2)).pixels
+    found = to_batch([DecodedImage(pixels, "flat")], (1, 1), (0.5, 0.25, 0.1), (0.5, 0.5, 0.2)).pixels
     torch.testing.assert_close(found, torch.tensor([1.0, -0.5, 0.5]).reshape(1, 3, 1, 1), rtol=0, atol=1e-6)
 
 

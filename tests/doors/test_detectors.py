@@ -13,7 +13,7 @@ from torch import Tensor
 import zsad
 from tests import small
 from tests.doors.hostile import ACTING, FORMS, entry, written
-from zsad.checkpoint import LEARNT, Card, Past, fill, write
+from zsad.checkpoint import LEARNT, Card, TrainingRecord, load_trained_state, write
 from zsad.errors import InputError, WeightsError
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
@@ -24,7 +24,7 @@ from zsad.types import Evidence, Failure, Prediction
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What a method learnt."""
-    write(Card("fe-clip"), FeClip(small.frozen()), Past(), tmp_path)
+    write(Card("fe-clip"), FeClip(small.frozen()), TrainingRecord(), tmp_path)
     return tmp_path
 
 
@@ -52,7 +52,7 @@ def change(folder: Path, **options: object) -> None:
 def test_what_a_detector_learnt_is_finite(options: dict[str, object], said: str, folder: Path) -> None:
     change(folder, **options)
     with pytest.raises(WeightsError, match=rf"learnt\.safetensors .*{said}"):
-        fill(FeClip(small.frozen()), folder)
+        load_trained_state(FeClip(small.frozen()), folder)
 
 
 @pytest.mark.parametrize("what", ["os.mkdir", "a pickle within torch"])
@@ -60,7 +60,7 @@ def test_what_a_detector_learnt_is_finite(options: dict[str, object], said: str,
 def test_what_a_detector_learnt_does_nothing(what: str, form: str, folder: Path, tmp_path: Path) -> None:
     written(folder / LEARNT, FORMS[form](entry(ACTING[what](str(tmp_path / "it ran")))))
     with pytest.raises(WeightsError, match=r"learnt\.safetensors must be readable"):
-        fill(FeClip(small.frozen()), folder)
+        load_trained_state(FeClip(small.frozen()), folder)
     assert not (tmp_path / "it ran").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_pipe_in_the_place_of_what_was_learnt_is_not_waited_for(folder: Path) 
     (folder / LEARNT).unlink()
     os.mkfifo(folder / LEARNT)
     with pytest.raises(WeightsError, match="a folder, pipe or device"):
-        fill(FeClip(small.frozen()), folder)
+        load_trained_state(FeClip(small.frozen()), folder)
 
 
 def test_a_state_of_training_is_finite(tmp_path: Path) -> None:

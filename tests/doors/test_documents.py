@@ -83,7 +83,7 @@ CASES = [
     *doors(
         JSON | FILES,
         card=(checkpoint.CARD, lambda path: checkpoint.read(path.parent)),
-        training=(checkpoint.TRAINING, lambda path: checkpoint.read_past(path.parent)),
+        training=(checkpoint.TRAINING, lambda path: checkpoint.read_training_record(path.parent)),
         evaluation=(disk.EVALUATION, disk.read),
         class_result=(disk.CLASS, lambda path: disk.read_class(path.parent)),
         benchmark_data=(known.FILE, lambda path: known.read(path.parent)),
@@ -119,7 +119,7 @@ CASES = [
     ),
     *doors(
         {"a terabyte": terabyte, "not UTF-8": content(b"\xff")},
-        pictures=(checkpoint.PICTURES, lambda path: checkpoint.read_past(path.parent)),
+        pictures=(checkpoint.PICTURES, lambda path: checkpoint.read_training_record(path.parent)),
     ),
 ]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zsad.checkpoint import read_past
+from zsad.checkpoint import read_training_record
 from zsad.errors import ConfigError
 
 
@@ -14,13 +14,13 @@ from zsad.errors import ConfigError
 def test_counts_that_are_none_are_refused(classes: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(f'{{"classes": {classes}}}')
     with pytest.raises(ConfigError, match=r"readable training\.json; got .*classes are no numbers of pictures"):
-        read_past(tmp_path)
+        read_training_record(tmp_path)
 
 
 def test_counts_are_read(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text('{"classes": {"nut": 2}}')
     (tmp_path / "pictures.txt").write_text("a\nb\n")
-    past = read_past(tmp_path)
+    past = read_training_record(tmp_path)
     assert past.is_on_record
     assert past.training["classes"] == {"nut": 2}
 
@@ -30,4 +30,4 @@ def test_counts_are_read(tmp_path: Path) -> None:
 def test_numbers_that_are_none_are_refused(name: str, value: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(f'{{"{name}": {value}}}')
     with pytest.raises(ConfigError, match=f"{name} is no whole number"):
-        read_past(tmp_path)
+        read_training_record(tmp_path)

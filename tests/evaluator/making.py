@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import small
 from tests.trainer.toys import draw
-from zsad.checkpoint import Card, Past
+from zsad.checkpoint import Card, TrainingRecord
 from zsad.methods.clip import ClipDetector
 from zsad.predictor import Detector, Settings
 
@@ -21,7 +21,7 @@ TIMES = ("seconds", "peak_memory_mb", "created", "command")
 """What differs between two runs of one evaluation."""
 
 
-def detector(batch_size: int = 1, past: Past | None = None) -> Detector:
+def detector(batch_size: int = 1, past: TrainingRecord | None = None) -> Detector:
     """Random weights, and an opinion of its own."""
     return Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32, batch_size=batch_size), past)
 

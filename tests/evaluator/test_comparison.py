@@ -12,7 +12,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
 from zsad.evaluator.comparison import _picks, compare
 from zsad.evaluator.comparison_table import text
-from zsad.evaluator.differences import B_BETTER, NO_INTERVAL, NOT_SHOWN, TOO_FEW, Measured, judged
+from zsad.evaluator.differences import B_BETTER, NO_INTERVAL, NOT_SHOWN, TOO_FEW, PairedMetric, judged
 from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import places_in
 from zsad.evaluator.results import METRICS, Protocol
@@ -150,7 +150,7 @@ def test_from_five_trainings_a_side_there_is_a_verdict(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("difference", [0.0, -0.1])
 def test_nothing_is_shown_where_resamples_point_another_way(difference: float) -> None:
-    (found,) = judged([Measured(0.5, 0.5 + difference, np.full(2000, 0.01))], 0.95)
+    (found,) = judged([PairedMetric(0.5, 0.5 + difference, np.full(2000, 0.01))], 0.95)
     assert found.verdict == NOT_SHOWN
 
 
@@ -260,9 +260,9 @@ def test_p_values_by_hand() -> None:
 
 def test_one_class_among_many_needs_more_to_be_shown() -> None:
     rng = np.random.default_rng(0)
-    clear = Measured(0.5, 0.6, rng.normal(0.1, 0.045, 1000))
-    vague = Measured(0.5, 0.5, rng.normal(0.0, 0.05, 1000))
-    undefined = Measured(None, 0.5, None)
+    clear = PairedMetric(0.5, 0.6, rng.normal(0.1, 0.045, 1000))
+    vague = PairedMetric(0.5, 0.5, rng.normal(0.0, 0.05, 1000))
+    undefined = PairedMetric(None, 0.5, None)
     assert judged([clear], 0.95)[0].verdict == "B is better"
     among = judged([undefined, *[vague] * 9, clear], 0.95)
     assert {one.verdict for one in among[1:]} == {"no difference shown"}

@@ -13,7 +13,7 @@ from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.plan import Item, PlannedClass, PlannedSet
+from zsad.evaluator.plan import PlannedClass, PlannedImage, PlannedSet
 from zsad.evaluator.results import METRICS, Metric, Protocol
 from zsad.evaluator.warnings import of_data
 
@@ -161,5 +161,5 @@ def _planned(name: str, normal: int, anomalous: int) -> PlannedClass:
     samples = [
         Sample(Path(f"{name}-{n}.png"), int(n >= normal), name, "", None, "test") for n in range(normal + anomalous)
     ]
-    items = tuple(Item(one, one.picture.name, int(one.label or 0), "", "") for one in samples)
+    items = tuple(PlannedImage(one, one.picture.name, int(one.label or 0), "", "") for one in samples)
     return PlannedClass("dtd-synthetic", name, items, 0, Path())

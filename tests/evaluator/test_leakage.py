@@ -8,7 +8,7 @@ import zsad
 from tests import small
 from tests.evaluator.making import RESOLUTION, data, detector
 from tests.trainer.toys import register_toys
-from zsad.checkpoint import Card, Past
+from zsad.checkpoint import Card, TrainingRecord
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
@@ -18,9 +18,11 @@ from zsad.predictor import Detector, Settings
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
 
 
-def seen(folder: Path, *names: str) -> Past:
+def seen(folder: Path, *names: str) -> TrainingRecord:
     """Of a detector that was trained on these pictures."""
-    return Past(tuple(content_hash(folder / name) for name in names), {"classes": {"Metal nut": len(names)}, "seed": 5})
+    return TrainingRecord(
+        tuple(content_hash(folder / name) for name in names), {"classes": {"Metal nut": len(names)}, "seed": 5}
+    )
 
 
 def test_pictures_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -> None:
@@ -39,7 +41,9 @@ def test_pictures_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path)
 @pytest.mark.parametrize("training", [{"classes": {"cap": 3}}, {"epochs_done": 2}])
 def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[str, object]) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    (found,) = evaluate(detector(past=Past(("a", "b"), training)), [given], tmp_path / "out", **QUICK).data_sets
+    (found,) = evaluate(
+        detector(past=TrainingRecord(("a", "b"), training)), [given], tmp_path / "out", **QUICK
+    ).data_sets
     assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
 
 

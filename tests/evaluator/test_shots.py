@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from tests import small
 from tests.evaluator.making import RESOLUTION, data, left, train
-from zsad.checkpoint import Card, Past
+from zsad.checkpoint import Card, TrainingRecord
 from zsad.cli.fit_normal import choose
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
@@ -41,7 +41,7 @@ DRAWN = {
 """What is drawn where two are shown, by class and seed."""
 
 
-PAST = Past(("0" * 64,), {"classes": {"cap": 1}})
+PAST = TrainingRecord(("0" * 64,), {"classes": {"cap": 1}})
 """Of a training elsewhere."""
 
 

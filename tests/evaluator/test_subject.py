@@ -7,8 +7,8 @@ import torch
 
 from tests import small
 from zsad.checkpoint import Card
-from zsad.evaluator.subject import fingerprint, subject
-from zsad.methods.clip import ClipConfig, ClipDetector
+from zsad.evaluator.subject import detector_info, fingerprint
+from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
 
@@ -54,12 +54,14 @@ def test_what_is_remembered_changes_it() -> None:
 
 def test_another_method_of_the_same_options_is_another() -> None:
     clip = small.frozen()
-    one, two = (Detector(Card(name), ClipDetector(clip, ClipConfig()), Settings(32)) for name in ("clip", "clip-ac"))
+    one, two = (
+        Detector(Card(name), ClipDetector(clip, ClipDetectorConfig()), Settings(32)) for name in ("clip", "clip-ac")
+    )
     assert fingerprint(one) != fingerprint(two)
 
 
 def test_it_is_named_as_it_ran() -> None:
-    who = subject(detector(settings=Settings(40, precision="bf16")))
+    who = detector_info(detector(settings=Settings(40, precision="bf16")))
     assert (who.name, who.method, who.options, who.image_size) == ("fe-clip", "fe-clip", {"sigma": 4.0}, 40)
     assert (who.precision, who.device, who.backbone, who.weights) == ("bf16", "cpu", "small", "test")
     assert (who.trained_on, who.seed, who.epochs) == ({}, None, None)

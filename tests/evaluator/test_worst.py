@@ -11,25 +11,25 @@ from tests.evaluator.making import NUT, RESOLUTION, data, detector
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.results import ImageResult
-from zsad.evaluator.worst import SIDE, Worst
-from zsad.types import Picture, Prediction
+from zsad.evaluator.worst import SIDE, WorstImages
+from zsad.types import DecodedImage, Prediction
 
 
 def result(number: int, label: int, score: float, pixel_auroc: float | None = None) -> ImageResult:
     return ImageResult(f"{number}.png", "", label, "", score, score, None, pixel_auroc)
 
 
-def offer(worst: Worst, found: ImageResult, rows: int = 30, cols: int = 20, mask: bool = True) -> None:
+def offer(worst: WorstImages, found: ImageResult, rows: int = 30, cols: int = 20, mask: bool = True) -> None:
     pixels = np.full((rows, cols, 3), int(255 * found.score), np.uint8)
     anomaly_map = np.full((10, 10), found.score, np.float32)
     truth = np.eye(10, dtype=bool) if mask else None
     worst.offer(
-        found, Picture(pixels, found.source), Prediction(found.source, "nut", found.score, 0.5, anomaly_map), truth
+        found, DecodedImage(pixels, found.source), Prediction(found.source, "nut", found.score, 0.5, anomaly_map), truth
     )
 
 
 def test_the_worst_of_each_kind_are_kept_in_their_order(tmp_path: Path) -> None:
-    worst, scores = Worst(), [0.5, 0.125, 0.75, 0.25, 0.125, 0.625, 1.0, 0.0]
+    worst, scores = WorstImages(), [0.5, 0.125, 0.75, 0.25, 0.125, 0.625, 1.0, 0.0]
     for number, score in enumerate(scores):
         offer(worst, result(number, 0, score))
         offer(worst, result(10 + number, 1, score, 1 - score if number else None))
@@ -59,7 +59,7 @@ def test_the_worst_of_each_kind_are_kept_in_their_order(tmp_path: Path) -> None:
 def test_all_that_is_drawn_has_the_shape_of_the_picture(
     rows: int, cols: int, shown: tuple[int, int], tmp_path: Path
 ) -> None:
-    worst = Worst()
+    worst = WorstImages()
     offer(worst, result(0, 1, 0.5, 0.25), rows, cols)
     worst.write(tmp_path)
     for miss in disk.read_misses(tmp_path):
@@ -70,7 +70,7 @@ def test_all_that_is_drawn_has_the_shape_of_the_picture(
 
 
 def test_what_has_no_mask_has_none_drawn(tmp_path: Path) -> None:
-    worst = Worst()
+    worst = WorstImages()
     offer(worst, result(0, 1, 0.5), mask=False)
     worst.write(tmp_path)
     (miss,) = disk.read_misses(tmp_path)
@@ -79,7 +79,7 @@ def test_what_has_no_mask_has_none_drawn(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_pictures() -> None:
-    worst, held = Worst(), []
+    worst, held = WorstImages(), []
     tracemalloc.start()
     for number in range(40):
         offer(worst, result(number, number % 2, abs(number % 2 - number / 40), number / 40), SIDE, SIDE)

@@ -12,11 +12,11 @@ from zsad.evaluator.results import (
     PIXEL_METRICS,
     ClassResult,
     DataSetResult,
+    DetectorInfo,
     Evaluation,
     ImageResult,
     Metric,
     Protocol,
-    Subject,
 )
 from zsad.metrics import ImageMetrics, PictureCounts, PixelMetrics, Undefined
 
@@ -89,7 +89,7 @@ def evaluation(
         scores = np.random.default_rng([seed, number]).normal(size=len(LABELS)) + quality * LABELS
         found = maps(quality, seed + 100 * number)
         results.append(class_files(folder, name, 1 / (1 + np.exp(-scores)), found, order))
-    who = Subject(folder.name, "clip", {}, "tiny", "embedded", 224, "fp32", "cpu", f"{quality} {seed}")
+    who = DetectorInfo(folder.name, "clip", {}, "tiny", "embedded", 224, "fp32", "cpu", f"{quality} {seed}")
     data = DataSetResult("drawn", "mvtec", tuple(results), results[0].metrics)
     disk.write(Evaluation(who, protocol or Protocol(), (data,), "0", "2026-01-01", "here", ""), folder)
     return folder

@@ -8,7 +8,7 @@ import pytest
 from tests.small import tokenizer
 from zsad.data import layouts
 from zsad.errors import ConfigError
-from zsad.knowledge import LLM_COUNT, Entry, Knowledge
+from zsad.knowledge import LLM_COUNT, ClassKnowledge, Knowledge
 
 CLASSES = {
     "mvtec": "bottle cable capsule carpet grid hazelnut leather metal_nut pill screw tile toothbrush transistor wood "
@@ -138,5 +138,5 @@ def test_another_data_set_can_be_preferred() -> None:
 
 
 def test_a_shipped_entry_is_an_entry() -> None:
-    assert isinstance(Knowledge.shipped().lookup("bottle"), Entry)
+    assert isinstance(Knowledge.shipped().lookup("bottle"), ClassKnowledge)
     assert Knowledge.shipped() is Knowledge.shipped()

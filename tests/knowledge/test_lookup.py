@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zsad.errors import ConfigError, InputError
-from zsad.knowledge import Entry, Knowledge, picture_key
+from zsad.knowledge import ClassKnowledge, Knowledge, picture_key
 
 LLM = tuple(f"An abnormal image of a gear may show fault {number}." for number in range(5))
 GEAR = {"background": "A gear has even teeth.", "llm": list(LLM)}
@@ -26,7 +26,7 @@ def known(tmp_path: Path, **changes: object) -> Knowledge:
 def test_a_file_is_read_and_written_again(tmp_path: Path) -> None:
     first = known(tmp_path, vqa={KEY: ["A tooth is missing at the top."]}, aliases=["cog wheel"])
     entry = first.lookup("Spur-Gear")
-    assert entry == Entry("A gear has even teeth.", LLM, {KEY: ("A tooth is missing at the top.",)})
+    assert entry == ClassKnowledge("A gear has even teeth.", LLM, {KEY: ("A tooth is missing at the top.",)})
     assert first.lookup("cog_wheel") is entry
     assert first.classes == ("spur_gear",)
     first.write(tmp_path / "deep" / "again.json")
@@ -64,16 +64,16 @@ def test_an_unknown_class_is_refused_with_the_nearest_and_the_command_that_helps
 
 def test_the_other_wins_and_extends(tmp_path: Path) -> None:
     first = known(tmp_path, vqa={KEY: ["Old."], "0" * 64: ["Kept."]}, aliases=["cog"])
-    other = Entry("New background.", tuple(f"New {number}." for number in range(5)), {KEY: ("New.",)})
+    other = ClassKnowledge("New background.", tuple(f"New {number}." for number in range(5)), {KEY: ("New.",)})
     both = first.merged(Knowledge({"Spur gear": other, "rack": other}, {"Spur gear": ("pinion",)}))
     assert both.classes == ("spur_gear", "rack")
     assert both.lookup("cog") is both.lookup("pinion") is both.lookup("spur gear")
-    assert both.lookup("cog") == Entry(other.background, other.llm, {KEY: ("New.",), "0" * 64: ("Kept.",)})
+    assert both.lookup("cog") == ClassKnowledge(other.background, other.llm, {KEY: ("New.",), "0" * 64: ("Kept.",)})
     assert first.lookup("cog").background == "A gear has even teeth."
 
 
 def test_a_class_of_a_user_replaces_the_shipped_one_and_keeps_its_other_names(tmp_path: Path) -> None:
-    other = Entry("B.", tuple(f"New {number}." for number in range(5)))
+    other = ClassKnowledge("B.", tuple(f"New {number}." for number in range(5)))
     both = Knowledge.shipped().merged(Knowledge({"Metal Nut": other}, {}))
     assert both.lookup("metal_nut") == both.lookup("hex nut") == both.lookup("mvtec/metal nut") == other
 
@@ -86,7 +86,7 @@ def test_a_class_name_comes_before_an_alias(tmp_path: Path) -> None:
 
 
 def test_a_class_named_as_an_alias_of_another_does_not_replace_that(tmp_path: Path) -> None:
-    other = Entry("B.", tuple(f"New {number}." for number in range(5)))
+    other = ClassKnowledge("B.", tuple(f"New {number}." for number in range(5)))
     both = Knowledge.shipped().merged(Knowledge({"hex nut": other}, {}))
     assert both.lookup("hex nut") == other
     assert both.lookup("metal nut") == Knowledge.shipped().lookup("metal nut")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zsad.cli.main import main
-from zsad.knowledge import Entry, Knowledge
+from zsad.knowledge import ClassKnowledge, Knowledge
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def own(tmp_path: Path) -> Path:
     """A knowledge file of a user, with a class of theirs and another tile."""
     llm = tuple(f"An abnormal image of a gear may show fault {number}." for number in range(5))
-    gear = Entry("A gear has teeth.", llm, {"ab" * 32: ("A tooth is missing.",)})
+    gear = ClassKnowledge("A gear has teeth.", llm, {"ab" * 32: ("A tooth is missing.",)})
     Knowledge({"spur gear": gear, "tile": gear}, {"spur gear": ("cog",)}).write(tmp_path / "own.json")
     return tmp_path / "own.json"
 

@@ -15,7 +15,7 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
 from zsad.errors import ConfigError, InputError
-from zsad.methods._trainable import Training
+from zsad.methods._trainable import TrainingConfig
 from zsad.methods.acd_clip import method as acd_clip
 from zsad.methods.acd_clip.method import (
     VARIANTS,
@@ -185,7 +185,7 @@ def test_rates_and_bounds_of_the_training_name_what_they_should() -> None:
     assert training.rates == {"text_": 5e-4}
     assert training.clip_norms == {"blend": 1.0}
     assert sum("blend" in name for name in trained) == 4
-    assert isinstance(training, Training)
+    assert isinstance(training, TrainingConfig)
     assert (training.epochs, training.batch_size, training.learning_rate) == (20, 6, 1e-3)
     assert training.rate(2) == pytest.approx(0.81)
 

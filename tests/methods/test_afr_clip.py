@@ -18,7 +18,7 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.methods._trainable import Training
+from zsad.methods._trainable import TrainingConfig
 from zsad.methods.afr_clip.method import PROMPTS, AfrClip, AfrClipConfig, aggregate
 from zsad.methods.afr_clip.self_prompts import Placement, prompted_blocks
 from zsad.parts.losses import dice, focal, image_cross_entropy
@@ -223,7 +223,12 @@ def test_the_cnn_is_frozen_stays_in_evaluation_mode_and_is_not_saved() -> None:
     assert_unchanged(method.cnn, before)
     assert not any(module.training for module in method.cnn.modules())
     assert not any(one.requires_grad for one in method.cnn.parameters())
-    assert {name.split(".")[0] for name in checkpoint.learnt(method)} == {"visual", "textual", "rectifiers", "prompts"}
+    assert {name.split(".")[0] for name in checkpoint.trained_state(method)} == {
+        "visual",
+        "textual",
+        "rectifiers",
+        "prompts",
+    }
 
 
 @torch.no_grad()
@@ -258,10 +263,10 @@ def test_the_cnn_can_be_a_resnet_in_a_folder(tmp_path: Path) -> None:
 def test_what_was_trained_beside_another_cnn_is_refused(tmp_path: Path) -> None:
     ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])).save_pretrained(tmp_path / "cnn")
     method = make(AfrClipConfig(cnn="resnet50", cnn_weights=str(tmp_path / "cnn")))
-    checkpoint.write(checkpoint.Card("afr-clip"), method, checkpoint.Past(), tmp_path)
+    checkpoint.write(checkpoint.Card("afr-clip"), method, checkpoint.TrainingRecord(), tmp_path)
     sizes = r"heads\.weight.*\[160, 16\].*\[160, 320\]\)\. Remedy: .* train again"
     with pytest.raises(WeightsError, match=f"fits the backbone and the options; got .*{sizes}"):
-        checkpoint.fill(make(), tmp_path)
+        checkpoint.load_trained_state(make(), tmp_path)
 
 
 # --- options
@@ -364,7 +369,7 @@ def test_the_loss_is_that_of_the_mean_map_or_the_mean_of_the_stages(map_loss: st
 
 def test_training_is_the_papers() -> None:
     training = AfrClip.training_defaults
-    assert training == Training(epochs=100, batch_size=4, learning_rate=1e-3, schedule="inverse")
+    assert training == TrainingConfig(epochs=100, batch_size=4, learning_rate=1e-3, schedule="inverse")
     rates = [training.learning_rate * training.rate(epoch) for epoch in (0, 1, 99)]
     assert rates == pytest.approx([1e-3, 5e-4, 1e-5])
 

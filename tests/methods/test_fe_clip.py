@@ -15,7 +15,7 @@ from zsad.backbones.transformer import unit
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
 from zsad.methods.fe_clip.frequency import Transform, sliding_statistics, transform_matrix
-from zsad.methods.fe_clip.method import PROMPTS, Convolution, FeClip, FeClipConfig, FrequencyFeatures, Injection
+from zsad.methods.fe_clip.method import PROMPTS, ConvGelu, FeClip, FeClipConfig, FrequencyFeatures, Injection
 from zsad.parts.losses import dice, focal
 from zsad.trainer.recipe import read
 from zsad.types import Target
@@ -298,7 +298,7 @@ def test_the_conv_adapter_is_as_large_as_lfs() -> None:
 
 
 def test_a_convolution_needs_no_other_layout() -> None:
-    adapter = Convolution(WIDTH)
+    adapter = ConvGelu(WIDTH)
     assert adapter.convolution.weight.is_contiguous(memory_format=torch.channels_last)
     assert adapter(patches()).is_contiguous()
 

@@ -130,11 +130,11 @@ def test_a_memory_is_kept_on_disk(batch: int, tmp_path: Path) -> None:
     method, fresh = Rememberer(), remembering(1)
     if batch:
         method.fit_normal(images(batch))
-    checkpoint.write(checkpoint.Card("rememberer"), method, checkpoint.Past(), tmp_path)
-    checkpoint.fill(fresh, tmp_path)
+    checkpoint.write(checkpoint.Card("rememberer"), method, checkpoint.TrainingRecord(), tmp_path)
+    checkpoint.load_trained_state(fresh, tmp_path)
     torch.testing.assert_close(fresh.memory, method.memory, rtol=0, atol=0)
     with pytest.raises(WeightsError, match="fits the backbone"):
-        checkpoint.fill(Rememberer(WIDTH + 1), tmp_path)
+        checkpoint.load_trained_state(Rememberer(WIDTH + 1), tmp_path)
 
 
 def test_what_is_remembered_in_inference_mode_serves_training() -> None:

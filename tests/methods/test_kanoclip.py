@@ -26,7 +26,7 @@ from zsad.parts.learned_prompts import words
 from zsad.parts.losses import dice, focal
 from zsad.parts.maps import resize, smooth
 from zsad.scoring import anomaly_maps
-from zsad.types import Observation, Target
+from zsad.types import BackboneFeatures, Target
 
 NAMES = ["metal nut", "carpet"]
 SAID = (("a scratched metal nut", "a metal nut with a dent"), ("a carpet with a hole",))
@@ -340,7 +340,7 @@ def test_training_under_autocast_keeps_probabilities_in_full_precision() -> None
 def test_an_observation_kept_in_half_precision_is_judged() -> None:
     method = make(layer_scale=1.0)
     seen = method.observe(images(2))
-    kept = Observation(seen.patches.to(torch.bfloat16), seen.image.to(torch.bfloat16), seen.grid)
+    kept = BackboneFeatures(seen.patches.to(torch.bfloat16), seen.image.to(torch.bfloat16), seen.grid)
     torch.testing.assert_close(method.judge(kept, NAMES).maps.detach(), judge(method).maps, rtol=0, atol=0.03)
 
 

@@ -10,7 +10,7 @@ import torch
 from tests.methods.test_kanoclip import NAMES, judge, target
 from tests.small import frozen, images
 from zsad.config import from_mapping
-from zsad.methods._trainable import Training
+from zsad.methods._trainable import TrainingConfig
 from zsad.methods.kanoclip.method import KanoClip, KanoClipConfig
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "kanoclip"
@@ -106,7 +106,7 @@ def test_the_losses_of_recipes_of_one_answer_differ() -> None:
 
 
 def test_the_optimisation() -> None:
-    expected = Training(epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4})
+    expected = TrainingConfig(epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4})
     assert KanoClip.training_defaults == expected
     names = [name for name, one in make("paper").named_parameters() if one.requires_grad]
     assert any("stages" in name for name in names)

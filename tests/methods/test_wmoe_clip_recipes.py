@@ -14,7 +14,7 @@ from tests.methods.test_kanoclip import copy_common
 from tests.methods.test_wmoe_clip import ALL, NONE, judge, make, target
 from tests.small import images
 from zsad.config import from_mapping
-from zsad.methods._trainable import Training
+from zsad.methods._trainable import TrainingConfig
 from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "wmoe-clip").rglob("*.toml"))
@@ -32,7 +32,9 @@ def test_recipes_train_and_answer(path: Path) -> None:
     recipe, options = read(path)
     assert recipe["method"] == "wmoe-clip"
     assert recipe["backbone"] == WMoEClip.paper_backbone
-    from_mapping(Training, {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4} | recipe.get("training", {}), "x")
+    from_mapping(
+        TrainingConfig, {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4} | recipe.get("training", {}), "x"
+    )
     assert all(0 < value <= 100 for table in recipe["published"].values() for value in table.values())
     method = make(options).train()
     if method.aggregation:

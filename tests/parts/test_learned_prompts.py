@@ -5,7 +5,7 @@ from torch import nn
 
 from tests.small import frozen
 from zsad.parts.learned_prompts import splice, words
-from zsad.parts.remembered import Remembered
+from zsad.parts.remembered import ResultCache
 
 
 def test_vectors_that_are_words_give_the_features_of_the_sentence() -> None:
@@ -38,7 +38,7 @@ def test_gradients_reach_the_vectors() -> None:
 
 def test_remembered_computes_once_until_a_parameter_changes() -> None:
     layer, calls = nn.Linear(2, 2), []
-    remembered = Remembered(layer)
+    remembered = ResultCache(layer)
 
     def compute() -> torch.Tensor:
         calls.append(1)
@@ -60,7 +60,7 @@ def test_remembered_computes_once_until_a_parameter_changes() -> None:
 
 def test_remembered_computes_every_time_while_gradients_are_recorded() -> None:
     layer = nn.Linear(2, 2)
-    remembered = Remembered(layer)
+    remembered = ResultCache(layer)
     with torch.no_grad():
         remembered("a", lambda: layer.weight.sum())
     assert remembered("a", lambda: layer.weight.sum()).requires_grad

@@ -19,8 +19,8 @@ from zsad.data.synthetic import surface
 from zsad.errors import ConfigError, InputError
 from zsad.pretrain import export, loop, store
 from zsad.pretrain.objective import pad
-from zsad.pretrain.reader import Reader, standard
-from zsad.pretrain.recipe import Recipe, read
+from zsad.pretrain.reader import FeatureReader, standard
+from zsad.pretrain.recipe import PretrainingRecipe, read
 from zsad.pretrain.stem import fill
 from zsad.pretrain.teacher import Teacher
 from zsad.pretrain.vocabulary import learn_merges, write_merges
@@ -28,7 +28,7 @@ from zsad.pretrain.words import ANOMALOUS, NORMAL, caption, state_pair
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="pretraining learns from the CNN of the extra 'pretrain'")
 
-SMALL = Recipe(
+SMALL = PretrainingRecipe(
     backbone="tiny",
     seed=3,
     pictures=6,
@@ -57,7 +57,7 @@ SMALL = Recipe(
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[store.Entry]:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[store.CorpusImage]:
     folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     rows = []
@@ -70,7 +70,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[store.Entry]:
 
 
 @pytest.fixture(scope="module")
-def prepared(corpus: list[store.Entry], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(corpus: list[store.CorpusImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("prepared")
     store.prepare(SMALL, corpus, "train", out / "train", workers=0)
     store.prepare(SMALL, corpus, "validation", out / "validation", workers=0)
@@ -90,7 +90,7 @@ def state(out: Path) -> dict[str, Tensor]:
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights_to_the_bit(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = linked(prepared, tmp_path / "whole"), linked(prepared, tmp_path / "broken")
     loop.run(SMALL, corpus, whole, workers=0)
@@ -114,7 +114,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights_to_the_bit(
 
 
 def test_the_model_is_the_mean_of_the_weights_that_the_recipe_names(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
     clip = loop.run(SMALL, corpus, out, workers=0)
@@ -126,7 +126,7 @@ def test_the_model_is_the_mean_of_the_weights_that_the_recipe_names(
 
 
 def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
     clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
@@ -144,7 +144,9 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     assert set(card["validation"]) >= {f"validation_{name}" for name in ("distil", "align", "state")}
 
 
-def test_the_card_tells_the_terms_of_every_source(corpus: list[store.Entry], prepared: Path, tmp_path: Path) -> None:
+def test_the_card_tells_the_terms_of_every_source(
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
+) -> None:
     out = linked(prepared, tmp_path / "run")
     clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
     told = {"drawn": {"repository": "here", "terms": "none"}}
@@ -160,7 +162,7 @@ def test_the_card_tells_the_terms_of_every_source(corpus: list[store.Entry], pre
 
 
 def test_training_lowers_the_losses_on_the_pictures_it_sees(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
     recipe = replace(SMALL, steps=24, warmup=2, save_every=24, average=(24,))
@@ -174,23 +176,23 @@ def test_training_lowers_the_losses_on_the_pictures_it_sees(
         assert last < 0.95 * first, name
 
 
-def test_a_picture_depends_on_nothing_but_seed_and_number(corpus: list[store.Entry]) -> None:
-    first, again = (store.Pictures(SMALL, corpus, "train")[5] for _ in range(2))
+def test_a_picture_depends_on_nothing_but_seed_and_number(corpus: list[store.CorpusImage]) -> None:
+    first, again = (store.CorpusDataset(SMALL, corpus, "train")[5] for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     assert first.meta == again.meta
-    other = store.Pictures(replace(SMALL, seed=4), corpus, "train")[5]
+    other = store.CorpusDataset(replace(SMALL, seed=4), corpus, "train")[5]
     assert not np.array_equal(first.image, other.image)
 
 
-def test_no_validation_picture_of_the_corpus_trains(corpus: list[store.Entry]) -> None:
-    train, validation = (store.Pictures(SMALL, corpus, split).corpus for split in ("train", "validation"))
+def test_no_validation_picture_of_the_corpus_trains(corpus: list[store.CorpusImage]) -> None:
+    train, validation = (store.CorpusDataset(SMALL, corpus, split).corpus for split in ("train", "validation"))
     assert len(validation) == 2
     assert len(train) + len(validation) == len(corpus)
     assert not {entry.file for entry in train} & {entry.file for entry in validation}
 
 
-def test_coverage_is_the_damaged_share_of_each_patch(corpus: list[store.Entry]) -> None:
-    pictures = store.Pictures(SMALL, corpus, "train")
+def test_coverage_is_the_damaged_share_of_each_patch(corpus: list[store.CorpusImage]) -> None:
+    pictures = store.CorpusDataset(SMALL, corpus, "train")
     mask = np.zeros((224, 224), bool)
     mask[16:32, 32:40] = True
     expected = np.zeros((14, 14), np.float32)
@@ -198,16 +200,16 @@ def test_coverage_is_the_damaged_share_of_each_patch(corpus: list[store.Entry]) 
     np.testing.assert_array_equal(pictures._coverage(mask), expected)
 
 
-def test_damage_is_drawn_and_named_on_some_pictures_and_only_there(corpus: list[store.Entry]) -> None:
-    drawn = [store.Pictures(SMALL, corpus, "train")[number] for number in range(40)]
+def test_damage_is_drawn_and_named_on_some_pictures_and_only_there(corpus: list[store.CorpusImage]) -> None:
+    drawn = [store.CorpusDataset(SMALL, corpus, "train")[number] for number in range(40)]
     damaged = [bool(item.coverage.any()) for item in drawn]
     assert 10 < sum(damaged) < 35
     assert damaged == [bool(item.meta.kinds) for item in drawn]
 
 
-def test_sources_with_real_damage_teach_no_state(corpus: list[store.Entry]) -> None:
+def test_sources_with_real_damage_teach_no_state(corpus: list[store.CorpusImage]) -> None:
     entries = [replace(entry, source="casting") for entry in corpus]
-    drawn = [store.Pictures(replace(SMALL, procedural=0.0, damaged=1.0), entries, "train")[n] for n in range(10)]
+    drawn = [store.CorpusDataset(replace(SMALL, procedural=0.0, damaged=1.0), entries, "train")[n] for n in range(10)]
     assert not any(item.meta.has_state or item.meta.kinds for item in drawn)
 
 
@@ -250,7 +252,7 @@ def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
 
 
 def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
     loop.run(replace(SMALL, steps=2, average=(2,)), corpus, out, workers=0)
@@ -260,13 +262,13 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
         loop.run(replace(SMALL, steps=2, average=(2,)), corpus[1:], out, workers=0)
 
 
-def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[store.Entry], tmp_path: Path) -> None:
+def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[store.CorpusImage], tmp_path: Path) -> None:
     sources = ("seen", "kept back", "casting")
     entries = [replace(entry, source=sources[number % 3]) for number, entry in enumerate(corpus)]
     recipe = replace(SMALL, procedural=0.2, pictures=24, batch=4, validation=4)
     prepared = store.prepare(recipe, entries, "train", tmp_path / "train", workers=0)
     tokenizer = weights.load("tiny").tokenizer
-    reader = Reader(prepared, tokenizer, Stem(8), standard(prepared.pooled))
+    reader = FeatureReader(prepared, tokenizer, Stem(8), standard(prepared.pooled))
     usable = [prepared.meta[row].source for row in reader.usable(recipe)]
     assert {meta.source for meta in prepared.meta} == {None, *sources}
     assert set(usable) == {None, "seen"}
@@ -274,9 +276,9 @@ def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[stor
     assert {len(batch) for batch in rows} == {4}
 
 
-def test_noise_and_mirrors_are_for_training_alone(corpus: list[store.Entry], prepared: Path) -> None:
+def test_noise_and_mirrors_are_for_training_alone(corpus: list[store.CorpusImage], prepared: Path) -> None:
     kept = store.Store(prepared / "train")
-    reader = Reader(kept, weights.load("tiny").tokenizer, Stem(8), standard(kept.pooled))
+    reader = FeatureReader(kept, weights.load("tiny").tokenizer, Stem(8), standard(kept.pooled))
     first, again = (reader.validating(np.arange(4)) for _ in range(2))
     torch.testing.assert_close(first.features, again.features, rtol=0, atol=0)
     torch.testing.assert_close(
@@ -294,7 +296,7 @@ def test_noise_and_mirrors_are_for_training_alone(corpus: list[store.Entry], pre
 
 
 def test_the_stem_is_the_published_cnn_after_training_too(
-    corpus: list[store.Entry], prepared: Path, tmp_path: Path
+    corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     clip = loop.run(replace(SMALL, steps=2, average=(2,)), corpus, linked(prepared, tmp_path / "run"), workers=0)
     stem, fresh = clip.vision.patch_embedding, fill(Stem(clip.config.vision.width), Teacher())
@@ -327,9 +329,9 @@ def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object], rule: st
 
 
 def test_a_recipe_that_is_all_procedural_needs_no_corpus() -> None:
-    assert store.Pictures(replace(SMALL, procedural=1.0), [], "train")[0].image.shape == (224, 224, 3)
+    assert store.CorpusDataset(replace(SMALL, procedural=1.0), [], "train")[0].image.shape == (224, 224, 3)
     with pytest.raises(ConfigError, match="needs a corpus"):
-        store.Pictures(SMALL, [], "train")
+        store.CorpusDataset(SMALL, [], "train")
 
 
 def test_errors(tmp_path: Path) -> None:

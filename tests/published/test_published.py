@@ -185,7 +185,7 @@ def test_a_note_says_what_other_papers_print() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in published.rows() if row.data_set in AVERAGES], ids=str)
-def test_averages_are_those_of_their_data_sets(row: published.Row) -> None:
+def test_averages_are_those_of_their_data_sets(row: published.PublishedNumber) -> None:
     names = {"mvtec", "visa", "btad", "mpdd"}
     alike = [
         other.value

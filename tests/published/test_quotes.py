@@ -94,7 +94,7 @@ def test_every_number_of_the_papers_own_methods_is_quoted() -> None:
     assert set(quotes) == {row for row in own if row.data_set not in published.AVERAGES}
 
 
-def quoted(recipe: str, data_set: str, metric: str) -> list[published.Row]:
+def quoted(recipe: str, data_set: str, metric: str) -> list[published.PublishedNumber]:
     """The numbers that a recipe quotes."""
     method = recipe.partition("/")[0]
     found = published.rows(method, data_set, method, metric)

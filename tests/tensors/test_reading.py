@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zsad.errors import WeightsError
 from zsad.tensors import archives, reading
-from zsad.tensors.pickles import Refused
+from zsad.tensors.pickles import UnreadableTensor
 from zsad.tensors.reading import check_finite, is_finite, read_safetensors, read_saved, read_sets
 
 
@@ -22,7 +22,7 @@ def every(names: set[str]) -> bool:
     return True
 
 
-def only(path: Path) -> dict[str, Tensor | Refused]:
+def only(path: Path) -> dict[str, Tensor | UnreadableTensor]:
     """The one set that a file holds."""
     (found,) = read_sets(path, every).values()
     return found
@@ -217,7 +217,7 @@ def test_a_torchscript_archive_holds_what_pytorch_reads_from_it(kind: str, tmp_p
 def test_tensors_of_other_kinds_are_said_to_be_so(tensor: Callable[[], Tensor], what: str, tmp_path: Path) -> None:
     torch.save({"odd": tensor(), "plain": torch.ones(2)}, tmp_path / "w.pt")
     found = only(tmp_path / "w.pt")
-    assert isinstance(found["odd"], Refused)
+    assert isinstance(found["odd"], UnreadableTensor)
     assert what in found["odd"].what
     torch.testing.assert_close(found["plain"], torch.ones(2))
     with pytest.raises(WeightsError, match=what):

@@ -14,11 +14,11 @@ from zsad.data.layouts import Sample
 from zsad.data.preprocess import to_batch
 from zsad.data.specification import samples_of
 from zsad.errors import ConfigError, DependencyError, InputError
-from zsad.methods._trainable import Training
+from zsad.methods._trainable import TrainingConfig
 from zsad.trainer.augment import augment
 from zsad.trainer.loop import Epoch
-from zsad.trainer.pictures import Pictures
-from zsad.trainer.progress import Scalars, Teller
+from zsad.trainer.pictures import TrainingImages
+from zsad.trainer.progress import ProgressLog, TensorBoardScalars
 from zsad.trainer.recipe import read
 
 # --- pictures and masks ---
@@ -26,7 +26,7 @@ from zsad.trainer.recipe import read
 
 def test_pixels_are_those_of_prediction_and_masks_are_cut_at_one_half(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    pictures = Pictures(samples, 24)
+    pictures = TrainingImages(samples, 24)
     batch = pictures.batch([0, 3])
     for row, index in enumerate(batch.indices):
         sample = pictures.samples[index]
@@ -42,7 +42,7 @@ def test_pixels_are_those_of_prediction_and_masks_are_cut_at_one_half(tmp_path: 
 
 def test_memory_is_bounded_and_changes_nothing(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    roomy, tight = Pictures(samples, 24), Pictures(samples, 24, memory=24 * 24 * 3)
+    roomy, tight = TrainingImages(samples, 24), TrainingImages(samples, 24, memory=24 * 24 * 3)
     for _ in range(2):
         for ours, theirs in zip(roomy.batches([[0, 1], [2, 3]], 2), tight.batches([[0, 1], [2, 3]], 2), strict=True):
             torch.testing.assert_close(ours.pixels, theirs.pixels, rtol=0, atol=0)
@@ -55,32 +55,32 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=1, side=16)])
     deep = np.arange(256, dtype=np.uint16).reshape(16, 16) + 30000
     Image.fromarray(deep).save(samples[0].picture)
-    batch = Pictures(samples, 16).batch([0])
+    batch = TrainingImages(samples, 16).batch([0])
     np.testing.assert_allclose(batch.pixels[0, 0].numpy(), deep / 65535, rtol=0, atol=1e-6)
 
 
 def test_what_has_no_mask_or_no_label_is_left_out_and_counted(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
     odd = [Sample(samples[0].picture, label, "nut", "unknown", None, "test") for label in (1, None)]
-    assert Pictures([*samples, *odd], 24).left_out == 2
+    assert TrainingImages([*samples, *odd], 24).left_out == 2
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_training_needs_both_states(label: int, tmp_path: Path) -> None:
     samples = [one for one in samples_of([draw(tmp_path, count=2)]) if one.label == label]
     with pytest.raises(InputError, match="normal pictures, and anomalous ones with masks"):
-        Pictures(samples, 24)
+        TrainingImages(samples, 24)
 
 
 def test_hashes_tell_contents(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    before, masks_before = Pictures(samples, 24).hashes(2)
+    before, masks_before = TrainingImages(samples, 24).hashes(2)
     assert len(set(before)) == 4
     assert [bool(one) for one in masks_before] == [sample.mask is not None for sample in samples]
     mask = samples[-1].mask
     assert mask is not None
     mask.write_bytes(mask.read_bytes() + b"more")
-    after, masks_after = Pictures(samples, 24).hashes(1)
+    after, masks_after = TrainingImages(samples, 24).hashes(1)
     assert after == before
     assert [old == new for old, new in zip(masks_before, masks_after, strict=True)].count(False) == 1
 
@@ -190,7 +190,7 @@ def test_a_wrong_recipe_is_refused(text: str, message: str, tmp_path: Path, monk
 def test_rates_follow_their_schedules() -> None:
     schedules = {"constant": [1, 1, 1], "exponential": [1, 0.9, 0.81], "inverse": [1, 1 / 2, 1 / 3]}
     for schedule, rates in schedules.items():
-        training = Training(epochs=3, batch_size=1, learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
+        training = TrainingConfig(epochs=3, batch_size=1, learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
         assert [training.rate(epoch) for epoch in range(3)] == pytest.approx(rates)
 
 
@@ -204,7 +204,7 @@ def test_recipes_are_plain_toml(request: pytest.FixtureRequest) -> None:
 
 def test_an_epoch_is_told_in_lines_of_eighty_columns() -> None:
     lines: list[str] = []
-    teller = Teller(lines.append)
+    teller = ProgressLog(lines.append)
     for seen in range(8, 201, 8):
         teller.observed(seen, 200)
     terms = {"image": 0.6931, "focal": 0.12, "dice": 0.9, "divergence": 0.001, "reconstruction": 1.0}
@@ -220,7 +220,7 @@ def test_an_epoch_is_told_in_lines_of_eighty_columns() -> None:
 def test_scalars_are_what_tensorboard_reads(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    scalars = Scalars(tmp_path)
+    scalars = TensorBoardScalars(tmp_path)
     for number in (1, 2):
         scalars.epoch(Epoch(number, 2, {"dice": 0.5 / number, "focal": 0.25}, 1.0))
     events = EventAccumulator(str(tmp_path))
@@ -232,7 +232,7 @@ def test_scalars_are_what_tensorboard_reads(tmp_path: Path) -> None:
 def test_scalars_without_tensorboard_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(DependencyError, match=r"zsad\[tensorboard\]"):
-        Scalars(tmp_path)
+        TensorBoardScalars(tmp_path)
 
 
 def noise(taken: tuple[int, int], size: int, count: int) -> np.ndarray:

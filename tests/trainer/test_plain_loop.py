@@ -17,7 +17,7 @@ from tests.trainer.toys import PAPER, TOYS, draw, register_toys
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.trainer.augment import augment
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import mixed
@@ -43,7 +43,7 @@ class Noted(Trainable):
     """A layer after a block, a head on the last tokens, and a number for each class name; notes what it is given."""
 
     paper, config_type = PAPER, Config
-    training_defaults = Training(epochs=1, batch_size=1, learning_rate=1.0)
+    training_defaults = TrainingConfig(epochs=1, batch_size=1, learning_rate=1.0)
 
     def __init__(self, clip: Clip, config: Config | None = None) -> None:
         super().__init__(clip, config or Config())
@@ -223,7 +223,7 @@ def test_each_constant_of_the_optimisation_counts(key: str, value: Any, data: st
 def test_the_rate_of_an_epoch_is_that_of_its_schedule() -> None:
     written = {"constant": [1.0, 1.0, 1.0], "exponential": [1.0, 0.5, 0.25], "inverse": [1.0, 1 / 2, 1 / 3]}
     for schedule, rates in written.items():
-        training = replace(Training(**asdict(Noted.training_defaults)), schedule=schedule, decay=0.5)  # type: ignore[arg-type]
+        training = replace(TrainingConfig(**asdict(Noted.training_defaults)), schedule=schedule, decay=0.5)  # type: ignore[arg-type]
         assert [training.rate(epoch) for epoch in range(3)] == pytest.approx(rates)
 
 

@@ -17,7 +17,7 @@ import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
 from zsad.errors import ConfigError, InputError, WeightsError, ZsadError
 from zsad.trainer.circumstances import Circumstances
-from zsad.trainer.loop import Epoch, Run
+from zsad.trainer.loop import Epoch, TrainingRun
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare, samples_of, train
 
@@ -35,12 +35,12 @@ def data(tmp_path: Path) -> str:
     return draw(tmp_path / "data")
 
 
-def prepared(recipe: Recipe, data: str, folder: Path, **changes: object) -> Run:
+def prepared(recipe: Recipe, data: str, folder: Path, **changes: object) -> TrainingRun:
     circumstances = Circumstances(**{"cache": folder.parent / "cache", **changes})  # type: ignore[arg-type]
     return prepare(recipe, samples_of([data], "test"), folder, circumstances=circumstances)
 
 
-def finish(run: Run, resume: bool = False) -> dict[str, torch.Tensor]:
+def finish(run: TrainingRun, resume: bool = False) -> dict[str, torch.Tensor]:
     done = begin(run, resume)
     list(run.observe())
     list(run.epochs(done))

@@ -15,9 +15,9 @@ from tests.small import register
 from zsad import methods
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config, Method, Paper
-from zsad.methods._trainable import Reader, Trainable, Training
+from zsad.methods._trainable import FrozenBackboneMethod, Trainable, TrainingConfig
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.types import Evidence, Observation, Target
+from zsad.types import BackboneFeatures, Evidence, Target
 
 PAPER = Paper("Toys", "T. Oy", "Nowhere", 2026, "https://example.org")
 
@@ -31,11 +31,11 @@ class ToyConfig(Config):
     noise: float = 0.5
 
 
-class ToyReader(Reader):
+class ToyReader(FrozenBackboneMethod):
     """A linear layer on patches, and chance."""
 
     paper, config_type = PAPER, ToyConfig
-    training_defaults = Training(epochs=4, batch_size=3, learning_rate=0.05, schedule="inverse")
+    training_defaults = TrainingConfig(epochs=4, batch_size=3, learning_rate=0.05, schedule="inverse")
 
     def __init__(self, clip: Clip, config: ToyConfig | None = None) -> None:
         self.config: ToyConfig
@@ -43,12 +43,12 @@ class ToyReader(Reader):
         self.head = nn.Linear(clip.config.vision.width, 1)
         self.seen = 0
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         self.seen += len(images)
         trace = self.clip.vision(images)
-        return Observation(trace.last[:, None, 1:], self.clip.vision.project(trace.last[:, 0]), trace.grid)
+        return BackboneFeatures(trace.last[:, None, 1:], self.clip.vision.project(trace.last[:, 0]), trace.grid)
 
-    def judge(self, observation: Observation, class_names: Sequence[str]) -> Evidence:
+    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
         patches = observation.patches.float()
         if self.training:
             patches = patches + self.config.noise * torch.randn_like(patches)
@@ -68,7 +68,7 @@ class ToyEditor(Trainable):
     """A linear layer after a block, which the last tokens answer for."""
 
     paper, config_type = PAPER, ToyConfig
-    training_defaults = Training(
+    training_defaults = TrainingConfig(
         epochs=2, batch_size=4, learning_rate=0.01, rates={"head": 0.1}, clip_norms={"edit": 1.0}, augment=True
     )
 

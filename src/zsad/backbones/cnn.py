@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zsad.backbones.config import embedded_weights
 from zsad.backbones.stem import DEEP, STAGES, EfficientNet
-from zsad.backbones.undrawn import Undrawn
+from zsad.backbones.undrawn import SkipInit
 from zsad.errors import DependencyError, WeightsError, unknown_name
 
 CnnName = Literal["efficientnet-lite0", "resnet50"]
@@ -114,7 +114,7 @@ def _embedded(weights: str | None) -> Cnn:
         raise WeightsError(
             "efficientnet-lite0 has the weights that are in the package", weights, "leave the weights out"
         )
-    with Undrawn():  # every tensor comes from the file
+    with SkipInit():  # every tensor comes from the file
         cnn = EfficientNetLite0()
     with as_file(embedded_weights(EMBEDDED_IN)) as path, safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(PREFIX + name).float() for name in cnn.network.state_dict()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from zsad.backbones import layouts
 from zsad.documents import DocumentError, read_json_object
 from zsad.errors import WeightsError
-from zsad.tensors.pickles import Refused
+from zsad.tensors.pickles import UnreadableTensor
 from zsad.tensors.reading import read_sets
 
 INDEX = ".index.json"
@@ -27,7 +27,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         WeightsError: they cannot be read as the weights of one CLIP.
     """
     state = _joined(path) if path.name.endswith(INDEX) else _alone(path)
-    odd = [f"{name} is {one.what}" for name, one in state.items() if type(one) is Refused]
+    odd = [f"{name} is {one.what}" for name, one in state.items() if type(one) is UnreadableTensor]
     if odd:
         raise WeightsError(f"{path} holds dense tensors", odd[0], "save its dense, unquantised weights")
     ours = layouts.to_ours({name: one for name, one in state.items() if isinstance(one, Tensor)})
@@ -62,7 +62,7 @@ def _no_index(index: Path, value: object) -> WeightsError:
     return WeightsError(f"{index} must say in which file each tensor is", value, "copy it and its shards again")
 
 
-def _alone(path: Path) -> Mapping[str, Tensor | Refused]:
+def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     """The set of tensors in a file that is a CLIP."""
     names: list[str] = []
 
@@ -83,7 +83,7 @@ def _one_shard(path: Path) -> WeightsError:
     return WeightsError("weights in shards are read together", path, f"name their folder, or the {INDEX} beside them")
 
 
-def _distinct(sets: Mapping[str, Mapping[str, Tensor | Refused]]) -> Iterable[str]:
+def _distinct(sets: Mapping[str, Mapping[str, Tensor | UnreadableTensor]]) -> Iterable[str]:
     """Places of sets that are not another one again; a checkpoint may hold the same tensors under two names."""
     known: set[tuple[tuple[str, int], ...]] = set()
     for place, names in sets.items():
@@ -93,15 +93,15 @@ def _distinct(sets: Mapping[str, Mapping[str, Tensor | Refused]]) -> Iterable[st
             yield place
 
 
-def _joined(index: Path) -> dict[str, Tensor | Refused]:
+def _joined(index: Path) -> dict[str, Tensor | UnreadableTensor]:
     places = shards(index)
-    state: dict[str, Tensor | Refused] = {}
+    state: dict[str, Tensor | UnreadableTensor] = {}
     for file in sorted(set(places.values())):
         state |= _shard(index.with_name(file), {name for name, where in places.items() if where == file}, index)
     return state
 
 
-def _shard(path: Path, expected: set[str], index: Path) -> Mapping[str, Tensor | Refused]:
+def _shard(path: Path, expected: set[str], index: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     if not path.is_file():
         raise WeightsError(f"all shards lie beside {index}", f"no {path.name}", "copy or download it too")
     found = read_sets(path, lambda _: True).get("", {})

@@ -50,12 +50,12 @@ class EfficientNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = Convolution(3, FIRST, 3, 2)
+        self.first = SamePaddedConv(3, FIRST, 3, 2)
         channels, stages = FIRST, []
         for stage in STAGES:
             blocks = []
             for number in range(stage.repeats):
-                blocks.append(Block(channels, stage, stage.stride if number == 0 else 1))
+                blocks.append(InvertedResidual(channels, stage, stage.stride if number == 0 else 1))
                 channels = stage.channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
@@ -116,15 +116,15 @@ def on_grid(
     return torch.cat([early, middle, large], 1)
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """Inverted residual: expand, look around in each channel, narrow."""
 
     def __init__(self, channels: int, stage: Stage, stride: int) -> None:
         super().__init__()
         wide = channels * stage.expansion
-        self.expand = Convolution(channels, wide, 1) if stage.expansion > 1 else None
-        self.depthwise = Convolution(wide, wide, stage.kernel, stride, groups=wide)
-        self.narrow = Convolution(wide, stage.channels, 1)
+        self.expand = SamePaddedConv(channels, wide, 1) if stage.expansion > 1 else None
+        self.depthwise = SamePaddedConv(wide, wide, stage.kernel, stride, groups=wide)
+        self.narrow = SamePaddedConv(wide, stage.channels, 1)
         self.skips = stride == 1 and channels == stage.channels
 
     def forward(self, x: Float[Tensor, "batch channels rows cols"]) -> Float[Tensor, "batch narrow new_rows new_cols"]:
@@ -133,7 +133,7 @@ class Block(nn.Module):
         return x + narrow if self.skips else narrow
 
 
-class Convolution(nn.Conv2d):
+class SamePaddedConv(nn.Conv2d):
     """A convolution whose output has ceil(size / stride) rows and columns; what padding is odd goes below and right."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
 
-class Undrawn(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Within, weights of new layers are room on the CPU that nothing is written to, so that they cost nothing.
 
     The meta device is not used: there PyTorch runs draws and products through ``torch._dynamo``, whose import takes a

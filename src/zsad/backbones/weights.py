@@ -24,7 +24,7 @@ from zsad.backbones.finding import Source, find, merges_beside
 from zsad.backbones.hashes import file_hash
 from zsad.backbones.reading import read_state
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.backbones.undrawn import Undrawn
+from zsad.backbones.undrawn import SkipInit
 from zsad.errors import WeightsError
 from zsad.tensors.reading import check_finite
 
@@ -57,7 +57,7 @@ def load(
         return _random(backbone, config.with_options(activation, position_resize))
     source = find(backbone, tag, activation)
     options = source.config.with_options(activation, position_resize)
-    with Undrawn():  # every tensor comes from the file
+    with SkipInit():  # every tensor comes from the file
         clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))
     _fill(clip, read_state(source.path), source.path)
     return clip.freeze(source.label, _fingerprint(source, options))

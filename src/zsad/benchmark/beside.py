@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 
 from zsad import methods, published
 from zsad.backbones import config as architectures
-from zsad.benchmark.known import Known
+from zsad.benchmark.known import ClassListing
 from zsad.benchmark.plan import Plan
-from zsad.benchmark.recipe import Change, Entrant, Split
+from zsad.benchmark.recipe import BenchmarkDetector, Change, Split
 from zsad.config import from_mapping
 from zsad.data import layouts
 from zsad.methods._trainable import Trainable
-from zsad.published import Row
+from zsad.published import PublishedNumber
 from zsad.runtime import image_size_for
 
 OWN_VARIANT = {"acd-clip": "N = 2"}
@@ -25,7 +25,7 @@ OURS = {"pixel_pro": "pixel_pro_200"}
 
 
 @dataclass(frozen=True)
-class Printed:
+class PublishedResult:
     """A number that a paper prints for a detector on a data set.
 
     Attributes:
@@ -48,11 +48,11 @@ class Printed:
     differs: tuple[str, ...]
 
 
-def printed(plan: Plan, split: Split, entrant: Entrant, data_set: str) -> list[Printed]:
+def printed(plan: Plan, split: Split, entrant: BenchmarkDetector, data_set: str) -> list[PublishedResult]:
     """What the papers print for a detector on a data set, in the order of their tables."""
     rows = _of_row(entrant, data_set) if entrant.is_row else _of_method(entrant, data_set)
     return [
-        Printed(
+        PublishedResult(
             detector=entrant.name,
             title=entrant.title,
             source=source,
@@ -66,7 +66,7 @@ def printed(plan: Plan, split: Split, entrant: Entrant, data_set: str) -> list[P
     ]
 
 
-def others(data_set: str, shots: Collection[int] = (0,)) -> list[Row]:
+def others(data_set: str, shots: Collection[int] = (0,)) -> list[PublishedNumber]:
     """All numbers of the papers on a data set, of any method, without the rows of ablations.
 
     Args:
@@ -78,7 +78,7 @@ def others(data_set: str, shots: Collection[int] = (0,)) -> list[Row]:
     return [row for row in published.rows(data_set=data_set) if row.shots in shots and _is_main(row)]
 
 
-def source_of(row: Row) -> str:
+def source_of(row: PublishedNumber) -> str:
     """Paper and table for people.
 
     >>> source_of(published.rows("kanoclip", "mvtec", "winclip")[0])
@@ -87,17 +87,17 @@ def source_of(row: Row) -> str:
     return f"{published.methods()[row.paper]}, {row.table}"
 
 
-def _is_main(row: Row) -> bool:
+def _is_main(row: PublishedNumber) -> bool:
     return row.variant in ("", OWN_VARIANT.get(row.method, ""))
 
 
-def _of_method(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
+def _of_method(entrant: BenchmarkDetector, data_set: str) -> Iterator[tuple[str, PublishedNumber]]:
     for row in others(data_set, (entrant.shots,)):
         if row.method == entrant.recipe.method:
             yield source_of(row), row
 
 
-def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
+def _of_row(entrant: BenchmarkDetector, data_set: str) -> Iterator[tuple[str, PublishedNumber]]:
     """The numbers that the recipe holds, with what is known of them."""
     recipe = entrant.recipe
     if entrant.shots:  # its numbers are zero-shot ones
@@ -105,13 +105,15 @@ def _of_row(entrant: Entrant, data_set: str) -> Iterator[tuple[str, Row]]:
     for metric, value in recipe.published.get(data_set, {}).items():
         rows = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
         rows.sort(key=lambda row: row.table not in recipe.paper)
-        bare = Row(
+        bare = PublishedNumber(
             recipe.method, "", recipe.method, "", data_set, metric, value, 0, "", "", "", "", recipe.activation or ""
         )
         yield (source_of(rows[0]), rows[0]) if rows else (recipe.paper, bare)
 
 
-def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row) -> Iterator[str]:
+def _differs(
+    plan: Plan, split: Split, entrant: BenchmarkDetector, data_set: str, row: PublishedNumber
+) -> Iterator[str]:
     """Nothing where ours is what the paper did, as far as it says."""
     told = plan.benchmark
     yield from _tower(entrant, row)
@@ -131,7 +133,7 @@ def _differs(plan: Plan, split: Split, entrant: Entrant, data_set: str, row: Row
         yield from _incomplete(row.trained_on, plan.known[row.trained_on])
 
 
-def _tower(entrant: Entrant, row: Row) -> Iterator[str]:
+def _tower(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
     recipe = entrant.recipe
     theirs = row.backbone or methods.get(recipe.method).paper_backbone
     side, usual = image_size_for(recipe.backbone, recipe.image_size), image_size_for(recipe.backbone, None)
@@ -149,7 +151,7 @@ def _tower(entrant: Entrant, row: Row) -> Iterator[str]:
             yield f"activation {ours}, not {wanted}"
 
 
-def _changed(entrant: Entrant, row: Row) -> Iterator[str]:
+def _changed(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
     """What is neither as the method is by default, which is the paper's, nor as the row is said to be of."""
     recipe, method = entrant.recipe, methods.get(entrant.recipe.method)
     given, default = (
@@ -170,7 +172,7 @@ def _row_changed(change: Change) -> Iterator[str]:
         yield f"{key} {value}, unlike its row"
 
 
-def _pictures(data_set: str, found: Known, row: Row) -> Iterator[str]:
+def _pictures(data_set: str, found: ClassListing, row: PublishedNumber) -> Iterator[str]:
     """Where the test pictures are others than those of the paper."""
     if row.pack is None:
         yield from _incomplete(data_set, found)
@@ -183,7 +185,7 @@ def _counted(total: tuple[int, int]) -> str:
     return f"{total[0]} normal and {total[1]} anomalous"
 
 
-def _incomplete(name: str, found: Known) -> Iterator[str]:
+def _incomplete(name: str, found: ClassListing) -> Iterator[str]:
     """Where the test pictures are others than published; what nobody counted is believed."""
     if name not in layouts.names() and not found.is_published:
         return

@@ -12,7 +12,7 @@ FILE = "data.json"
 
 
 @dataclass(frozen=True)
-class Known:
+class ClassListing:
     """A data set without its pictures.
 
     Attributes:
@@ -32,17 +32,17 @@ class Known:
         return sum(normal), sum(anomalous)
 
 
-def known(found: DataSet) -> Known:
+def known(found: DataSet) -> ClassListing:
     """What is known of a data set that is at hand."""
     labels: dict[str, list[int | None]] = {}
     for sample in found.samples:
         if sample.split == "test":
             labels.setdefault(sample.class_name, []).append(sample.label)
     classes = {name: (one.count(0), one.count(1)) for name, one in labels.items()}
-    return Known(found.layout, found.is_published, classes)
+    return ClassListing(found.layout, found.is_published, classes)
 
 
-def read(out: Path) -> dict[str, Known]:
+def read(out: Path) -> dict[str, ClassListing]:
     """What was written down of data sets in the folder of a benchmark, by their names; nothing before it began.
 
     Raises:
@@ -50,10 +50,10 @@ def read(out: Path) -> dict[str, Known]:
     """
     path = out / FILE
     found = disk.read_json(path) if path.exists() else {}
-    return {name: from_mapping(Known, words, f"{path}, {name}") for name, words in found.items()}
+    return {name: from_mapping(ClassListing, words, f"{path}, {name}") for name, words in found.items()}
 
 
-def write(found: Mapping[str, Known], out: Path) -> None:
+def write(found: Mapping[str, ClassListing], out: Path) -> None:
     """Write down what is known, beside what other machines wrote of other data sets.
 
     Raises:

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from zsad.benchmark import unchanged
-from zsad.benchmark.beside import Printed, others, printed
-from zsad.benchmark.plan import Plan, Run, folder_of, takes_part
-from zsad.benchmark.recipe import Entrant, Split
+from zsad.benchmark.beside import PublishedResult, others, printed
+from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, takes_part
+from zsad.benchmark.recipe import BenchmarkDetector, Split
 from zsad.benchmark.running import read_record, undone
 from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS, Evaluation, Metric
-from zsad.published import Row
+from zsad.published import PublishedNumber
 
 UNTRAINED = "-"
 
@@ -43,7 +43,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Line:
+class LeaderboardRow:
     """A detector on a data set.
 
     Attributes:
@@ -83,9 +83,9 @@ class Table:
     split: str
     train: tuple[str, ...]
     data_set: str
-    lines: tuple[Line, ...]
-    printed: tuple[Printed, ...]
-    others: tuple[Row, ...]
+    lines: tuple[LeaderboardRow, ...]
+    printed: tuple[PublishedResult, ...]
+    others: tuple[PublishedNumber, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -183,13 +183,13 @@ def _found(plan: Plan, out: Path) -> Found:
     return found
 
 
-def seed_of(run: Run) -> str:
+def seed_of(run: BenchmarkRun) -> str:
     """The seeds of a run in words: of its training, and of the draw of what it is shown."""
     seed = UNTRAINED if run.seed is None else str(run.seed)
     return seed if run.shots_seed is None else f"{seed}, shots {run.shots_seed}"
 
 
-def _splits(plan: Plan, run: Run) -> list[Split]:
+def _splits(plan: Plan, run: BenchmarkRun) -> list[Split]:
     """What is not trained is evaluated once for all splits."""
     every = [split for split in plan.benchmark.split if takes_part(run.entrant, split)]
     return [run.split] if run.entrant.trained else every
@@ -208,7 +208,7 @@ def _table(plan: Plan, split: Split, data_set: str, found: Found) -> Table:
     return Table(split.name, split.train, data_set, tuple(lines), tuple(beside), tuple(theirs), tuple(warnings))
 
 
-def _line(plan: Plan, entrant: Entrant, runs: Sequence[tuple[str, str, Evaluation]]) -> Line:
+def _line(plan: Plan, entrant: BenchmarkDetector, runs: Sequence[tuple[str, str, Evaluation]]) -> LeaderboardRow:
     results = {seed: one.data_sets[0] for seed, _, one in runs}
     classes = list(dict.fromkeys(one.class_name for result in results.values() for one in result.classes))
     by_class = {
@@ -218,7 +218,7 @@ def _line(plan: Plan, entrant: Entrant, runs: Sequence[tuple[str, str, Evaluatio
         for name in classes
     }
     subject = runs[0][2].subject
-    return Line(
+    return LeaderboardRow(
         detector=entrant.name,
         title=entrant.title,
         method=subject.method,

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from zsad import pages, published
 from zsad.benchmark._html import Cell, link, measured, table
-from zsad.benchmark.beside import Printed, source_of
-from zsad.benchmark.leaderboard import Leaderboard, Line, Table
+from zsad.benchmark.beside import PublishedResult, source_of
+from zsad.benchmark.leaderboard import Leaderboard, LeaderboardRow, Table
 from zsad.benchmark.tables import (
-    Group,
-    Notes,
+    Footnotes,
+    PublishedRow,
     caution,
     everything,
     groups,
@@ -26,8 +26,7 @@ from zsad.errors import InputError
 from zsad.evaluator.disk import PAGE
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.files import write_atomically
-from zsad.published import Row
-from zsad.wording import counted
+from zsad.published import PublishedNumber
 
 
 def write(board: Leaderboard, out: Path) -> None:
@@ -46,7 +45,7 @@ def write(board: Leaderboard, out: Path) -> None:
 
 def page(board: Leaderboard) -> str:
     """The leaderboard as HTML; links lead to the pages of the evaluations beside it."""
-    notes = Notes()
+    notes = Footnotes()
     splits = list(dict.fromkeys((one.split, one.train) for one in board.tables))
     sections = "".join(
         _split(name, train, [one for one in board.tables if one.split == name], f"split-{number}", notes)
@@ -84,7 +83,7 @@ def _panel(title: str, sentences: Sequence[str]) -> str:
     return f'<section class="panel"><h2>{title}</h2><ul>{items}</ul></section>'
 
 
-def _split(name: str, train: tuple[str, ...], tables: Sequence[Table], place: str, notes: Notes) -> str:
+def _split(name: str, train: tuple[str, ...], tables: Sequence[Table], place: str, notes: Footnotes) -> str:
     overviews = "".join(_overview(tables, metric, f"{name}, {TITLES[metric]}") for metric in METRICS)
     places = [f"{place}-{number}" for number, _ in enumerate(tables, 1)]
     links = " · ".join(link(f"#{one}", found.data_set) for one, found in zip(places, tables, strict=True))
@@ -112,11 +111,11 @@ def _overview(tables: Sequence[Table], metric: str, caption: str) -> str:
     return f'<div class="overview" data-metric="{metric}"><h3>{TITLES[metric]}, %</h3>{shown}</div>'
 
 
-def _of(line: Line | None, metric: str, one: Table) -> Cell:
+def _of(line: LeaderboardRow | None, metric: str, one: Table) -> Cell:
     return Cell("–") if line is None else measured(line.means[metric], one.best.get(metric))
 
 
-def _data_set(one: Table, place: str, notes: Notes) -> str:
+def _data_set(one: Table, place: str, notes: Footnotes) -> str:
     said = "".join(f"<li>{escape(words)}</li>" for words in one.warnings)
     return (
         f'<section class="set" id="{place}"><h3>{escape(_title(one.data_set))}</h3>'
@@ -147,7 +146,7 @@ def _ours(one: Table) -> str:
     return table(f"Ours on {one.data_set}", head, rows) + below
 
 
-def _runs(line: Line) -> Cell:
+def _runs(line: LeaderboardRow) -> Cell:
     seeds = zip(line.seeds, line.evaluations, strict=True)
     links = " ".join(
         link(quote(f"{folder}/{PAGE}"), "report" if seed == "-" else f"seed {seed}") for seed, folder in seeds
@@ -155,7 +154,7 @@ def _runs(line: Line) -> Cell:
     return Cell(f"{seeds_of(line)}<small>{links}</small>", len(line.seeds))
 
 
-def _beside(one: Table, notes: Notes) -> str:
+def _beside(one: Table, notes: Footnotes) -> str:
     found = groups(one)
     if not found:
         return ""
@@ -173,7 +172,7 @@ def _beside(one: Table, notes: Notes) -> str:
     return f"<details open><summary>Beside what the papers print</summary>{shown}</details>"
 
 
-def _pair(group: Group, metric: str, notes: Notes) -> Iterator[Cell]:
+def _pair(group: PublishedRow, metric: str, notes: Footnotes) -> Iterator[Cell]:
     if metric not in group.printed:
         yield from (Cell("", start=True), Cell(""))
         return
@@ -185,7 +184,7 @@ def _pair(group: Group, metric: str, notes: Notes) -> Iterator[Cell]:
     yield Cell(shown + _marks(printed, notes), printed.value)
 
 
-def _marks(number: Printed | Row, notes: Notes) -> str:
+def _marks(number: PublishedResult | PublishedNumber, notes: Footnotes) -> str:
     marks = " ".join(
         f'<a href="#note-{place}">{mark}{place}</a>' for mark, place in notes.of(number.suspect, number.note)
     )
@@ -208,11 +207,11 @@ def _classes(one: Table) -> str:
     return f"<details><summary>Class by class</summary>{table(f'Classes of {one.data_set}', head, rows)}</details>"
 
 
-def _others(one: Table, notes: Notes) -> str:
+def _others(one: Table, notes: Footnotes) -> str:
     """All methods that the papers compare on a data set."""
     if not one.others:
         return ""
-    found: dict[tuple[str, str], dict[str, Row]] = {}
+    found: dict[tuple[str, str], dict[str, PublishedNumber]] = {}
     for row in one.others:
         shown = f", {counted(row.shots, 'shot')}" if row.shots else ""
         found.setdefault((published.methods()[row.method] + shown, source_of(row)), {})[row.metric] = row
@@ -231,11 +230,11 @@ def _others(one: Table, notes: Notes) -> str:
     return f"<details><summary>{summary}</summary>{table(f'Published on {one.data_set}', head, rows)}</details>"
 
 
-def _published(row: Row | None, notes: Notes) -> Cell:
+def _published(row: PublishedNumber | None, notes: Footnotes) -> Cell:
     return Cell("") if row is None else Cell(f"{row.value:.1f}{_marks(row, notes)}", row.value)
 
 
-def _notes(notes: Notes) -> str:
+def _notes(notes: Footnotes) -> str:
     if not notes.texts:
         return ""
     items = "".join(f'<li id="note-{number}">{escape(text)}</li>' for number, text in enumerate(notes.texts, 1))

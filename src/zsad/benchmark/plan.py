@@ -18,18 +18,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from zsad.benchmark.known import Known, known
-from zsad.benchmark.recipe import Benchmark, Entrant, Split
+from zsad.benchmark.known import ClassListing, known
+from zsad.benchmark.recipe import Benchmark, BenchmarkDetector, Split
 from zsad.data.choice import some
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import ConfigError, InputError, unknown_name
 
-NOTHING: Mapping[str, Known] = MappingProxyType({})
+NOTHING: Mapping[str, ClassListing] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """One detector, trained with one seed on one split.
 
     Attributes:
@@ -41,7 +41,7 @@ class Run:
     """
 
     split: Split
-    entrant: Entrant
+    entrant: BenchmarkDetector
     seed: int | None
     test: tuple[str, ...]
     shots_seed: int | None = None
@@ -72,11 +72,11 @@ class Plan:
     """
 
     benchmark: Benchmark
-    entrants: tuple[Entrant, ...]
+    entrants: tuple[BenchmarkDetector, ...]
     data: Mapping[str, DataSet]
-    known: Mapping[str, Known]
+    known: Mapping[str, ClassListing]
     skipped: Mapping[str, str]
-    runs: tuple[Run, ...]
+    runs: tuple[BenchmarkRun, ...]
 
     def pictures(self, split: Split) -> list[Sample]:
         """What is trained on: as many of the test pictures of each data set as the recipe says."""
@@ -87,7 +87,7 @@ class Plan:
             for sample in some([one for one in samples if one.split == "test"], self.benchmark.most)
         ]
 
-    def made_of(self, run: Run) -> dict[str, Any]:
+    def made_of(self, run: BenchmarkRun) -> dict[str, Any]:
         """All that decides the numbers of a run, beside the pictures, the code and the machine."""
         recipe, told = asdict(run.entrant.recipe), self.benchmark
         for words in ("paper", "published"):
@@ -136,10 +136,10 @@ def find(
 
 def plan(
     benchmark: Benchmark,
-    entrants: tuple[Entrant, ...],
+    entrants: tuple[BenchmarkDetector, ...],
     data: Mapping[str, DataSet],
     skipped: Mapping[str, str],
-    written: Mapping[str, Known] = NOTHING,
+    written: Mapping[str, ClassListing] = NOTHING,
 ) -> Plan:
     """All runs of a benchmark on the data that were found.
 
@@ -154,7 +154,7 @@ def plan(
         ConfigError: a detector is trained on nothing.
     """
     there = {**written, **{name: known(found) for name, found in data.items()}}
-    runs: list[Run] = []
+    runs: list[BenchmarkRun] = []
     untrained: dict[str, str] = {}
     evaluated: dict[str, set[str]] = {one.name: set() for one in entrants if not one.trained}
     for split in benchmark.split:
@@ -165,11 +165,11 @@ def plan(
             if not entrant.trained:
                 new = tuple(name for name in tests if name not in evaluated[entrant.name])
                 evaluated[entrant.name].update(new)
-                runs += [Run(split, entrant, None, new, draw) for draw in draws] if new else []
+                runs += [BenchmarkRun(split, entrant, None, new, draw) for draw in draws] if new else []
             elif absent:
                 untrained[f"{split.name}/{entrant.name}"] = f"it is trained on {', '.join(absent)}, which is missing"
             elif tests:
-                runs += [Run(split, entrant, seed, tests, draw) for seed in benchmark.seeds for draw in draws]
+                runs += [BenchmarkRun(split, entrant, seed, tests, draw) for seed in benchmark.seeds for draw in draws]
     for run in runs:
         if run.entrant.trained and not run.split.train:
             raise ConfigError(
@@ -178,12 +178,14 @@ def plan(
     return Plan(benchmark, entrants, data, there, {**skipped, **untrained}, tuple(runs))
 
 
-def takes_part(entrant: Entrant, split: Split) -> bool:
+def takes_part(entrant: BenchmarkDetector, split: Split) -> bool:
     """Whether a split is for a detector, whatever that is shown."""
     return split.detectors is None or entrant.base in split.detectors
 
 
-def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Sequence[str] | None = None) -> list[Run]:
+def share(
+    runs: Sequence[BenchmarkRun], shard: tuple[int, int] | None = None, only: Sequence[str] | None = None
+) -> list[BenchmarkRun]:
     """The runs that this machine does.
 
     Args:
@@ -207,12 +209,12 @@ def share(runs: Sequence[Run], shard: tuple[int, int] | None = None, only: Seque
     return [run for run in chosen if run.training in ours]
 
 
-def folder_of(run: Run, data_set: str, out: Path) -> Path:
+def folder_of(run: BenchmarkRun, data_set: str, out: Path) -> Path:
     """Where the evaluation of a run on a data set lies."""
     return out / "evaluations" / run.key / data_set
 
 
-def training_of(run: Run, out: Path) -> Path:
+def training_of(run: BenchmarkRun, out: Path) -> Path:
     """Where a detector that is trained lies."""
     return out / "training" / run.training
 

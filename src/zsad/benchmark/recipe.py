@@ -15,7 +15,7 @@ from zsad.evaluator.results import GREATEST_RESOLUTION, MOST_RESAMPLES
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.trainer import recipe as training
-from zsad.wording import counted
+from zsad.wording import pluralised
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Change:
     Attributes:
         backbone, weights, activation, position_resize, image_size: as :func:`zsad.load` takes them.
         options: fields of the method's configuration.
-        training: fields of :class:`zsad.methods._trainable.Training`.
+        training: fields of :class:`zsad.methods._trainable.TrainingConfig`.
     """
 
     backbone: str | None = None
@@ -145,7 +145,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Entrant:
+class BenchmarkDetector:
     """A detector that takes part.
 
     Attributes:
@@ -166,11 +166,11 @@ class Entrant:
     shots: int = 0
     base: str = ""
 
-    def shown(self, shots: int, seeds: Sequence[int]) -> "Entrant":
+    def shown(self, shots: int, seeds: Sequence[int]) -> "BenchmarkDetector":
         """The same detector that is shown so many normal pictures of each class, drawn with these seeds."""
         if not shots:
             return replace(self, base=self.name)
-        words = counted(shots, "shot")
+        words = pluralised(shots, "shot")
         title = f"{self.title}, {words}" + (f", seed {seeds[0]}" if len(seeds) == 1 else "")
         return replace(self, name=f"{self.name}-{words.replace(' ', '-')}", title=title, shots=shots, base=self.name)
 
@@ -189,7 +189,7 @@ def read(path: Path) -> Benchmark:
     return from_mapping(Benchmark, values, f"benchmark {path.name}")
 
 
-def entrants(benchmark: Benchmark, folder: Path) -> tuple[Entrant, ...]:
+def entrants(benchmark: Benchmark, folder: Path) -> tuple[BenchmarkDetector, ...]:
     """The detectors of a benchmark.
 
     Args:
@@ -214,7 +214,7 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[Entrant, ...]:
     return tuple(shown)
 
 
-def _shown(benchmark: Benchmark, entrant: Entrant) -> list[Entrant]:
+def _shown(benchmark: Benchmark, entrant: BenchmarkDetector) -> list[BenchmarkDetector]:
     """As often as it is a line of the tables: of a method without a few-shot mode that is once, zero-shot."""
     is_few_shot = issubclass(methods.get(entrant.recipe.method), FewShot)
     if not is_few_shot and 0 not in benchmark.shots:
@@ -226,7 +226,7 @@ def _shown(benchmark: Benchmark, entrant: Entrant) -> list[Entrant]:
     return [entrant.shown(number, benchmark.shots_seeds) for number in benchmark.shots if is_few_shot or not number]
 
 
-def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:
+def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> BenchmarkDetector:
     name, recipe, is_row = _named(detector, folder)
     for words in (benchmark, benchmark.change.get(name, Change())):
         recipe = recipe.changed(
@@ -245,7 +245,7 @@ def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> Entrant:
         recipe.optimisation()
     elif recipe.training:
         raise ConfigError(f"{name} is not trained", sorted(recipe.training), "leave its training out")
-    return Entrant(name, (is_row and recipe.paper) or name, recipe, trained, is_row)
+    return BenchmarkDetector(name, (is_row and recipe.paper) or name, recipe, trained, is_row)
 
 
 def _named(detector: str, folder: Path) -> tuple[str, training.Recipe, bool]:

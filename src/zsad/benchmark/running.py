@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.benchmark import known, unchanged
-from zsad.benchmark.plan import Plan, Run, folder_of, training_of
+from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
 from zsad.config import check_within, check_workers, from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator import disk
@@ -22,8 +22,8 @@ from zsad.predictor import Detector, load
 from zsad.runtime import MOST_AT_ONCE, find_device
 from zsad.trainer import state
 from zsad.trainer.circumstances import MOST_GB, Circumstances
-from zsad.trainer.loop import Run as Training
-from zsad.trainer.progress import Teller, clock
+from zsad.trainer.loop import TrainingRun
+from zsad.trainer.progress import ProgressLog, clock
 from zsad.trainer.training import begin, prepare
 
 State = Literal["begun", "done", "failed"]
@@ -134,7 +134,7 @@ def keep(plan: Plan, out: Path) -> None:
         known.write(plan.known, out)
 
 
-def read_record(run: Run, out: Path) -> Record | None:
+def read_record(run: BenchmarkRun, out: Path) -> Record | None:
     """What is written down of a run; None before it began.
 
     Raises:
@@ -144,20 +144,20 @@ def read_record(run: Run, out: Path) -> Record | None:
     return from_mapping(Record, disk.read_json(path), str(path)) if path.exists() else None
 
 
-def undone(run: Run, out: Path) -> list[str]:
+def undone(run: BenchmarkRun, out: Path) -> list[str]:
     """The data sets that a run is still to be evaluated on."""
     return [name for name in run.test if not (folder_of(run, name, out) / disk.EVALUATION).exists()]
 
 
 def do(
     plan: Plan,
-    runs: Sequence[Run],
+    runs: Sequence[BenchmarkRun],
     out: Path,
     machine: Machine,
     say: Say,
     command: str = "",
     watch: Watch | None = None,
-) -> list[Run]:
+) -> list[BenchmarkRun]:
     """Train and evaluate what is not done yet; what fails is written down, and the rest goes on.
 
     Args:
@@ -181,7 +181,7 @@ def do(
     began, failed = time.perf_counter(), []
     for number, run in enumerate(missing, 1):
         say(f"[{number}/{len(missing)}] {run.key}")
-        record = _Doing(plan, run, out, machine, lambda line: say(f"    {line}"), command, watch).do()
+        record = _RunExecution(plan, run, out, machine, lambda line: say(f"    {line}"), command, watch).do()
         failed += [run] if record.errors else []
         gone = time.perf_counter() - began
         say(f"    {clock(gone)} gone, about {clock(gone / number * (len(missing) - number))} left")
@@ -189,7 +189,7 @@ def do(
     return failed
 
 
-def _settle(run: Run, out: Path) -> None:
+def _settle(run: BenchmarkRun, out: Path) -> None:
     """Write down that a run is done that was cut off after its last evaluation; what is done is not done again."""
     record = read_record(run, out)
     if record is not None and record.state != "done":
@@ -200,11 +200,11 @@ def _settle(run: Run, out: Path) -> None:
 
 
 @dataclass
-class _Doing:
+class _RunExecution:
     """One run while it is being done."""
 
     plan: Plan
-    run: Run
+    run: BenchmarkRun
     out: Path
     machine: Machine
     say: Say
@@ -242,7 +242,7 @@ class _Doing:
 
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
-        told, machine, teller = self.plan.benchmark, self.machine, Teller(self.say)
+        told, machine, teller = self.plan.benchmark, self.machine, ProgressLog(self.say)
         folder = training_of(self.run, self.out)
         circumstances = Circumstances(
             device=find_device(machine.device),
@@ -314,7 +314,7 @@ class _Doing:
         disk.write_json(_record_path(self.run, self.out), asdict(self.record))
 
 
-def _taken_up(training: Training) -> int:
+def _taken_up(training: TrainingRun) -> int:
     """Epochs that are done; what is wrong with a folder of training is wrong with that of this benchmark."""
     try:
         return begin(training, resume=True)
@@ -324,5 +324,5 @@ def _taken_up(training: Training) -> int:
         raise ConfigError(error.rule, error.value, f"delete {training.folder} to train anew") from error
 
 
-def _record_path(run: Run, out: Path) -> Path:
+def _record_path(run: BenchmarkRun, out: Path) -> Path:
     return out / "runs" / f"{run.key}.json"

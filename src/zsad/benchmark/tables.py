@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from zsad import spreadsheets
-from zsad.benchmark.beside import Printed
-from zsad.benchmark.leaderboard import Leaderboard, Line, Score, Table
+from zsad.benchmark.beside import PublishedResult
+from zsad.benchmark.leaderboard import Leaderboard, LeaderboardRow, Score, Table
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.wording import in_markdown, markdown_code
 
@@ -23,7 +23,7 @@ SOME = "Not all of the papers' numbers are comparable with ours: those in parent
 
 
 @dataclass
-class Notes:
+class Footnotes:
     """Footnotes of a page, each once.
 
     Attributes:
@@ -44,7 +44,7 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Group:
+class PublishedRow:
     """What one paper, or one row of it, prints of a detector on a data set.
 
     Attributes:
@@ -54,8 +54,8 @@ class Group:
     """
 
     title: str
-    ours: Line | None
-    printed: dict[str, Printed]
+    ours: LeaderboardRow | None
+    printed: dict[str, PublishedResult]
 
     @property
     def source(self) -> str:
@@ -66,7 +66,7 @@ class Group:
 
 def markdown(board: Leaderboard) -> str:
     """The leaderboard for people who read text."""
-    notes = Notes()
+    notes = Footnotes()
     parts = [
         f"# {in_markdown(board.title)}",
         in_markdown(board.about),
@@ -110,19 +110,19 @@ def everything(board: Leaderboard) -> str:
     return json.dumps(asdict(board), indent=2) + "\n"
 
 
-def groups(table: Table) -> list[Group]:
+def groups(table: Table) -> list[PublishedRow]:
     """What is printed, gathered by detector and paper, in the order of detectors."""
     ours = {line.detector: line for line in table.lines}
-    found: dict[tuple[str, str, int], Group] = {}
+    found: dict[tuple[str, str, int], PublishedRow] = {}
     for one in table.printed:
         key = one.detector, one.source.partition(",")[0], 0
         while key in found and one.metric in found[key].printed:  # a paper may print a number twice
             key = *key[:2], key[2] + 1
-        found.setdefault(key, Group(one.title, ours.get(one.detector), {})).printed[one.metric] = one
+        found.setdefault(key, PublishedRow(one.title, ours.get(one.detector), {})).printed[one.metric] = one
     return list(found.values())
 
 
-def metrics_of(found: Sequence[Group]) -> list[str]:
+def metrics_of(found: Sequence[PublishedRow]) -> list[str]:
     """The metrics that papers print here, in our order."""
     return [name for name in METRICS if any(name in group.printed for group in found)]
 
@@ -138,7 +138,7 @@ def percent(score: Score) -> str:
     return f"{100 * score.value:.1f}" + (f" ± {100 * score.std:.1f}" if score.std is not None else "")
 
 
-def seeds_of(line: Line) -> str:
+def seeds_of(line: LeaderboardRow) -> str:
     """How many runs a line is of, and of how many there will be."""
     return str(len(line.seeds)) + (f" of {line.of}" if len(line.seeds) < line.of else "")
 
@@ -198,7 +198,7 @@ def _cell(score: Score, best: float | None) -> str:
     return f"**{percent(score)}**" if score.value is not None and score.value == best else percent(score)
 
 
-def _beside(table: Table, notes: Notes) -> str:
+def _beside(table: Table, notes: Footnotes) -> str:
     found = groups(table)
     if not found:
         return ""
@@ -211,7 +211,7 @@ def _beside(table: Table, notes: Notes) -> str:
     return _table(head, rows)
 
 
-def _pair(group: Group, metric: str, notes: Notes) -> str:
+def _pair(group: PublishedRow, metric: str, notes: Footnotes) -> str:
     one = group.printed.get(metric)
     if one is None:
         return ""
@@ -226,7 +226,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def _row(table: Table, line: Line, class_name: str, metric: str, score: Score) -> dict[str, object]:
+def _row(table: Table, line: LeaderboardRow, class_name: str, metric: str, score: Score) -> dict[str, object]:
     return {
         "split": table.split,
         "train": "+".join(table.train),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zsad.benchmark.plan import Plan, Run, folder_of, training_of
+from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
 from zsad.data.specification import DataSet
 from zsad.errors import ConfigError
 from zsad.evaluator import disk
 from zsad.evaluator import plan as evaluation
 from zsad.evaluator.results import Protocol
-from zsad.trainer.pictures import Pictures
+from zsad.trainer.pictures import TrainingImages
 from zsad.trainer.training import content
 
 CARD = "training.json"
@@ -20,7 +20,7 @@ ANY_SIDE = 32
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunInputs:
     """Pictures and masks that a run saw.
 
     Attributes:
@@ -31,7 +31,7 @@ class Seen:
         shots: how many pictures were shown, and the seed of their draw.
     """
 
-    run: Run
+    run: BenchmarkRun
     trained: bool
     names: tuple[str, ...]
     content: Any
@@ -74,24 +74,24 @@ def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
         )
 
 
-def _seen(plan: Plan, out: Path) -> Iterator[Seen]:
+def _seen(plan: Plan, out: Path) -> Iterator[RunInputs]:
     for run in plan.runs:
         card = training_of(run, out) / CARD
         if card.exists():
-            yield Seen(run, True, run.split.train, disk.read_json(card).get("data"))
+            yield RunInputs(run, True, run.split.train, disk.read_json(card).get("data"))
         for name in run.test:
             folder = folder_of(run, name, out)
             if (folder / disk.EVALUATION).exists():
                 found = disk.read_json(folder / disk.PLAN).get("data", {}).get(name, {}).get("classes", {})
                 content = {key: (words.get("content"), words.get("shots", {})) for key, words in found.items()}
-                yield Seen(run, False, (name,), content, (run.entrant.shots, run.shots_seed or 0))
+                yield RunInputs(run, False, (name,), content, (run.entrant.shots, run.shots_seed or 0))
 
 
-def _content(plan: Plan, one: Seen, data: Mapping[str, DataSet]) -> Any:
+def _content(plan: Plan, one: RunInputs, data: Mapping[str, DataSet]) -> Any:
     """The same of the data as they are found now."""
     told = plan.benchmark
     if one.trained:
-        return content(*Pictures(plan.pictures(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
+        return content(*TrainingImages(plan.pictures(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
     shots, seed = one.shots
     protocol = Protocol(told.resolution or None, most=told.most_tested, shots=shots, shots_seed=seed)
     planned = evaluation.plan([data[one.names[0]]], protocol)

@@ -11,7 +11,7 @@ from zsad.cli.options import Verbs, typed
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from zsad.benchmark.plan import Plan, Run
+    from zsad.benchmark.plan import BenchmarkRun, Plan
     from zsad.evaluator.one_class import Progress
 
 ABOUT = """Train and evaluate detectors on data sets as a recipe says, and write a leaderboard with the papers' own
@@ -68,7 +68,7 @@ def run(options: Namespace) -> int:
         return _done(planned, chosen, options)
 
 
-def _done(planned: "Plan", chosen: Sequence["Run"], options: Namespace) -> int:
+def _done(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace) -> int:
     """Do it, and say what is there now."""
     from zsad.benchmark import leaderboard, page, running
     from zsad.locks import alone_with
@@ -113,7 +113,7 @@ class Screen:
         self._bars.show(progress)
 
 
-def told(planned: "Plan", chosen: Sequence["Run"], out: Path) -> str:
+def told(planned: "Plan", chosen: Sequence["BenchmarkRun"], out: Path) -> str:
     """What would be done, for a terminal of 80 columns."""
     parts = [planned.benchmark.title, _data(planned), *_splits(planned, chosen, out)]
     return "\n\n".join(part for part in parts if part)
@@ -147,7 +147,7 @@ def _data(planned: "Plan") -> str:
     return "\n".join(lines)
 
 
-def _splits(planned: "Plan", chosen: Sequence["Run"], out: Path) -> Iterator[str]:
+def _splits(planned: "Plan", chosen: Sequence["BenchmarkRun"], out: Path) -> Iterator[str]:
     from zsad.benchmark.running import undone
 
     for split in planned.benchmark.split:

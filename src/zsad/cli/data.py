@@ -14,7 +14,7 @@ from zsad.cli.options import Verbs
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from zsad.data.check import Checked, CheckedSet, ClassCount, Finding, Training
+    from zsad.data.check import Checked, CheckedSet, ClassCount, Finding, RecordedTraining
 
 ABOUT = """Say what is missing, unreadable, unpaired, wrongly sized or there twice, also across the data sets that are
 named together. Exit status: 0 nothing that makes numbers wrong, 1 something, 2 the check could not run."""
@@ -71,16 +71,16 @@ def run(options: Namespace) -> int:
     return 1 if checked.has_errors else 0
 
 
-def _training(detector: str) -> "Training":
+def _training(detector: str) -> "RecordedTraining":
     """Of a folder, or of what the package brings for the name of a method."""
     from zsad import checkpoint, methods
-    from zsad.data.check import Training
+    from zsad.data.check import RecordedTraining
 
     heads = checkpoint.heads(detector) if detector in methods.names() else []
     folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
-    past = checkpoint.read_past(folder)
-    return Training(folder.resolve().name, frozenset(past.pictures), tuple(past.training.get("classes", ())))
+    past = checkpoint.read_training_record(folder)
+    return RecordedTraining(folder.resolve().name, frozenset(past.pictures), tuple(past.training.get("classes", ())))
 
 
 def _width() -> int:
@@ -179,10 +179,10 @@ def _case(subject: str, detail: str, width: int) -> list[str]:
 
 
 def _summary(checked: "Checked") -> str:
-    from zsad.wording import counted
+    from zsad.wording import pluralised
 
     numbers = [
-        counted(sum(finding.severity == severity for finding in checked.findings), severity)
+        pluralised(sum(finding.severity == severity for finding in checked.findings), severity)
         for severity in ("error", "warning", "note")
     ]
     return f"{counted(len(checked.data_sets), 'data set')}: {', '.join(numbers)}"

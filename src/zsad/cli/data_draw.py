@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from zsad.data.synthetic.dataset import Drawn, Written
+    from zsad.data.synthetic.dataset import Written, WrittenDataSet
 
 ABOUT = """Draw scratches, cracks, stains, missing parts and a dozen other kinds of defect, with exact masks, on drawn
 surfaces and parts or on your own photographs of good parts, as a data set to train a detector on. Drawn defects
@@ -42,11 +42,11 @@ def run(options: Namespace) -> int:
     """Draw, and say what was drawn and what to do with it."""
     from tqdm import tqdm
 
-    from zsad.data.sources import Found, check_some, find
+    from zsad.data.sources import FoundImages, check_some, find
     from zsad.data.synthetic.dataset import write
     from zsad.data.synthetic.drawing import Drawing
 
-    found = find(options.on) if options.on else Found()
+    found = find(options.on) if options.on else FoundImages()
     check_some(found)
     photographs = tuple(map(str, found.pictures))
     drawing = Drawing(
@@ -71,10 +71,9 @@ def run(options: Namespace) -> int:
     return 1 if reasons else 0
 
 
-def as_text(drawn: "Drawn", folder: Path, left_out: int) -> Iterator[str]:
+def as_text(drawn: "WrittenDataSet", folder: Path, left_out: int) -> Iterator[str]:
     """What was drawn, and the next command."""
     from zsad.data.synthetic.dataset import COMBINED, GOOD, RECORD
-    from zsad.wording import counted
 
     kinds = drawn.kinds
     classes = ", ".join(f"{count:,} of class {name}" for name, count in drawn.classes.items())

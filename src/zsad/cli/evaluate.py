@@ -122,7 +122,6 @@ def told(evaluation: "Evaluation") -> str:
     from textwrap import wrap
 
     from zsad.evaluator.table import WIDTH, table
-    from zsad.wording import counted
 
     parts = []
     for found in evaluation.data_sets:

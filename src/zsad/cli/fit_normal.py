@@ -61,7 +61,6 @@ def refuse(left_out: "list[LeftOut]") -> None:
         InputError: something was left out.
     """
     from zsad.errors import InputError
-    from zsad.wording import counted
 
     for one in left_out:
         print(f"zsad: left out: {one.message}", file=sys.stderr)

@@ -8,7 +8,7 @@ from zsad.cli.options import Verbs, add_machine
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from zsad.gallery.choice import Candidate
+    from zsad.gallery.choice import GalleryCandidate
     from zsad.predictor import Detector
 
 ABOUT = """Draw pictures, ground truth and the maps of detectors side by side, as in the papers' figures. All
@@ -76,7 +76,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def chosen(found: list["Candidate"], first: "Detector", options: Namespace) -> list["Candidate"]:
+def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
     """The pictures that were asked for."""
     from zsad.errors import ConfigError
     from zsad.evaluator import disk

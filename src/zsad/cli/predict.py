@@ -13,11 +13,11 @@ from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_de
 from zsad.wording import printable, say
 
 if TYPE_CHECKING:
-    from zsad.data.sources import Found
+    from zsad.data.sources import FoundImages
     from zsad.report import ReportWriter
-    from zsad.types import Failure, Picture, Prediction
+    from zsad.types import DecodedImage, Failure, Prediction
 
-    Answer = tuple[Picture, Prediction] | Failure
+    Answer = tuple[DecodedImage, Prediction] | Failure
 
 MOST = 3
 """Kinds of notes on pictures that the terminal names."""
@@ -71,7 +71,7 @@ def run(options: Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def _found(options: Namespace) -> "Found":
+def _found(options: Namespace) -> "FoundImages":
     """What is to be scored; what cannot be is named at once."""
     from zsad.data.sources import check_some, find
     from zsad.errors import InputError
@@ -117,11 +117,9 @@ def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(report: "ReportWriter", found: "Found") -> Iterator[str]:
+def summary(report: "ReportWriter", found: "FoundImages") -> Iterator[str]:
     """Lines of at most 80 columns for the terminal: what was scored, what was not, and what to know of it."""
     from textwrap import wrap
-
-    from zsad.wording import counted
 
     scored = [entry.is_anomalous for entry in report.entries]
     threshold = f"{report.run.threshold:g}"
@@ -142,7 +140,6 @@ def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:
     >>> list(remarks([("page 1 of 7 was read",), (), ("page 1 of 7 was read",)]))
     ['note: 2 pictures: page 1 of 7 was read']
     """
-    from zsad.wording import counted
 
     kinds = Counter(note for one in notes for note in one)
     for note, count in kinds.most_common(MOST):

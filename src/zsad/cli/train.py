@@ -55,11 +55,11 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Train, saying after each epoch how it went."""
-    from zsad.trainer.progress import Scalars, Teller
+    from zsad.trainer.progress import ProgressLog, TensorBoardScalars
     from zsad.trainer.training import train
 
-    teller = Teller(lambda line: say(line, stderr=True))
-    scalars = Scalars(options.out) if options.tensorboard else None
+    teller = ProgressLog(lambda line: say(line, stderr=True))
+    scalars = TensorBoardScalars(options.out) if options.tensorboard else None
 
     def watch(epoch: "Epoch") -> None:
         teller.epoch(epoch)

@@ -5,14 +5,14 @@ from PIL import Image
 from zsad.data import _pillow
 from zsad.data._pixels import Pixels, full_range, to_rgb, upright
 from zsad.data._reading import Stream, check_size, reading, require
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 HEAD_LENGTH = 65536
 CONFIGURATION = b"av1C"
 HIGH_DEPTH, TWELVE_BITS = 0x40, 0x20  # of the third byte of the configuration (AV1 in ISOBMFF, 2.3.3)
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode an AVIF that is open for reading; its first frame."""
     with reading(name):
         bits = _bits(stream.read(HEAD_LENGTH))
@@ -23,7 +23,7 @@ def read(stream: Stream, name: str) -> Picture:
     with _pillow.open_image(stream, name) as image:
         check_size(image.height, image.width, name)
         with reading(name):
-            return Picture(_deep(stream, bits, image), name, _pillow.notes_of(image))
+            return DecodedImage(_deep(stream, bits, image), name, _pillow.notes_of(image))
 
 
 def _bits(head: bytes) -> int:

@@ -11,7 +11,7 @@ from zsad.data._dicom_display import display_of, show_grey
 from zsad.data._pixels import full_range, to_rgb
 from zsad.data._reading import MAX_PIXELS, Stream, check_size, reading, require
 from zsad.errors import InputError
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 if TYPE_CHECKING:
     import pydicom
@@ -24,7 +24,7 @@ META_LENGTH_AT, META_AT = 140, 144
 """Where a file says how long its meta information is, and where that begins (PS3.10, 7.1)."""
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a DICOM file with one frame: rescaled, windowed, MONOCHROME1 inverted; grey is uint16 over the window."""
     require("pydicom", "dicom", "a DICOM file", name)
     from pydicom import dcmread
@@ -38,7 +38,7 @@ def read(stream: Stream, name: str) -> Picture:
         _check_samples(dataset, name)
         decompress(dataset, name)
         samples = _samples(dataset)
-    return Picture(to_rgb(samples), name)
+    return DecodedImage(to_rgb(samples), name)
 
 
 def _check_inflated(stream: Stream) -> None:

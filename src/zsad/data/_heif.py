@@ -4,10 +4,10 @@ import numpy as np
 
 from zsad.data._pixels import full_range, to_rgb
 from zsad.data._reading import Stream, check_size, reading, require
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a HEIF file that is open for reading: its primary picture.
 
     It is turned as the file's transformations say, never also by EXIF, which only repeats them (ISO/IEC 23008-12).
@@ -24,4 +24,4 @@ def read(stream: Stream, name: str) -> Picture:
             samples = full_range(samples >> (16 - bits), 2**bits - 1)
         pixels = to_rgb(samples, premultiplied=image.premultiplied_alpha)
     several = (f"picture {file.primary_index + 1} of {len(file)} was read",)
-    return Picture(pixels, name, several if len(file) > 1 else ())
+    return DecodedImage(pixels, name, several if len(file) > 1 else ())

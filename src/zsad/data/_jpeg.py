@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zsad.data import _pillow
 from zsad.data._reading import Stream, reading
 from zsad.errors import InputError
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 HEAD_LENGTH = 1 << 20
 NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers C0 to CF: tables, and one that is reserved
@@ -15,7 +15,7 @@ JPEG_LS = 0xF7
 
 
 @dataclass(frozen=True)
-class Frame:
+class JpegFrame:
     """What a JPEG says of its samples."""
 
     marker: int
@@ -24,7 +24,7 @@ class Frame:
     cols: int
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a JPEG that is open for reading; the first of its pictures."""
     with reading(name):
         frame = frame_of(stream.read(HEAD_LENGTH))
@@ -36,18 +36,18 @@ def read(stream: Stream, name: str) -> Picture:
     return _pillow.read(stream, name)
 
 
-def frame_of(head: bytes) -> Frame | None:
+def frame_of(head: bytes) -> JpegFrame | None:
     """The frame header (B.2.2) of a JPEG, or of a JPEG-LS, that begins like this."""
     at = 2
     while at + 9 <= len(head) and head[at] == 0xFF:
         marker = head[at + 1]
         if marker == JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAMES):
-            return Frame(marker, *struct.unpack_from(">BHH", head, at + 4))
+            return JpegFrame(marker, *struct.unpack_from(">BHH", head, at + 4))
         at += 1 if marker == 0xFF else 2 + int.from_bytes(head[at + 2 : at + 4], "big")
     return None
 
 
-def _other_kind(frame: Frame) -> str:
+def _other_kind(frame: JpegFrame) -> str:
     """Of those that Pillow does not read."""
     if frame.marker == JPEG_LS:
         return "JPEG-LS"

@@ -12,7 +12,7 @@ from zsad.data import _pillow
 from zsad.data._pixels import Pixels, full_range, to_rgb
 from zsad.data._reading import Stream, check_size, reading, require, unreadable
 from zsad.errors import InputError
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 SIGNATURE = b"\xff\x4f\xff\x51"
 START_OF_TILE_PART, END = b"\xff\x90", b"\xff\xd9"
@@ -20,7 +20,7 @@ BOX_HEAD = 8
 FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # where a codestream describes its components
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a JP2 file or a codestream that is open for reading; the first of its pictures."""
     with reading(name):
         content = stream.read()
@@ -38,7 +38,7 @@ def read(stream: Stream, name: str) -> Picture:
     deep = len(depths) > 1 and depths[0] > 8
     pixels = _by_imagecodecs(streams[0], depths[0], name) if deep else _by_pillow(stream, depths[0], name)
     notes = (f"picture 1 of {len(streams)} was read",) if len(streams) > 1 else ()
-    return Picture(pixels, name, notes)
+    return DecodedImage(pixels, name, notes)
 
 
 def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:

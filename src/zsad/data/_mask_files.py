@@ -39,7 +39,7 @@ Samples = tuple[Colours, Layer | None, Layer | None]
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredMask:
     """What a mask file holds.
 
     Attributes:
@@ -64,7 +64,7 @@ TURNED = range(2, 9)
 TIFF_COLOURS = (_tiff.WHITE_IS_ZERO, _tiff.BLACK_IS_ZERO, _tiff.RGB)
 
 
-def stored(path: Path) -> Stored:
+def stored(path: Path) -> StoredMask:
     """Read a file.
 
     Raises:
@@ -85,7 +85,7 @@ def stored(path: Path) -> Stored:
     return found
 
 
-def _of_kind(stream: Stream, name: str) -> Stored:
+def _of_kind(stream: Stream, name: str) -> StoredMask:
     with reading(name):
         head = stream.read(kinds.HEAD_LENGTH)
         stream.seek(0)
@@ -97,9 +97,9 @@ def _of_kind(stream: Stream, name: str) -> Stored:
     if kind is kinds.NETPBM and (found := _netpbm.samples_of(stream, name)):
         if found[1]:
             raise _several(name, "a picture after the first")
-        return Stored(*_split(found[0]))
+        return StoredMask(*_split(found[0]))
     if kind not in PILLOWS:
-        return Stored(decode(name).pixels, loss="possible", is_turned=True)
+        return StoredMask(decode(name).pixels, loss="possible", is_turned=True)
     with reading(name), Image.open(stream, formats=FORMATS) as image:
         check_size(image.height, image.width, name)
         frames: int = getattr(image, "n_frames", 1)
@@ -121,11 +121,13 @@ def _loss_of_webp(stream: Stream) -> Loss:
     return "certain"
 
 
-def _turned(colours: Colours, opacity: Layer | None, numbers: Layer | None, loss: Loss, orientation: object) -> Stored:
+def _turned(
+    colours: Colours, opacity: Layer | None, numbers: Layer | None, loss: Loss, orientation: object
+) -> StoredMask:
     """Upright, where the file says how. What stands upright and says so was drawn on an upright view."""
     says_so = isinstance(orientation, int) and 1 <= orientation <= 8
     layers = [None if one is None else upright(one, orientation) for one in (opacity, numbers)]
-    return Stored(upright(colours, orientation), layers[0], layers[1], loss, is_turned=says_so)
+    return StoredMask(upright(colours, orientation), layers[0], layers[1], loss, is_turned=says_so)
 
 
 def _samples(image: Image.Image, name: str) -> Samples:
@@ -157,7 +159,7 @@ def _split(samples: Shaped[np.ndarray, "rows cols channels"]) -> tuple[Colours, 
     return samples[..., :colours], samples[..., colours]
 
 
-def _of_tiff(stream: Stream, name: str) -> Stored:
+def _of_tiff(stream: Stream, name: str) -> StoredMask:
     """By Pillow up to 8 bits, for all compressions of libtiff; else by tifffile, which has all kinds of samples."""
     from tifffile import TiffFile
 
@@ -173,7 +175,7 @@ def _of_tiff(stream: Stream, name: str) -> Stored:
             return _turned(*samples, loss, orientation if orientation in TURNED else None)
     stream.seek(0)
     with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
-        return Stored(*_samples(image, name), loss=loss, is_turned=orientation in TURNED)
+        return StoredMask(*_samples(image, name), loss=loss, is_turned=orientation in TURNED)
 
 
 def _loss_of_tiff(compression: int) -> Loss:

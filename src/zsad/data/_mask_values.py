@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from zsad.data._mask_files import Stored
+from zsad.data._mask_files import StoredMask
 from zsad.data.doubts import Doubt
 from zsad.errors import InputError
 
@@ -14,7 +14,7 @@ Values = Shaped[np.ndarray, "rows cols"]
 Colours = Shaped[np.ndarray, "rows cols channels"]
 
 
-def values_of(stored: Stored, name: str) -> tuple[Values, float, set[Doubt]]:
+def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[Doubt]]:
     """(values, above which of them a pixel is anomalous, what may be wrong with that).
 
     Values are the brightest of the colours where the background is black; what is far from its colour where it is
@@ -36,7 +36,7 @@ def values_of(stored: Stored, name: str) -> tuple[Values, float, set[Doubt]]:
     return values, cut, doubts
 
 
-def _values(stored: Stored, name: str) -> tuple[Values, set[Doubt]]:
+def _values(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
     if stored.opacity is not None:
         return _by_opacity(stored, name)
     if stored.numbers is not None and stored.numbers.any() and _is_plain(stored.colours):
@@ -44,7 +44,7 @@ def _values(stored: Stored, name: str) -> tuple[Values, set[Doubt]]:
     return _by_colour(stored.colours, _noise(stored), name)
 
 
-def _by_opacity(stored: Stored, name: str) -> tuple[Values, set[Doubt]]:
+def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
     """What is opaque is anomalous, unless black and other colours are seen: then what is opaque and not black."""
     assert stored.opacity is not None
     seen, brightest = stored.opacity > 0, stored.colours.max(axis=2)
@@ -92,7 +92,7 @@ def _border(mask: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "pixels"]:
     return np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
 
 
-def _noise(stored: Stored) -> float:
+def _noise(stored: StoredMask) -> float:
     return 0.0 if stored.loss == "none" or count(stored.colours) <= 2 else _full(stored.colours) * NOISE / 255
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from zsad.data import _pillow
 from zsad.data._pixels import full_range, to_rgb
 from zsad.data._reading import Stream, check_size, reading
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 CHANNELS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3}
 PLAIN = (b"P2", b"P3")
@@ -29,7 +29,7 @@ PAM_HEAD = re.compile(rb"P7\s(.*?)ENDHDR[^\n]*\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Head:
+class NetpbmHeader:
     """What a file says before its samples, which begin at ``length``."""
 
     rows: int
@@ -40,13 +40,13 @@ class Head:
     plain: bool = False
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a Netpbm file that is open for reading; the first of its pictures."""
     found = samples_of(stream, name)
     if found is None:
         return _pillow.read(stream, name)
     samples, further = found
-    return Picture(to_rgb(samples), name, ("picture 1 of several was read",) if further else ())
+    return DecodedImage(to_rgb(samples), name, ("picture 1 of several was read",) if further else ())
 
 
 def samples_of(stream: Stream, name: str) -> tuple[Shaped[np.ndarray, "rows cols channels"], bool] | None:
@@ -61,7 +61,7 @@ def samples_of(stream: Stream, name: str) -> tuple[Shaped[np.ndarray, "rows cols
         return _samples(stream, head)
 
 
-def _head(start: bytes) -> Head | None:
+def _head(start: bytes) -> NetpbmHeader | None:
     """None for what Pillow reads as well."""
     if start.startswith(b"P7"):
         return _pam_head(start)
@@ -69,10 +69,10 @@ def _head(start: bytes) -> Head | None:
     if not found or int(found[4]) <= 255:
         return None
     cols, rows, largest = (int(found[group]) for group in (2, 3, 4))
-    return _checked(Head(rows, cols, CHANNELS[found[1]], largest, found.end(), found[1] in PLAIN))
+    return _checked(NetpbmHeader(rows, cols, CHANNELS[found[1]], largest, found.end(), found[1] in PLAIN))
 
 
-def _pam_head(start: bytes) -> Head:
+def _pam_head(start: bytes) -> NetpbmHeader:
     found = PAM_HEAD.match(start)
     if not found:
         raise ValueError("a PAM head without end")
@@ -81,16 +81,16 @@ def _pam_head(start: bytes) -> Head:
     rows, cols, depth, largest = (int(said[key][:9]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
     if depth not in TUPLES or said.get(b"TUPLTYPE", TUPLES[depth][0]) not in TUPLES[depth]:
         raise ValueError(f"tuples of {depth} that are not grey or RGB")
-    return _checked(Head(rows, cols, depth, largest, found.end()))
+    return _checked(NetpbmHeader(rows, cols, depth, largest, found.end()))
 
 
-def _checked(head: Head) -> Head:
+def _checked(head: NetpbmHeader) -> NetpbmHeader:
     if not 1 <= head.largest <= 65535:
         raise ValueError(f"a largest value of {head.largest}")
     return head
 
 
-def _samples(stream: Stream, head: Head) -> tuple[Shaped[np.ndarray, "rows cols channels"], bool]:
+def _samples(stream: Stream, head: NetpbmHeader) -> tuple[Shaped[np.ndarray, "rows cols channels"], bool]:
     """The samples over the full range, and whether more follows."""
     stream.seek(head.length)
     count = head.rows * head.cols * head.channels

@@ -11,7 +11,7 @@ from zsad.data._pixels import Pixels, from_unit, to_rgb, upright
 from zsad.data._reading import UNREADABLE, Stream, check_size, reading
 from zsad.errors import InputError
 from zsad.files import open_file
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
 """Raster formats with a signature, whose decoders notice a missing end. Others of Pillow's run foreign programs (EPS),
@@ -26,10 +26,10 @@ SPREAD = {"L;2": 85, "L;4": 17}
 SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La", "PA", "RGBA", "RGBa")
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a file that is open for reading; its first frame."""
     with open_image(stream, name) as image:
-        return Picture(from_image(image, name), name, notes_of(image))
+        return DecodedImage(from_image(image, name), name, notes_of(image))
 
 
 def open_image(stream: Stream, name: str, formats: tuple[str, ...] = FORMATS) -> Image.Image:

@@ -13,7 +13,7 @@ from zsad.data._pixels import Pixels, from_unit, full_range, to_rgb, upright
 from zsad.data._reading import Stream, check_size, reading
 from zsad.data._segments import check_segments
 from zsad.errors import InputError
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 if TYPE_CHECKING:
     import tifffile
@@ -24,11 +24,11 @@ SIGNED = 2  # a sample format
 PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
 
 
-def read(stream: Stream, name: str) -> Picture:
+def read(stream: Stream, name: str) -> DecodedImage:
     """Decode the first page of a TIFF that is open for reading."""
     notes = check_pages(stream, name)
     stream.seek(0)
-    return Picture(_first_page(stream, name), name, notes)
+    return DecodedImage(_first_page(stream, name), name, notes)
 
 
 def _first_page(stream: Stream, name: str) -> Pixels:

@@ -16,17 +16,17 @@ from pathlib import Path
 from zsad.config import check_workers
 from zsad.data.checking.copies import copies_between, copies_within
 from zsad.data.checking.counts import ClassCount, class_counts, count_findings
-from zsad.data.checking.findings import Case, Finding
-from zsad.data.checking.inspection import Facts, Inspected, inspect
-from zsad.data.checking.training import Training, class_names_between, training_findings
+from zsad.data.checking.findings import Finding, FindingCase
+from zsad.data.checking.inspection import Inspected, SampleFacts, inspect
+from zsad.data.checking.training import RecordedTraining, class_names_between, training_findings
 from zsad.data.checking.truth import truth_findings
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import InputError
 
-__all__ = ["Case", "Checked", "CheckedSet", "ClassCount", "Finding", "Training", "check"]
+__all__ = ["Checked", "CheckedSet", "ClassCount", "Finding", "FindingCase", "RecordedTraining", "check"]
 
-Follow = Callable[[Iterable[Facts], int], Iterable[Facts]]
+Follow = Callable[[Iterable[SampleFacts], int], Iterable[SampleFacts]]
 """Passes on what it is given, so many of them, and may say how far it is."""
 
 Opened = Mapping[str, DataSet | InputError]
@@ -71,7 +71,7 @@ class Checked:
 def check(
     specifications: Sequence[str],
     trained_on: Sequence[str] = (),
-    detectors: Sequence[Training] = (),
+    detectors: Sequence[RecordedTraining] = (),
     workers: int = 2,
     follow: Follow = lambda facts, total: facts,
 ) -> Checked:
@@ -106,7 +106,10 @@ def check(
 
 
 def _inspect_all(
-    opened: Opened, names: Mapping[str, str], training: Sequence[str], read: Callable[[list[Sample]], Iterable[Facts]]
+    opened: Opened,
+    names: Mapping[str, str],
+    training: Sequence[str],
+    read: Callable[[list[Sample]], Iterable[SampleFacts]],
 ) -> list[Inspected]:
     """All data sets that could be opened, read as one."""
     data_sets = {key: one for key, one in opened.items() if isinstance(one, DataSet)}
@@ -144,7 +147,9 @@ def _not_the_layout(name: str, error: InputError) -> Finding:
     return Finding("layout", "error", (name,), str(error))
 
 
-def _of_one(inspected: Inspected, classes: tuple[ClassCount, ...], detectors: Sequence[Training]) -> Iterator[Finding]:
+def _of_one(
+    inspected: Inspected, classes: tuple[ClassCount, ...], detectors: Sequence[RecordedTraining]
+) -> Iterator[Finding]:
     yield from count_findings(inspected, classes)
     yield from truth_findings(inspected)
     yield from copies_within(inspected)

@@ -25,14 +25,14 @@ from zsad.data import _arrays, _avif, _dicom, _heif, _jpeg, _jpeg2000, _netpbm, 
 from zsad.data._pixels import Pixels
 from zsad.data._reading import MAX_PIXELS, Stream, reading, unreadable
 from zsad.errors import InputError
-from zsad.types import Picture
+from zsad.types import DecodedImage
 
 __all__ = ["MAX_PIXELS", "decode"]
 
 Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 
-def decode(source: Source, name: str | None = None) -> Picture:
+def decode(source: Source, name: str | None = None) -> DecodedImage:
     """Read one picture.
 
     Args:
@@ -53,7 +53,7 @@ def decode(source: Source, name: str | None = None) -> Picture:
     called = name or _name_of(source)
     picture = _read(source, called)
     pixels = np.ascontiguousarray(picture.pixels)
-    return Picture(pixels, called, (*picture.notes, *_of_range(pixels)))
+    return DecodedImage(pixels, called, (*picture.notes, *_of_range(pixels)))
 
 
 def _of_range(pixels: Pixels) -> tuple[str, ...]:
@@ -72,11 +72,11 @@ def _name_of(source: object) -> str:
     return str(getattr(source, "filename", "") or ("bytes" if isinstance(source, bytes) else "image"))
 
 
-def _read(source: object, name: str) -> Picture:
+def _read(source: object, name: str) -> DecodedImage:
     if isinstance(source, np.ndarray):
-        return Picture(_arrays.from_array(source, name), name)
+        return DecodedImage(_arrays.from_array(source, name), name)
     if isinstance(source, Image.Image):
-        return Picture(_pillow.from_image(source, name), name)
+        return DecodedImage(_pillow.from_image(source, name), name)
     if isinstance(source, bytes):
         return _from_stream(BytesIO(source), name)
     if isinstance(source, str | os.PathLike):
@@ -84,7 +84,7 @@ def _read(source: object, name: str) -> Picture:
     raise InputError("a picture is a path, bytes, a PIL image or an array", type(source).__name__, "pass one of these")
 
 
-def _from_path(source: str | os.PathLike[str], name: str) -> Picture:
+def _from_path(source: str | os.PathLike[str], name: str) -> DecodedImage:
     path = Path(source)
     if not os.path.exists(path):
         raise InputError("a picture file must exist", name, "check the path")
@@ -96,7 +96,7 @@ def _from_path(source: str | os.PathLike[str], name: str) -> Picture:
         return _from_stream(stream, name)
 
 
-READERS: dict[kinds.Kind | None, Callable[[Stream, str], Picture]] = {
+READERS: dict[kinds.FileKind | None, Callable[[Stream, str], DecodedImage]] = {
     kinds.AVIF: _avif.read,
     kinds.DICOM: _dicom.read,
     kinds.HEIF: _heif.read,
@@ -108,7 +108,7 @@ READERS: dict[kinds.Kind | None, Callable[[Stream, str], Picture]] = {
 """All others are Pillow's."""
 
 
-def _from_stream(stream: Stream, name: str) -> Picture:
+def _from_stream(stream: Stream, name: str) -> DecodedImage:
     with reading(name):
         head = stream.read(kinds.HEAD_LENGTH)
         stream.seek(0)

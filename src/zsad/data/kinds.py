@@ -16,7 +16,7 @@ Mark = tuple[int, bytes]
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of picture file, or of file that is taken for one.
 
     Attributes:
@@ -44,31 +44,31 @@ CHANNELS = "export the planes that are to be scored as TIFF or PNG"
 REGION = "export the region that is to be scored as TIFF or PNG"
 TABLE = "save each picture as PNG or TIFF"
 
-PNG = Kind("a PNG picture", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
-JPEG = Kind("a JPEG picture", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
-TIFF = Kind(
+PNG = FileKind("a PNG picture", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
+JPEG = FileKind("a JPEG picture", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
+TIFF = FileKind(
     "a TIFF picture",
     (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs"),
     tuple((0, start) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
-BMP = Kind("a BMP picture", (".bmp", ".dib"), ((0, b"BM"),))
-GIF = Kind("a GIF picture", (".gif",), ((0, b"GIF87a"), (0, b"GIF89a")))
-WEBP = Kind("a WebP picture", (".webp",), ((8, b"WEBP"),))
-NETPBM = Kind(
+BMP = FileKind("a BMP picture", (".bmp", ".dib"), ((0, b"BM"),))
+GIF = FileKind("a GIF picture", (".gif",), ((0, b"GIF87a"), (0, b"GIF89a")))
+WEBP = FileKind("a WebP picture", (".webp",), ((8, b"WEBP"),))
+NETPBM = FileKind(
     "a Netpbm picture",
     (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
     tuple((0, b"P" + bytes([letter, space])) for letter in b"1234567f" for space in b"\n\r\t #"),
 )
-AVIF = Kind("an AVIF picture", (".avif", ".avifs"))
-HEIF = Kind("a HEIC picture", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
+AVIF = FileKind("an AVIF picture", (".avif", ".avifs"))
+HEIF = FileKind("a HEIC picture", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
 """By the brands of its container, as AVIF, camera raw of Canon and video are: see ``_of_brands``."""
-DICOM = Kind("a DICOM file", (".dcm", ".dicom", ".dic", ".ima"), ((128, b"DICM"),), extra="dicom")
-JPEG_2000 = Kind(
+DICOM = FileKind("a DICOM file", (".dcm", ".dicom", ".dic", ".ima"), ((128, b"DICM"),), extra="dicom")
+JPEG_2000 = FileKind(
     "a JPEG 2000 picture",
     (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jph", ".jhc"),
     ((0, b"\0\0\0\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
 )
-CAMERA_RAW = Kind(
+CAMERA_RAW = FileKind(
     "a camera raw file",
     (
         *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".rwl"),
@@ -81,7 +81,7 @@ CAMERA_RAW = Kind(
     DEVELOP,
     in_tiff=True,
 )
-VIDEO = Kind(
+VIDEO = FileKind(
     "a video",
     (
         *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts"),
@@ -101,62 +101,66 @@ READ = (*(PNG, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, DICOM, TIFF)
 REFUSED = (
     CAMERA_RAW,
     VIDEO,
-    Kind("a NIfTI volume", (".nii", ".nii.gz"), ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0\r\n\x1a\n")), SLICES),
-    Kind("an Analyze volume", (".img", ".img.gz"), ((0, b"\x5c\x01\0\0"), (0, b"\0\0\x01\x5c")), SLICES),
-    Kind("a MetaImage volume", (".mha", ".mhd"), ((0, b"ObjectType ="), (0, b"NDims =")), SLICES),
-    Kind("an NRRD volume", (".nrrd", ".nhdr"), ((0, b"NRRD000"),), SLICES),
-    Kind("a MINC volume", (".mnc",), (), SLICES),
-    Kind("an MGH volume", (".mgh", ".mgz"), (), SLICES),
-    Kind("a VTK volume", (".vtk", ".vti"), ((0, b"# vtk DataFile"),), SLICES),
-    Kind("an MRC volume", (".mrc", ".mrcs"), ((208, b"MAP "),), SLICES),
-    Kind("a Zeiss CZI file", (".czi",), ((0, b"ZISRAWFILE"),), CHANNELS),
-    Kind("a Zeiss ZVI file", (".zvi",), (), CHANNELS),
-    Kind("a Leica LIF file", (".lif", ".xlef", ".lof"), ((0, b"\x70\0\0\0"),), CHANNELS),
-    Kind("a Nikon ND2 file", (".nd2",), ((0, b"\xda\xce\xbe\x0a"),), CHANNELS),
-    Kind("an Olympus OIR file", (".oir", ".poir"), ((0, b"OLYMPUSRAWFORMAT"),), CHANNELS),
-    Kind("an Olympus OIB file", (".oib", ".oif"), (), CHANNELS),
-    Kind("an Olympus VSI file", (".vsi", ".ets"), (), CHANNELS),
-    Kind("a whole-slide picture", (".ndpi", ".scn", ".bif", ".mrxs", ".vms"), (), REGION, in_tiff=True),
-    Kind("an Imaris file", (".ims",), (), CHANNELS),
-    Kind("a Gatan file", (".dm3", ".dm4"), (), CHANNELS),
-    Kind("a Photoshop file", (".psd", ".psb"), ((0, b"8BPS"),), FLATTEN),
-    Kind("a GIMP file", (".xcf",), ((0, b"gimp xcf"),), FLATTEN),
-    Kind("an SVG drawing", (".svg", ".svgz"), ((0, b"<svg"),), FLATTEN),
-    Kind("a PDF document", (".pdf",), ((0, b"%PDF-"),), FLATTEN),
-    Kind("a PostScript document", (".eps", ".ps", ".ai"), ((0, b"%!PS"), (0, b"\xc5\xd0\xd3\xc6")), FLATTEN),
-    Kind("a Windows metafile", (".wmf", ".emf"), ((0, b"\xd7\xcd\xc6\x9a"), (40, b" EMF")), FLATTEN),
-    Kind("a DjVu document", (".djvu", ".djv"), ((0, b"AT&TFORM"),), FLATTEN),
-    Kind("an OpenEXR picture", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"),
-    Kind("a PFM picture in colour", (), tuple((0, b"PF" + space) for space in (b"\n", b"\r", b" ")), FLATTEN),
-    Kind(
+    FileKind(
+        "a NIfTI volume", (".nii", ".nii.gz"), ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0\r\n\x1a\n")), SLICES
+    ),
+    FileKind("an Analyze volume", (".img", ".img.gz"), ((0, b"\x5c\x01\0\0"), (0, b"\0\0\x01\x5c")), SLICES),
+    FileKind("a MetaImage volume", (".mha", ".mhd"), ((0, b"ObjectType ="), (0, b"NDims =")), SLICES),
+    FileKind("an NRRD volume", (".nrrd", ".nhdr"), ((0, b"NRRD000"),), SLICES),
+    FileKind("a MINC volume", (".mnc",), (), SLICES),
+    FileKind("an MGH volume", (".mgh", ".mgz"), (), SLICES),
+    FileKind("a VTK volume", (".vtk", ".vti"), ((0, b"# vtk DataFile"),), SLICES),
+    FileKind("an MRC volume", (".mrc", ".mrcs"), ((208, b"MAP "),), SLICES),
+    FileKind("a Zeiss CZI file", (".czi",), ((0, b"ZISRAWFILE"),), CHANNELS),
+    FileKind("a Zeiss ZVI file", (".zvi",), (), CHANNELS),
+    FileKind("a Leica LIF file", (".lif", ".xlef", ".lof"), ((0, b"\x70\0\0\0"),), CHANNELS),
+    FileKind("a Nikon ND2 file", (".nd2",), ((0, b"\xda\xce\xbe\x0a"),), CHANNELS),
+    FileKind("an Olympus OIR file", (".oir", ".poir"), ((0, b"OLYMPUSRAWFORMAT"),), CHANNELS),
+    FileKind("an Olympus OIB file", (".oib", ".oif"), (), CHANNELS),
+    FileKind("an Olympus VSI file", (".vsi", ".ets"), (), CHANNELS),
+    FileKind("a whole-slide picture", (".ndpi", ".scn", ".bif", ".mrxs", ".vms"), (), REGION, in_tiff=True),
+    FileKind("an Imaris file", (".ims",), (), CHANNELS),
+    FileKind("a Gatan file", (".dm3", ".dm4"), (), CHANNELS),
+    FileKind("a Photoshop file", (".psd", ".psb"), ((0, b"8BPS"),), FLATTEN),
+    FileKind("a GIMP file", (".xcf",), ((0, b"gimp xcf"),), FLATTEN),
+    FileKind("an SVG drawing", (".svg", ".svgz"), ((0, b"<svg"),), FLATTEN),
+    FileKind("a PDF document", (".pdf",), ((0, b"%PDF-"),), FLATTEN),
+    FileKind("a PostScript document", (".eps", ".ps", ".ai"), ((0, b"%!PS"), (0, b"\xc5\xd0\xd3\xc6")), FLATTEN),
+    FileKind("a Windows metafile", (".wmf", ".emf"), ((0, b"\xd7\xcd\xc6\x9a"), (40, b" EMF")), FLATTEN),
+    FileKind("a DjVu document", (".djvu", ".djv"), ((0, b"AT&TFORM"),), FLATTEN),
+    FileKind(
+        "an OpenEXR picture", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"
+    ),
+    FileKind("a PFM picture in colour", (), tuple((0, b"PF" + space) for space in (b"\n", b"\r", b" ")), FLATTEN),
+    FileKind(
         "a Radiance HDR picture",
         (".hdr", ".rgbe", ".pic"),
         ((0, b"#?RADIANCE"), (0, b"#?RGBE")),
         "map its tones to 8 or 16 bits, and save as PNG or TIFF",
     ),
-    Kind(
+    FileKind(
         "a FITS file",
         (".fits", ".fit", ".fts"),
         ((0, b"SIMPLE  ="),),
         "choose black and white, and save as 16-bit PNG or TIFF",
     ),
-    Kind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), FLATTEN),
-    Kind("a JPEG-LS picture", (".jls",), (), FLATTEN),
-    Kind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
-    Kind("a Targa picture", (".tga",), (), FLATTEN),
-    Kind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
-    Kind("a DirectDraw texture", (".dds",), ((0, b"DDS "),), FLATTEN),
-    Kind("an icon", (".ico", ".icns", ".cur"), ((0, b"\0\0\1\0"), (0, b"icns"), (0, b"\0\0\2\0")), FLATTEN),
-    Kind("an SGI picture", (".sgi", ".rgb", ".rgba", ".bw"), ((0, b"\x01\xda"),), FLATTEN),
-    Kind("a Sun raster picture", (".ras",), ((0, b"\x59\xa6\x6a\x95"),), FLATTEN),
-    Kind("an X bitmap", (".xbm", ".xpm"), ((0, b"/* XPM */"),), FLATTEN),
-    Kind("a QOI picture", (".qoi",), ((0, b"qoif"),), FLATTEN),
-    Kind("a BPG picture", (".bpg",), ((0, b"BPG\xfb"),), FLATTEN),
-    Kind("a FLIF picture", (".flif",), ((0, b"FLIF"),), FLATTEN),
-    Kind("a dump of a camera's samples", (".raw", ".bayer", ".yuv", ".nv12"), (), TABLE),
-    Kind("a NumPy file", (".npy", ".npz"), ((0, b"\x93NUMPY"),), "pass its array to detector.predict, or " + TABLE),
-    Kind("an HDF5 file", (".h5", ".hdf5", ".he5"), ((0, b"\x89HDF\r\n\x1a\n"),), TABLE),
-    Kind("a MATLAB file", (".mat",), ((0, b"MATLAB 5.0"),), TABLE),
+    FileKind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), FLATTEN),
+    FileKind("a JPEG-LS picture", (".jls",), (), FLATTEN),
+    FileKind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
+    FileKind("a Targa picture", (".tga",), (), FLATTEN),
+    FileKind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
+    FileKind("a DirectDraw texture", (".dds",), ((0, b"DDS "),), FLATTEN),
+    FileKind("an icon", (".ico", ".icns", ".cur"), ((0, b"\0\0\1\0"), (0, b"icns"), (0, b"\0\0\2\0")), FLATTEN),
+    FileKind("an SGI picture", (".sgi", ".rgb", ".rgba", ".bw"), ((0, b"\x01\xda"),), FLATTEN),
+    FileKind("a Sun raster picture", (".ras",), ((0, b"\x59\xa6\x6a\x95"),), FLATTEN),
+    FileKind("an X bitmap", (".xbm", ".xpm"), ((0, b"/* XPM */"),), FLATTEN),
+    FileKind("a QOI picture", (".qoi",), ((0, b"qoif"),), FLATTEN),
+    FileKind("a BPG picture", (".bpg",), ((0, b"BPG\xfb"),), FLATTEN),
+    FileKind("a FLIF picture", (".flif",), ((0, b"FLIF"),), FLATTEN),
+    FileKind("a dump of a camera's samples", (".raw", ".bayer", ".yuv", ".nv12"), (), TABLE),
+    FileKind("a NumPy file", (".npy", ".npz"), ((0, b"\x93NUMPY"),), "pass its array to detector.predict, or " + TABLE),
+    FileKind("an HDF5 file", (".h5", ".hdf5", ".he5"), ((0, b"\x89HDF\r\n\x1a\n"),), TABLE),
+    FileKind("a MATLAB file", (".mat",), ((0, b"MATLAB 5.0"),), TABLE),
 )
 """Kinds that are known and not read."""
 
@@ -165,7 +169,7 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"
 AVIF_BRANDS = {b"avif", b"avis"}
 
 
-def kind_of(head: bytes, name: str = "") -> Kind | None:
+def kind_of(head: bytes, name: str = "") -> FileKind | None:
     """The kind of a file, or None for one that is not known.
 
     Its first bytes decide; the suffix only where they say nothing, or TIFF, which camera raw and slides look like.
@@ -184,18 +188,18 @@ def kind_of(head: bytes, name: str = "") -> Kind | None:
     return named if kind is None or (kind is TIFF and named is not None and named.in_tiff) else kind
 
 
-def kind_of_name(name: str) -> Kind | None:
+def kind_of_name(name: str) -> FileKind | None:
     """The kind that a file's suffix promises."""
     lower = PurePath(name).name.lower()
     return next((kind for kind in KNOWN if lower.endswith(kind.suffixes)), None)
 
 
-def refusal(kind: Kind, name: str) -> InputError:
+def refusal(kind: FileKind, name: str) -> InputError:
     """The error for a file of a kind that is known and not read."""
     return InputError(f"{kind.name} is not read here", name, str(kind.refused))
 
 
-def _by_marks(head: bytes) -> Kind | None:
+def _by_marks(head: bytes) -> FileKind | None:
     if head[4:8] == b"ftyp":
         return _of_brands(head)
     if _is_bare_dicom(head):
@@ -203,11 +207,11 @@ def _by_marks(head: bytes) -> Kind | None:
     return next((kind for kind in (CAMERA_RAW, *KNOWN) if _is_marked(kind, head)), None)
 
 
-def _is_marked(kind: Kind, head: bytes) -> bool:
+def _is_marked(kind: FileKind, head: bytes) -> bool:
     return any(head.startswith(content, offset) for offset, content in kind.marks)
 
 
-def _of_brands(head: bytes) -> Kind:
+def _of_brands(head: bytes) -> FileKind:
     """ISO base media files name their major brand, a version, and brands that they are compatible with."""
     brands = head[8 : max(16, min(int.from_bytes(head[:4], "big"), len(head)))]
     major, others = brands[:4], {brands[at : at + 4] for at in range(8, len(brands), 4)}

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image
 
-from zsad.types import ImageBatch, Picture, Size
+from zsad.types import DecodedImage, ImageBatch, Size
 
 
-def to_batch(pictures: Sequence[Picture], size: Size, mean: Sequence[float], std: Sequence[float]) -> ImageBatch:
+def to_batch(pictures: Sequence[DecodedImage], size: Size, mean: Sequence[float], std: Sequence[float]) -> ImageBatch:
     """Resize and normalise pictures of any sizes.
 
     The whole picture is squashed to ``size`` without cropping, by Pillow's antialiased bicubic filter: for 8-bit
@@ -34,7 +34,7 @@ def to_batch(pictures: Sequence[Picture], size: Size, mean: Sequence[float], std
     return ImageBatch(torch.from_numpy(batch), sizes, sources)
 
 
-def _fill(target: Float32[np.ndarray, "3 rows cols"], picture: Picture, size: Size) -> None:
+def _fill(target: Float32[np.ndarray, "3 rows cols"], picture: DecodedImage, size: Size) -> None:
     """Write a picture into its place, resized, in [0, 1]."""
     if picture.pixels.dtype == np.uint8:
         np.divide(_resize_8_bit(picture.pixels, size).transpose(2, 0, 1), np.float32(255), out=target)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zsad.data.kinds import HEAD_LENGTH, READ, Kind, kind_of, kind_of_name, refusal
+from zsad.data.kinds import HEAD_LENGTH, READ, FileKind, kind_of, kind_of_name, refusal
 from zsad.errors import InputError
-from zsad.wording import counted
+from zsad.wording import pluralised
 
 PICTURE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
 """Files in a folder that count as pictures, whatever their case; those without a known suffix by their first bytes."""
@@ -59,7 +59,7 @@ class LeftOut:
 
 
 @dataclass
-class Found:
+class FoundImages:
     """What lies where a user pointed.
 
     Attributes:
@@ -74,7 +74,7 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
 
-    def add(self, more: "Found") -> None:
+    def add(self, more: "FoundImages") -> None:
         """Take in what was found elsewhere."""
         self.pictures += more.pictures
         self.left_out += more.left_out
@@ -94,12 +94,12 @@ class Found:
             said.append(f"{counted(self.others.total(), 'other file')} ({', '.join(what + more)})")
         if self.not_entered:
             names = [name for name, _ in self.not_entered.most_common(5)]
-            folders = counted(self.not_entered.total(), "hidden or thumbnail folder")
+            folders = pluralised(self.not_entered.total(), "hidden or thumbnail folder")
             said.append(f"{folders} ({', '.join(names)})")
         return ", ".join(said)
 
 
-def find(paths: Sequence[str | os.PathLike[str]]) -> Found:
+def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
     """Picture files, in the order of the arguments, each once, and what was left out.
 
     Args:
@@ -115,7 +115,7 @@ def find(paths: Sequence[str | os.PathLike[str]]) -> Found:
         InputError: a path does not exist, a folder that was named cannot be read, or one of the paths yields nothing.
     """
     arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
-    found = Found()
+    found = FoundImages()
     for argument in arguments:
         found.add(_expand(Path(argument)))
     found.pictures = _once(found.pictures)
@@ -134,7 +134,7 @@ def find_pictures(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return found.pictures
 
 
-def check_some(found: Found) -> None:
+def check_some(found: FoundImages) -> None:
     """Refuse what has no picture that can be read.
 
     Raises:
@@ -158,13 +158,13 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(pictures, key=natural_key)
 
 
-def look(folder: Path) -> Found:
+def look(folder: Path) -> FoundImages:
     """What lies in a folder at every depth, in natural order; as :func:`find`, but there may be nothing.
 
     Raises:
         InputError: the folder itself cannot be read.
     """
-    found = Found()
+    found = FoundImages()
 
     def closed(error: OSError) -> None:
         if Path(error.filename) == folder:
@@ -201,17 +201,17 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def _expand(path: Path) -> Found:
+def _expand(path: Path) -> FoundImages:
     if os.path.isdir(path):
         return _not_empty(look(path), path, "a folder must contain a picture")
     if os.path.exists(path):
-        return Found([path])
+        return FoundImages([path])
     if _is_pattern(str(path)):
         return _not_empty(_matches(path), path, "a pattern must match a picture")
     raise InputError("a path to pictures must exist", path, "check the spelling")
 
 
-def _not_empty(found: Found, path: Path, rule: str) -> Found:
+def _not_empty(found: FoundImages, path: Path, rule: str) -> FoundImages:
     if not found.pictures and not found.left_out:
         besides = found.besides()
         raise InputError(
@@ -247,7 +247,7 @@ def _refuse(error: OSError) -> None:
     raise InputError("a folder must be readable", error.filename, "check its permissions") from error
 
 
-def _sort(path: Path, found: Found) -> None:
+def _sort(path: Path, found: FoundImages) -> None:
     """Put a file where it belongs."""
     if _is_plain(path):
         found.others[path.suffix.lower()] += 1
@@ -265,7 +265,7 @@ def _sort(path: Path, found: Found) -> None:
         found.left_out.append(_left_out(path, "a picture must be readable", reason, "restore it, or move it away"))
 
 
-def _sort_by_kind(path: Path, kind: Kind | None, found: Found) -> None:
+def _sort_by_kind(path: Path, kind: FileKind | None, found: FoundImages) -> None:
     if kind is None:
         found.others[path.suffix.lower()] += 1
     elif kind in READ:
@@ -274,7 +274,7 @@ def _sort_by_kind(path: Path, kind: Kind | None, found: Found) -> None:
         found.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
 
 
-def _kind_by_content(path: Path) -> Kind | None:
+def _kind_by_content(path: Path) -> FileKind | None:
     with path.open("rb") as file:
         return kind_of(file.read(HEAD_LENGTH), path.name)
 
@@ -287,7 +287,7 @@ def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> LeftOut:
     return LeftOut(str(path), str(InputError(rule, f"{path} ({reason})", remedy)))
 
 
-def _matches(pattern: Path) -> Found:
+def _matches(pattern: Path) -> FoundImages:
     """What a pattern matches, less what is hidden below its fixed part. ``**`` does not follow links to folders."""
     fixed = next(index for index, part in enumerate(pattern.parts) if _is_pattern(part))
     root, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
@@ -295,7 +295,7 @@ def _matches(pattern: Path) -> Found:
         matches = sorted(root.glob(str(rest)), key=natural_key)
     except ValueError as error:  # "**" as a piece of a name
         raise InputError("a pattern must be well formed", pattern, "write ** only as a whole folder name") from error
-    found = Found()
+    found = FoundImages()
     for match in matches:
         if any(is_leftover(part) for part in match.relative_to(root).parts if part != ".."):
             continue

@@ -9,10 +9,10 @@ from PIL import Image
 
 from zsad import pages
 from zsad.evaluator._page_drawings import curve, histogram
-from zsad.evaluator._page_files import Kept
+from zsad.evaluator._page_files import ClassFiles
 from zsad.evaluator._page_table import doubt, interval, percent
-from zsad.evaluator.results import METRICS, TITLES, ClassResult, ImageResult, Miss
-from zsad.wording import counted
+from zsad.evaluator.results import METRICS, TITLES, ClassResult, ImageResult, WorstImage
+from zsad.wording import pluralised
 
 SIDE = 200
 """Longer side of a thumbnail in px."""
@@ -40,7 +40,7 @@ LEGEND = (
 )
 
 
-def fold_out(found: ClassResult, kept: Kept, place: str, most: int) -> str:
+def fold_out(found: ClassResult, kept: ClassFiles, place: str, most: int) -> str:
     """Everything about a class, folded under its name.
 
     Args:
@@ -93,7 +93,7 @@ def _facts(found: ClassResult) -> str:
         "left out: unlabelled": f"{found.unlabelled:,}",
         "left out: unreadable": f"{len(found.unreadable):,}",
         "seen in training": f"{found.seen_in_training:,}",
-        **({"shown before": counted(len(found.shots), "normal picture")} if found.shots else {}),
+        **({"shown before": pluralised(len(found.shots), "normal picture")} if found.shots else {}),
         "time": f"{found.seconds:.1f} s",
         "peak memory": f"{found.peak_memory_mb:,.0f} MB",
     }
@@ -111,7 +111,7 @@ def _shots(found: ClassResult) -> str:
     return f'<h4>Normal pictures that the detector was shown</h4><ul class="sources">{names}</ul>'
 
 
-def _curves(found: ClassResult, kept: Kept) -> str:
+def _curves(found: ClassResult, kept: ClassFiles) -> str:
     if kept.curves is None:
         return '<p class="missing">There are no curves: curves.json is missing.</p>'
     drawn = []
@@ -146,7 +146,7 @@ def _beside(found: ClassResult, name: str) -> str:
     )
 
 
-def _scores(kept: Kept) -> str:
+def _scores(kept: ClassFiles) -> str:
     if kept.images is None:
         return '<p class="missing">There is no histogram of scores: images.csv is missing.</p>'
     if not kept.images:
@@ -173,7 +173,7 @@ def _at(threshold: float | None, normal: Sequence[float], anomalous: Sequence[fl
     )
 
 
-def _misses(kept: Kept, most: int) -> str:
+def _misses(kept: ClassFiles, most: int) -> str:
     if kept.misses is None:
         return '<p class="missing">There are no pictures of misses: worst/worst.json is missing.</p>'
     if not kept.misses:
@@ -188,13 +188,13 @@ def _misses(kept: Kept, most: int) -> str:
     )
 
 
-def _mixed(misses: Sequence[Miss]) -> list[Miss]:
+def _mixed(misses: Sequence[WorstImage]) -> list[WorstImage]:
     """Of each kind the worst, then of each kind the second, and so on."""
     kinds = [[one for one in misses if one.why == why] for why in dict.fromkeys(one.why for one in misses)]
     return [kind[rank] for rank in range(max(map(len, kinds))) for kind in kinds if rank < len(kind)]
 
 
-def _miss(miss: Miss, folder: Path) -> str:
+def _miss(miss: WorstImage, folder: Path) -> str:
     overlap = "" if miss.pixel_auroc is None else f", pixel AUROC {percent(miss.pixel_auroc)}"
     files = {"picture": miss.picture, "mask": miss.mask, "heat map": miss.overlay}
     shown = "".join(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from html import escape
 
 from zsad.evaluator.results import IMAGE_METRICS, METRICS, PIXEL_METRICS, TITLES, ClassResult, DataSetResult, Metric
-from zsad.wording import counted
 
 UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 
@@ -13,7 +12,7 @@ PICTURES = ("normal", "anomalous", "without mask", "unreadable")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A line of a table.
 
     Attributes:
@@ -45,7 +44,7 @@ def overview(data_sets: Sequence[DataSetResult], links: Sequence[str]) -> str:
 def of_classes(found: DataSetResult, links: Sequence[str], place: str) -> str:
     """The classes of a data set, each linked to more about it, and their mean."""
     rows = [
-        Row(
+        TableRow(
             f'<a href="#{link}">{escape(one.class_name)}</a>{doubt([one])}',
             one.class_name,
             one.metrics,
@@ -58,14 +57,14 @@ def of_classes(found: DataSetResult, links: Sequence[str], place: str) -> str:
     return table(f"{found.name}: what was found of each class", "class", rows, mean, place)
 
 
-def total(found: DataSetResult, name: str, key: str) -> Row:
+def total(found: DataSetResult, name: str, key: str) -> TableRow:
     """A data set as one line: its means, and the sums of its pictures."""
     normal, anomalous, without_mask, unreadable = (
         sum(numbers) for numbers in zip(*map(pictures_of, found.classes), strict=True)
     )
     pictures = normal, anomalous, without_mask, unreadable
     marked = name + doubt(found.classes)
-    return Row(marked, key, found.means, pictures, seconds_of(found.classes), len(found.classes))
+    return TableRow(marked, key, found.means, pictures, seconds_of(found.classes), len(found.classes))
 
 
 def doubt(found: Sequence[ClassResult]) -> str:
@@ -84,7 +83,7 @@ def seconds_of(found: Sequence[ClassResult]) -> float | None:
     return sum(one.seconds for one in found) / pictures if pictures else None
 
 
-def table(caption: str, first: str, rows: Sequence[Row], mean: Row | None, place: str) -> str:
+def table(caption: str, first: str, rows: Sequence[TableRow], mean: TableRow | None, place: str) -> str:
     """A table with what its n/a mean below it.
 
     Args:
@@ -141,7 +140,7 @@ def _head(first: str) -> str:
     return f"<thead><tr>{groups}</tr><tr>{titles}</tr></thead>"
 
 
-def _line(row: Row, reasons: Sequence[str], place: str) -> str:
+def _line(row: TableRow, reasons: Sequence[str], place: str) -> str:
     metrics = "".join(
         _cell(row.metrics.get(name, UNMEASURED), row.of, reasons, place, name in (IMAGE_METRICS[0], PIXEL_METRICS[0]))
         for name in METRICS

@@ -21,10 +21,10 @@ from jaxtyping import Float
 
 from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator.differences import NO_INTERVAL, TOO_FEW, Difference, Measured, average, judged, mean_judged
+from zsad.evaluator.differences import NO_INTERVAL, TOO_FEW, Difference, PairedMetric, average, judged, mean_judged
 from zsad.evaluator.intervals import resamples
-from zsad.evaluator.pairing import Opened, Scored, check_protocols, names, opened, paired
-from zsad.evaluator.results import METRICS, MOST_RESAMPLES, Protocol, Subject
+from zsad.evaluator.pairing import ClassScores, OpenEvaluation, check_protocols, names, opened, paired
+from zsad.evaluator.results import METRICS, MOST_RESAMPLES, DetectorInfo, Protocol
 from zsad.evaluator.warnings import FEW
 from zsad.remembering import in_brief
 
@@ -70,8 +70,8 @@ class Comparison:
         shown: what the detectors of either side were shown of each class, one an evaluation, in brief.
     """
 
-    a: tuple[Subject, ...]
-    b: tuple[Subject, ...]
+    a: tuple[DetectorInfo, ...]
+    b: tuple[DetectorInfo, ...]
     protocol: Protocol
     resamples: int
     confidence: float
@@ -124,14 +124,14 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
 
 
 Picks = Float[np.ndarray, "draws _"]
-Classes = dict[str, tuple[Scored, ...]]
+Classes = dict[str, tuple[ClassScores, ...]]
 
 
 def _listed(side: Evaluations) -> list[str | os.PathLike[str]]:
     return [side] if isinstance(side, str | os.PathLike) else list(side)
 
 
-def _common(everyone: Sequence[Opened]) -> tuple[dict[str, Classes], dict[str, str]]:
+def _common(everyone: Sequence[OpenEvaluation]) -> tuple[dict[str, Classes], dict[str, str]]:
     """The classes that all evaluations share by data set, and why the others are left out."""
     found: dict[str, Classes] = {}
     left_out = {}
@@ -156,7 +156,7 @@ def _picks(count: int, side: int, draws: int) -> Picks:
     return widened
 
 
-def _check_sides(*sides: Sequence[Opened]) -> None:
+def _check_sides(*sides: Sequence[OpenEvaluation]) -> None:
     """Each evaluation of a side is of another training, or of another draw of what is shown."""
     for side in sides:
         known = [_identity(one) for one in side]
@@ -165,12 +165,12 @@ def _check_sides(*sides: Sequence[Opened]) -> None:
             raise InputError(rule, f"{len(known) - len(set(known))} named again", "name each detector once")
 
 
-def _identity(one: Opened) -> tuple[str, str]:
+def _identity(one: OpenEvaluation) -> tuple[str, str]:
     """The detector that judged: what it is, and what it was shown."""
     return one.evaluation.subject.fingerprint, one.evaluation.protocol.shown
 
 
-def _shown(side: Sequence[Opened]) -> tuple[str, ...]:
+def _shown(side: Sequence[OpenEvaluation]) -> tuple[str, ...]:
     return tuple(one.evaluation.protocol.shown for one in side)
 
 
@@ -197,8 +197,8 @@ def _data_set(name: str, classes: Classes, picks: tuple[Picks, Picks], confidenc
 
 
 def _measured(
-    data_set: str, class_name: str, scored: tuple[Scored, ...], picks: tuple[Picks, Picks]
-) -> dict[str, Measured]:
+    data_set: str, class_name: str, scored: tuple[ClassScores, ...], picks: tuple[Picks, Picks]
+) -> dict[str, PairedMetric]:
     labels = [image.label for image in scored[0].images]
     weights = resamples(labels, len(picks[0]), data_set, class_name)
     drawn = [one.draws(weights) for one in scored]
@@ -213,11 +213,13 @@ def _measured(
                 for share, side in zip(picks, (drawn[:split], drawn[split:]), strict=True)
             )
             draws = b - a
-        found[metric] = Measured(average(values[:split]), average(values[split:]), draws)
+        found[metric] = PairedMetric(average(values[:split]), average(values[split:]), draws)
     return found
 
 
-def _shown_otherwise(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
+def _shown_otherwise(
+    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], found: Mapping[str, Classes]
+) -> list[str]:
     """Where the detectors remembered other normal pictures while they judged."""
     memories = [_memories(name, side) for name, side in (("A", left), ("B", right))]
     said = [words for words in memories if words]
@@ -240,14 +242,16 @@ def _shown_otherwise(left: Sequence[Opened], right: Sequence[Opened], found: Map
     return said
 
 
-def _memories(name: str, side: Sequence[Opened]) -> str:
+def _memories(name: str, side: Sequence[OpenEvaluation]) -> str:
     """What the detectors of a side remembered before they were held against anything; empty where nothing."""
     subjects = [one.evaluation.subject for one in side]
     brief = dict.fromkeys(in_brief(one.remembers, one.memory) for one in subjects if one.memory)
     return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 
-def _warnings(left: Sequence[Opened], right: Sequence[Opened], found: Mapping[str, Classes]) -> list[str]:
+def _warnings(
+    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], found: Mapping[str, Classes]
+) -> list[str]:
     """What the numbers do not show."""
     said = []
     trainings = [len(side) for side in (left, right)]

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from zsad.evaluator.comparison import ComparedSet, Comparison
 from zsad.evaluator.differences import A_BETTER, B_BETTER, Difference
-from zsad.evaluator.results import METRICS, TITLES, Subject
+from zsad.evaluator.results import METRICS, TITLES, DetectorInfo
 from zsad.evaluator.table import COLUMNS, WIDTH
 from zsad.wording import printable
 
@@ -24,7 +24,7 @@ def text(found: Comparison) -> str:
     return "\n\n".join([*parts, *(["\n".join(_wrapped(said))] if said else [])])
 
 
-def _title(who: Sequence[Subject], shown: Sequence[str]) -> str:
+def _title(who: Sequence[DetectorInfo], shown: Sequence[str]) -> str:
     pairs = zip(who, shown or [""] * len(who), strict=True)
     names = list(dict.fromkeys(f"{one.name} ({words})" if words else one.name for one, words in pairs))
     several = f" ({len(who)} evaluations)" if len(who) > 1 else ""

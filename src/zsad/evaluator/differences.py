@@ -39,7 +39,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PairedMetric:
     """One metric on both sides.
 
     Attributes:
@@ -52,7 +52,7 @@ class Measured:
     draws: Float[np.ndarray, "draws"] | None
 
 
-def judged(found: Sequence[Measured], confidence: float) -> list[Difference]:
+def judged(found: Sequence[PairedMetric], confidence: float) -> list[Difference]:
     """The differences in one metric, with verdicts that take into account how many they are.
 
     Args:
@@ -64,12 +64,12 @@ def judged(found: Sequence[Measured], confidence: float) -> list[Difference]:
     return [one if one.p is None else _with_verdict(one, next(corrected), confidence) for one in plain]
 
 
-def mean_judged(found: Sequence[Measured], confidence: float) -> Difference:
+def mean_judged(found: Sequence[PairedMetric], confidence: float) -> Difference:
     """The difference in the mean over the classes that define the metric on both sides."""
     kept = [one for one in found if one.a is not None and one.b is not None]
     drawn = [one.draws for one in kept if one.draws is not None]
     draws = np.mean(drawn, 0) if drawn and len(drawn) == len(kept) else None
-    mean = Measured(average([one.a for one in kept]), average([one.b for one in kept]), draws)
+    mean = PairedMetric(average([one.a for one in kept]), average([one.b for one in kept]), draws)
     return replace(judged([mean], confidence)[0], classes=len(kept))
 
 
@@ -79,7 +79,7 @@ def average(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def _judged(one: Measured, confidence: float) -> Difference:
+def _judged(one: PairedMetric, confidence: float) -> Difference:
     if one.a is None or one.b is None:
         return Difference(one.a, one.b)
     difference = one.b - one.a

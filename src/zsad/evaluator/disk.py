@@ -14,7 +14,7 @@ from zsad.arrays import read_arrays
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator.results import METRICS, ClassResult, Evaluation, ImageResult, Miss
+from zsad.evaluator.results import METRICS, ClassResult, Evaluation, ImageResult, WorstImage
 from zsad.files import replacing, write_atomically
 from zsad.metrics.curves import Curve
 
@@ -91,7 +91,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     return {name: from_mapping(Curve, points, f"{path}, {name}") for name, points in read_json(path).items()}
 
 
-def read_misses(folder: Path) -> tuple[Miss, ...]:
+def read_misses(folder: Path) -> tuple[WorstImage, ...]:
     """The worst misses of the class in that folder; their files lie in its ``worst``.
 
     Raises:
@@ -101,7 +101,7 @@ def read_misses(folder: Path) -> tuple[Miss, ...]:
     found = read_json(path).get("misses")
     if not isinstance(found, list):
         raise _broken(path, "no list of misses")
-    return tuple(from_mapping(Miss, one, str(path)) for one in found)
+    return tuple(from_mapping(WorstImage, one, str(path)) for one in found)
 
 
 def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
@@ -149,7 +149,7 @@ def write_draws(draws: Mapping[str, Float[np.ndarray, "draws"]], folder: Path) -
         np.savez(file, allow_pickle=False, **draws)
 
 
-def write_misses(misses: Sequence[Miss], folder: Path) -> None:
+def write_misses(misses: Sequence[WorstImage], folder: Path) -> None:
     """Write the list of misses, after their files."""
     write_json(folder / WORST / MISSES, {"misses": [asdict(miss) for miss in misses]})
 

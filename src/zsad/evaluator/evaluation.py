@@ -18,7 +18,7 @@ from zsad.evaluator.plan import PlannedSet, plan
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
 from zsad.evaluator.shots import check_detector, check_pictures
 from zsad.evaluator.shots import warnings as shots_warnings
-from zsad.evaluator.subject import subject
+from zsad.evaluator.subject import detector_info
 from zsad.evaluator.warnings import of_data
 from zsad.locks import alone
 from zsad.predictor import Detector, load
@@ -74,7 +74,7 @@ def evaluate(
     if not allow_training_data:
         leakage.refuse_seen(planned, loaded.past)
     check_pictures(planned)
-    who, folder = subject(loaded), Path(out)
+    who, folder = detector_info(loaded), Path(out)
     with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
         begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
         found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)

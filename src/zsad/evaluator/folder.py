@@ -12,7 +12,7 @@ from typing import Any
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
 from zsad.evaluator.plan import PlannedClass, PlannedSet
-from zsad.evaluator.results import Protocol, Subject
+from zsad.evaluator.results import DetectorInfo, Protocol
 
 OWN = (disk.EVALUATION, disk.PAGE, disk.PLAN)
 """In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
@@ -22,7 +22,7 @@ DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.
 
 def begin(
     out: Path,
-    subject: Subject,
+    subject: DetectorInfo,
     seen: Sequence[str],
     protocol: Protocol,
     planned: Sequence[PlannedSet],
@@ -86,7 +86,9 @@ def _others(out: Path, names: str) -> InputError:
     return InputError(rule, f"{names} from elsewhere in {out}", "choose another --out, or move them away")
 
 
-def _words(subject: Subject, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]) -> dict[str, Any]:
+def _words(
+    subject: DetectorInfo, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]
+) -> dict[str, Any]:
     """What determines the results, apart from the code."""
     who = asdict(subject)
     del who["name"]

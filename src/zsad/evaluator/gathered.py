@@ -12,19 +12,19 @@ from zsad.data.masks import read_truth, resize_mask
 from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
-from zsad.evaluator.plan import Item
+from zsad.evaluator.plan import PlannedImage
 from zsad.evaluator.results import METRICS, PIXEL_METRICS, ImageResult, Metric, Protocol
-from zsad.evaluator.worst import Worst
+from zsad.evaluator.worst import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.metrics.auroc import auroc_of
 from zsad.metrics.per_picture import PictureCounts
-from zsad.metrics.tally import tally_values
-from zsad.types import Failure, Picture, Prediction, Size
+from zsad.metrics.tally import metrics_of_counts
+from zsad.types import DecodedImage, Failure, Prediction, Size
 
 NO_MASKS, NO_PICTURES = "no masks", "no picture could be read"
 
 
-class Gathered:
+class ClassEvaluator:
     """What is known of the pictures of a class so far; apart from counts of pixels, a few numbers of each picture."""
 
     def __init__(self, protocol: Protocol) -> None:
@@ -34,9 +34,9 @@ class Gathered:
         self.without_mask = 0
         self.doubts: Counter[Doubt] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
-        self._counts, self._worst = PictureCounts(), Worst()
+        self._counts, self._worst = PictureCounts(), WorstImages()
 
-    def add(self, item: Item, answer: tuple[Picture, Prediction] | Failure) -> None:
+    def add(self, item: PlannedImage, answer: tuple[DecodedImage, Prediction] | Failure) -> None:
         """Count a picture, or note why it cannot be counted."""
         if isinstance(answer, Failure):
             self.unreadable[item.source] = answer.message
@@ -95,7 +95,7 @@ class Gathered:
         return Metric(value, low, high)
 
 
-def truth(item: Item, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[Doubt, ...]]:
+def truth(item: PlannedImage, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[Doubt, ...]]:
     """Which pixels are anomalous, and what may be wrong with that: none of a normal picture; None where nobody says.
 
     Args:
@@ -114,7 +114,9 @@ def truth(item: Item, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows col
     return resize_mask(found.pixels, size), found.doubts
 
 
-def _image_result(item: Item, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None) -> ImageResult:
+def _image_result(
+    item: PlannedImage, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None
+) -> ImageResult:
     return ImageResult(
         source=item.source,
         content=item.content,
@@ -133,6 +135,6 @@ def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float
     if mask.all() or not mask.any():
         return None
     anomalous = scores[mask]
-    found = auroc_of(tally_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
+    found = auroc_of(metrics_of_counts(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
     assert isinstance(found, float)
     return found

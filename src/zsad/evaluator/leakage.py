@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from zsad.checkpoint import Past
+from zsad.checkpoint import TrainingRecord
 from zsad.data.specification import in_words
 from zsad.errors import InputError
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 
 
-def seen_in_training(one: PlannedClass, past: Past) -> int:
+def seen_in_training(one: PlannedClass, past: TrainingRecord) -> int:
     """How many pictures of a class the detector was trained on, remembers or is shown for it, by their content."""
     known = {*past.pictures, *(shot.content for shot in one.shots)} - {""}
     return sum(item.content in known for item in one.items)
 
 
-def refuse_seen(planned: Sequence[PlannedSet], past: Past) -> None:
+def refuse_seen(planned: Sequence[PlannedSet], past: TrainingRecord) -> None:
     """Make sure that no picture was seen before.
 
     Raises:
@@ -30,7 +30,7 @@ def refuse_seen(planned: Sequence[PlannedSet], past: Past) -> None:
         )
 
 
-def warnings(planned: PlannedSet, past: Past, is_trained: bool) -> list[str]:
+def warnings(planned: PlannedSet, past: TrainingRecord, is_trained: bool) -> list[str]:
     """What a reader must know of the pictures and classes that the detector has seen, in full sentences.
 
     Args:

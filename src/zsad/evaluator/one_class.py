@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from zsad.evaluator import disk
-from zsad.evaluator.gathered import Gathered
+from zsad.evaluator.gathered import ClassEvaluator
 from zsad.evaluator.plan import PlannedClass
 from zsad.evaluator.results import ClassResult, Protocol
 from zsad.evaluator.shots import shown
@@ -51,7 +51,7 @@ def evaluate_class(
     began, on_gpu = time.perf_counter(), torch.device(detector.settings.device).type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(detector.settings.device)
-    gathered = Gathered(protocol)
+    gathered = ClassEvaluator(protocol)
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
     with shown(detector, planned):

@@ -13,11 +13,11 @@ from zsad.evaluator import disk
 from zsad.evaluator._page_class import fold_out
 from zsad.evaluator._page_files import read_kept
 from zsad.evaluator._page_table import of_classes, overview
-from zsad.evaluator.results import DataSetResult, Evaluation, Protocol, Subject
+from zsad.evaluator.results import DataSetResult, DetectorInfo, Evaluation, Protocol
 from zsad.files import write_atomically
 from zsad.remembering import in_brief
 from zsad.render import ANCHORS
-from zsad.wording import counted
+from zsad.wording import pluralised
 
 MISSES = 300
 """Misses shown on a page; with three thumbnails each they stay below 18 MB."""
@@ -144,11 +144,11 @@ def _ran(evaluation: Evaluation) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in terms)
 
 
-def _training(subject: Subject) -> str:
+def _training(subject: DetectorInfo) -> str:
     if not subject.trained_on:
         return "nothing that is on record"
     classes = ", ".join(f"{name} ({number:,})" for name, number in subject.trained_on.items())
-    epochs = [] if subject.epochs is None else [counted(subject.epochs, "epoch")]
+    epochs = [] if subject.epochs is None else [pluralised(subject.epochs, "epoch")]
     seed = [] if subject.seed is None else [f"seed {subject.seed}"]
     return "; ".join([f"{counted(sum(subject.trained_on.values()), 'picture')}: {classes}", *epochs, *seed])
 
@@ -157,7 +157,7 @@ def _memory(evaluation: Evaluation) -> str:
     """What the detector remembered while it judged."""
     subject, protocol = evaluation.subject, evaluation.protocol
     if protocol.shots:
-        pictures = counted(protocol.shots, "normal picture")
+        pictures = pluralised(protocol.shots, "normal picture")
         return f"{pictures} of the class that it judges, drawn with seed {protocol.shots_seed}"
     return in_brief(subject.remembers, subject.memory) or "nothing"
 

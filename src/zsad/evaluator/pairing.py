@@ -15,7 +15,7 @@ from zsad.metrics.per_picture import PictureCounts
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenEvaluation:
     """An evaluation and where the files of its classes lie, by the names of data set and class."""
 
     evaluation: Evaluation
@@ -23,7 +23,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ClassScores:
     """One class of one evaluation.
 
     Attributes:
@@ -44,7 +44,7 @@ class Scored:
         return class_draws(self.images, counts, weights[:, self.places])
 
 
-def opened(path: Path) -> Opened:
+def opened(path: Path) -> OpenEvaluation:
     """The evaluation of that folder, or of its ``evaluation.json``.
 
     Raises:
@@ -56,7 +56,7 @@ def opened(path: Path) -> Opened:
         if name not in folders:
             rule = "the classes of an evaluation lie beside its evaluation.json"
             raise InputError(rule, f"nothing of {' '.join(name)} beside {path}", "name the whole folder")
-    return Opened(evaluation, folders)
+    return OpenEvaluation(evaluation, folders)
 
 
 def names(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -79,7 +79,7 @@ def check_protocols(evaluations: Sequence[Evaluation]) -> None:
                 raise InputError(rule, f"{ours} and {theirs}", "evaluate all of them alike")
 
 
-def paired(name: tuple[str, str], sides: Sequence[Opened]) -> tuple[Scored, ...] | str:
+def paired(name: tuple[str, str], sides: Sequence[OpenEvaluation]) -> tuple[ClassScores, ...] | str:
     """The class in every evaluation, or why it cannot be compared."""
     if any(name not in names(one.evaluation) for one in sides):
         return "not in all evaluations"
@@ -91,7 +91,7 @@ def paired(name: tuple[str, str], sides: Sequence[Opened]) -> tuple[Scored, ...]
         places = places_in(tables[0], images)
         if isinstance(places, str):
             return places
-        scored.append(Scored(disk.read_class(one.folders[name]), images, places, one.folders[name]))
+        scored.append(ClassScores(disk.read_class(one.folders[name]), images, places, one.folders[name]))
     return tuple(scored)
 
 

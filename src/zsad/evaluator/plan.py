@@ -13,14 +13,13 @@ from zsad.evaluator.disk import CLASSES
 from zsad.evaluator.results import Protocol
 from zsad.files import contents_hash, unique_name
 from zsad.threads import readers
-from zsad.wording import counted
 
 READERS = 2
 """Threads that read files to know them by their content."""
 
 
 @dataclass(frozen=True)
-class Item:
+class PlannedImage:
     """A labelled picture.
 
     Attributes:
@@ -52,10 +51,10 @@ class PlannedClass:
 
     data_set: str
     name: str
-    items: tuple[Item, ...]
+    items: tuple[PlannedImage, ...]
     unlabelled: int
     folder: Path
-    shots: tuple[Item, ...] = ()
+    shots: tuple[PlannedImage, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -169,12 +168,12 @@ def _check_shots(
         )
 
 
-def _items(samples: Sequence[Sample], root: Path) -> tuple[Item, ...]:
+def _items(samples: Sequence[Sample], root: Path) -> tuple[PlannedImage, ...]:
     with readers(READERS) as pool:
         pictures = pool.map(_content, [[one.picture] for one in samples])
         masks = pool.map(_content, [one.masks for one in samples])
         return tuple(
-            Item(sample, sample.source(root), int(sample.label or 0), picture, mask)
+            PlannedImage(sample, sample.source(root), int(sample.label or 0), picture, mask)
             for sample, picture, mask in zip(samples, pictures, masks, strict=True)
         )
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 from zsad.config import check_seed, check_within
 from zsad.errors import ConfigError
-from zsad.wording import counted
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro", "pixel_pro_200")
@@ -136,7 +135,7 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
-class Miss:
+class WorstImage:
     """A picture among the worst of its class.
 
     Attributes:
@@ -212,7 +211,7 @@ class DataSetResult:
 
 
 @dataclass(frozen=True)
-class Subject:
+class DetectorInfo:
     """The detector that was held against data.
 
     Attributes:
@@ -250,7 +249,7 @@ class Evaluation:
     ``created`` is an ISO time, ``machine`` a sentence for people, ``command`` what the user typed.
     """
 
-    subject: Subject
+    subject: DetectorInfo
     protocol: Protocol
     data_sets: tuple[DataSetResult, ...]
     version: str

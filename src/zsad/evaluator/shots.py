@@ -7,7 +7,6 @@ from zsad.data.decode import decode
 from zsad.errors import ConfigError
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.predictor import Detector
-from zsad.wording import counted
 
 
 def check_detector(detector: Detector) -> None:

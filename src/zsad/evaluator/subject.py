@@ -7,15 +7,15 @@ from dataclasses import asdict
 import torch
 
 from zsad import checkpoint, remembering
-from zsad.evaluator.results import Subject
+from zsad.evaluator.results import DetectorInfo
 from zsad.predictor import Detector
 
 
-def subject(detector: Detector) -> Subject:
+def detector_info(detector: Detector) -> DetectorInfo:
     """Who it is, what it was trained on, and what it remembers."""
     card, clip, settings = detector.card, detector.method.clip, detector.settings
     training = detector.past.training
-    return Subject(
+    return DetectorInfo(
         name=detector.name,
         method=card.method,
         options=card.options,
@@ -39,7 +39,7 @@ def fingerprint(detector: Detector) -> str:
     settings = detector.settings
     words = [detector.card.method, asdict(method.config), settings.image_size, settings.precision, method.fingerprint]
     digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
-    for name, tensor in sorted(checkpoint.learnt(method).items()):
+    for name, tensor in sorted(checkpoint.trained_state(method).items()):
         content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)
     return digest.hexdigest()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from zsad.data.doubts import DOUBTS
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
-from zsad.wording import counted
 
 FEW = 10
 """Pictures of a state below which a bootstrap is known to be too sure of itself."""

@@ -11,10 +11,10 @@ from PIL import Image
 
 from zsad.data.masks import resize_mask
 from zsad.evaluator.disk import WORST, write_misses
-from zsad.evaluator.results import ImageResult, Miss
+from zsad.evaluator.results import ImageResult, WorstImage
 from zsad.parts.maps import resize
 from zsad.render import eight_bit, overlay, save_image
-from zsad.types import Picture, Prediction, Size
+from zsad.types import DecodedImage, Prediction, Size
 
 EACH = 4
 """Pictures kept of each kind of miss."""
@@ -24,7 +24,7 @@ MISSED, FALSE_ALARM, MISPLACED = "missed", "false alarm", "misplaced"
 
 
 @dataclass(frozen=True, order=True)
-class Candidate:
+class WorstCandidate:
     """A picture that is among the worst so far, no larger than it will be drawn; the worst sort first."""
 
     goodness: float
@@ -35,7 +35,7 @@ class Candidate:
     anomaly_map: Float32[np.ndarray, "rows cols"] = field(compare=False)
 
 
-class Worst:
+class WorstImages:
     """Keeps the worst few of the pictures that it is offered.
 
     >>> Worst().kept
@@ -43,11 +43,15 @@ class Worst:
     """
 
     def __init__(self) -> None:
-        self.kept: dict[str, list[Candidate]] = {MISSED: [], FALSE_ALARM: [], MISPLACED: []}
+        self.kept: dict[str, list[WorstCandidate]] = {MISSED: [], FALSE_ALARM: [], MISPLACED: []}
         self._number = 0
 
     def offer(
-        self, found: ImageResult, picture: Picture, prediction: Prediction, mask: Bool[np.ndarray, "rows cols"] | None
+        self,
+        found: ImageResult,
+        picture: DecodedImage,
+        prediction: Prediction,
+        mask: Bool[np.ndarray, "rows cols"] | None,
     ) -> None:
         """Keep a picture if it is worse than one that is kept; of equals the first stays."""
         self._number += 1
@@ -80,28 +84,28 @@ class Worst:
         self,
         goodness: float,
         found: ImageResult,
-        picture: Picture,
+        picture: DecodedImage,
         prediction: Prediction,
         mask: Bool[np.ndarray, "rows cols"] | None,
-    ) -> Candidate:
+    ) -> WorstCandidate:
         size = _shown(picture.size)
         small = Image.fromarray(eight_bit(picture.pixels)).resize(size[::-1], Image.Resampling.LANCZOS)
         anomaly_map = resize(torch.from_numpy(prediction.anomaly_map)[None], size)[0].numpy()
         shown_mask = None if mask is None else resize_mask(mask, size)
-        return Candidate(goodness, self._number, found, np.asarray(small), shown_mask, anomaly_map)
+        return WorstCandidate(goodness, self._number, found, np.asarray(small), shown_mask, anomaly_map)
 
 
-def _draw(candidate: Candidate, why: str, name: str, home: Path) -> Miss:
+def _draw(candidate: WorstCandidate, why: str, name: str, home: Path) -> WorstImage:
     found = candidate.found
     files = {"picture": f"{name}.jpg", "overlay": f"{name}-overlay.jpg"}
     save_image(Image.fromarray(candidate.pixels), home / files["picture"])
-    heat = overlay(Picture(candidate.pixels, found.source), candidate.anomaly_map)
+    heat = overlay(DecodedImage(candidate.pixels, found.source), candidate.anomaly_map)
     save_image(Image.fromarray(heat), home / files["overlay"])
     mask = None
     if candidate.mask is not None:
         mask = f"{name}-mask.png"
         save_image(Image.fromarray(candidate.mask), home / mask)
-    return Miss(why, found.source, found.score, found.pixel_auroc, mask=mask, **files)
+    return WorstImage(why, found.source, found.score, found.pixel_auroc, mask=mask, **files)
 
 
 def _shown(size: Size) -> Size:

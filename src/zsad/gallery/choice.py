@@ -22,7 +22,7 @@ Extreme = Literal["worst", "best"]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class GalleryCandidate:
     """A picture that a figure could show.
 
     Attributes:
@@ -36,7 +36,7 @@ class Candidate:
     source: str
 
 
-def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) -> list[Candidate]:
+def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) -> list[GalleryCandidate]:
     """The labelled pictures of the test splits, of those classes if any are named.
 
     Raises:
@@ -44,7 +44,7 @@ def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) ->
         InputError: there is no such picture.
     """
     found = [
-        Candidate(sample, one.name, sample.source(one.root))
+        GalleryCandidate(sample, one.name, sample.source(one.root))
         for one in data
         for sample in one.samples
         if sample.split == "test" and sample.label is not None
@@ -60,7 +60,7 @@ def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) ->
     return kept
 
 
-def named(found: Sequence[Candidate], patterns: Sequence[str]) -> list[Candidate]:
+def named(found: Sequence[GalleryCandidate], patterns: Sequence[str]) -> list[GalleryCandidate]:
     """Pictures in the order of the patterns, each once.
 
     Args:
@@ -71,7 +71,7 @@ def named(found: Sequence[Candidate], patterns: Sequence[str]) -> list[Candidate
     Raises:
         InputError: a pattern matches no picture.
     """
-    chosen: dict[tuple[str, str], Candidate] = {}
+    chosen: dict[tuple[str, str], GalleryCandidate] = {}
     for pattern in patterns:
         fitting = [one for one in found if fnmatchcase(f"/{one.source}", f"*/{pattern.lstrip('/')}")]
         if not fitting:
@@ -81,7 +81,7 @@ def named(found: Sequence[Candidate], patterns: Sequence[str]) -> list[Candidate
     return list(chosen.values())
 
 
-def at_random(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
+def at_random(found: Sequence[GalleryCandidate], count: int, seed: int) -> list[GalleryCandidate]:
     """So many of each class, kinds of defect in turn, so that few pictures show most of them; in their own order.
 
     Raises:
@@ -91,7 +91,7 @@ def at_random(found: Sequence[Candidate], count: int, seed: int) -> list[Candida
     rng = random.Random(seed)
     chosen = []
     for members in by_class(found).values():
-        kinds: dict[str, list[Candidate]] = {}
+        kinds: dict[str, list[GalleryCandidate]] = {}
         for one in rng.sample(members, len(members)):
             kinds.setdefault(one.sample.kind, []).append(one)
         turns = [one for turn in range(len(members)) for some in kinds.values() for one in some[turn : turn + 1]]
@@ -101,8 +101,8 @@ def at_random(found: Sequence[Candidate], count: int, seed: int) -> list[Candida
 
 
 def extreme(
-    found: Sequence[Candidate], which: Extreme, count: int, scores: Mapping[tuple[str, str], float]
-) -> list[Candidate]:
+    found: Sequence[GalleryCandidate], which: Extreme, count: int, scores: Mapping[tuple[str, str], float]
+) -> list[GalleryCandidate]:
     """So many of each class: those that a detector ranks worst or best, in that order.
 
     A picture is the worse, the more pictures of the other state score on its wrong side; of equals, the farther
@@ -126,7 +126,7 @@ def extreme(
     return chosen
 
 
-def evaluated_scores(found: Sequence[Candidate], evaluation: Path) -> dict[tuple[str, str], float]:
+def evaluated_scores(found: Sequence[GalleryCandidate], evaluation: Path) -> dict[tuple[str, str], float]:
     """Scores that an evaluation has left of these pictures, by the names of data set and source.
 
     Raises:
@@ -144,7 +144,9 @@ def evaluated_scores(found: Sequence[Candidate], evaluation: Path) -> dict[tuple
     return {key: scores[key] for key in known}
 
 
-def predicted_scores(found: Sequence[Candidate], detector: Detector, most: int | None) -> dict[tuple[str, str], float]:
+def predicted_scores(
+    found: Sequence[GalleryCandidate], detector: Detector, most: int | None
+) -> dict[tuple[str, str], float]:
     """Scores of these pictures, at most so many of each class and state; what cannot be read has none."""
     looked_at = {id(sample) for sample in some([one.sample for one in found], most)}
     scores = {}
@@ -156,9 +158,9 @@ def predicted_scores(found: Sequence[Candidate], detector: Detector, most: int |
     return scores
 
 
-def by_class(found: Sequence[Candidate]) -> dict[tuple[str, str], list[Candidate]]:
+def by_class(found: Sequence[GalleryCandidate]) -> dict[tuple[str, str], list[GalleryCandidate]]:
     """Pictures by the names of data set and class."""
-    classes: dict[tuple[str, str], list[Candidate]] = {}
+    classes: dict[tuple[str, str], list[GalleryCandidate]] = {}
     for one in found:
         classes.setdefault((one.data_set, one.sample.class_name), []).append(one)
     return classes

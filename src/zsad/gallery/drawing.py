@@ -10,12 +10,12 @@ from PIL import Image
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError, InputError
 from zsad.files import content_hash, replacing
-from zsad.gallery.choice import Candidate, by_class
+from zsad.gallery.choice import GalleryCandidate, by_class
 from zsad.gallery.figure import pages
 from zsad.gallery.panels import Panel, Style, panels
 from zsad.locks import alone_with
 from zsad.predictor import Detector
-from zsad.types import Failure, Picture, Prediction
+from zsad.types import DecodedImage, Failure, Prediction
 
 SCALES = {".png": 2.0, ".pdf": 2.5}
 """Pixels a unit, of which an inch has 120: 240 and 300 pixels an inch."""
@@ -27,7 +27,7 @@ TALLEST = 30_000
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GalleryFigure:
     """What a figure shows.
 
     Attributes:
@@ -43,14 +43,14 @@ class Drawn:
 
 def gallery(
     detectors: Sequence[Detector],
-    chosen: Sequence[Candidate],
+    chosen: Sequence[GalleryCandidate],
     out: str | os.PathLike[str],
     *,
     labels: Sequence[str] | None = None,
     columns: int | None = None,
     map_only: bool = False,
     transposed: bool = False,
-) -> Drawn:
+) -> GalleryFigure:
     """Draw pictures, truth and the maps of detectors side by side, all maps on the scale from 0 to 1.
 
     Args:
@@ -76,10 +76,10 @@ def gallery(
     shown = _shown(detectors, chosen, style)
     limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
     columns = (6 if transposed else 1) if columns is None else columns
-    sheets = pages(["Picture", "Ground truth", *names], shown, columns, style, limit)
+    sheets = pages(["DecodedImage", "Ground truth", *names], shown, columns, style, limit)
     with alone_with(path):
         _save(sheets, path, style)
-    return Drawn(len(chosen), len(sheets), tuple(_seen(detectors, names, chosen)))
+    return GalleryFigure(len(chosen), len(sheets), tuple(_seen(detectors, names, chosen)))
 
 
 def check_file(path: Path) -> None:
@@ -99,7 +99,7 @@ def check_file(path: Path) -> None:
         raise InputError("a figure is a file", f"{path}, a folder", "choose another --out")
 
 
-def _shown(detectors: Sequence[Detector], chosen: Sequence[Candidate], style: Style) -> list[list[Panel]]:
+def _shown(detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], style: Style) -> list[list[Panel]]:
     """The panels of each picture. Detectors go through a class at a time, to encode its name once."""
     found: dict[int, list[Panel]] = {}
     for members in by_class(chosen).values():
@@ -111,7 +111,7 @@ def _shown(detectors: Sequence[Detector], chosen: Sequence[Candidate], style: St
     return [found[id(one)] for one in chosen]
 
 
-def _answer(answer: tuple[Picture, Prediction] | Failure) -> tuple[Picture, Prediction]:
+def _answer(answer: tuple[DecodedImage, Prediction] | Failure) -> tuple[DecodedImage, Prediction]:
     if isinstance(answer, Failure):
         raise InputError("the pictures of a figure can be read", answer.message, "choose others, or repair it")
     return answer
@@ -132,7 +132,7 @@ def _save(sheets: Sequence[Image.Image], path: Path, style: Style) -> None:
             first.save(temporary, "PDF", save_all=True, append_images=rest, resolution=density, **options)
 
 
-def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[Candidate]) -> list[str]:
+def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[GalleryCandidate]) -> list[str]:
     """A figure of what a detector was trained on shows nothing of what it can do."""
     contents = [content_hash(one.sample.picture) for one in chosen]
     said = []

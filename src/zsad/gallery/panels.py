@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zsad.data.masks import read_mask, resize_mask
 from zsad.data.specification import in_words
-from zsad.gallery.choice import Candidate
+from zsad.gallery.choice import GalleryCandidate
 from zsad.parts.maps import resize
 from zsad.render import PAPER, QUIET, colourise, eight_bit, overlay
-from zsad.types import Picture, Prediction, Size
+from zsad.types import DecodedImage, Prediction, Size
 
 BLANK = (238, 239, 242)
 """Ground of a panel that has nothing to show but a word."""
@@ -64,7 +64,9 @@ LONGEST, WIDEST = 1.5, 2.0
 """Of the other side of a panel, in sides: of pictures in a column, and in a line."""
 
 
-def panels(one: Candidate, picture: Picture, predictions: Sequence[Prediction], style: Style) -> list[Panel]:
+def panels(
+    one: GalleryCandidate, picture: DecodedImage, predictions: Sequence[Prediction], style: Style
+) -> list[Panel]:
     """The picture, its truth, and a map a detector, all of one size.
 
     Raises:
@@ -75,7 +77,7 @@ def panels(one: Candidate, picture: Picture, predictions: Sequence[Prediction], 
     caption = in_words(one.sample.class_name)
     if one.sample.label and one.sample.kind not in ("unknown", "anomalous"):
         caption += f", {in_words(one.sample.kind)}"
-    shown = Picture(np.asarray(small), one.source)
+    shown = DecodedImage(np.asarray(small), one.source)
     return [
         Panel(small, caption),
         _truth(one, picture.size, box, style),
@@ -83,7 +85,7 @@ def panels(one: Candidate, picture: Picture, predictions: Sequence[Prediction], 
     ]
 
 
-def _truth(one: Candidate, size: Size, box: Size, style: Style) -> Panel:
+def _truth(one: GalleryCandidate, size: Size, box: Size, style: Style) -> Panel:
     """White on black; of a normal picture, or where nobody has drawn one, the word."""
     if one.sample.label == 0:
         return Panel(_word("normal", box, style), "")
@@ -95,7 +97,7 @@ def _truth(one: Candidate, size: Size, box: Size, style: Style) -> Panel:
     return Panel(drawn, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
 
 
-def _map(shown: Picture, prediction: Prediction, style: Style) -> Panel:
+def _map(shown: DecodedImage, prediction: Prediction, style: Style) -> Panel:
     anomaly = resize(torch.from_numpy(prediction.anomaly_map)[None], shown.size)[0].numpy()
     image = colourise(anomaly) if style.map_only else overlay(shown, anomaly)
     return Panel(Image.fromarray(image), f"{prediction.score:.3f}")

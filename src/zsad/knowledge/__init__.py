@@ -9,7 +9,7 @@ detector needs it to judge a picture.
 any chat endpoint.
 """
 
-from zsad.knowledge.entry import LLM_COUNT, Entry
+from zsad.knowledge.entry import LLM_COUNT, ClassKnowledge
 from zsad.knowledge.lookup import Knowledge, picture_key
 
-__all__ = ["LLM_COUNT", "Entry", "Knowledge", "picture_key"]
+__all__ = ["LLM_COUNT", "ClassKnowledge", "Knowledge", "picture_key"]

@@ -10,9 +10,9 @@ from zsad.documents import DocumentError, read_text
 from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.knowledge.chat import Endpoint
-from zsad.knowledge.entry import Entry
+from zsad.knowledge.entry import ClassKnowledge
 from zsad.knowledge.lookup import Knowledge, folded, picture_key
-from zsad.knowledge.questions import Answer, Question, Refused, read_answer
+from zsad.knowledge.questions import Answer, Question, RejectedAnswer, read_answer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Model:
         """The answer of an earlier run, or ``None`` where there is none or it is damaged."""
         try:
             return read_answer(question, read_text(self._path(question)), self.count_tokens)
-        except (OSError, DocumentError, Refused):
+        except (OSError, DocumentError, RejectedAnswer):
             return None
 
     def ask(self, question: Question) -> Answer:
@@ -56,7 +56,7 @@ class Model:
             try:
                 answer = read_answer(question, text, self.count_tokens)
                 break
-            except Refused as refusal:
+            except RejectedAnswer as refusal:
                 if attempt == self.endpoint.retries:
                     raise
                 prompt = f"{question.prompt} An earlier answer was refused: {refusal}."
@@ -137,7 +137,7 @@ def build(
                 own = _with(own, known, question, answer or model.ask(question))
                 own.write(out)
                 outcome.taken += 1
-            except (Refused, InputError) as refusal:
+            except (RejectedAnswer, InputError) as refusal:
                 outcome.refused.append(f"{question}: {refusal}")
         yield outcome
 
@@ -145,10 +145,10 @@ def build(
 def _with(own: Knowledge, known: Knowledge, question: Question, answer: Answer) -> Knowledge:
     """The own knowledge and an answer."""
     if question.picture is None:
-        entry = Entry(answer.background, answer.descriptions)
+        entry = ClassKnowledge(answer.background, answer.descriptions)
     else:
         source = own if own.named(question.class_name) else known
         entry = source.lookup(question.class_name)
         described = {picture_key(question.picture): answer.descriptions}
-        entry = entry.extended(Entry(entry.background, entry.llm, described))
+        entry = entry.extended(ClassKnowledge(entry.background, entry.llm, described))
     return own.merged(Knowledge({question.class_name: entry}, {}))

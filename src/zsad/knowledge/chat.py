@@ -13,7 +13,7 @@ from urllib.request import Request
 from zsad.documents import DocumentError, read_json
 from zsad.errors import ConfigError
 from zsad.knowledge.exchange import Reply, TooLargeError, exchange
-from zsad.knowledge.questions import Refused
+from zsad.knowledge.questions import RejectedAnswer
 
 LARGEST = 4 * 2**20
 """Bytes of a reply: a thousand times what is asked for."""
@@ -101,7 +101,7 @@ class Endpoint:
         """What an answer with an HTTP status other than success means."""
         said = f"{reply.status} {reply.reason}: {self._without_key(_message(reply))}"
         if reply.status in NOT_THIS_QUESTION:
-            return Refused(f"the server answers {said}")
+            return RejectedAnswer(f"the server answers {said}")
         if reply.status in (401, 403):
             state = "correct" if self.key else "set"
             return ConfigError("the endpoint must accept the API key", said, f"{state} ${self.key_from}")
@@ -128,14 +128,14 @@ def _text_of(reply: bytes) -> str:
         text = cast(Any, read_json(reply))["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, DocumentError) and reply[:1] == b"{":
-            raise Refused(f"the reply is no JSON: {error}") from error
+            raise RejectedAnswer(f"the reply is no JSON: {error}") from error
         raise ConfigError(
             "a chat endpoint answers with choices, message and content",
             repr(reply[:80].decode("utf-8", "replace")),
             "check --base-url; it often ends in /v1",
         ) from error
     if not isinstance(text, str):
-        raise Refused("the reply has no text")
+        raise RejectedAnswer("the reply has no text")
     return text
 
 

@@ -12,7 +12,7 @@ LLM_COUNT = 5
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClassKnowledge:
     """What is known of one class.
 
     Attributes:
@@ -39,9 +39,9 @@ class Entry:
                 raise ConfigError("a picture under 'vqa' has at least one description", "none", f"remove {key}")
             _check_sentences(sentences, f"vqa, {key}")
 
-    def extended(self, other: "Entry") -> "Entry":
+    def extended(self, other: "ClassKnowledge") -> "ClassKnowledge":
         """The other entry, with what only this one knows of single pictures."""
-        return Entry(other.background, other.llm, {**self.vqa, **other.vqa})
+        return ClassKnowledge(other.background, other.llm, {**self.vqa, **other.vqa})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Stored:
     aliases: tuple[str, ...] = ()
 
 
-def from_file(values: object, where: str) -> tuple[Entry, tuple[str, ...]]:
+def from_file(values: object, where: str) -> tuple[ClassKnowledge, tuple[str, ...]]:
     """An entry and its aliases.
 
     Args:
@@ -60,18 +60,18 @@ def from_file(values: object, where: str) -> tuple[Entry, tuple[str, ...]]:
         where: file and class, for errors.
 
     Raises:
-        ConfigError: it is not as :class:`Entry` says.
+        ConfigError: it is not as :class:`ClassKnowledge` says.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be an object", repr(values), "write {'background': ..., 'llm': [...]}")
     stored = from_mapping(_Stored, values, where)
     try:
-        return Entry(stored.background, stored.llm, stored.vqa), stored.aliases
+        return ClassKnowledge(stored.background, stored.llm, stored.vqa), stored.aliases
     except ConfigError as error:
         raise ConfigError(f"in {where} {error.rule}", error.value, error.remedy) from error
 
 
-def to_file(entry: Entry, aliases: Sequence[str]) -> dict[str, object]:
+def to_file(entry: ClassKnowledge, aliases: Sequence[str]) -> dict[str, object]:
     """What :func:`from_file` reads; empty parts are left out."""
     values: dict[str, object] = {"background": entry.background, "llm": list(entry.llm)}
     if aliases:

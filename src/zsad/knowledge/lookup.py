@@ -13,7 +13,7 @@ from pathlib import Path
 from zsad.documents import LIST_LIMIT, DocumentError, Source, read_json_object
 from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.files import write_atomically
-from zsad.knowledge.entry import Entry, from_file, to_file
+from zsad.knowledge.entry import ClassKnowledge, from_file, to_file
 
 PREFERRED = ("mvtec", "visa", "bmad", "cvc_clinicdb")
 """Data sets whose classes come before those of the same name in others, the first one first."""
@@ -31,7 +31,7 @@ class Knowledge:
         aliases: other names of a class.
     """
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ClassKnowledge]
     aliases: Mapping[str, tuple[str, ...]]
 
     @classmethod
@@ -52,7 +52,7 @@ class Knowledge:
 
         Raises:
             InputError: the file cannot be read, or is no JSON.
-            ConfigError: it is not as :class:`Entry` says, or names a class twice.
+            ConfigError: it is not as :class:`ClassKnowledge` says, or names a class twice.
         """
         try:
             return _parse(path, str(path))
@@ -73,7 +73,7 @@ class Knowledge:
         """The classes of this name, as in ``classes``; the one that :meth:`lookup` takes first."""
         return tuple(reversed(self._index.get(folded(class_name), ())))
 
-    def lookup(self, class_name: str) -> Entry:
+    def lookup(self, class_name: str) -> ClassKnowledge:
         """What is known of a class.
 
         Raises:

@@ -34,7 +34,7 @@ REFUSAL = re.compile(r"\b(i(['’]m| am) (sorry|unable|not able)|i can(no|['’]
 NOTHING_FOUND = re.compile(r"\b(no|not any|without) (\w+ )?(anomal|defect|abnormalit)")
 
 
-class Refused(Exception):  # noqa: N818  # an answer is refused; it is no error of the program
+class RejectedAnswer(Exception):  # noqa: N818  # an answer is refused; it is no error of the program
     """An answer that cannot be used, and why."""
 
 
@@ -93,9 +93,9 @@ def read_answer(question: Question, text: str, count_tokens: Callable[[str], int
         _check_sentence(sentence, count_tokens)
     for sentence in descriptions:
         if NOTHING_FOUND.search(sentence.lower()):
-            raise Refused(f"it describes no anomaly: {sentence!r}")
+            raise RejectedAnswer(f"it describes no anomaly: {sentence!r}")
     if len(set(map(plain, (*descriptions, *background)))) < len(descriptions) + len(background):
-        raise Refused("two of its sentences are the same")
+        raise RejectedAnswer("two of its sentences are the same")
     return Answer(tuple(descriptions), *background)
 
 
@@ -107,24 +107,24 @@ def _object_in(text: str) -> dict[str, object]:
         return read_json_object(text[start : end + 1])
     except DocumentError as error:
         if REFUSAL.search(text.lower()):
-            raise Refused("the model would not answer") from error
-        raise Refused(f"it is no JSON object: {text[:60]!r} ({error})") from error
+            raise RejectedAnswer("the model would not answer") from error
+        raise RejectedAnswer(f"it is no JSON object: {text[:60]!r} ({error})") from error
 
 
 def _sentences(values: object, count: int) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise Refused("it lacks a sentence where one was asked for")
+        raise RejectedAnswer("it lacks a sentence where one was asked for")
     if len(values) != count:
-        raise Refused(f"it has {len(values)} descriptions instead of {count}")
+        raise RejectedAnswer(f"it has {len(values)} descriptions instead of {count}")
     return [" ".join(value.split()) for value in values]
 
 
 def _check_sentence(sentence: str, count_tokens: Callable[[str], int]) -> None:
     if not plain(sentence):
-        raise Refused("a sentence is empty")
+        raise RejectedAnswer("a sentence is empty")
     if not sentence.isprintable():
-        raise Refused("a sentence has a character that cannot be printed")
+        raise RejectedAnswer("a sentence has a character that cannot be printed")
     if REFUSAL.search(sentence.lower()):
-        raise Refused(f"the model would not answer: {sentence!r}")
+        raise RejectedAnswer(f"the model would not answer: {sentence!r}")
     if (length := count_tokens(sentence)) > LONGEST:
-        raise Refused(f"a sentence has {length} tokens, more than {LONGEST}")
+        raise RejectedAnswer(f"a sentence has {length} tokens, more than {LONGEST}")

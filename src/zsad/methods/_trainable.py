@@ -11,7 +11,7 @@ from torch import Tensor
 from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Method
-from zsad.types import Evidence, Observation, Target
+from zsad.types import BackboneFeatures, Evidence, Target
 
 LARGEST = 1e30
 """Rate that Adam can still divide by its bias corrections in fp32."""
@@ -21,7 +21,7 @@ MOST_EPOCHS, MOST_IMAGES = 100_000, 4096
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingConfig:
     """How a paper trains its method: the constants of its optimisation, all with Adam.
 
     Attributes:
@@ -87,7 +87,7 @@ class Trainable(Method):
     Subclasses say how their paper trains them, and whether their loss asks for descriptions.
     """
 
-    training_defaults: ClassVar[Training]
+    training_defaults: ClassVar[TrainingConfig]
     uses_descriptions: bool = False
 
     @abstractmethod
@@ -98,15 +98,15 @@ class Trainable(Method):
         """
 
 
-class Reader(Trainable):
+class FrozenBackboneMethod(Trainable):
     """A method that reads the frozen tower and never edits it, so that training runs the tower once per picture."""
 
     @abstractmethod
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """All that the method reads off the tower; no trained parameter takes part."""
 
     @abstractmethod
-    def judge(self, observation: Observation, class_names: Sequence[str]) -> Evidence:
+    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
         """Evidence from what was observed."""
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:

@@ -28,7 +28,7 @@ ANOMALOUS_PROMPTS = ("a photo of an anomalous {}",)
 
 
 @dataclass(frozen=True)
-class ClipConfig(Config):
+class ClipDetectorConfig(Config):
     """Constants of the published row.
 
     Attributes:
@@ -52,12 +52,12 @@ class ClipDetector(Method):
         year=2021,
         url="https://arxiv.org/abs/2103.00020",
     )
-    config_type = ClipConfig
+    config_type = ClipDetectorConfig
     templates: ClassVar[tuple[Sequence[str], Sequence[str]]] = (NORMAL_PROMPTS, ANOMALOUS_PROMPTS)
 
-    def __init__(self, clip: Clip, config: ClipConfig | None = None) -> None:
-        self.config: ClipConfig
-        super().__init__(clip, config or ClipConfig())
+    def __init__(self, clip: Clip, config: ClipDetectorConfig | None = None) -> None:
+        self.config: ClipDetectorConfig
+        super().__init__(clip, config or ClipDetectorConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
         ways = len(self.prompts("{}")[0])

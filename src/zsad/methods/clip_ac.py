@@ -13,7 +13,7 @@ from typing import Literal
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Paper
 from zsad.methods._imagenet_templates import TEMPLATES
-from zsad.methods.clip import ClipConfig, ClipDetector
+from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 
 MANNERS = (
     "a photo of {}",
@@ -52,7 +52,7 @@ def _of_imagenet(state: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class ClipAcConfig(ClipConfig):
+class ClipAcConfig(ClipDetectorConfig):
     """Constants of the published row.
 
     Attributes:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
-from zsad.metrics.tally import Tally, tally_scores
+from zsad.metrics.tally import ScoreCounts, tally_scores
 from zsad.metrics.undefined import Undefined, defined
 
 
@@ -24,7 +24,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     return defined(auroc_of(tally_scores(scores, labels)))
 
 
-def auroc_of(tally: Tally) -> float | Undefined:
+def auroc_of(tally: ScoreCounts) -> float | Undefined:
     """AUROC of counted samples."""
     if missing := tally.missing("AUROC"):
         return missing

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
-from zsad.metrics.tally import Tally, from_above, tally_scores
+from zsad.metrics.tally import ScoreCounts, from_above, tally_scores
 from zsad.metrics.undefined import Undefined, defined
 
 
@@ -24,7 +24,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     return defined(average_precision_of(tally_scores(scores, labels)))
 
 
-def average_precision_of(tally: Tally) -> float | Undefined:
+def average_precision_of(tally: ScoreCounts) -> float | Undefined:
     """Average precision of counted samples."""
     if missing := tally.missing("average precision"):
         return missing

@@ -7,7 +7,7 @@ from jaxtyping import Float, Float32
 
 from zsad.errors import ConfigError, unknown_name
 from zsad.metrics.keys import ONE, SPAN, from_keys, to_keys
-from zsad.metrics.tally import Tally, tally_values
+from zsad.metrics.tally import ScoreCounts, metrics_of_counts
 
 BLOCK = 2**15
 """Scores made keys at once: what stays in a processor's cache goes three times as fast."""
@@ -34,7 +34,7 @@ class Counter(ABC):
         """
 
     @abstractmethod
-    def tally(self, regions: int) -> Tally:
+    def tally(self, regions: int) -> ScoreCounts:
         """The counts of all samples so far."""
 
 
@@ -67,11 +67,11 @@ class KeyTable(Counter):
         self._cover(other._first, other._first + len(other._total))
         self._take(other._first, other._total, other._anomalous, other._overlap)
 
-    def tally(self, regions: int) -> Tally:
+    def tally(self, regions: int) -> ScoreCounts:
         used = np.flatnonzero(self._total)
         values = from_keys((used + self._first).astype(np.int32))
         anomalous = self._anomalous[used]
-        return Tally(values, self._total[used] - anomalous, anomalous, self._overlap[used], regions)
+        return ScoreCounts(values, self._total[used] - anomalous, anomalous, self._overlap[used], regions)
 
     def _allot(self, first: int, end: int) -> None:
         """Room for the keys from ``first`` to before ``end``; pages of it that are never written take no memory."""
@@ -122,9 +122,9 @@ class ValueList(Counter):
         self._anomalous += list(other._anomalous)
         self._shares += list(other._shares)
 
-    def tally(self, regions: int) -> Tally:
+    def tally(self, regions: int) -> ScoreCounts:
         values, anomalous, shares = map(np.concatenate, (self._values, self._anomalous, self._shares))
-        return tally_values(values, anomalous, shares, regions)
+        return metrics_of_counts(values, anomalous, shares, regions)
 
 
 def counter(precision: str) -> Counter:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from zsad.metrics.pro import pro_points
-from zsad.metrics.tally import Tally, from_above
+from zsad.metrics.tally import ScoreCounts, from_above
 
 POINTS = 200
 """At most, of a curve."""
@@ -24,14 +24,14 @@ class Curve:
     y: tuple[float, ...]
 
 
-def roc(tally: Tally) -> Curve | None:
+def roc(tally: ScoreCounts) -> Curve | None:
     """False positive rate and true positive rate; None where a state is missing."""
     if tally.missing("the curve"):
         return None
     return thinned(_rates(tally.normal), _rates(tally.anomalous))
 
 
-def precision_recall(tally: Tally) -> Curve | None:
+def precision_recall(tally: ScoreCounts) -> Curve | None:
     """Recall and precision; None where a state is missing."""
     if tally.missing("the curve"):
         return None
@@ -40,7 +40,7 @@ def precision_recall(tally: Tally) -> Curve | None:
     return thinned(_rates(tally.anomalous), np.append(precision[0], precision))
 
 
-def pro_curve(tally: Tally, limit: float) -> Curve | None:
+def pro_curve(tally: ScoreCounts, limit: float) -> Curve | None:
     """False positive rate up to the limit and mean share of a region that is found; None where a state is missing."""
     return None if tally.missing("the curve") else thinned(*pro_points(tally, limit))
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
-from zsad.metrics.tally import Tally, from_above, tally_scores
+from zsad.metrics.tally import ScoreCounts, from_above, tally_scores
 from zsad.metrics.undefined import Undefined, defined
 
 
@@ -26,7 +26,7 @@ def f1_max(scores: ArrayLike, labels: ArrayLike) -> float:
     return defined(f1_max_of(tally_scores(scores, labels)))
 
 
-def f1_max_of(tally: Tally) -> float | Undefined:
+def f1_max_of(tally: ScoreCounts) -> float | Undefined:
     """F1-max of counted samples."""
     if missing := tally.missing("F1-max"):
         return missing

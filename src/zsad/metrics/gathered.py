@@ -21,7 +21,7 @@ from zsad.metrics.curves import Curve, precision_recall, pro_curve, roc
 from zsad.metrics.f1_max import f1_max_of
 from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
 from zsad.metrics.regions import region_shares
-from zsad.metrics.tally import Tally
+from zsad.metrics.tally import ScoreCounts
 from zsad.metrics.undefined import Undefined
 
 Results = dict[str, float | Undefined]
@@ -139,10 +139,10 @@ class PixelMetrics:
         return _drawn(tally) | ({"pro": pro} if pro else {})
 
 
-def _common(tally: Tally) -> Results:
+def _common(tally: ScoreCounts) -> Results:
     return {"auroc": auroc_of(tally), "average_precision": average_precision_of(tally), "f1_max": f1_max_of(tally)}
 
 
-def _drawn(tally: Tally) -> dict[str, Curve]:
+def _drawn(tally: ScoreCounts) -> dict[str, Curve]:
     found = {"roc": roc(tally), "pr": precision_recall(tally)}
     return {name: curve for name, curve in found.items() if curve is not None}

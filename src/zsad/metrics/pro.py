@@ -14,7 +14,7 @@ from jaxtyping import Float, Real
 from zsad.errors import ConfigError
 from zsad.metrics.checks import Maps, paired_maps
 from zsad.metrics.regions import region_shares
-from zsad.metrics.tally import Tally, from_above, tally_values
+from zsad.metrics.tally import ScoreCounts, from_above, metrics_of_counts
 from zsad.metrics.undefined import Undefined, defined
 
 LIMIT = 0.3
@@ -50,7 +50,7 @@ def pro_200(maps: Maps, masks: Maps) -> float:
     return defined(pro_200_of(tally_maps(maps, masks)))
 
 
-def pro_of(tally: Tally, limit: float) -> float | Undefined:
+def pro_of(tally: ScoreCounts, limit: float) -> float | Undefined:
     """PRO of counted pixels."""
     if missing := tally.missing("PRO"):
         return missing
@@ -58,7 +58,7 @@ def pro_of(tally: Tally, limit: float) -> float | Undefined:
     return float(np.trapezoid(overlaps, rates) / limit)
 
 
-def pro_points(tally: Tally, limit: float) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+def pro_points(tally: ScoreCounts, limit: float) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
     """FPR and mean share of a region found at every threshold up to the limit, where the last point is interpolated."""
     rates, overlaps = _points(tally.normal[None], tally.overlap[None], np.array([tally.regions]), limit)
     return rates[0], overlaps[0]
@@ -90,7 +90,7 @@ def _points(
     return np.minimum(rates, limit), overlaps
 
 
-def pro_200_of(tally: Tally) -> float | Undefined:
+def pro_200_of(tally: ScoreCounts) -> float | Undefined:
     """PRO of counted pixels with 200 thresholds."""
     if missing := tally.missing("PRO-200"):
         return missing
@@ -115,7 +115,7 @@ def check_limit(limit: float) -> None:
         raise ConfigError("the limit of the FPR lies in (0, 1]", limit, f"say {LIMIT}, as the papers do")
 
 
-def tally_maps(maps: Maps, masks: Maps) -> Tally:
+def tally_maps(maps: Maps, masks: Maps) -> ScoreCounts:
     """Count the pixels of all maps by sorting, in the precision that they came in."""
     values, anomalous, shares, regions = [], [], [], 0
     for scores, mask in paired_maps(maps, masks):
@@ -124,7 +124,7 @@ def tally_maps(maps: Maps, masks: Maps) -> Tally:
         anomalous.append(values[-1][pixels])
         shares.append(share)
         regions += count
-    return tally_values(np.concatenate(values), np.concatenate(anomalous), np.concatenate(shares), regions)
+    return metrics_of_counts(np.concatenate(values), np.concatenate(anomalous), np.concatenate(shares), regions)
 
 
 def _beyond(counts: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from zsad.metrics.undefined import Undefined
 
 
 @dataclass(frozen=True)
-class Tally:
+class ScoreCounts:
     """Samples counted by score. Equal scores are one entry, so that ties cannot be told apart by their order.
 
     Attributes:
@@ -37,25 +37,25 @@ class Tally:
         return Undefined(rule, f"{normal} and {anomalous}", "add the missing class")
 
 
-def tally_values(
+def metrics_of_counts(
     values: Float[np.ndarray, "samples"],
     anomalous: Float[np.ndarray, "anomalous"],
     shares: Float[np.ndarray, "anomalous"],
     regions: int,
-) -> Tally:
+) -> ScoreCounts:
     """Count by sorting; ``values`` are all scores, ``anomalous`` those of them that are, ``shares`` 1 / region area."""
     distinct, counts = np.unique(values, return_counts=True)
     at = np.searchsorted(distinct, anomalous)
     hits = np.bincount(at, minlength=len(distinct))
     # Without samples bincount counts in integers, weights or not.
     overlap = np.bincount(at, shares, len(distinct)).astype(np.float64)
-    return Tally(distinct, counts - hits, hits, overlap, regions)
+    return ScoreCounts(distinct, counts - hits, hits, overlap, regions)
 
 
-def tally_scores(scores: ArrayLike, labels: ArrayLike) -> Tally:
+def tally_scores(scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
     """Count scores and labels in double precision, after checking them."""
     values, truth = paired_scores(scores, labels)
-    return tally_values(values, values[truth], np.zeros(int(truth.sum())), 0)
+    return metrics_of_counts(values, values[truth], np.zeros(int(truth.sum())), 0)
 
 
 def from_above(counts: np.ndarray) -> np.ndarray:

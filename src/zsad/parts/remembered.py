@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Remembered:
+class ResultCache:
     """Keeps results between calls that need no gradient; a detector in use encodes each class name once.
 
     While gradients are recorded nothing is kept: every call computes.

@@ -14,8 +14,8 @@ from zsad.backbones.clip import Clip
 from zsad.documents import read_json_lines, read_json_object
 from zsad.errors import InputError
 from zsad.files import write_atomically
-from zsad.pretrain.recipe import Recipe
-from zsad.pretrain.store import Entry
+from zsad.pretrain.recipe import PretrainingRecipe
+from zsad.pretrain.store import CorpusImage
 
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 
@@ -40,7 +40,11 @@ def read_sources(path: Path) -> dict[str, dict[str, str]]:
 
 
 def write(
-    clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path, sources: Mapping[str, Mapping[str, str]] | None = None
+    clip: Clip,
+    recipe: PretrainingRecipe,
+    corpus: list[CorpusImage],
+    out: Path,
+    sources: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Path:
     """Write ``model.safetensors`` (fp16), ``merges.txt.gz`` and ``card.json`` under ``out/model``.
 
@@ -58,7 +62,11 @@ def write(
 
 
 def card(
-    clip: Clip, recipe: Recipe, corpus: list[Entry], out: Path, sources: Mapping[str, Mapping[str, str]] | None = None
+    clip: Clip,
+    recipe: PretrainingRecipe,
+    corpus: list[CorpusImage],
+    out: Path,
+    sources: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, object]:
     """Architecture, recipe, every source with its terms, compute, and what the validation pictures say."""
     log: list[Any] = [row for _, row in read_json_lines(out / "log.jsonl")]
@@ -78,7 +86,7 @@ def card(
 
 
 def _sources(
-    recipe: Recipe, corpus: list[Entry], sources: Mapping[str, Mapping[str, str]] | None
+    recipe: PretrainingRecipe, corpus: list[CorpusImage], sources: Mapping[str, Mapping[str, str]] | None
 ) -> dict[str, dict[str, object]]:
     """Pictures of each source, whether it trained, and its terms where they are given."""
     counts = dict(sorted(Counter(entry.source for entry in corpus).items()))

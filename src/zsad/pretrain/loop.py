@@ -22,11 +22,11 @@ from zsad.documents import DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
 from zsad.metrics import auroc
-from zsad.pretrain.objective import COVERAGE_GAIN, Batch, Learner, Losses, Window, move
-from zsad.pretrain.reader import Reader, Standard, standard
-from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.objective import COVERAGE_GAIN, Learner, Losses, PretrainingBatch, Window, move
+from zsad.pretrain.reader import FeatureReader, Standard, standard
+from zsad.pretrain.recipe import PretrainingRecipe
 from zsad.pretrain.stem import fill
-from zsad.pretrain.store import Entry, Store, prepare
+from zsad.pretrain.store import CorpusImage, Store, prepare
 from zsad.pretrain.teacher import Teacher
 from zsad.pretrain.vocabulary import learn_merges, write_merges
 from zsad.pretrain.words import vocabulary_text
@@ -34,7 +34,9 @@ from zsad.runtime import find_device
 from zsad.tensors.reading import read_saved
 
 
-def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, device: str = "cpu") -> Clip:
+def run(
+    recipe: PretrainingRecipe, corpus: list[CorpusImage], out: Path, *, workers: int = 2, device: str = "cpu"
+) -> Clip:
     """Prepare the pictures, learn the merges, train; whatever is already in ``out`` is used and not done again.
 
     Args:
@@ -58,7 +60,7 @@ def run(recipe: Recipe, corpus: list[Entry], out: Path, *, workers: int = 2, dev
     optimizer = torch.optim.AdamW(_groups(learner, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
     done = _resume(out / "checkpoint.pt", learner, optimizer)
     steps = tqdm(range(done, recipe.steps), desc="pretrain", initial=done, total=recipe.steps, mininterval=5)
-    reader, validating = (Reader(store, tokenizer, learner.stem, pooled) for store in (train, validation))
+    reader, validating = (FeatureReader(store, tokenizer, learner.stem, pooled) for store in (train, validation))
     began = time.monotonic()
     for step in steps:
         losses = _step(learner, optimizer, move(reader.training(recipe, step), device), step)
@@ -95,7 +97,7 @@ def _take_over(stem: Stem, store: Store) -> Standard:
 
 
 @torch.no_grad()
-def validate(learner: Learner, reader: Reader, device: str) -> dict[str, float]:
+def validate(learner: Learner, reader: FeatureReader, device: str) -> dict[str, float]:
     """Mean losses on the validation pictures, with fixed words and order, and how well drawn damage is found.
 
     The pixel AUROC is over the patches of each damaged picture, averaged; the image AUROC is that of the class token.
@@ -124,7 +126,7 @@ def validate(learner: Learner, reader: Reader, device: str) -> dict[str, float]:
     return {f"validation_{name}": round(float(np.mean(values)), 4) for name, values in found.items() if values}
 
 
-def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> dict[str, float]:
+def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: PretrainingBatch, step: int) -> dict[str, float]:
     for group in optimizer.param_groups:
         group["lr"] = _learning_rate(learner.recipe, step)
     with torch.autocast(batch.features.device.type, torch.bfloat16):
@@ -136,7 +138,7 @@ def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, step
     return {name: round(value, 4) for name, value in _floats(losses).items()}
 
 
-def _window(recipe: Recipe, batch: Batch, step: int) -> Window | None:
+def _window(recipe: PretrainingRecipe, batch: PretrainingBatch, step: int) -> Window | None:
     """A random window of patches in the first part of the run (fast), the whole picture in the rest."""
     if step >= recipe.window_until * recipe.steps:
         return None
@@ -145,7 +147,7 @@ def _window(recipe: Recipe, batch: Batch, step: int) -> Window | None:
     return Window(top, left, recipe.window)
 
 
-def _learning_rate(recipe: Recipe, step: int) -> float:
+def _learning_rate(recipe: PretrainingRecipe, step: int) -> float:
     """Linear warm-up, then a cosine to zero."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
@@ -161,7 +163,7 @@ def _groups(learner: Learner, weight_decay: float) -> list[dict[str, object]]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _same_run(recipe: Recipe, corpus: list[Entry], path: Path) -> None:
+def _same_run(recipe: PretrainingRecipe, corpus: list[CorpusImage], path: Path) -> None:
     """Note what the run is made of, or refuse to go on with a run that is made of something else."""
     words = repr([(entry.caption, entry.label, entry.source) for entry in corpus])
     corpus_hash = hashlib.sha256(words.encode()).hexdigest()
@@ -186,7 +188,7 @@ def _read(path: Path) -> dict[str, object]:
         raise InputError(rule, f"{path}: {error}", "say another --out") from error
 
 
-def _vocabulary(recipe: Recipe, corpus: list[Entry], store: Store, out: Path) -> Tokenizer:
+def _vocabulary(recipe: PretrainingRecipe, corpus: list[CorpusImage], store: Store, out: Path) -> Tokenizer:
     path = out / "merges.txt.gz"
     if not path.is_file():
         names = sorted({meta.name for meta in store.meta})

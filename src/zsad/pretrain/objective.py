@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
 from zsad.backbones.transformer import unit
-from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.recipe import PretrainingRecipe
 from zsad.pretrain.teacher import POOLED_CHANNELS
 from zsad.types import Size
 
@@ -29,7 +29,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PretrainingBatch:
     """One step's pictures, as the CNN sees them (standardised), and words.
 
     ``same`` marks the captions that fit a picture (its own and equal ones).
@@ -72,7 +72,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TowerOutputs:
     """What a tower made of a batch.
 
     Attributes:
@@ -89,7 +89,7 @@ class Seen:
 class Learner(nn.Module):
     """A Clip whose stem is given, with the linear heads that only pretraining needs."""
 
-    def __init__(self, clip: Clip, recipe: Recipe) -> None:
+    def __init__(self, clip: Clip, recipe: PretrainingRecipe) -> None:
         super().__init__()
         width = clip.config.vision.width
         self.clip, self.recipe = clip, recipe
@@ -103,7 +103,7 @@ class Learner(nn.Module):
         assert isinstance(stem, Stem)
         return stem
 
-    def forward(self, batch: Batch, window: Window | None = None) -> Losses:
+    def forward(self, batch: PretrainingBatch, window: Window | None = None) -> Losses:
         """All losses of a batch, or of one window of its patches, which costs as much less as it is smaller."""
         seen = self.see(batch, window)
         coverage = batch.coverage if window is None else window.cut(batch.coverage)
@@ -113,7 +113,7 @@ class Learner(nn.Module):
             self._state(seen, coverage),
         )
 
-    def see(self, batch: Batch, window: Window | None = None) -> Seen:
+    def see(self, batch: PretrainingBatch, window: Window | None = None) -> TowerOutputs:
         """Run both towers."""
         vision = self.clip.vision
         tokens = vision.arrange(self.stem.projection(batch.features))
@@ -125,21 +125,21 @@ class Learner(nn.Module):
         space = unit(vision.project(last))
         normal, anomalous = unit(self.clip.text(batch.states.ids, batch.states.ends)).float().chunk(2)
         damage = torch.einsum("bte,be->bt", space.float(), anomalous - normal).float() / self.recipe.temperature
-        return Seen(last, space, damage)
+        return TowerOutputs(last, space, damage)
 
     def total(self, losses: Losses) -> Float[Tensor, ""]:
         """The weighted sum."""
         recipe = self.recipe
         return recipe.distil * losses.distil + recipe.align * losses.align + recipe.state * losses.state
 
-    def _align(self, image: Float[Tensor, "batch embed"], batch: Batch) -> Tensor:
+    def _align(self, image: Float[Tensor, "batch embed"], batch: PretrainingBatch) -> Tensor:
         """CLIP's symmetric contrastive loss; equal captions are all counted as right."""
         text = unit(self.clip.text(batch.captions.ids, batch.captions.ends))
         logits = self.clip.logit_scale.exp().clamp(max=100) * (image.float() @ text.float().T)
         target = batch.same / batch.same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
-    def _state(self, seen: Seen, coverage: Float[Tensor, "batch grid_rows grid_cols"]) -> Tensor:
+    def _state(self, seen: TowerOutputs, coverage: Float[Tensor, "batch grid_rows grid_cols"]) -> Tensor:
         """Tokens are nearer to the anomalous prompt exactly where there is damage.
 
         The same is asked of a linear head, whose direction is fixed from the start: it teaches the vision tower while

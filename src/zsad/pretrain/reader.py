@@ -10,8 +10,8 @@ from torch import Tensor
 
 from zsad.backbones.stem import Stem, on_grid
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.pretrain.objective import Batch, pad
-from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.objective import PretrainingBatch, pad
+from zsad.pretrain.recipe import PretrainingRecipe
 from zsad.pretrain.store import Store
 from zsad.pretrain.words import caption, state_pair
 
@@ -36,7 +36,7 @@ def standard(values: np.ndarray) -> Standard:
 
 
 @dataclass(frozen=True)
-class Reader:
+class FeatureReader:
     """Reads the pictures of a store; ``stem`` standardises their maps, ``pooled`` says how their vectors are."""
 
     store: Store
@@ -44,12 +44,12 @@ class Reader:
     stem: Stem
     pooled: Standard
 
-    def usable(self, recipe: Recipe) -> np.ndarray:
+    def usable(self, recipe: PretrainingRecipe) -> np.ndarray:
         """The pictures that may train: of no source that is held out, of no state that is unknown."""
         kept = [meta.has_state and meta.source not in recipe.held_out for meta in self.store.meta]
         return np.flatnonzero(kept)
 
-    def training(self, recipe: Recipe, step: int) -> Batch:
+    def training(self, recipe: PretrainingRecipe, step: int) -> PretrainingBatch:
         """The pictures of a step: a pass over those that train in a fresh order, again and again."""
         usable = self.usable(recipe)
         size = min(recipe.batch, len(usable))
@@ -58,11 +58,11 @@ class Reader:
         rows = np.sort(order[(step % per_pass) * size :][:size])
         return self._read(rows, np.random.default_rng([recipe.seed, 8, step]), recipe)
 
-    def validating(self, rows: np.ndarray) -> Batch:
+    def validating(self, rows: np.ndarray) -> PretrainingBatch:
         """These pictures as they are, with words that depend on the first of the rows alone."""
         return self._read(rows, np.random.default_rng(int(rows[0])), None)
 
-    def _read(self, rows: np.ndarray, rng: np.random.Generator, recipe: Recipe | None) -> Batch:
+    def _read(self, rows: np.ndarray, rng: np.random.Generator, recipe: PretrainingRecipe | None) -> PretrainingBatch:
         """The recipe is given in training, which varies what was seen."""
         metas = [self.store.meta[row] for row in rows]
         captions = [caption(rng, meta.name, meta.kinds, meta.caption) for meta in metas]
@@ -72,7 +72,7 @@ class Reader:
             mirrored = torch.from_numpy(rng.random(len(rows)) < 0.5)
             features, coverage = _mirror(features, mirrored), _mirror(coverage, mirrored)
             features = _varied(rng, features, recipe)
-        return Batch(
+        return PretrainingBatch(
             features,
             (_tensor(self.store.pooled, rows) - self.pooled.mean) / self.pooled.deviation,
             coverage,
@@ -104,7 +104,7 @@ def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored.reshape(-1, *[1] * (values.ndim - 1)), values.flip(-1), values)
 
 
-def _varied(rng: np.random.Generator, features: Tensor, recipe: Recipe) -> Tensor:
+def _varied(rng: np.random.Generator, features: Tensor, recipe: PretrainingRecipe) -> Tensor:
     """Noise, and another scale and shift of each feature in each picture: no camera is like another."""
 
     def normal(*shape: int) -> Tensor:

@@ -17,7 +17,7 @@ MOST = {
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PretrainingRecipe:
     """What determines the weights, beside the pictures.
 
     Attributes:
@@ -91,7 +91,7 @@ class Recipe:
                 raise ConfigError(f"in a recipe {rule}", self, "correct the recipe")
 
 
-def read(path: Path) -> Recipe:
+def read(path: Path) -> PretrainingRecipe:
     """Read and check a recipe.
 
     Raises:
@@ -101,4 +101,4 @@ def read(path: Path) -> Recipe:
         values = read_toml(path)
     except (OSError, DocumentError) as error:
         raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/tiny/") from error
-    return from_mapping(Recipe, values, f"recipe {path.name}")
+    return from_mapping(PretrainingRecipe, values, f"recipe {path.name}")

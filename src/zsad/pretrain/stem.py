@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from zsad.backbones.stem import Block, Convolution, Stem
+from zsad.backbones.stem import InvertedResidual, SamePaddedConv, Stem
 from zsad.pretrain.teacher import Teacher
 
 
@@ -12,7 +12,7 @@ def fill(stem: Stem, teacher: Teacher) -> Stem:
     """Give the convolutions the weights of the CNN; the projection is left alone. Returns the stem."""
     network = teacher.network
     _fold(stem.first, network._conv_stem, network._bn0)
-    ours = [module for module in stem.stages.modules() if isinstance(module, Block)]
+    ours = [module for module in stem.stages.modules() if isinstance(module, InvertedResidual)]
     for block, theirs in zip(ours, network._blocks, strict=True):
         if block.expand is not None:
             _fold(block.expand, theirs._expand_conv, theirs._bn0)
@@ -21,7 +21,7 @@ def fill(stem: Stem, teacher: Teacher) -> Stem:
     return stem
 
 
-def _fold(ours: Convolution, theirs: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+def _fold(ours: SamePaddedConv, theirs: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     """The convolution and what its norm makes of its output, in one."""
     assert norm.running_var is not None
     assert norm.running_mean is not None

@@ -22,7 +22,7 @@ from zsad.data.synthetic.scenes import crop, scene
 from zsad.documents import read_json_lines
 from zsad.errors import ConfigError, InputError
 from zsad.files import write_atomically
-from zsad.pretrain.recipe import Recipe
+from zsad.pretrain.recipe import PretrainingRecipe
 from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
 
 Split = Literal["train", "validation"]
@@ -34,7 +34,7 @@ SHOWS_DAMAGE = ("casting", "crack-surfaces")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CorpusImage:
     """One picture of the corpus."""
 
     file: str
@@ -55,7 +55,7 @@ class Meta:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnImage:
     """A picture before the CNN has seen it; ``coverage`` is the damaged share of each patch."""
 
     image: np.ndarray
@@ -76,7 +76,7 @@ class Store:
         return len(self.meta)
 
 
-def read_corpus(captions: Path) -> list[Entry]:
+def read_corpus(captions: Path) -> list[CorpusImage]:
     """The entries of a JSON-lines file with the keys file (relative to the file's parent's parent or parent), caption,
     label and source.
 
@@ -85,7 +85,10 @@ def read_corpus(captions: Path) -> list[Entry]:
     """
     try:
         rows: list[Any] = [row for _, row in read_json_lines(captions, file_names=True)]
-        return [Entry(str(_locate(captions, row["file"])), row["caption"], row["label"], row["source"]) for row in rows]
+        return [
+            CorpusImage(str(_locate(captions, row["file"])), row["caption"], row["label"], row["source"])
+            for row in rows
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "a corpus is a JSON-lines file with the keys file, caption, label and source",
@@ -94,20 +97,20 @@ def read_corpus(captions: Path) -> list[Entry]:
         ) from error
 
 
-def prepare(recipe: Recipe, corpus: list[Entry], split: Split, folder: Path, workers: int) -> Store:
+def prepare(recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split, folder: Path, workers: int) -> Store:
     """Make the pictures of a split, or open them where they have been made."""
     if not (folder / "meta.jsonl").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = Pictures(recipe, corpus, split)
+        pictures = CorpusDataset(recipe, corpus, split)
         loader = DataLoader(pictures, batch_size=32, num_workers=workers, collate_fn=list)
         _write(folder, len(pictures), loader, pictures.grid)
     return Store(folder)
 
 
-class Pictures(Dataset[Drawn]):
+class CorpusDataset(Dataset[DrawnImage]):
     """Pictures made on demand, each from its own generator."""
 
-    def __init__(self, recipe: Recipe, corpus: list[Entry], split: Split) -> None:
+    def __init__(self, recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split) -> None:
         vision = configs.get(recipe.backbone).vision
         self.recipe, self.side, self.grid, self.split = recipe, vision.image_size, vision.grid, split
         held_out = split == "validation"
@@ -118,7 +121,7 @@ class Pictures(Dataset[Drawn]):
     def __len__(self) -> int:
         return self.recipe.validation if self.split == "validation" else self.recipe.pictures
 
-    def __getitem__(self, number: int) -> Drawn:
+    def __getitem__(self, number: int) -> DrawnImage:
         rng = np.random.default_rng([self.recipe.seed, int(self.split == "validation"), number])
         image, foreground, name, entry = self._scene(rng)
         source = entry.source if entry else None
@@ -126,9 +129,9 @@ class Pictures(Dataset[Drawn]):
         drawn = scene(rng, image, foreground, self.recipe.damaged if has_state else 0.0)
         caption = entry.caption if entry else None
         kinds = tuple(sorted(set(drawn.kinds)))
-        return Drawn(drawn.image, self._coverage(drawn.mask), Meta(name, caption, kinds, has_state, source))
+        return DrawnImage(drawn.image, self._coverage(drawn.mask), Meta(name, caption, kinds, has_state, source))
 
-    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, Entry | None]:
+    def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, str, CorpusImage | None]:
         size = (self.side, self.side)
         choice = rng.random()
         if choice < self.recipe.procedural / 2:
@@ -169,7 +172,7 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) ->
     write_atomically(folder / "meta.jsonl", ("\n".join(metas) + "\n").encode())
 
 
-def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[Drawn], dict[str, np.ndarray]]]:
+def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[DrawnImage], dict[str, np.ndarray]]]:
     teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     for drawn in batches:
         images = torch.from_numpy(np.stack([item.image for item in drawn])).permute(0, 3, 1, 2) / 255

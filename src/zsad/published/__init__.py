@@ -14,9 +14,20 @@ from collections.abc import Iterable
 
 from zsad.errors import unknown_name
 from zsad.published import _reading
-from zsad.published._base import Pack, Paper, Row
+from zsad.published._base import Pack, PublishedNumber, PublishedPaper
 
-__all__ = ["AVERAGES", "METRICS", "Pack", "Paper", "Row", "data_sets", "methods", "paper", "papers", "rows"]
+__all__ = [
+    "AVERAGES",
+    "METRICS",
+    "Pack",
+    "PublishedNumber",
+    "PublishedPaper",
+    "data_sets",
+    "methods",
+    "paper",
+    "papers",
+    "rows",
+]
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro")
 """What the papers measure. Their PRO is ``pixel_pro`` here; this package computes it as ``pixel_pro_200``."""
@@ -27,7 +38,7 @@ AVERAGES = ("average-industrial", "average-medical")
 
 def rows(
     paper: str | None = None, data_set: str | None = None, method: str | None = None, metric: str | None = None
-) -> list[Row]:
+) -> list[PublishedNumber]:
     """The numbers of a paper, a data set, a method or a metric, in the order of the papers' names and tables.
 
     Raises:
@@ -52,7 +63,7 @@ def papers() -> list[str]:
     return sorted(_reading.files())
 
 
-def paper(name: str) -> Paper:
+def paper(name: str) -> PublishedPaper:
     """The paper of that name.
 
     Raises:
@@ -60,7 +71,7 @@ def paper(name: str) -> Paper:
     """
     _check("published paper", name, papers())
     file = _reading.files()[name]
-    return Paper(name, file.title, file.source, file.remarks)
+    return PublishedPaper(name, file.title, file.source, file.remarks)
 
 
 def methods() -> dict[str, str]:

@@ -19,7 +19,7 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedNumber:
     """One number of one table of one paper.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Paper:
+class PublishedPaper:
     """A paper whose tables are here.
 
     Attributes:

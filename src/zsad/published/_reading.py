@@ -11,7 +11,7 @@ from importlib.resources import files as resources
 from typing import Literal
 
 from zsad.config import from_mapping
-from zsad.published._base import Pack, Row
+from zsad.published._base import Pack, PublishedNumber
 
 CELL = re.compile(r"(?P<number>\d+(\.\d+)?)(\^(?P<marks>[a-z0-9]+))?( \(\+\d+\.\d\))?")
 NOTHING = "-"
@@ -44,11 +44,11 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class File:
+class PaperTables:
     """The tables of one paper.
 
     Attributes:
-        title, source, remarks: as of :class:`zsad.published._base.Paper`.
+        title, source, remarks: as of :class:`zsad.published._base.PublishedPaper`.
         method, backbone: of the paper.
         trained_on: what its method was trained on, but for the data sets in ``trained_on_for``.
         suspects, notes: what a mark at a number means.
@@ -70,7 +70,7 @@ class File:
 
 
 @cache
-def all_rows() -> tuple[Row, ...]:
+def all_rows() -> tuple[PublishedNumber, ...]:
     """All numbers of all papers, each with what other papers print for the same."""
     found = [row for name in sorted(files()) for grid in files()[name].grids for row in _rows_of(name, grid)]
     alike = defaultdict(list)
@@ -81,11 +81,11 @@ def all_rows() -> tuple[Row, ...]:
 
 
 @cache
-def files() -> dict[str, File]:
+def files() -> dict[str, PaperTables]:
     """The files by the names of their papers."""
     found = (item for item in resources("zsad.published").iterdir() if item.name.endswith(".toml"))
     texts = {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in found}
-    return {name: from_mapping(File, tomllib.loads(text), f"tables of {name}") for name, text in texts.items()}
+    return {name: from_mapping(PaperTables, tomllib.loads(text), f"tables of {name}") for name, text in texts.items()}
 
 
 def titles(kind: Literal["methods", "data_sets"]) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _ours(kind: str, paper: str) -> dict[str, str]:
     return {line[paper]: line[kind.removesuffix("s")] for line in _names(kind) if line[paper]}
 
 
-def _rows_of(paper: str, grid: Grid) -> Iterator[Row]:
+def _rows_of(paper: str, grid: Grid) -> Iterator[PublishedNumber]:
     names, *lines = [[part.strip() for part in line.split("|")] for line in grid.cells.strip("\n").splitlines()]
     levels = lines.pop(0)[1:] if grid.metrics_of else [""] * len(names[1:])
     for label, *cells in lines:
@@ -131,7 +131,9 @@ def _rows_of(paper: str, grid: Grid) -> Iterator[Row]:
             yield from _rows_of_cell(paper, grid, {grid.columns: name} | {grid.rows: label}, metrics, cell)
 
 
-def _rows_of_cell(paper: str, grid: Grid, place: dict[str, str], metrics: tuple[str, ...], cell: str) -> Iterator[Row]:
+def _rows_of_cell(
+    paper: str, grid: Grid, place: dict[str, str], metrics: tuple[str, ...], cell: str
+) -> Iterator[PublishedNumber]:
     file = files()[paper]
     method, _, variant = place.get("method", "").partition(", ")
     method = _ours("methods", paper)[method] if method else file.method
@@ -146,7 +148,7 @@ def _rows_of_cell(paper: str, grid: Grid, place: dict[str, str], metrics: tuple[
         assert found, f"{paper}, {grid.table}: {number!r}"
         marks = found["marks"] or ""
         notes = [file.notes[mark] for mark in marks if mark in file.notes]
-        yield Row(
+        yield PublishedNumber(
             paper=paper,
             table=grid.table,
             method=method,
@@ -170,11 +172,11 @@ def _options(text: str) -> dict[str, float]:
     return {key: float(value) for key, _, value in (one.partition("=") for one in text.split())}
 
 
-def _key(row: Row) -> tuple[str, str, str, int]:
+def _key(row: PublishedNumber) -> tuple[str, str, str, int]:
     return row.method, row.data_set, row.metric, row.shots
 
 
-def _elsewhere(row: Row, alike: list[Row]) -> str:
+def _elsewhere(row: PublishedNumber, alike: list[PublishedNumber]) -> str:
     """What other papers print, if it is not the same; of the paper's own variants nothing is asked."""
     others: dict[float, list[str]] = {}
     for other in alike if not row.variant else ():

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zsad.tensors.pickles import Name, Storage, Stored, read_pickle
+from zsad.tensors.pickles import Name, Storage, StoredTensor, read_pickle
 
 PICKLE, CODE, DIRECTORY = 16 * 2**20, 8 * 2**20, 32 * 2**20
 """Greatest number of bytes of a pickle, of a TorchScript archive's code, and of an archive's table of contents."""
@@ -27,11 +27,11 @@ MAGIC = 0x1950A86A20F9469CFC6C
 CLASS = re.compile(r"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]\n  __buffers__ = \[(.*)\]\n", re.MULTILINE)
 
 
-class File(ABC):
+class TensorFile(ABC):
     """An open file of tensors.
 
     Attributes:
-        content: what was saved; tensors in it are :class:`zsad.tensors.pickles.Stored`.
+        content: what was saved; tensors in it are :class:`zsad.tensors.pickles.StoredTensor`.
         is_module: whether that is a TorchScript module.
     """
 
@@ -41,7 +41,7 @@ class File(ABC):
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, torch.dtype], Tensor] = {}
 
-    def load(self, stored: Stored) -> Tensor:
+    def load(self, stored: StoredTensor) -> Tensor:
         """The tensor, on the CPU.
 
         Raises:
@@ -73,7 +73,7 @@ class File(ABC):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[File]:
+def opened(path: Path) -> Iterator[TensorFile]:
     """A file that ``torch.save`` or ``torch.jit.save`` wrote.
 
     Raises:
@@ -82,10 +82,10 @@ def opened(path: Path) -> Iterator[File]:
     with path.open("rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"
         file.seek(0)
-        yield _Archive(file) if is_archive else _Stream(file)
+        yield _Archive(file) if is_archive else _LegacyFile(file)
 
 
-class _Archive(File):
+class _Archive(TensorFile):
     def __init__(self, file: BufferedReader) -> None:
         super().__init__()
         _check_directory(file)
@@ -170,7 +170,7 @@ def _check_directory(file: BufferedReader) -> None:
     file.seek(0)
 
 
-class _Stream(File):
+class _LegacyFile(TensorFile):
     """Three pickles that say what follows, the content, the keys of its arrays, and the arrays."""
 
     def __init__(self, file: BufferedReader) -> None:

@@ -3,7 +3,7 @@
 A pickle is a program for a small stack machine, which can look up any name and call it. Here its instructions, which
 the standard library's ``pickletools`` tells apart, move data only: a name that the program would look up stays a
 :class:`Name`, and an object that it would make is an empty :class:`Shell`. The ways in which PyTorch writes a tensor
-are known, and become a description of where the tensor lies (:class:`Stored`).
+are known, and become a description of where the tensor lies (:class:`StoredTensor`).
 
     {"state_dict": {"visual.proj": <tensor>}, "args": argparse.Namespace(lr=1)}
     -> {"state_dict": {"visual.proj": Stored(...)}, "args": Shell(Name("argparse", "Namespace"), {"lr": 1})}
@@ -83,7 +83,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """A tensor in the file; offset and strides count numbers, not bytes."""
 
     storage: Storage
@@ -94,14 +94,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Refused:
+class UnreadableTensor:
     """A tensor of a kind that is not read; it is an error only where it is wanted."""
 
     what: str
 
 
 @dataclass
-class _Machine:
+class _PickleInterpreter:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     arrays: dict[str, torch.dtype | None] = field(default_factory=dict)
@@ -145,7 +145,7 @@ def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = 
     Raises:
         ValueError, LookupError, TypeError, ArithmeticError: it is damaged, or asks for what no file of tensors needs.
     """
-    machine = _Machine(arrays={} if arrays is None else arrays)
+    machine = _PickleInterpreter(arrays={} if arrays is None else arrays)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if number == STEPS:
             raise ValueError(f"a pickle of more than {STEPS} instructions")
@@ -160,7 +160,7 @@ def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = 
     raise ValueError("a pickle without an end")
 
 
-def _append(machine: _Machine, items: list[Any]) -> None:
+def _append(machine: _PickleInterpreter, items: list[Any]) -> None:
     target = machine.top()
     if type(target) is list:
         target.extend(items)
@@ -168,7 +168,7 @@ def _append(machine: _Machine, items: list[Any]) -> None:
         raise ValueError("items for what is no list")
 
 
-def _set(machine: _Machine, items: list[Any]) -> None:
+def _set(machine: _PickleInterpreter, items: list[Any]) -> None:
     target = machine.top()
     if type(target) is dict:
         target.update(_pairs(items))
@@ -186,7 +186,7 @@ def _key(key: object) -> object:
     return key if simple else Shell()
 
 
-def _build(machine: _Machine, _: object) -> None:
+def _build(machine: _PickleInterpreter, _: object) -> None:
     state, target = machine.pop(), machine.top()
     if type(target) is Shell:
         target.state = state
@@ -204,56 +204,56 @@ def _made(kind: object, arguments: object) -> Any:
     return known(*arguments)
 
 
-def _reduce(machine: _Machine, _: object) -> None:
+def _reduce(machine: _PickleInterpreter, _: object) -> None:
     arguments, kind = machine.pop(), machine.pop()
     if type(arguments) is tuple:
         machine.hand_over(arguments)
     machine.stack.append(_made(kind, arguments))
 
 
-def _new_with_keywords(machine: _Machine, _: object) -> None:
+def _new_with_keywords(machine: _PickleInterpreter, _: object) -> None:
     machine.pop()
     _reduce(machine, None)
 
 
-def _old_object(machine: _Machine, _: object) -> None:
+def _old_object(machine: _PickleInterpreter, _: object) -> None:
     machine.since_mark()
     machine.stack.append(Shell())
 
 
-def _named(machine: _Machine, said: str) -> None:
+def _named(machine: _PickleInterpreter, said: str) -> None:
     module, _, name = said.partition(" ")
     machine.stack.append(Name(module, name))
 
 
-def _named_by_stack(machine: _Machine, _: object) -> None:
+def _named_by_stack(machine: _PickleInterpreter, _: object) -> None:
     name, module = machine.pop(), machine.pop()
     if type(name) is not str or type(module) is not str:
         raise ValueError("a name that is no text")
     machine.stack.append(Name(module, name))
 
 
-def _drop(machine: _Machine, _: object) -> None:
+def _drop(machine: _PickleInterpreter, _: object) -> None:
     machine.stack.pop()
 
 
-def _drop_marked(machine: _Machine, _: object) -> None:
+def _drop_marked(machine: _PickleInterpreter, _: object) -> None:
     machine.since_mark()
 
 
-def _take(count: int) -> Callable[[_Machine, object], None]:
-    def act(machine: _Machine, _: object) -> None:
+def _take(count: int) -> Callable[[_PickleInterpreter, object], None]:
+    def act(machine: _PickleInterpreter, _: object) -> None:
         items = [machine.pop() for _ in range(count)]
         machine.stack.append(tuple(reversed(items)))
 
     return act
 
 
-def _remember(machine: _Machine, place: Any) -> None:
+def _remember(machine: _PickleInterpreter, place: Any) -> None:
     machine.memo[len(machine.memo) if place is None else place] = machine.top()
 
 
-def _storage(machine: _Machine, _: object) -> None:
+def _storage(machine: _PickleInterpreter, _: object) -> None:
     found = _persistent(machine.pop())
     if type(found) is Storage:
         machine.arrays.setdefault(found.key, found.dtype)
@@ -287,13 +287,15 @@ def _view(count: int, rest: list[Any]) -> tuple[int, int]:
     raise ValueError("an array that is said in an unknown way")
 
 
-def _tensor(storage: Any, offset: object, size: object, stride: object, *more: object) -> Stored | Refused:
+def _tensor(
+    storage: Any, offset: object, size: object, stride: object, *more: object
+) -> StoredTensor | UnreadableTensor:
     # more: whether a gradient was wanted, hooks (both of no interest), and whether it is the conjugate or negative
     altered = len(more) > 2 and bool(more[2])
     if type(storage) is not Storage:
         raise ValueError("a tensor without its array")
     if altered or storage.dtype is None:
-        return Refused(f"a tensor of {storage.kind}" if not altered else "the view of a complex tensor")
+        return UnreadableTensor(f"a tensor of {storage.kind}" if not altered else "the view of a complex tensor")
     return _laid_out(storage, storage.dtype, storage.count, offset, size, stride)
 
 
@@ -306,20 +308,20 @@ def _wide_tensor(
     hooks: object,
     said: Any,
     *more: object,
-) -> Stored | Refused:
+) -> StoredTensor | UnreadableTensor:
     if type(storage) is not Storage or type(said) is not Name:
         raise ValueError("a tensor without its array")
     dtype = WIDE.get(said.name)
     if dtype is None:
-        return Refused(f"a tensor of {said}")
+        return UnreadableTensor(f"a tensor of {said}")
     return _laid_out(storage, dtype, storage.count // dtype.itemsize, offset, size, stride)
 
 
 def _laid_out(
     storage: Storage, dtype: torch.dtype, room: int, offset: object, size: object, stride: object
-) -> Stored | Refused:
+) -> StoredTensor | UnreadableTensor:
     if storage.place == "meta":
-        return Refused("a tensor without content")
+        return UnreadableTensor("a tensor without content")
     sizes, steps, (start,) = _numbers(size), _numbers(stride), _numbers((offset,))
     if len(sizes) != len(steps):
         raise ValueError("a tensor of impossible dimensions")
@@ -328,7 +330,7 @@ def _laid_out(
         raise ValueError("a tensor that reaches beyond its array")
     if prod(sizes) > max(room, SMALL):
         raise ValueError("a tensor that is greater than its array")
-    return Stored(storage, dtype, start, sizes, steps)
+    return StoredTensor(storage, dtype, start, sizes, steps)
 
 
 def _numbers(values: Any) -> tuple[int, ...]:
@@ -339,8 +341,8 @@ def _numbers(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _refusing(what: str) -> Callable[..., Refused]:
-    return lambda *arguments: Refused(what)
+def _refusing(what: str) -> Callable[..., UnreadableTensor]:
+    return lambda *arguments: UnreadableTensor(what)
 
 
 def _first(value: object = None, *rest: object) -> object:
@@ -393,15 +395,15 @@ SAID = {
 """Instructions that say a value."""
 
 
-def _push(make: Callable[[Any], object]) -> Callable[[_Machine, Any], None]:
+def _push(make: Callable[[Any], object]) -> Callable[[_PickleInterpreter, Any], None]:
     return lambda machine, argument: machine.stack.append(make(argument))
 
 
-def _join(make: Callable[[list[Any]], object]) -> Callable[[_Machine, Any], None]:
+def _join(make: Callable[[list[Any]], object]) -> Callable[[_PickleInterpreter, Any], None]:
     return lambda machine, _: machine.stack.append(make(machine.since_mark()))
 
 
-ACTS: dict[str, Callable[[_Machine, Any], None]] = {
+ACTS: dict[str, Callable[[_PickleInterpreter, Any], None]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
     "MARK": _push(lambda _: MARK),

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from zsad.errors import WeightsError
-from zsad.tensors.archives import File, opened
-from zsad.tensors.pickles import Refused, Shell, Stored
+from zsad.tensors.archives import TensorFile, opened
+from zsad.tensors.pickles import Shell, StoredTensor, UnreadableTensor
 
 T = TypeVar("T")
 HEADER = 16 * 2**20
@@ -42,7 +42,7 @@ FETCH = {
     "an archive of 7-Zip": "unpack it first",
 }
 
-Sets = dict[str, dict[str, Tensor | Refused]]
+Sets = dict[str, dict[str, Tensor | UnreadableTensor]]
 
 
 def read_sets(path: Path, wanted: Callable[[set[str]], bool]) -> Sets:
@@ -146,11 +146,11 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  # not a mapping
 
 
-def _loaded(file: File, one: Stored | Refused) -> Tensor | Refused:
-    return file.load(one) if type(one) is Stored else one  # type: ignore[return-value]  # the other kind
+def _loaded(file: TensorFile, one: StoredTensor | UnreadableTensor) -> Tensor | UnreadableTensor:
+    return file.load(one) if type(one) is StoredTensor else one  # type: ignore[return-value]  # the other kind
 
 
-def _sets(file: File) -> dict[str, dict[str, Stored | Refused]]:
+def _sets(file: TensorFile) -> dict[str, dict[str, StoredTensor | UnreadableTensor]]:
     walk = _Walk(file)
     walk.visit(file.content, "", 0)
     return walk.sets
@@ -159,9 +159,9 @@ def _sets(file: File) -> dict[str, dict[str, Stored | Refused]]:
 class _Walk:
     """Through dictionaries and modules, each of which is looked at once."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: TensorFile) -> None:
         self.file = file
-        self.sets: dict[str, dict[str, Stored | Refused]] = {}
+        self.sets: dict[str, dict[str, StoredTensor | UnreadableTensor]] = {}
         self.seen: set[int] = set()
         self.nodes = 0
 
@@ -181,7 +181,9 @@ class _Walk:
         if found:
             self.sets[place] = found
 
-    def _of_module(self, module: Shell, prefix: str, depth: int) -> Iterator[tuple[str, Stored | Refused]]:
+    def _of_module(
+        self, module: Shell, prefix: str, depth: int
+    ) -> Iterator[tuple[str, StoredTensor | UnreadableTensor]]:
         """The tensors of a module that was saved whole, or as TorchScript, by their full names."""
         self.nodes += 1
         if depth > DEPTH or self.nodes > NODES:
@@ -198,29 +200,29 @@ class _Walk:
 
 
 def _is_tensor(value: object) -> bool:
-    return type(value) in (Stored, Refused)
+    return type(value) in (StoredTensor, UnreadableTensor)
 
 
 class _Filled:
     """The saved values with their tensors; what is there twice is the same twice."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: TensorFile) -> None:
         self.file = file
         self.made: dict[int, Any] = {}
 
     def of(self, value: Any, depth: int = 0) -> Any:
         if depth > DEPTH:
             raise ValueError("a nest of values")
-        if type(value) is Refused:
+        if type(value) is UnreadableTensor:
             raise ValueError(value.what)
-        if type(value) not in (Stored, dict, list, tuple):
+        if type(value) not in (StoredTensor, dict, list, tuple):
             return value
         if id(value) not in self.made:
             self.made[id(value)] = self._made(value, depth + 1)
         return self.made[id(value)]
 
     def _made(self, value: Any, depth: int) -> Any:
-        if type(value) is Stored:
+        if type(value) is StoredTensor:
             return self.file.load(value)
         if type(value) is dict:
             return {key: self.of(one, depth) for key, one in value.items()}

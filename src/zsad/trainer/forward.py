@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.data.specification import in_words
-from zsad.methods._trainable import Reader, Trainable
+from zsad.methods._trainable import FrozenBackboneMethod, Trainable
 from zsad.runtime import DTYPES
 from zsad.trainer.augment import augment
 from zsad.trainer.circumstances import Circumstances
-from zsad.trainer.observations import CHUNK, Observations
-from zsad.trainer.pictures import Batch, Pictures
-from zsad.types import Evidence, Observation, Target
+from zsad.trainer.observations import CHUNK, FeatureCache
+from zsad.trainer.pictures import TrainingBatch, TrainingImages
+from zsad.types import BackboneFeatures, Evidence, Target
 
 Describe = Callable[[int], tuple[str, ...]]
 
@@ -34,19 +34,23 @@ class Forward:
     """
 
     method: Trainable
-    pictures: Pictures
+    pictures: TrainingImages
     seed: int
     augmented: bool
     circumstances: Circumstances
     describe: Describe | None = None
 
     def __post_init__(self) -> None:
-        self._observations: Observations | None = None
+        self._observations: FeatureCache | None = None
 
     @property
     def observes_once(self) -> bool:
         """Whether what the tower sees of a picture is kept."""
-        return isinstance(self.method, Reader) and not self.augmented and self.circumstances.cache is not None
+        return (
+            isinstance(self.method, FrozenBackboneMethod)
+            and not self.augmented
+            and self.circumstances.cache is not None
+        )
 
     @property
     def needs_pixels(self) -> bool:
@@ -72,12 +76,12 @@ class Forward:
             "pictures": list(hashes),
         }
         chunk = min(CHUNK, micro or CHUNK)
-        observations = Observations(root, key, len(self.pictures), self._observe, self.circumstances.cache_bytes, chunk)
+        observations = FeatureCache(root, key, len(self.pictures), self._observe, self.circumstances.cache_bytes, chunk)
         yield from observations.fill()
         self.pictures.forget_pixels()
         self._observations = observations
 
-    def terms(self, batch: Batch, epoch: int) -> dict[str, Float[Tensor, ""]]:
+    def terms(self, batch: TrainingBatch, epoch: int) -> dict[str, Float[Tensor, ""]]:
         """The terms of the method's loss for a batch of an epoch."""
         device, masks = self.circumstances.device, batch.masks
         if self.augmented:
@@ -87,36 +91,36 @@ class Forward:
         target = Target(batch.labels.to(device), masks.to(device), described)
         return self.method.loss(self._evidence(batch), target)
 
-    def _evidence(self, batch: Batch) -> Evidence:
+    def _evidence(self, batch: TrainingBatch) -> Evidence:
         class_names = [in_words(self.pictures.samples[index].class_name) for index in batch.indices]
-        if not isinstance(self.method, Reader):
+        if not isinstance(self.method, FrozenBackboneMethod):
             with self._autocast():
                 return self.method(self._normalised(batch.pixels), class_names)
         seen = self._seen(batch.pixels) if self._observations is None else self._observations.read(batch.indices)
         device = self.circumstances.device
         with self._autocast():
             return self.method.judge(
-                Observation(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
+                BackboneFeatures(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
             )
 
-    def _observe(self, indices: Sequence[int]) -> Observation:
+    def _observe(self, indices: Sequence[int]) -> BackboneFeatures:
         return self._seen(self.pictures.batch(indices).pixels)
 
     @torch.no_grad()
-    def _seen(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+    def _seen(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """In the precision in which it is kept, whether it is kept or not."""
-        assert isinstance(self.method, Reader)
+        assert isinstance(self.method, FrozenBackboneMethod)
         with self._autocast():
             seen = self.method.observe(self._normalised(pixels))
         kept = DTYPES[self.circumstances.precision]
-        return Observation(seen.patches.to(kept), seen.image.to(kept), seen.grid)
+        return BackboneFeatures(seen.patches.to(kept), seen.image.to(kept), seen.grid)
 
     def _normalised(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
         config = self.method.clip.config
         mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
         return ((pixels - mean) / std).to(self.circumstances.device)
 
-    def _augment(self, batch: Batch, epoch: int) -> Batch:
+    def _augment(self, batch: TrainingBatch, epoch: int) -> TrainingBatch:
         outside = self.method.clip.config.mean
         changed = [
             augment(image, mask, mixed(self.seed, epoch, index), outside, taken)

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from zsad import checkpoint
 from zsad.errors import ConfigError, ZsadError
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.runtime import exactly
 from zsad.trainer import state
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import Describe, Forward, mixed
-from zsad.trainer.pictures import Pictures
+from zsad.trainer.pictures import TrainingImages
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Epoch:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """Trains one method on one set of pictures into one folder.
 
     Args:
@@ -62,8 +62,8 @@ class Run:
 
     method: Trainable
     card: checkpoint.Card
-    training: Training
-    pictures: Pictures
+    training: TrainingConfig
+    pictures: TrainingImages
     seed: int
     folder: Path
     circumstances: Circumstances = field(default_factory=Circumstances)
@@ -222,7 +222,7 @@ class Run:
             "trained_parameters": sum(one.numel() for one in self._parameters.values()),
             "history": self._history,
         }
-        checkpoint.write(self.card, self.method, checkpoint.Past(self.hashes, words), self.folder)
+        checkpoint.write(self.card, self.method, checkpoint.TrainingRecord(self.hashes, words), self.folder)
 
 
 def _without_length(run: dict[str, Any]) -> dict[str, Any]:

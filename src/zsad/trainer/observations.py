@@ -20,7 +20,7 @@ from zsad.documents import read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import write_atomically
 from zsad.runtime import DTYPES, Precision
-from zsad.types import Observation, Size
+from zsad.types import BackboneFeatures, Size
 
 CHUNK = 8
 """Pictures observed together, at most: fixed, so that an observation does not depend on when it was made."""
@@ -29,11 +29,11 @@ NAME = re.compile("[0-9a-f]{32}")
 REVISION = 2
 """Raised when the same key would mean other numbers."""
 
-Observe = Callable[[Sequence[int]], Observation]
+Observe = Callable[[Sequence[int]], BackboneFeatures]
 
 
 @dataclass(frozen=True)
-class Form:
+class FeatureLayout:
     """What the observation of one picture looks like.
 
     Attributes:
@@ -58,7 +58,7 @@ class Form:
         return (math.prod(self.patches) + math.prod(self.image)) * self.dtype.itemsize
 
 
-class Observations:
+class FeatureCache:
     """Memory-mapped observations of the pictures 0..count-1; the first ones, as many as fit into ``limit`` bytes.
 
     Rows are written in chunks, and a chunk counts when it is whole: what a kill left behind is made again. One process
@@ -78,7 +78,7 @@ class Observations:
 
     def __init__(self, root: Path, key: object, count: int, observe: Observe, limit: int, chunk: int = CHUNK) -> None:
         self._count, self._observe, self._chunk = count, observe, chunk
-        self._first: Observation | None = None
+        self._first: BackboneFeatures | None = None
         self._folder = (
             root
             / hashlib.sha256(json.dumps([REVISION, key, count, limit, chunk], sort_keys=True).encode()).hexdigest()[:32]
@@ -102,7 +102,7 @@ class Observations:
                     self._write(start)
                 yield min(start + self._chunk, self.kept)
 
-    def read(self, indices: Sequence[int]) -> Observation:
+    def read(self, indices: Sequence[int]) -> BackboneFeatures:
         """Observations of some pictures; those that are not on disk are observed again."""
         kept = [index for index in indices if self._has(index)]
         others = [index for index in indices if not self._has(index)]
@@ -113,16 +113,16 @@ class Observations:
         patches, image = (
             torch.cat([getattr(one, name).cpu() for _, one in parts])[back] for name in ("patches", "image")
         )
-        return Observation(patches, image, self._form.grid)
+        return BackboneFeatures(patches, image, self._form.grid)
 
     def _has(self, index: int) -> bool:
         return index < self.kept and bool(self._done[index // self._chunk])
 
-    def _stored(self, indices: Sequence[int]) -> Observation:
+    def _stored(self, indices: Sequence[int]) -> BackboneFeatures:
         patches, image = (
             torch.from_numpy(array[list(indices)]).view(self._form.dtype) for array in (self._patches, self._image)
         )
-        return Observation(patches, image, self._form.grid)
+        return BackboneFeatures(patches, image, self._form.grid)
 
     def _write(self, start: int) -> None:
         """Observe a whole chunk, even where only a part is kept, so that no row depends on the limit."""
@@ -135,7 +135,7 @@ class Observations:
         self._done[start // self._chunk] = True
         self._done.flush()
 
-    def _observed(self, start: int) -> Observation:
+    def _observed(self, start: int) -> BackboneFeatures:
         """A chunk; the first may have been observed already, to learn its form."""
         first, self._first = self._first, None
         if first is not None and start == 0:
@@ -160,15 +160,15 @@ class Observations:
             whole = [_new_array(path, shape, dtype) for path, (shape, dtype) in wanted.items()]
         self._patches, self._image, self._done = whole
 
-    def _known_form(self) -> Form:
+    def _known_form(self) -> FeatureLayout:
         """From the cache where there is one, else from its first chunk."""
         try:
-            return from_mapping(Form, read_json_object(self._folder / FORM), FORM)
+            return from_mapping(FeatureLayout, read_json_object(self._folder / FORM), FORM)
         except (OSError, ValueError, ConfigError):
             self._first = first = self._observed(0)
             half = first.patches.dtype == torch.bfloat16
             shapes = tuple(first.patches.shape[1:]), tuple(first.image.shape[1:])
-            return Form(*shapes, first.grid, "bf16" if half else "fp32")
+            return FeatureLayout(*shapes, first.grid, "bf16" if half else "fp32")
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap | None:

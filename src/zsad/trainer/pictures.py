@@ -17,14 +17,14 @@ from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
 from zsad.files import content_hash, contents_hash
 from zsad.threads import readers
-from zsad.types import Picture, Size
+from zsad.types import DecodedImage, Size
 
 AHEAD = 2
 """Batches that are read while one is trained on."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Some pictures at the size of the method.
 
     Attributes:
@@ -42,7 +42,7 @@ class Batch:
     labels: torch.Tensor
 
 
-class Pictures:
+class TrainingImages:
     """Labelled samples, each decoded and resized at most once while they fit into ``memory`` bytes.
 
     A mask becomes binary at its own size, is resized bilinearly with antialiasing and is cut at one half, as in the
@@ -64,17 +64,17 @@ class Pictures:
             )
         self.size: Size = (side, side)
         self._room, self._lock = memory, Lock()
-        self._pictures: dict[int, Picture] = {}
+        self._pictures: dict[int, DecodedImage] = {}
         self._taken: dict[int, Size] = {}
         self._masks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def batch(self, indices: Sequence[int], with_pixels: bool = True) -> Batch:
+    def batch(self, indices: Sequence[int], with_pixels: bool = True) -> TrainingBatch:
         """Read some samples; ``pixels`` is empty where they are not wanted."""
         pictures = [self._picture(index) for index in indices] if with_pixels else []
-        return Batch(
+        return TrainingBatch(
             tuple(indices),
             to_batch(pictures, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
             tuple(self._taken[index] for index in indices) if with_pixels else (),
@@ -82,10 +82,12 @@ class Pictures:
             torch.tensor([float(self.samples[index].label or 0) for index in indices]),
         )
 
-    def batches(self, numbers: Iterable[Sequence[int]], workers: int, with_pixels: bool = True) -> Iterator[Batch]:
+    def batches(
+        self, numbers: Iterable[Sequence[int]], workers: int, with_pixels: bool = True
+    ) -> Iterator[TrainingBatch]:
         """Batches in the order asked for, read ahead by ``workers`` threads."""
         with readers(workers) as pool:
-            pending: deque[Future[Batch]] = deque()
+            pending: deque[Future[TrainingBatch]] = deque()
             for indices in numbers:
                 pending.append(pool.submit(self.batch, indices, with_pixels))
                 if len(pending) > AHEAD:
@@ -105,7 +107,7 @@ class Pictures:
             pictures = list(pool.map(content_hash, [one.picture for one in self.samples]))
             return pictures, list(pool.map(contents_hash, [one.masks for one in self.samples]))
 
-    def _picture(self, index: int) -> Picture:
+    def _picture(self, index: int) -> DecodedImage:
         if index not in self._pictures:
             taken = decode(self.samples[index].picture)
             self._taken[index] = taken.size
@@ -130,11 +132,11 @@ class Pictures:
         return fits
 
 
-def _resized(picture: Picture, size: Size) -> Picture:
+def _resized(picture: DecodedImage, size: Size) -> DecodedImage:
     """At the method's size and in its own depth of colour, so that keeping it takes little room."""
     scale = 255 if picture.pixels.dtype == np.uint8 else 65535
     pixels = to_batch([picture], size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels[0].permute(1, 2, 0).numpy()
-    return Picture(np.rint(pixels * scale).astype(picture.pixels.dtype), picture.source)
+    return DecodedImage(np.rint(pixels * scale).astype(picture.pixels.dtype), picture.source)
 
 
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from textwrap import wrap
 
 from zsad.errors import DependencyError
-from zsad.trainer.loop import Epoch, Run
+from zsad.trainer.loop import Epoch, TrainingRun
 
 
-class Teller:
+class ProgressLog:
     """Says after each epoch the loss, the time that went by and the time that is left, and the terms of the loss.
 
     Args:
@@ -21,7 +21,7 @@ class Teller:
         self._say, self._began = say, time.perf_counter()
         self._spent: list[float] = []
 
-    def begun(self, run: Run) -> None:
+    def begun(self, run: TrainingRun) -> None:
         """Say what is trained on what."""
         pictures = run.pictures
         trained = sum(one.numel() for one in run.method.parameters() if one.requires_grad)
@@ -47,7 +47,7 @@ class Teller:
             self._say(f"    {line}")
 
 
-class Scalars:
+class TensorBoardScalars:
     """The loss and its terms as TensorBoard reads them.
 
     Raises:

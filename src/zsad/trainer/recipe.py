@@ -10,7 +10,7 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Recipe:
         paper: the row of the paper's tables that this is, in words.
         backbone, weights, activation, position_resize, image_size: as :func:`zsad.load` takes them.
         options: fields of the method's configuration that differ from the defaults.
-        training: fields of :class:`zsad.methods._trainable.Training` that differ from the method's own.
+        training: fields of :class:`zsad.methods._trainable.TrainingConfig` that differ from the method's own.
         published: the row's own numbers in percent, by data set and metric.
     """
 
@@ -86,10 +86,10 @@ class Recipe:
             return self.activation
         return method.authors_activation(from_mapping(method.config_type, self.options, f"options of {self.method}"))
 
-    def optimisation(self) -> Training:
+    def optimisation(self) -> TrainingConfig:
         """The method's way of training with this recipe's changes."""
         values = asdict(self.method_type().training_defaults) | self.training
-        return from_mapping(Training, values, f"the training of {self.method}")
+        return from_mapping(TrainingConfig, values, f"the training of {self.method}")
 
 
 def read(method_or_file: str) -> Recipe:

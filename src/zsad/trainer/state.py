@@ -39,7 +39,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class _Words:
+class _StateMetadata:
     epochs: int
     run: dict[str, Any]
     history: tuple[dict[str, float], ...]
@@ -72,7 +72,7 @@ def read(folder: Path) -> State:
         tensors, said = read_safetensors(path)
         check_finite(tensors, path, "train anew")
         found = {key: read_json(value, file_names=True) for key, value in said.items()}
-        words = from_mapping(_Words, found, "its metadata")
+        words = from_mapping(_StateMetadata, found, "its metadata")
     except WeightsError as error:
         raise _unreadable(f"{path}: {error.value}") from error
     except (DocumentError, ConfigError) as error:

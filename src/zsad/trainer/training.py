@@ -24,8 +24,8 @@ from zsad.runtime import check_precision, find_device, from_anywhere, image_size
 from zsad.trainer import state
 from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.forward import Describe
-from zsad.trainer.loop import Epoch, Run
-from zsad.trainer.pictures import Pictures
+from zsad.trainer.loop import Epoch, TrainingRun
+from zsad.trainer.pictures import TrainingImages
 from zsad.trainer.recipe import Recipe, read
 
 Watch = Callable[[Epoch], None]
@@ -54,7 +54,7 @@ def train(
     workers: int = 2,
     cache: str | os.PathLike[str] | None = None,
     cache_gb: float = 20.0,
-    begun: Callable[[Run], None] | None = None,
+    begun: Callable[[TrainingRun], None] | None = None,
     watch: Watch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -69,7 +69,7 @@ def train(
             them; a method's name alone trains on the embedded backbone. Another backbone drops what the recipe says of
             its own. Where nobody says an activation, the paper's backbone runs as its authors ran it.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
-        training: fields of :class:`zsad.methods._trainable.Training`, for instance ``{"epochs": 3}``.
+        training: fields of :class:`zsad.methods._trainable.TrainingConfig`, for instance ``{"epochs": 3}``.
         split: the part of the data sets that is trained on.
         classes: the classes that are trained on; all where not given.
         seed: of initial parameters, order, augmentation and all that is drawn.
@@ -135,7 +135,7 @@ def prepare(
     seed: int = 111,
     knowledge: str | os.PathLike[str] | None = None,
     circumstances: Circumstances | None = None,
-) -> Run:
+) -> TrainingRun:
     """A run that has not begun: the method with its initial parameters, on its device, and the pictures.
 
     Raises:
@@ -163,7 +163,7 @@ def prepare(
         image_size=side,
         fingerprint=method.fingerprint,
     )
-    pictures = Pictures(samples, side)
+    pictures = TrainingImages(samples, side)
     if knowledge is not None and not method.uses_descriptions:
         raise ConfigError("a knowledge file is for a method that asks for descriptions", recipe.method, "leave it out")
     describe, base = _describe(pictures, knowledge) if method.uses_descriptions else (None, None)
@@ -176,11 +176,11 @@ def prepare(
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
-    return Run(method, card, training, pictures, seed, folder, circumstances, facts, describe, tuple(hashes))
+    return TrainingRun(method, card, training, pictures, seed, folder, circumstances, facts, describe, tuple(hashes))
 
 
 def content(pictures: Sequence[str], masks: Sequence[str]) -> str:
-    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.pictures.Pictures.hashes` returns."""
+    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.pictures.TrainingImages.hashes` returns."""
     return hashlib.sha256(" ".join([*pictures, *masks]).encode()).hexdigest()
 
 
@@ -209,7 +209,7 @@ def check_folder(folder: Path, resume: bool) -> None:
         raise InputError("a run writes over no other file", what, "choose another folder, or move them away")
 
 
-def begin(run: Run, resume: bool) -> int:
+def begin(run: TrainingRun, resume: bool) -> int:
     """Take up the run that its folder holds, if there is one; returns the epochs that are done.
 
     Raises:
@@ -219,7 +219,7 @@ def begin(run: Run, resume: bool) -> int:
     return run.resume() if (run.folder / state.FILE).exists() else 0
 
 
-def _describe(pictures: Pictures, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:
+def _describe(pictures: TrainingImages, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:
     """What the knowledge base says of a picture, and the base's content hash."""
     from zsad.knowledge import Knowledge
 

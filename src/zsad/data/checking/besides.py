@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from zsad.data.checking.findings import Case, Finding, found
+from zsad.data.checking.findings import Finding, FindingCase, found
 from zsad.data.checking.inspection import Inspected
 from zsad.data.layouts._trees import composed
-from zsad.data.sources import Found, look
-from zsad.wording import counted
+from zsad.data.sources import FoundImages, look
+from zsad.wording import pluralised
 
 
 def findings_besides(inspected: Inspected, known: Set[Path]) -> Iterator[Finding]:
@@ -24,7 +24,9 @@ def findings_besides(inspected: Inspected, known: Set[Path]) -> Iterator[Finding
     yield from _unreadable(inspected, there, homes)
     yield from _unused(inspected, there, known)
     others = there.others - _masks_in_text(inspected)
-    if (rest := Found(others=others, not_entered=there.not_entered).besides()) and not inspected.data_set.kind.is_list:
+    if (
+        rest := FoundImages(others=others, not_entered=there.not_entered).besides()
+    ) and not inspected.data_set.kind.is_list:
         yield Finding("besides", "note", (inspected.name,), f"no pictures: {rest}")
 
 
@@ -35,16 +37,16 @@ def alike_findings(inspected: Inspected) -> list[Finding]:
         parts = inspected.below(facts.sample.picture).split("/")
         for path in ("/".join(parts[: end + 1]) for end in range(len(parts))):
             spellings[composed(path).casefold()][path] = None
-    cases = [Case(ascii(other), f"and {one!a}") for one, *others in spellings.values() for other in others]
-    number = counted(len(cases), "name that differs", "names that differ")
+    cases = [FindingCase(ascii(other), f"and {one!a}") for one, *others in spellings.values() for other in others]
+    number = pluralised(len(cases), "name that differs", "names that differ")
     message = f"{number} from another only by capitals or the form of Unicode: other systems take both for one file"
     return found("alike", "warning", inspected.name, message, cases)
 
 
-def _there(inspected: Inspected, homes: Set[Path]) -> Found:
+def _there(inspected: Inspected, homes: Set[Path]) -> FoundImages:
     if not inspected.data_set.kind.is_list:
         return look(inspected.data_set.root)
-    there = Found()
+    there = FoundImages()
     for home in sorted(home for home in homes if home.is_dir()):
         beside = look(home)
         there.pictures += [one for one in beside.pictures if one.parent == home]
@@ -52,13 +54,13 @@ def _there(inspected: Inspected, homes: Set[Path]) -> Found:
     return there
 
 
-def _unreadable(inspected: Inspected, there: Found, homes: Set[Path]) -> Iterator[Finding]:
+def _unreadable(inspected: Inspected, there: FoundImages, homes: Set[Path]) -> Iterator[Finding]:
     """Where pictures lie they were meant to be scored; elsewhere nobody knows."""
     used = _used(inspected)
     open_ones = [one for one in there.left_out if os.path.abspath(one.source) not in used]
     for severity, where in (("error", "among the pictures"), ("warning", "beside them")):
         cases = [
-            Case(inspected.below(Path(one.source)), one.message.partition(";")[0])
+            FindingCase(inspected.below(Path(one.source)), one.message.partition(";")[0])
             for one in open_ones
             if (Path(one.source).parent in homes) == (severity == "error")
         ]
@@ -66,9 +68,9 @@ def _unreadable(inspected: Inspected, there: Found, homes: Set[Path]) -> Iterato
         yield from found("left-out", "error" if severity == "error" else "warning", inspected.name, message, cases)
 
 
-def _unused(inspected: Inspected, there: Found, known: Set[Path]) -> list[Finding]:
+def _unused(inspected: Inspected, there: FoundImages, known: Set[Path]) -> list[Finding]:
     used = _used(inspected) | {os.path.abspath(one) for one in known}
-    cases = [Case(inspected.below(one)) for one in there.pictures if os.path.abspath(one) not in used]
+    cases = [FindingCase(inspected.below(one)) for one in there.pictures if os.path.abspath(one) not in used]
     message = f"{counted(len(cases), 'picture')} that the layout has no use for: neither scored nor a mask"
     return found("unused", "note", inspected.name, message, cases)
 

@@ -4,18 +4,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from zsad.data.checking.findings import Case, Finding, Kind, Severity, found
-from zsad.data.checking.inspection import Facts, Inspected
-from zsad.wording import counted
+from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
+from zsad.data.checking.inspection import Inspected, SampleFacts
 
 
 def copies_within(inspected: Inspected) -> list[Finding]:
     """Pictures that are both normal and anomalous, both in training and in test, or simply there more than once."""
-    cases: dict[Kind, list[Case]] = {"contradictory": [], "leaked": [], "duplicated": []}
+    cases: dict[Kind, list[FindingCase]] = {"contradictory": [], "leaked": [], "duplicated": []}
     for group in _by_pixels(inspected).values():
         if len(group) > 1:
             for kind, original, copy in _pairs(group):
-                cases[kind].append(Case(inspected.below(copy.sample.picture), _equals(inspected, original, copy)))
+                cases[kind].append(
+                    FindingCase(inspected.below(copy.sample.picture), _equals(inspected, original, copy))
+                )
     both = f"{counted(len(cases['contradictory']), 'anomalous picture')} also there as normal"
     leaked = f"{counted(len(cases['leaked']), 'test picture')} also in the training split"
     again = (
@@ -38,18 +39,18 @@ def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
             yield _shared(data_sets[first], pixels[first], data_sets[second], pixels[second])
 
 
-Groups = dict[bytes, list[Facts]]
+Groups = dict[bytes, list[SampleFacts]]
 
 
 def _by_pixels(inspected: Inspected) -> Groups:
-    groups: defaultdict[bytes, list[Facts]] = defaultdict(list)
+    groups: defaultdict[bytes, list[SampleFacts]] = defaultdict(list)
     for facts in inspected.facts:
         if facts.pixels:
             groups[facts.pixels].append(facts)
     return dict(groups)
 
 
-def _pairs(group: list[Facts]) -> list[tuple[Kind, Facts, Facts]]:
+def _pairs(group: list[SampleFacts]) -> list[tuple[Kind, SampleFacts, SampleFacts]]:
     """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
     grave = [pair for copy in group if (pair := _grave(group, copy))]
     named = [one for _, original, copy in grave for one in (original, copy)]
@@ -57,7 +58,7 @@ def _pairs(group: list[Facts]) -> list[tuple[Kind, Facts, Facts]]:
     return [*grave, *(("duplicated", first, one) for one in group if one is not first and one not in named)]
 
 
-def _grave(group: list[Facts], copy: Facts) -> tuple[Kind, Facts, Facts] | None:
+def _grave(group: list[SampleFacts], copy: SampleFacts) -> tuple[Kind, SampleFacts, SampleFacts] | None:
     normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
     if copy.sample.label == 1 and normal:
         return "contradictory", normal, copy
@@ -65,11 +66,11 @@ def _grave(group: list[Facts], copy: Facts) -> tuple[Kind, Facts, Facts] | None:
     return ("leaked", trained, copy) if trained and copy.sample.split == "test" else None
 
 
-def _same_class(one: Facts, other: Facts) -> bool:
+def _same_class(one: SampleFacts, other: SampleFacts) -> bool:
     return one.sample.class_name == other.sample.class_name
 
 
-def _equals(inspected: Inspected, original: Facts, copy: Facts) -> str:
+def _equals(inspected: Inspected, original: SampleFacts, copy: SampleFacts) -> str:
     again = "" if original.content == copy.content else " (saved again)"
     return f"= {inspected.below(original.sample.picture)}{again}"
 
@@ -78,7 +79,7 @@ def _shared(one: Inspected, pixels: Groups, other: Inspected, others: Groups) ->
     """Cases are the pictures of ``other``."""
     severity: Severity = "error" if one.is_trained_on and not other.is_trained_on else "warning"
     cases = [
-        Case(other.below(copy.sample.picture), _equals(one, pixels[key][0], copy))
+        FindingCase(other.below(copy.sample.picture), _equals(one, pixels[key][0], copy))
         for key, copies in others.items()
         if key in pixels
         for copy in copies

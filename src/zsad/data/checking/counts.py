@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Case, Finding, Kind, Severity, found
+from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
 from zsad.data.checking.inspection import Inspected
-from zsad.data.layouts import Count
-from zsad.wording import counted
+from zsad.data.layouts import PublishedCount
+from zsad.wording import pluralised
 
 DIFFERENCES: tuple[tuple[Kind, int, str], ...] = (("missing", -1, "fewer"), ("extra", 1, "more"))
 STATES = {0: "normal", 1: "anomalous", None: "unlabelled"}
@@ -31,7 +31,7 @@ class ClassCount:
     anomalous: int
     unlabelled: int
     masks: int
-    published: Count | None
+    published: PublishedCount | None
 
 
 def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
@@ -46,12 +46,14 @@ def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
     return tuple(_class_count(name, pictures, masks[name], published.get(name)) for name in names)
 
 
-def _class_count(name: str, pictures: Counter[tuple[str, str]], masks: int, published: Count | None) -> ClassCount:
+def _class_count(
+    name: str, pictures: Counter[tuple[str, str]], masks: int, published: PublishedCount | None
+) -> ClassCount:
     numbers = {part: pictures[name, part] for part in ("train", "normal", "anomalous", "unlabelled")}
     return ClassCount(name, **numbers, masks=masks, published=published)
 
 
-def _published(inspected: Inspected) -> dict[str, Count]:
+def _published(inspected: Inspected) -> dict[str, PublishedCount]:
     """None where the tree holds another data set: by its classes, or because the user gave it another name."""
     return dict(inspected.data_set.kind.counts) if inspected.is_published else {}
 
@@ -62,10 +64,10 @@ def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> lis
 
 
 def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
-    absent = [Case(one.class_name) for one in classes if one.published and not _pictures_of(one)]
+    absent = [FindingCase(one.class_name) for one in classes if one.published and not _pictures_of(one)]
     present = [one.class_name for one in classes if _pictures_of(one)]
     known = {*inspected.data_set.kind.classes, *_published(inspected)}
-    others = [Case(name) for name in present if name not in known] if _published(inspected) else []
+    others = [FindingCase(name) for name in present if name not in known] if _published(inspected) else []
     is_one = present == [inspected.data_set.root.resolve().name]
     follows = "a mean over the classes is not that of the published set"
     missing = f"{counted(len(absent), 'published class is', 'published classes are')} not there: {follows}"
@@ -89,14 +91,14 @@ def _pictures(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator
     for split, severity, states in parts:
         for kind, sign, word in DIFFERENCES:
             cases = [case for one in classes if _pictures_of(one) for case in _differences(one, states, sign)]
-            number = counted(len({case.subject for case in cases}), "class has", "classes have")
+            number = pluralised(len({case.subject for case in cases}), "class has", "classes have")
             message = f"{number} {word} {split} pictures than published"
             yield from found(kind, severity, inspected.name, message, cases)
 
 
-def _differences(one: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[Case]:
+def _differences(one: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[FindingCase]:
     for state in states:
         there, published = getattr(one, state), getattr(one.published, state, None)
         if published is not None and (there - published) * sign > 0:
             words = "training pictures" if state == "train" else state
-            yield Case(one.class_name, f"{there:,} {words}; published: {published:,}")
+            yield FindingCase(one.class_name, f"{there:,} {words}; published: {published:,}")

@@ -65,7 +65,7 @@ KINDS: Mapping[Kind, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Case:
+class FindingCase:
     """One thing that a finding is about.
 
     Attributes:
@@ -93,10 +93,10 @@ class Finding:
     severity: Severity
     data_sets: tuple[str, ...]
     message: str
-    cases: tuple[Case, ...] = ()
+    cases: tuple[FindingCase, ...] = ()
 
 
-def found(kind: Kind, severity: Severity, data_set: str, message: str, cases: Iterable[Case]) -> list[Finding]:
+def found(kind: Kind, severity: Severity, data_set: str, message: str, cases: Iterable[FindingCase]) -> list[Finding]:
     """A finding in one data set, or none where there is no case.
 
     Args:

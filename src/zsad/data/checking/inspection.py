@@ -17,7 +17,7 @@ from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash
 from zsad.threads import readers
-from zsad.types import Picture, Size
+from zsad.types import DecodedImage, Size
 
 AHEAD = 4
 """Pictures that each thread may be ahead of the one that is looked at."""
@@ -45,7 +45,7 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class SampleFacts:
     """What is known of a sample.
 
     Attributes:
@@ -78,7 +78,7 @@ class Inspected:
 
     name: str
     data_set: DataSet
-    facts: tuple[Facts, ...]
+    facts: tuple[SampleFacts, ...]
     is_trained_on: bool = False
 
     @property
@@ -91,10 +91,10 @@ class Inspected:
         return Path(os.path.relpath(path, self.data_set.root)).as_posix()
 
 
-def inspect(samples: Iterable[Sample], workers: int) -> Iterator[Facts]:
+def inspect(samples: Iterable[Sample], workers: int) -> Iterator[SampleFacts]:
     """Facts of each sample, in order, read ahead by ``workers`` threads."""
     with readers(workers) as pool:
-        pending: deque[Future[Facts]] = deque()
+        pending: deque[Future[SampleFacts]] = deque()
         for sample in samples:
             pending.append(pool.submit(_facts, sample))
             if len(pending) > AHEAD * max(workers, 1):
@@ -103,7 +103,7 @@ def inspect(samples: Iterable[Sample], workers: int) -> Iterator[Facts]:
             yield pending.popleft().result()
 
 
-def _facts(sample: Sample) -> Facts:
+def _facts(sample: Sample) -> SampleFacts:
     broken: list[tuple[Path, str]] = []
     masks: list[MaskFacts] = []
     picture = None
@@ -117,18 +117,20 @@ def _facts(sample: Sample) -> Facts:
         except InputError as error:
             broken.append((path, _reason(path, error)))
     if picture is None:
-        return Facts(sample, None, "", b"", tuple(masks), tuple(broken))
-    return Facts(sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), tuple(masks), tuple(broken))
+        return SampleFacts(sample, None, "", b"", tuple(masks), tuple(broken))
+    return SampleFacts(
+        sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), tuple(masks), tuple(broken)
+    )
 
 
-def _pixel_hash(picture: Picture) -> bytes:
+def _pixel_hash(picture: DecodedImage) -> bytes:
     shape = f"{picture.pixels.shape} {picture.pixels.dtype.name}"
     known = hashlib.sha256(shape.encode())
     known.update(picture.pixels.data)
     return known.digest()
 
 
-def _mask_facts(path: Path, mask: Mask, picture: Picture | None, sample: Sample) -> MaskFacts:
+def _mask_facts(path: Path, mask: Mask, picture: DecodedImage | None, sample: Sample) -> MaskFacts:
     size = mask.values.shape[0], mask.values.shape[1]
     shown = (size, None) if picture is None else (picture.size, sample.picture)
     marked, doubts = laid_over(mask, *shown)

@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Case, Finding, Severity, found
+from zsad.data.checking.findings import Finding, FindingCase, Severity, found
 from zsad.data.checking.inspection import Inspected
 from zsad.data.specification import in_words
-from zsad.wording import counted
+from zsad.wording import pluralised
 
 
 @dataclass(frozen=True)
-class Training:
+class RecordedTraining:
     """What a detector has seen, as its folder records it.
 
     Attributes:
@@ -39,9 +39,11 @@ def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
             yield _same_names(severity, groups)
 
 
-def training_findings(inspected: Inspected, training: Training) -> list[Finding]:
+def training_findings(inspected: Inspected, training: RecordedTraining) -> list[Finding]:
     """Pictures and classes of a data set that a detector was trained on."""
-    seen = [Case(inspected.below(one.sample.picture)) for one in inspected.facts if one.content in training.pictures]
+    seen = [
+        FindingCase(inspected.below(one.sample.picture)) for one in inspected.facts if one.content in training.pictures
+    ]
     number = f"{len(seen):,} of {counted(len(inspected.facts), 'picture')}"
     return [
         *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", seen),
@@ -49,14 +51,14 @@ def training_findings(inspected: Inspected, training: Training) -> list[Finding]
     ]
 
 
-def _trained_classes(inspected: Inspected, training: Training) -> Iterator[Finding]:
-    exact: list[Case] = []
-    nearly: list[Case] = []
+def _trained_classes(inspected: Inspected, training: RecordedTraining) -> Iterator[Finding]:
+    exact: list[FindingCase] = []
+    nearly: list[FindingCase] = []
     for name in _class_names(inspected):
         alike = [one for one in training.classes if _singular(one) == _singular(name)]
         if alike:
             is_exact = _words(name) in map(_words, alike)
-            (exact if is_exact else nearly).append(Case(name, f"trained on: {', '.join(alike)}"))
+            (exact if is_exact else nearly).append(FindingCase(name, f"trained on: {', '.join(alike)}"))
     detector = f"detector {training.name} was trained on"
     message = f"{detector} {_classes(exact)} of the same name: it is no zero-shot detector for these"
     yield from found("class-name", "error", inspected.name, message, exact)
@@ -64,8 +66,8 @@ def _trained_classes(inspected: Inspected, training: Training) -> Iterator[Findi
     yield from found("class-name", "warning", inspected.name, message, nearly)
 
 
-def _classes(cases: list[Case]) -> str:
-    return counted(len(cases), "class", "classes")
+def _classes(cases: list[FindingCase]) -> str:
+    return pluralised(len(cases), "class", "classes")
 
 
 def _class_names(inspected: Inspected) -> list[str]:
@@ -80,9 +82,11 @@ def _severity(members: list[tuple[Inspected, str]]) -> Severity:
 
 
 def _same_names(severity: Severity, groups: list[list[tuple[Inspected, str]]]) -> Finding:
-    cases = tuple(Case(members[0][1], ", ".join(f"{one.name} ({name})" for one, name in members)) for members in groups)
+    cases = tuple(
+        FindingCase(members[0][1], ", ".join(f"{one.name} ({name})" for one, name in members)) for members in groups
+    )
     concerned = tuple(dict.fromkeys(one.name for members in groups for one, _ in members))
-    number = counted(len(groups), "class name", "class names")
+    number = pluralised(len(groups), "class name", "class names")
     follows = "trained on and tested: not zero-shot" if severity == "error" else "not zero-shot where one is trained on"
     return Finding("class-name", severity, concerned, f"{number} in several data sets; {follows}", cases)
 

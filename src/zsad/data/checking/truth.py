@@ -7,12 +7,11 @@ from pathlib import Path
 from statistics import median
 
 from zsad.data.checking.besides import alike_findings, findings_besides
-from zsad.data.checking.findings import Case, Finding, found
-from zsad.data.checking.inspection import Facts, Inspected, MaskFacts
+from zsad.data.checking.findings import Finding, FindingCase, found
+from zsad.data.checking.inspection import Inspected, MaskFacts, SampleFacts
 from zsad.data.doubts import DOUBTS, Doubt
 from zsad.data.sources import natural_key, pictures_in
 from zsad.types import Size
-from zsad.wording import counted
 
 UNUSUAL = 4
 """How many times the pixels of its class's median a picture may have, or have a part of."""
@@ -40,13 +39,13 @@ def truth_findings(inspected: Inspected) -> list[Finding]:
 
 def _unreadable(inspected: Inspected) -> Iterator[Finding]:
     broken = [(path, reason) for facts in inspected.facts for path, reason in facts.broken]
-    absent = [Case(inspected.below(path)) for path, reason in broken if not reason]
+    absent = [FindingCase(inspected.below(path)) for path, reason in broken if not reason]
     message = f"{counted(len(absent), 'file')} that the data set names {_are(absent)} not there"
     yield from found("missing", "error", inspected.name, message, absent)
-    cases = [Case(inspected.below(path), reason) for path, reason in broken if reason]
+    cases = [FindingCase(inspected.below(path), reason) for path, reason in broken if reason]
     message = f"{counted(len(cases), 'file')} cannot be read, and would be left out"
     yield from found("unreadable", "error", inspected.name, message, cases)
-    lost = [Case(inspected.below(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask]
+    lost = [FindingCase(inspected.below(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask]
     message = f"{counted(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
     yield from found("missing", "warning", inspected.name, message, lost)
 
@@ -54,7 +53,7 @@ def _unreadable(inspected: Inspected) -> Iterator[Finding]:
 def _unpaired(inspected: Inspected) -> list[Finding]:
     anomalous = [facts.sample for facts in inspected.facts if facts.sample.label == 1]
     splits = {sample.split for sample in anomalous if sample.mask}
-    cases = [Case(inspected.below(one.picture)) for one in anomalous if not one.mask and one.split in splits]
+    cases = [FindingCase(inspected.below(one.picture)) for one in anomalous if not one.mask and one.split in splits]
     message = f"{counted(len(cases), 'anomalous picture')} without mask: pixel metrics would be of the others only"
     return found("unpaired", "error", inspected.name, message, cases)
 
@@ -65,7 +64,7 @@ def _without_masks(inspected: Inspected) -> list[Finding]:
     should = inspected.is_published and inspected.data_set.kind.has_masks
     if not should or any(one.mask for one in samples):
         return []
-    cases = [Case(inspected.below(one.picture)) for one in samples if one.label == 1 and one.split == "test"]
+    cases = [FindingCase(inspected.below(one.picture)) for one in samples if one.label == 1 and one.split == "test"]
     message = f"{counted(len(cases), 'anomalous picture')} without mask, as all are: there will be no pixel metrics"
     return found("unpaired", "warning", inspected.name, message, cases)
 
@@ -76,7 +75,7 @@ def _shared_masks(inspected: Inspected) -> list[Finding]:
         for mask in one.masks:
             pictures[mask].add(one.picture)
     cases = [
-        Case(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
+        FindingCase(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
         for mask, those in pictures.items()
         if len(those) > 1
     ]
@@ -85,7 +84,7 @@ def _shared_masks(inspected: Inspected) -> list[Finding]:
 
 
 def _orphans(inspected: Inspected, loose: list[Path]) -> list[Finding]:
-    cases = [Case(inspected.below(path)) for path in loose]
+    cases = [FindingCase(inspected.below(path)) for path in loose]
     message = f"{counted(len(cases), 'mask')} of no picture: a picture may be missing, or have another name"
     return found("orphan", "warning", inspected.name, message, cases)
 
@@ -136,7 +135,7 @@ def _masks_of_others(inspected: Inspected) -> Iterator[Path]:
 
 def _mask_sizes(inspected: Inspected) -> list[Finding]:
     cases = [
-        Case(case.subject, f"{_px(mask.size)} for {_px(facts.size)} px")
+        FindingCase(case.subject, f"{_px(mask.size)} for {_px(facts.size)} px")
         for facts, mask, case in _masks(inspected)
         if facts.size and mask.size != facts.size
     ]
@@ -152,7 +151,7 @@ def _marked_normal(inspected: Inspected) -> list[Finding]:
 
 def _poor_masks(inspected: Inspected) -> Iterator[Finding]:
     blank = [facts for facts in inspected.facts if facts.masks and not any(mask.anomalous for mask in facts.masks)]
-    empty = [Case(inspected.below(facts.masks[0].path)) for facts in blank if facts.sample.label == 1]
+    empty = [FindingCase(inspected.below(facts.masks[0].path)) for facts in blank if facts.sample.label == 1]
     message = f"{counted(len(empty), 'anomalous picture')} with an empty mask: all of its pixels count as normal"
     yield from found("empty-mask", "warning", inspected.name, message, empty)
     full = [case for _, mask, case in _masks(inspected) if _is_full(mask)]
@@ -164,7 +163,7 @@ def _doubtful_masks(inspected: Inspected) -> Iterator[Finding]:
     """Masks that may be read wrongly."""
     for kind, what in DOUBTS.items():
         cases = [
-            Case(case.subject, _detail(kind, mask))
+            FindingCase(case.subject, _detail(kind, mask))
             for _, mask, case in _masks(inspected)
             if kind in mask.doubts and not (kind == "mostly-anomalous" and _is_full(mask))
         ]
@@ -181,20 +180,20 @@ def _is_full(mask: MaskFacts) -> bool:
     return mask.anomalous == mask.size[0] * mask.size[1]
 
 
-def _masks(inspected: Inspected) -> Iterator[tuple[Facts, MaskFacts, Case]]:
+def _masks(inspected: Inspected) -> Iterator[tuple[SampleFacts, MaskFacts, FindingCase]]:
     """Each mask that could be read, with its name."""
     for facts in inspected.facts:
         for mask in facts.masks:
-            yield facts, mask, Case(inspected.below(mask.path))
+            yield facts, mask, FindingCase(inspected.below(mask.path))
 
 
 def _picture_sizes(inspected: Inspected) -> list[Finding]:
-    by_class: defaultdict[str, list[tuple[Facts, Size]]] = defaultdict(list)
+    by_class: defaultdict[str, list[tuple[SampleFacts, Size]]] = defaultdict(list)
     for facts in inspected.facts:
         if facts.size:
             by_class[facts.sample.class_name].append((facts, facts.size))
     cases = [
-        Case(inspected.below(facts.sample.picture), f"{_px(size)} px")
+        FindingCase(inspected.below(facts.sample.picture), f"{_px(size)} px")
         for members in by_class.values()
         for facts, size in _unusual(members)
     ]
@@ -204,7 +203,7 @@ def _picture_sizes(inspected: Inspected) -> list[Finding]:
     return found("picture-size", "note", inspected.name, message, cases)
 
 
-def _unusual(members: list[tuple[Facts, Size]]) -> Iterator[tuple[Facts, Size]]:
+def _unusual(members: list[tuple[SampleFacts, Size]]) -> Iterator[tuple[SampleFacts, Size]]:
     usual = median(rows * cols for _, (rows, cols) in members)
     return (one for one in members if not usual / UNUSUAL < one[1][0] * one[1][1] < usual * UNUSUAL)
 
@@ -213,5 +212,5 @@ def _px(size: Size) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def _are(cases: list[Case]) -> str:
+def _are(cases: list[FindingCase]) -> str:
     return "is" if len(cases) == 1 else "are"

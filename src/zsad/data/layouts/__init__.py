@@ -9,9 +9,9 @@ True
 import sys
 
 from zsad import registry
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 
-__all__ = ["Count", "Layout", "Sample", "get", "names"]
+__all__ = ["Layout", "PublishedCount", "Sample", "get", "names"]
 
 
 def names() -> list[str]:

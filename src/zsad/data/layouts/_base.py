@@ -11,7 +11,7 @@ NORMAL, ANOMALOUS = 0, 1
 
 
 @dataclass(frozen=True)
-class Count:
+class PublishedCount:
     """How many pictures a class has as it was published.
 
     Attributes:
@@ -24,7 +24,7 @@ class Count:
     train: int = 0
 
 
-NO_COUNTS: Mapping[str, Count] = MappingProxyType({})
+NO_COUNTS: Mapping[str, PublishedCount] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Layout(ABC):
     title: ClassVar[str]
     about: ClassVar[str]
     classes: ClassVar[tuple[str, ...]] = ()
-    counts: ClassVar[Mapping[str, Count]] = NO_COUNTS
+    counts: ClassVar[Mapping[str, PublishedCount]] = NO_COUNTS
     has_masks: ClassVar[bool] = True
     is_list: ClassVar[bool] = False
 

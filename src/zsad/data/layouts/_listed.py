@@ -12,7 +12,7 @@ from zsad.errors import InputError
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedImage:
     """What a list says of one picture.
 
     Attributes:
@@ -60,7 +60,7 @@ class Entry:
         return ANOMALOUS if self.values[key] else NORMAL
 
 
-def entry(value: object, where: str) -> Entry:
+def entry(value: object, where: str) -> ListedImage:
     """A value of a list as an entry.
 
     Raises:
@@ -68,7 +68,7 @@ def entry(value: object, where: str) -> Entry:
     """
     if not isinstance(value, dict):
         raise malformed("an entry is a JSON object", where, repr(value))
-    return Entry(value, where)
+    return ListedImage(value, where)
 
 
 def whole(file: Path) -> object:
@@ -83,7 +83,7 @@ def whole(file: Path) -> object:
         raise _unreadable(file, error) from error
 
 
-def by_line(file: Path) -> Iterator[Entry]:
+def by_line(file: Path) -> Iterator[ListedImage]:
     """The entries of a list in JSON Lines.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._bmad import Bmad
 
 
@@ -16,5 +16,5 @@ class BmadBrain(Bmad):
     title = "BMAD brain"
     about = "11,215 MRI slices of the brain, of BraTS2021 (Bao et al. 2024, github.com/DorisBao/BMAD; for research)"
     classes = ("Brain",)
-    counts = MappingProxyType({"Brain": Count(normal=640, anomalous=3075, train=7500)})
+    counts = MappingProxyType({"Brain": PublishedCount(normal=640, anomalous=3075, train=7500)})
     kind = "tumour"

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._bmad import Bmad
 
 
@@ -15,5 +15,5 @@ class BmadLiver(Bmad):
     title = "BMAD liver"
     about = "3,035 CT slices of livers, of BTCV and LiTS (Bao et al. 2024, github.com/DorisBao/BMAD; for research)"
     classes = ("Liver",)
-    counts = MappingProxyType({"Liver": Count(normal=833, anomalous=660, train=1542)})
+    counts = MappingProxyType({"Liver": PublishedCount(normal=833, anomalous=660, train=1542)})
     kind = "tumour"

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._bmad import Bmad
 
 
@@ -15,5 +15,5 @@ class BmadResc(Bmad):
     title = "BMAD RESC"
     about = "6,102 OCT slices of retinas, of RESC (Bao et al. 2024, github.com/DorisBao/BMAD; for research)"
     classes = ("Retina",)
-    counts = MappingProxyType({"Retina": Count(normal=1041, anomalous=764, train=4297)})
+    counts = MappingProxyType({"Retina": PublishedCount(normal=1041, anomalous=764, train=4297)})
     kind = "oedema"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 from zsad.data.layouts._yes_no import tumours
 
 
@@ -13,7 +13,7 @@ class Br35h(Layout):
     title = "Br35H"
     about = "3,000 MRI slices of the brain, no masks (Hamada 2020, kaggle.com/ahmedhamada0; see there for terms)"
     classes = ("brain MRI",)
-    counts = MappingProxyType({"brain MRI": Count(normal=1500, anomalous=1500)})
+    counts = MappingProxyType({"brain MRI": PublishedCount(normal=1500, anomalous=1500)})
     has_masks = False
 
     @classmethod

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 from zsad.data.layouts._yes_no import tumours
 
 
@@ -18,7 +18,7 @@ class BrainMri(Layout):
     title = "BrainMRI (Kaggle)"
     about = "253 MRI slices of the brain, no masks (Chakrabarty 2019, kaggle.com/navoneel; see there for terms)"
     classes = ("brain MRI",)
-    counts = MappingProxyType({"brain MRI": Count(normal=98, anomalous=155)})
+    counts = MappingProxyType({"brain MRI": PublishedCount(normal=98, anomalous=155)})
     has_masks = False
 
     @classmethod

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._yes_no import tumours
 from zsad.errors import InputError
 
@@ -21,7 +21,7 @@ class BrainMriBayesPfl(Layout):
     title = "BrainMRI (Bayes-PFL)"
     about = "153 of the slices of layout brain-mri, no masks (Qu et al. 2025, github.com/xiaozhen228/Bayes-PFL)"
     classes = ("brain MRI",)
-    counts = MappingProxyType({"brain MRI": Count(normal=85, anomalous=68)})
+    counts = MappingProxyType({"brain MRI": PublishedCount(normal=85, anomalous=68)})
     has_masks = False
 
     @classmethod

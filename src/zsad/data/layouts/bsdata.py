@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
 from zsad.data.layouts._trees import another_tree, pictures_at
 
@@ -17,7 +17,7 @@ class BSData(Layout):
     title = "BSData"
     about = "1,104 pictures of ball screw drives (Schlagenhauf et al. 2021, github.com/2Obe/BSData; CC BY-SA 4.0)"
     classes = ("ball screw",)
-    counts = MappingProxyType({"ball screw": Count(normal=710, anomalous=394)})
+    counts = MappingProxyType({"ball screw": PublishedCount(normal=710, anomalous=394)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 
 
@@ -18,9 +18,9 @@ class BTAD(Layout):
     classes = ("01", "02", "03")
     counts = MappingProxyType(
         {
-            "01": Count(normal=21, anomalous=49, train=400),
-            "02": Count(normal=30, anomalous=200, train=399),
-            "03": Count(normal=400, anomalous=41, train=1000),
+            "01": PublishedCount(normal=21, anomalous=49, train=400),
+            "02": PublishedCount(normal=30, anomalous=200, train=399),
+            "03": PublishedCount(normal=400, anomalous=41, train=1000),
         }
     )
 

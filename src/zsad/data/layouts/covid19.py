@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._repacked import repacked
 from zsad.data.layouts._trees import folders_in, pictures_at
 
@@ -23,7 +23,7 @@ class Covid19(Layout):
     title = "COVID-19 Radiography Database"
     about = "21,165 chest X-rays, no masks (Rahman et al. 2021, kaggle.com/tawsifurrahman; see there for terms)"
     classes = ("chest",)
-    counts = MappingProxyType({"chest": Count(normal=10192, anomalous=3616 + 6012 + 1345)})
+    counts = MappingProxyType({"chest": PublishedCount(normal=10192, anomalous=3616 + 6012 + 1345)})
     has_masks = False
 
     @classmethod

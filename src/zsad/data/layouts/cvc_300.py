@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -15,5 +15,5 @@ class Cvc300(Masked):
     title = "CVC-300"
     about = "60 frames of colonoscopies with polyps, of EndoScene (Vazquez et al. 2017; for research)"
     classes = ("colon",)
-    counts = MappingProxyType({"colon": Count(normal=0, anomalous=60)})
+    counts = MappingProxyType({"colon": PublishedCount(normal=0, anomalous=60)})
     kind = "polyp"

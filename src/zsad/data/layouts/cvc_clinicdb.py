@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -12,6 +12,6 @@ class CvcClinicDb(Masked):
     title = "CVC-ClinicDB"
     about = "612 frames of colonoscopies with polyps (Bernal et al. 2015; for research)"
     classes = ("colon",)
-    counts = MappingProxyType({"colon": Count(normal=0, anomalous=612)})
+    counts = MappingProxyType({"colon": PublishedCount(normal=0, anomalous=612)})
     folders = (("images", "masks"), ("Original", "Ground Truth"))
     kind = "polyp"

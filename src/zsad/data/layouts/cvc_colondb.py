@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -15,5 +15,5 @@ class CvcColonDb(Masked):
     title = "CVC-ColonDB"
     about = "380 frames of colonoscopies with polyps (Bernal et al. 2012, Tajbakhsh et al. 2016; for research)"
     classes = ("colon",)
-    counts = MappingProxyType({"colon": Count(normal=0, anomalous=380)})
+    counts = MappingProxyType({"colon": PublishedCount(normal=0, anomalous=380)})
     kind = "polyp"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
 from zsad.data.layouts._trees import another_tree, folders_in, incomplete, name_of, pictures_at
 
-LARGE_CLASS = Count(normal=1000, anomalous=150, train=1150)
+LARGE_CLASS = PublishedCount(normal=1000, anomalous=150, train=1150)
 
 
 class DAGM(Layout):
@@ -23,12 +23,12 @@ class DAGM(Layout):
     classes = tuple(f"Class{number}" for number in range(1, 11))
     counts = MappingProxyType(
         {
-            "Class1": Count(normal=504, anomalous=71, train=575),
-            "Class2": Count(normal=491, anomalous=84, train=575),
-            "Class3": Count(normal=491, anomalous=84, train=575),
-            "Class4": Count(normal=507, anomalous=68, train=575),
-            "Class5": Count(normal=495, anomalous=80, train=575),
-            "Class6": Count(normal=508, anomalous=67, train=575),
+            "Class1": PublishedCount(normal=504, anomalous=71, train=575),
+            "Class2": PublishedCount(normal=491, anomalous=84, train=575),
+            "Class3": PublishedCount(normal=491, anomalous=84, train=575),
+            "Class4": PublishedCount(normal=507, anomalous=68, train=575),
+            "Class5": PublishedCount(normal=495, anomalous=80, train=575),
+            "Class6": PublishedCount(normal=508, anomalous=67, train=575),
             **{f"Class{number}": LARGE_CLASS for number in range(7, 11)},
         }
     )

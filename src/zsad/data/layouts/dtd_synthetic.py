@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 
 WOVEN = ("Woven_001", "Woven_068", "Woven_104", "Woven_125", "Woven_127")
@@ -25,13 +25,13 @@ class DTDSynthetic(Layout):
     )
     counts = MappingProxyType(
         {
-            "Blotchy_099": Count(normal=20, anomalous=80, train=100),
-            "Fibrous_183": Count(normal=20, anomalous=80, train=100),
-            "Marbled_078": Count(normal=20, anomalous=80, train=100),
-            "Matted_069": Count(normal=20, anomalous=79, train=100),
-            "Mesh_114": Count(normal=36, anomalous=80, train=100),
-            "Perforated_037": Count(normal=20, anomalous=80, train=100),
-            "Stratified_154": Count(normal=20, anomalous=80, train=100),
+            "Blotchy_099": PublishedCount(normal=20, anomalous=80, train=100),
+            "Fibrous_183": PublishedCount(normal=20, anomalous=80, train=100),
+            "Marbled_078": PublishedCount(normal=20, anomalous=80, train=100),
+            "Matted_069": PublishedCount(normal=20, anomalous=79, train=100),
+            "Mesh_114": PublishedCount(normal=36, anomalous=80, train=100),
+            "Perforated_037": PublishedCount(normal=20, anomalous=80, train=100),
+            "Stratified_154": PublishedCount(normal=20, anomalous=80, train=100),
         }
     )
 

@@ -4,7 +4,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.errors import InputError
 from zsad.files import open_file
 
@@ -18,7 +18,7 @@ class Elpv(Layout):
     title = "ELPV"
     about = "2,624 solar cells in electroluminescence, no masks (Buerhop-Lutz et al. 2018; CC BY-NC-SA 4.0)"
     classes = ("solar cell",)
-    counts = MappingProxyType({"solar cell": Count(normal=1508, anomalous=715)})
+    counts = MappingProxyType({"solar cell": PublishedCount(normal=1508, anomalous=715)})
     has_masks = False
 
     @classmethod

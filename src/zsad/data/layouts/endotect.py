@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -12,5 +12,5 @@ class EndoTect(Masked):
     title = "EndoTect"
     about = "200 frames of endoscopies with polyps, the challenge's test set (Hicks et al. 2021; for research)"
     classes = ("colon",)
-    counts = MappingProxyType({"colon": Count(normal=0, anomalous=200)})
+    counts = MappingProxyType({"colon": PublishedCount(normal=0, anomalous=200)})
     kind = "polyp"

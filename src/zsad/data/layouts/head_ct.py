@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._repacked import repacked
 from zsad.data.layouts._trees import incomplete, pictures_of
 from zsad.errors import InputError
@@ -19,7 +19,7 @@ class HeadCT(Layout):
     title = "HeadCT"
     about = "200 CT slices of the head, no masks (Kitamura 2018, kaggle.com/felipekitamura; see there for terms)"
     classes = ("head CT",)
-    counts = MappingProxyType({"head CT": Count(normal=100, anomalous=100)})
+    counts = MappingProxyType({"head CT": PublishedCount(normal=100, anomalous=100)})
     has_masks = False
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -17,7 +17,7 @@ class Isic2016(Masked):
     title = "ISIC 2016"
     about = "1,279 pictures of skin lesions, part 1 (Gutman et al. 2016, challenge.isic-archive.com; CC0)"
     classes = ("skin",)
-    counts = MappingProxyType({"skin": Count(normal=0, anomalous=379, train=900)})
+    counts = MappingProxyType({"skin": PublishedCount(normal=0, anomalous=379, train=900)})
     folders = (("ISBI2016_ISIC_Part1_Test_Data", "ISBI2016_ISIC_Part1_Test_GroundTruth"),)
     training_folders = (("ISBI2016_ISIC_Part1_Training_Data", "ISBI2016_ISIC_Part1_Training_GroundTruth"),)
     ending = "_Segmentation"

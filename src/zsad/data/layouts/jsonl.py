@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import Entry, by_line, checked, located, masks_at
+from zsad.data.layouts._listed import ListedImage, by_line, checked, located, masks_at
 from zsad.data.layouts._trees import another_tree, composed
 
 
@@ -42,7 +42,7 @@ def _is_list(file: Path) -> bool:
     return file.suffix.lower() == ".jsonl" and file.name[0] != "." and file.is_file()
 
 
-def _sample(root: Path, one: Entry) -> Sample:
+def _sample(root: Path, one: ListedImage) -> Sample:
     label, picture = one.label("label"), located(root, one.filled("image_path"))
     masks = masks_at(root, label, one.text("mask_path", needed=False), picture)
     kind = "good" if label == NORMAL else "anomaly"

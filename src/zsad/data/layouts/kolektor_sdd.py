@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
 from zsad.data.layouts._trees import another_tree, folders_in, incomplete, is_blank, pictures_at
 
@@ -18,7 +18,7 @@ class KolektorSDD(Layout):
     title = "KolektorSDD"
     about = "399 pictures of electrical commutators (Tabernik et al. 2019, vicos.si/kolektorsdd; CC BY-NC-SA 4.0)"
     classes = ("electrical commutators",)
-    counts = MappingProxyType({"electrical commutators": Count(normal=347, anomalous=52)})
+    counts = MappingProxyType({"electrical commutators": PublishedCount(normal=347, anomalous=52)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
 from zsad.data.layouts._trees import another_tree, incomplete, is_blank, pictures_at
 
@@ -19,7 +19,7 @@ class KSDD2(Layout):
     title = "KolektorSDD2"
     about = "3,335 pictures of a production item (Bozic et al. 2021, vicos.si/kolektorsdd2; CC BY-NC-SA 4.0)"
     classes = ("KSDD2",)
-    counts = MappingProxyType({"KSDD2": Count(normal=894, anomalous=110, train=2331)})
+    counts = MappingProxyType({"KSDD2": PublishedCount(normal=894, anomalous=110, train=2331)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

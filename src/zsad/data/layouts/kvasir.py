@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -15,5 +15,5 @@ class Kvasir(Masked):
     title = "Kvasir-SEG"
     about = "1,000 frames of endoscopies with polyps (Jha et al. 2020, datasets.simula.no/kvasir-seg; for research)"
     classes = ("colon",)
-    counts = MappingProxyType({"colon": Count(normal=0, anomalous=1000)})
+    counts = MappingProxyType({"colon": PublishedCount(normal=0, anomalous=1000)})
     kind = "polyp"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import Entry, checked, entry, located, malformed, masks_at, whole
+from zsad.data.layouts._listed import ListedImage, checked, entry, located, malformed, masks_at, whole
 from zsad.data.layouts._trees import another_tree, composed
 
 SPLITS = ("train", "test")
@@ -54,7 +54,7 @@ def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
                 yield _sample(file.parent, split, one)
 
 
-def _sample(root: Path, split: str, one: Entry) -> Sample:
+def _sample(root: Path, split: str, one: ListedImage) -> Sample:
     label, picture = one.label("anomaly"), located(root, one.filled("img_path"))
     kind = one.text("specie_name", needed=False) or "anomaly"
     masks = masks_at(root, label, one.text("mask_path", needed=False), picture)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count, Layout, Sample
+from zsad.data.layouts._base import Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 
 
@@ -15,12 +15,12 @@ class MPDD(Layout):
     classes = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
     counts = MappingProxyType(
         {
-            "bracket_black": Count(normal=32, anomalous=47, train=289),
-            "bracket_brown": Count(normal=26, anomalous=51, train=185),
-            "bracket_white": Count(normal=30, anomalous=30, train=110),
-            "connector": Count(normal=30, anomalous=14, train=128),
-            "metal_plate": Count(normal=26, anomalous=71, train=54),
-            "tubes": Count(normal=32, anomalous=69, train=122),
+            "bracket_black": PublishedCount(normal=32, anomalous=47, train=289),
+            "bracket_brown": PublishedCount(normal=26, anomalous=51, train=185),
+            "bracket_white": PublishedCount(normal=30, anomalous=30, train=110),
+            "connector": PublishedCount(normal=30, anomalous=14, train=128),
+            "metal_plate": PublishedCount(normal=26, anomalous=71, train=54),
+            "tubes": PublishedCount(normal=32, anomalous=69, train=122),
         }
     )
 

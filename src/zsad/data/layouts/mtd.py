@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._trees import another_tree, pictures_at
 
 KINDS = {
@@ -27,7 +27,7 @@ class MTD(Layout):
     title = "MTD"
     about = "1,344 magnetic tiles (Huang et al. 2018, github.com/abin24/Magnetic-tile-defect-datasets.; please cite)"
     classes = ("magnetic tile",)
-    counts = MappingProxyType({"magnetic tile": Count(normal=952, anomalous=392)})
+    counts = MappingProxyType({"magnetic tile": PublishedCount(normal=952, anomalous=392)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

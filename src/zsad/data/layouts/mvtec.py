@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 
 KINDS = {
@@ -40,21 +40,21 @@ class MVTec(Layout):
     about = "MVTec AD (mvtec.com, CC BY-NC-SA 4.0) and every data set in the same tree."
     counts = MappingProxyType(
         {
-            "bottle": Count(normal=20, anomalous=63, train=209),
-            "cable": Count(normal=58, anomalous=92, train=224),
-            "capsule": Count(normal=23, anomalous=109, train=219),
-            "carpet": Count(normal=28, anomalous=89, train=280),
-            "grid": Count(normal=21, anomalous=57, train=264),
-            "hazelnut": Count(normal=40, anomalous=70, train=391),
-            "leather": Count(normal=32, anomalous=92, train=245),
-            "metal_nut": Count(normal=22, anomalous=93, train=220),
-            "pill": Count(normal=26, anomalous=141, train=267),
-            "screw": Count(normal=41, anomalous=119, train=320),
-            "tile": Count(normal=33, anomalous=84, train=230),
-            "toothbrush": Count(normal=12, anomalous=30, train=60),
-            "transistor": Count(normal=60, anomalous=40, train=213),
-            "wood": Count(normal=19, anomalous=60, train=247),
-            "zipper": Count(normal=32, anomalous=119, train=240),
+            "bottle": PublishedCount(normal=20, anomalous=63, train=209),
+            "cable": PublishedCount(normal=58, anomalous=92, train=224),
+            "capsule": PublishedCount(normal=23, anomalous=109, train=219),
+            "carpet": PublishedCount(normal=28, anomalous=89, train=280),
+            "grid": PublishedCount(normal=21, anomalous=57, train=264),
+            "hazelnut": PublishedCount(normal=40, anomalous=70, train=391),
+            "leather": PublishedCount(normal=32, anomalous=92, train=245),
+            "metal_nut": PublishedCount(normal=22, anomalous=93, train=220),
+            "pill": PublishedCount(normal=26, anomalous=141, train=267),
+            "screw": PublishedCount(normal=41, anomalous=119, train=320),
+            "tile": PublishedCount(normal=33, anomalous=84, train=230),
+            "toothbrush": PublishedCount(normal=12, anomalous=30, train=60),
+            "transistor": PublishedCount(normal=60, anomalous=40, train=213),
+            "wood": PublishedCount(normal=19, anomalous=60, train=247),
+            "zipper": PublishedCount(normal=32, anomalous=119, train=240),
         }
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
 from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_at
 
@@ -21,7 +21,7 @@ class RSDD(Layout):
     title = "RSDDs"
     about = "195 pictures of rails, 67 of type I and 128 of type II (Gan et al. 2017; for research)"
     classes = ("rail",)
-    counts = MappingProxyType({"rail": Count(normal=0, anomalous=195)})
+    counts = MappingProxyType({"rail": PublishedCount(normal=0, anomalous=195)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from zsad.data.layouts._base import Count
+from zsad.data.layouts._base import PublishedCount
 from zsad.data.layouts._masked import Masked
 
 
@@ -15,7 +15,7 @@ class TN3K(Masked):
     title = "TN3K"
     about = "3,493 ultrasound pictures of thyroid nodules (Gong et al. 2021; for research)"
     classes = ("thyroid",)
-    counts = MappingProxyType({"thyroid": Count(normal=0, anomalous=614, train=2879)})
+    counts = MappingProxyType({"thyroid": PublishedCount(normal=0, anomalous=614, train=2879)})
     folders = (("test-image", "test-mask"),)
     training_folders = (("trainval-image", "trainval-mask"),)
     kind = "nodule"

@@ -4,7 +4,7 @@ from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 
-from zsad.data.layouts._base import ANOMALOUS, NORMAL, Count, Layout, Sample
+from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
 from zsad.data.layouts._trees import folders_in, incomplete, pictures_of
 from zsad.documents import DocumentError
@@ -14,7 +14,7 @@ from zsad.spreadsheets import cells
 COLUMNS = ["object", "split", "label", "image", "mask"]
 LABELS = {"normal": NORMAL, "anomaly": ANOMALOUS}
 SPLITS = {"train": "train", "test": "test"}
-FULL_CLASS = Count(normal=100, anomalous=100, train=900)
+FULL_CLASS = PublishedCount(normal=100, anomalous=100, train=900)
 
 
 class VisA(Layout):
@@ -32,17 +32,17 @@ class VisA(Layout):
     counts = MappingProxyType(
         {
             "candle": FULL_CLASS,
-            "capsules": Count(normal=60, anomalous=100, train=542),
-            "cashew": Count(normal=50, anomalous=100, train=450),
-            "chewinggum": Count(normal=50, anomalous=100, train=453),
-            "fryum": Count(normal=50, anomalous=100, train=450),
+            "capsules": PublishedCount(normal=60, anomalous=100, train=542),
+            "cashew": PublishedCount(normal=50, anomalous=100, train=450),
+            "chewinggum": PublishedCount(normal=50, anomalous=100, train=453),
+            "fryum": PublishedCount(normal=50, anomalous=100, train=450),
             "macaroni1": FULL_CLASS,
             "macaroni2": FULL_CLASS,
-            "pcb1": Count(normal=100, anomalous=100, train=904),
-            "pcb2": Count(normal=100, anomalous=100, train=901),
-            "pcb3": Count(normal=101, anomalous=100, train=905),
-            "pcb4": Count(normal=101, anomalous=100, train=904),
-            "pipe_fryum": Count(normal=50, anomalous=100, train=450),
+            "pcb1": PublishedCount(normal=100, anomalous=100, train=904),
+            "pcb2": PublishedCount(normal=100, anomalous=100, train=901),
+            "pcb3": PublishedCount(normal=101, anomalous=100, train=905),
+            "pcb4": PublishedCount(normal=101, anomalous=100, train=904),
+            "pipe_fryum": PublishedCount(normal=50, anomalous=100, train=450),
         }
     )
 

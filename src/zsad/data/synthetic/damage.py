@@ -7,30 +7,30 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
 from zsad.data.synthetic.canvas import Colours, Field, axes, blurred, noise, polygon, ramp, relief, resized, to_bytes
-from zsad.data.synthetic.site import Layer, Site
+from zsad.data.synthetic.site import DefectLayer, Site
 from zsad.data.synthetic.surfaces import colour
 
 
-def hole(site: Site) -> Layer:
+def hole(site: Site) -> DefectLayer:
     """A dark or see-through opening with a shaded wall."""
     rng = site.rng
     cover = site.blob(rng.uniform(0, 0.5))
     deep = site.local * np.float32(rng.uniform(0, 0.4)) if rng.random() < 0.7 else site.surroundings
     wall = blurred(cover, 1 + site.radius / 6)
     shade = np.float32(rng.uniform(0, 4)) * relief(wall, rng.uniform(0, 2 * math.pi)) * np.float32(60)
-    return Layer(np.broadcast_to(deep, site.base.shape) - shade[..., None], cover)
+    return DefectLayer(np.broadcast_to(deep, site.base.shape) - shade[..., None], cover)
 
 
-def dent(site: Site) -> Layer:
+def dent(site: Site) -> DefectLayer:
     """A hollow or a bump that only light and shade reveal."""
     depth = np.clip(site.depth(0.25), 0, 1)
     height = depth * depth * (np.float32(3) - np.float32(2) * depth)
     strength = site.rng.uniform(12, 80) * site.radius / 1.5
     lit = relief(height, site.rng.uniform(0, 2 * math.pi)) * np.float32(strength)
-    return Layer(site.base + lit[..., None], ramp(depth - np.float32(0.05), 0.1))
+    return DefectLayer(site.base + lit[..., None], ramp(depth - np.float32(0.05), 0.1))
 
 
-def growth(site: Site) -> Layer:
+def growth(site: Site) -> DefectLayer:
     """A smooth raised blob of slightly other hue, lit from one side, with a glint: polyp, tumour, blister."""
     rng = site.rng
     depth = site.depth(rng.uniform(0.1, 0.4))
@@ -40,55 +40,57 @@ def growth(site: Site) -> Layer:
     skin = site.tone(8.0, 60.0) + (site.base - site.local) * np.float32(rng.uniform(0.2, 1))
     skin = skin + (lit + np.float32(rng.uniform(-10, 30)) * dome)[..., None]
     glint = ramp(lit - np.float32(rng.uniform(15, 60)), 10.0) * np.float32(rng.choice([0, 90]))
-    return Layer(skin + glint[..., None], ramp(depth * np.float32(site.radius), rng.uniform(1, 1 + site.radius / 3)))
+    return DefectLayer(
+        skin + glint[..., None], ramp(depth * np.float32(site.radius), rng.uniform(1, 1 + site.radius / 3))
+    )
 
 
-def missing(site: Site) -> Layer:
+def missing(site: Site) -> DefectLayer:
     """A part that is gone: the background, or the texture from beside it, is seen instead."""
     rng = site.rng
     cover = site.blob(0.5) if rng.random() < 0.5 else _box(site)
     behind = np.broadcast_to(site.surroundings, site.base.shape) if rng.random() < 0.6 else _neighbour(site)
-    return Layer(behind + _speckle(site, 3.0), cover)
+    return DefectLayer(behind + _speckle(site, 3.0), cover)
 
 
-def chip(site: Site) -> Layer:
+def chip(site: Site) -> DefectLayer:
     """A jagged piece broken off at an edge: background, or rough fractured material."""
     rng = site.rng
     cover = _jagged(site)
     if rng.random() < 0.5:
-        return Layer(site.surroundings + _speckle(site, 4.0), cover)
+        return DefectLayer(site.surroundings + _speckle(site, 4.0), cover)
     facets = noise(rng, site.size, rng.uniform(4, 12), octaves=3)
     lit = relief(facets, rng.uniform(0, 2 * math.pi)) * np.float32(rng.uniform(100, 400))
-    return Layer(site.tone(20.0, 110.0) + lit[..., None], cover)
+    return DefectLayer(site.tone(20.0, 110.0) + lit[..., None], cover)
 
 
-def misplaced(site: Site) -> Layer:
+def misplaced(site: Site) -> DefectLayer:
     """A patch of the same picture, turned and jittered in colour, pasted where it does not belong (CutPaste)."""
     rng = site.rng
     patch = _crop(site, site.image, rng.uniform(0.7, 1.4))
     patch = np.rot90(patch, int(rng.integers(4))) if patch.shape[0] == patch.shape[1] else patch[::-1]
     jitter = rng.uniform(0.8, 1.2, 3).astype(np.float32) * np.float32(rng.uniform(0.85, 1.15))
-    return Layer(_fitted(site, patch) * jitter, _box(site) if rng.random() < 0.5 else site.blob(0.5))
+    return DefectLayer(_fitted(site, patch) * jitter, _box(site) if rng.random() < 0.5 else site.blob(0.5))
 
 
-def foreign(site: Site) -> Layer:
+def foreign(site: Site) -> DefectLayer:
     """A foreign texture seen through a Perlin mask, more or less opaque (DRAEM)."""
     rng = site.rng
     islands = noise(rng, site.size, rng.uniform(1.5, 6), octaves=2) - np.float32(rng.uniform(0.35, 0.55))
     cover = ramp(islands * np.float32(site.radius), 1.5) * ramp(site.depth(0.3) * np.float32(site.radius), 1.5)
     texture = _fitted(site, _crop(site, site.elsewhere(), 1.0))
     opaque = np.float32(rng.uniform(0.3, 1))
-    return Layer(site.base + (texture - site.base) * opaque, cover)
+    return DefectLayer(site.base + (texture - site.base) * opaque, cover)
 
 
-def blur(site: Site) -> Layer:
+def blur(site: Site) -> DefectLayer:
     """A part out of focus."""
     radius = site.rng.uniform(1.5, 6)
     soft = Image.fromarray(to_bytes(site.base)).filter(ImageFilter.GaussianBlur(radius))
-    return Layer(np.asarray(soft, dtype=np.float32), site.blob(0.4, softness=4.0))
+    return DefectLayer(np.asarray(soft, dtype=np.float32), site.blob(0.4, softness=4.0))
 
 
-def discoloured(site: Site) -> Layer:
+def discoloured(site: Site) -> DefectLayer:
     """A part whose hue, saturation or contrast differs."""
     rng = site.rng
     grey = site.base.mean(2, keepdims=True)
@@ -97,19 +99,19 @@ def discoloured(site: Site) -> Layer:
         changed = (site.base if rng.random() < 0.5 else grey) * gains
     else:
         changed = grey + (site.base - grey) * np.float32(rng.choice([0, 2.5])) + np.float32(rng.uniform(-40, 40))
-    return Layer(changed, _box(site) if rng.random() < 0.3 else site.blob(0.5, softness=rng.uniform(1, 6)))
+    return DefectLayer(changed, _box(site) if rng.random() < 0.3 else site.blob(0.5, softness=rng.uniform(1, 6)))
 
 
-def filled(site: Site) -> Layer:
+def filled(site: Site) -> DefectLayer:
     """A feature that should be there and is closed over: the tones around it run across."""
     rows, cols = (np.linspace(0, n - 1, 3).round().astype(np.intp) for n in site.size)
     corners = site.base[rows[:, None], cols[None]]
     corners[1, 1] = corners[[0, 0, 1, 1, 2, 2], [0, 1, 0, 2, 1, 2]].mean(0)
     smooth = np.stack([resized(np.ascontiguousarray(corners[..., channel]), site.size) for channel in range(3)], 2)
-    return Layer(smooth + _speckle(site, 3.0), site.blob(0.2, softness=2.0))
+    return DefectLayer(smooth + _speckle(site, 3.0), site.blob(0.2, softness=2.0))
 
 
-def bent(site: Site) -> Layer:
+def bent(site: Site) -> DefectLayer:
     """A part that is bent or swirled: pixels come from elsewhere in the window."""
     depth = np.clip(site.depth(0.1), 0, 1)
     along, across = axes(site.size, (0.0, 0.0))
@@ -117,7 +119,7 @@ def bent(site: Site) -> Layer:
     push = depth * reach
     rows = np.clip(along + push * np.float32(math.cos(angle)), 0, site.size[0] - 1).astype(np.intp)
     cols = np.clip(across + push * np.float32(math.sin(angle)), 0, site.size[1] - 1).astype(np.intp)
-    return Layer(site.base[rows, cols], ramp(depth - np.float32(0.02), 0.04))
+    return DefectLayer(site.base[rows, cols], ramp(depth - np.float32(0.02), 0.04))
 
 
 def _box(site: Site) -> Field:

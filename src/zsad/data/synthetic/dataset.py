@@ -42,7 +42,7 @@ _CHUNK = 16  # pictures that a process is given at a time
 
 
 @dataclass(frozen=True)
-class Drawn:
+class WrittenDataSet:
     """A data set that was written.
 
     Attributes:
@@ -86,7 +86,7 @@ def write(
     folder: Path,
     workers: int = 1,
     progress: Callable[[Iterator[Written], int], Iterator[Written]] = lambda pictures, total: pictures,
-) -> Drawn:
+) -> WrittenDataSet:
     """Draw all pictures and write them; the folder is filled when all are there, and left as it was when not.
 
     A picture with defects of several kinds is of kind ``combined``. Masks are 0 and 255, of the size of the picture.
@@ -124,7 +124,7 @@ def _another(folder: Path) -> ConfigError:
     return ConfigError("a data set is drawn into a new folder", folder, "name another, or empty it")
 
 
-def _known(folder: Path, words: dict[str, Any]) -> Drawn | None:
+def _known(folder: Path, words: dict[str, Any]) -> WrittenDataSet | None:
     """What the record says that was drawn; None where the folder is empty.
 
     Raises:
@@ -140,7 +140,7 @@ def _known(folder: Path, words: dict[str, Any]) -> Drawn | None:
         raise _another(folder) from error
     if found != words:
         raise _another(folder)
-    return Drawn(counts, reasons)
+    return WrittenDataSet(counts, reasons)
 
 
 def _is_whole(folder: Path, counts: dict[str, dict[str, int]]) -> bool:
@@ -240,7 +240,7 @@ def _save(pixels: np.ndarray, path: Path) -> None:
     Image.fromarray(pixels).save(path, compress_level=_EFFORT)
 
 
-def _counted(written: Iterator[Written]) -> Drawn:
+def _counted(written: Iterator[Written]) -> WrittenDataSet:
     counts: Counter[tuple[str, str]] = Counter()
     unusable: dict[str, str] = {}
     for one in written:
@@ -248,7 +248,7 @@ def _counted(written: Iterator[Written]) -> Drawn:
         unusable |= one.unusable
     classes = sorted({class_name for class_name, _ in counts})
     of_class = {name: {kind: n for (of, kind), n in sorted(counts.items()) if of == name} for name in classes}
-    return Drawn(of_class, dict(sorted(unusable.items())))
+    return WrittenDataSet(of_class, dict(sorted(unusable.items())))
 
 
 def _words(drawing: Drawing) -> dict[str, Any]:
@@ -270,5 +270,5 @@ def _content(photograph: str) -> str:
         return ""
 
 
-def _outcome(drawn: Drawn) -> dict[str, Any]:
+def _outcome(drawn: WrittenDataSet) -> dict[str, Any]:
     return {"unusable": [Path(path).name for path in drawn.unusable], "counts": drawn.counts}

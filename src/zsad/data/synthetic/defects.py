@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from zsad.data.synthetic import damage, marks
 from zsad.data.synthetic.canvas import Colours, ramp, to_bytes
-from zsad.data.synthetic.site import Layer, Site, choose_site
+from zsad.data.synthetic.site import DefectLayer, Site, choose_site
 from zsad.errors import InputError, unknown_name
 
 DRAWN = 0.15
@@ -46,31 +46,31 @@ class Defect:
 
 
 @dataclass(frozen=True)
-class Kind:
+class DefectKind:
     """A kind of defect: its painter, and whether it sits on an edge rather than anywhere."""
 
-    paint: Callable[[Site], Layer]
+    paint: Callable[[Site], DefectLayer]
     on_edge: bool = False
 
 
-KINDS: Mapping[str, Kind] = {
-    "bent part": Kind(damage.bent, on_edge=True),
-    "blur": Kind(damage.blur, on_edge=True),
-    "chipped edge": Kind(damage.chip, on_edge=True),
-    "colour shift": Kind(damage.discoloured),
-    "contamination": Kind(marks.contamination),
-    "crack": Kind(marks.crack),
-    "dent": Kind(damage.dent),
-    "filled hole": Kind(damage.filled, on_edge=True),
-    "foreign texture": Kind(damage.foreign),
-    "growth": Kind(damage.growth),
-    "hole": Kind(damage.hole),
-    "misplaced patch": Kind(damage.misplaced),
-    "missing part": Kind(damage.missing, on_edge=True),
-    "pitting": Kind(marks.pitting),
-    "print error": Kind(marks.print_error),
-    "scratch": Kind(marks.scratch),
-    "stain": Kind(marks.stain),
+KINDS: Mapping[str, DefectKind] = {
+    "bent part": DefectKind(damage.bent, on_edge=True),
+    "blur": DefectKind(damage.blur, on_edge=True),
+    "chipped edge": DefectKind(damage.chip, on_edge=True),
+    "colour shift": DefectKind(damage.discoloured),
+    "contamination": DefectKind(marks.contamination),
+    "crack": DefectKind(marks.crack),
+    "dent": DefectKind(damage.dent),
+    "filled hole": DefectKind(damage.filled, on_edge=True),
+    "foreign texture": DefectKind(damage.foreign),
+    "growth": DefectKind(damage.growth),
+    "hole": DefectKind(damage.hole),
+    "misplaced patch": DefectKind(damage.misplaced),
+    "missing part": DefectKind(damage.missing, on_edge=True),
+    "pitting": DefectKind(marks.pitting),
+    "print error": DefectKind(marks.print_error),
+    "scratch": DefectKind(marks.scratch),
+    "stain": DefectKind(marks.stain),
 }
 """Every kind of defect by its name in plain words."""
 
@@ -109,7 +109,7 @@ def draw_defect(
 
 
 def _composited(
-    site: Site, layer: Layer, fewest: int
+    site: Site, layer: DefectLayer, fewest: int
 ) -> tuple[UInt8[np.ndarray, "rows cols 3"], Bool[np.ndarray, "rows cols"]]:
     """The window with the layer on it, and the mask through which it was put there: empty for fewer visible pixels."""
     before = to_bytes(site.base)
@@ -129,12 +129,12 @@ def _near(change: Bool[np.ndarray, "rows cols"], reach: int) -> Bool[np.ndarray,
     return np.asarray(spread, dtype=np.bool_)
 
 
-def _contrast(site: Site) -> Layer:
+def _contrast(site: Site) -> DefectLayer:
     """A disc that nobody can miss, for pictures in which a kind of defect cannot be seen (a blur of a plain wall)."""
     rows, cols = np.indices(site.size, dtype=np.float32)
     distance = np.hypot(rows - np.float32(site.centre[0]), cols - np.float32(site.centre[1]))
     opposite: Colours = np.where(site.base < 128, site.base + 110, site.base - 110)
-    return Layer(opposite, ramp(np.float32(site.radius) - distance))
+    return DefectLayer(opposite, ramp(np.float32(site.radius) - distance))
 
 
 def _placed(

@@ -5,28 +5,28 @@ import math
 import numpy as np
 
 from zsad.data.synthetic.canvas import Colour, Colours, Field, Point, axes, dots, noise, ramp, relief, strokes, waves
-from zsad.data.synthetic.site import Layer, Site
+from zsad.data.synthetic.site import DefectLayer, Site
 
 
-def scratch(site: Site) -> Layer:
+def scratch(site: Site) -> DefectLayer:
     """One to four nearly parallel lines, at times with a bright lip beside the dark groove."""
     rng, angle = site.rng, site.rng.uniform(0, math.pi)
     paths = [(_curve(site, angle + rng.normal(0, 0.08)), _width(site)) for _ in range(_few(rng, 4))]
     cover = strokes(site.size, paths)
     if rng.random() < 0.4:
         cover *= np.clip(np.float32(2.2) * noise(rng, site.size, 4.0), 0, 1)
-    return Layer(_flat(site), cover)
+    return DefectLayer(_flat(site), cover)
 
 
-def crack(site: Site) -> Layer:
+def crack(site: Site) -> DefectLayer:
     """A line that wanders and branches, thinner with every branch; mostly dark."""
     width = _width(site)
     cover = strokes(site.size, _branches(site, (0.0, 0.0), site.rng.uniform(0, 2 * math.pi), width, 3))
     dark = site.local * np.float32(site.rng.uniform(0.1, 0.75))
-    return Layer(_filled(site, dark) if site.rng.random() < 0.7 else _flat(site), cover)
+    return DefectLayer(_filled(site, dark) if site.rng.random() < 0.7 else _flat(site), cover)
 
 
-def contamination(site: Site) -> Layer:
+def contamination(site: Site) -> DefectLayer:
     """A fibre, specks, or a foreign blob."""
     rng = site.rng
     drawn = rng.choice(3)
@@ -37,11 +37,11 @@ def contamination(site: Site) -> Layer:
     else:
         cover = site.blob(0.8)
         light = np.float32(rng.uniform(0, 60)) * relief(cover, rng.uniform(0, 2 * math.pi))
-        return Layer(_filled(site, _strange(site)) + light[..., None], cover)
-    return Layer(_filled(site, _strange(site)), cover)
+        return DefectLayer(_filled(site, _strange(site)) + light[..., None], cover)
+    return DefectLayer(_filled(site, _strange(site)), cover)
 
 
-def stain(site: Site) -> Layer:
+def stain(site: Site) -> DefectLayer:
     """A soft blotch that dyes the surface and leaves its texture; at times darker at its rim."""
     rng = site.rng
     depth = site.depth(rng.uniform(0.3, 1))
@@ -51,19 +51,19 @@ def stain(site: Site) -> Layer:
         strength = np.float32(0.35) + np.float32(0.65) * ramp(np.float32(0.2) - depth, 0.2)
     cover = ramp(depth - np.float32(0.1), rng.uniform(0.1, 0.8))
     dyed = site.base * dye if rng.random() < 0.7 else site.base + (dye - 1) * site.local
-    return Layer(site.base + (dyed - site.base) * strength[..., None], cover)
+    return DefectLayer(site.base + (dyed - site.base) * strength[..., None], cover)
 
 
-def pitting(site: Site) -> Layer:
+def pitting(site: Site) -> DefectLayer:
     """A cluster of small pits, dark inside and lit at one lip."""
     pits = _cluster(site, int(site.rng.integers(1, 45)), 0.03, 0.16)
     pits *= np.float32(0.5) + np.float32(0.5) * noise(site.rng, site.size, 12.0, octaves=1)
     dark = site.base * np.float32(site.rng.uniform(0.15, 0.75))
     lip = relief(pits, site.rng.uniform(0, 2 * math.pi)) * np.float32(site.rng.uniform(0, 60))
-    return Layer(dark + lip[..., None], pits)
+    return DefectLayer(dark + lip[..., None], pits)
 
 
-def print_error(site: Site) -> Layer:
+def print_error(site: Site) -> DefectLayer:
     """Stripes of wrong tone, or rows of pixels that are shifted or smeared."""
     rng = site.rng
     turned = rng.random() < 0.5
@@ -73,12 +73,12 @@ def print_error(site: Site) -> Layer:
     drawn = rng.choice(3)
     if drawn == 0:
         stripes = ramp(waves(along * np.float32(rng.uniform(0.7, 4))) - np.float32(rng.uniform(0, 0.6)), 0.3)
-        return Layer(_flat(site), cover * stripes)
+        return DefectLayer(_flat(site), cover * stripes)
     if drawn == 1:
         shift = max(2, round(site.radius * rng.uniform(0.1, 0.8)))
-        return Layer(np.roll(site.base, shift, axis=int(not turned)), cover)
+        return DefectLayer(np.roll(site.base, shift, axis=int(not turned)), cover)
     smeared = site.base.mean(int(not turned), keepdims=True)
-    return Layer(np.broadcast_to(smeared, site.base.shape), cover)
+    return DefectLayer(np.broadcast_to(smeared, site.base.shape), cover)
 
 
 def _flat(site: Site) -> Colours:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, UInt8
 from zsad.data.synthetic.canvas import Colours, Field, blurred, ramp, relief, to_bytes
 from zsad.data.synthetic.outlines import (
     Chance,
-    Frame,
+    PartFrame,
     Piece,
     box,
     disc,
@@ -105,44 +105,44 @@ def _shadow(rng: Chance, outline: Field, angle: float) -> Field:
     return 1 - np.float32(rng.uniform(0.15, 0.6)) * blurred(cast, reach)
 
 
-def _disc(rng: Chance, f: Frame) -> list[Piece]:
+def _disc(rng: Chance, f: PartFrame) -> list[Piece]:
     return [Piece(disc(f, 1.0))] + [Piece(disc(f, rng.uniform(0.3, 0.85)), rng.uniform(0.6, 1.2))] * int(
         rng.integers(2)
     )
 
 
-def _ring(rng: Chance, f: Frame) -> list[Piece]:
+def _ring(rng: Chance, f: PartFrame) -> list[Piece]:
     return [Piece(disc(f, 1.0)), Piece(disc(f, rng.uniform(0.3, 0.8)), opens=True)]
 
 
-def _bolt(rng: Chance, f: Frame) -> list[Piece]:
+def _bolt(rng: Chance, f: PartFrame) -> list[Piece]:
     washer = [Piece(disc(f, 1.0), rng.uniform(0.6, 1.1), second=True)] if rng.random() < 0.5 else []
     head = Piece(regular(f, rng.uniform(0.7, 0.85), int(rng.choice([4, 6, 6, 6, 8]))))
     socket = Piece(regular(f, rng.uniform(0.2, 0.4), 6), rng.uniform(0.1, 0.5))
     return [*washer, head, socket if rng.random() < 0.5 else Piece(disc(f, rng.uniform(0.4, 0.6)), 0.9)]
 
 
-def _gear(rng: Chance, f: Frame) -> list[Piece]:
+def _gear(rng: Chance, f: PartFrame) -> list[Piece]:
     wheel = toothed(f, 0.88, int(rng.integers(8, 36)), rng.uniform(0.04, 0.1), rng.uniform(1, 5))
     hub = Piece(disc(f, rng.uniform(0.3, 0.6)), rng.uniform(0.6, 1.2))
     return [Piece(wheel), hub, Piece(disc(f, rng.uniform(0.1, 0.25)), opens=True)]
 
 
-def _bottle_top(rng: Chance, f: Frame) -> list[Piece]:
+def _bottle_top(rng: Chance, f: PartFrame) -> list[Piece]:
     crimped = Piece(toothed(f, 0.93, int(rng.integers(18, 30)), rng.uniform(0, 0.06), 1.0))
     radii = np.sort(rng.uniform(0.15, 0.85, int(rng.integers(2, 6))))[::-1]
     rings = [Piece(disc(f, float(r)), rng.uniform(0.3, 1.3), rng.random() < 0.3) for r in radii]
     return [crimped, *rings]
 
 
-def _capsule(rng: Chance, f: Frame) -> list[Piece]:
+def _capsule(rng: Chance, f: PartFrame) -> list[Piece]:
     wide = rng.uniform(0.28, 0.45)
     whole = box(f, wide, 1.0, corner=wide)
     half = np.minimum(whole, f.across - np.float32(rng.uniform(-0.3, 0.3) * f.extent))
     return [Piece(whole), Piece(half, second=True), *_printed(rng, f, whole, 0.25)]
 
 
-def _plate(rng: Chance, f: Frame) -> list[Piece]:
+def _plate(rng: Chance, f: PartFrame) -> list[Piece]:
     high, wide = rng.uniform(0.5, 1), 1.0
     rows, cols, radius = int(rng.integers(1, 4)), int(rng.integers(2, 5)), rng.uniform(0.06, 0.13)
     spots = [
@@ -156,7 +156,7 @@ def _plate(rng: Chance, f: Frame) -> list[Piece]:
     ]
 
 
-def _cookie(rng: Chance, f: Frame) -> list[Piece]:
+def _cookie(rng: Chance, f: PartFrame) -> list[Piece]:
     radii, turns = np.sqrt(rng.uniform(0, 0.7, 14)), rng.uniform(0, 2 * math.pi, 14)
     chips = np.maximum.reduce(
         [
@@ -167,12 +167,12 @@ def _cookie(rng: Chance, f: Frame) -> list[Piece]:
     return [Piece(irregular(rng, f, 0.95, rng.uniform(0.05, 0.3))), Piece(chips, rng.uniform(0.3, 0.8), second=True)]
 
 
-def _label(rng: Chance, f: Frame) -> list[Piece]:
+def _label(rng: Chance, f: PartFrame) -> list[Piece]:
     sheet = box(f, rng.uniform(0.5, 0.9), 1.0, corner=rng.uniform(0, 0.15))
     return [Piece(sheet, 1.2), *_printed(rng, f, sheet, 1.0)]
 
 
-def _leads(rng: Chance, f: Frame) -> list[Piece]:
+def _leads(rng: Chance, f: PartFrame) -> list[Piece]:
     count, wide, reach = int(rng.integers(2, 7)), rng.uniform(0.03, 0.09), rng.uniform(0.6, 1)
     places = np.linspace(-0.6, 0.6, count)
     pins = np.maximum.reduce([box(f, reach / 2, wide, reach / 2, float(place)) for place in places])
@@ -182,7 +182,7 @@ def _leads(rng: Chance, f: Frame) -> list[Piece]:
     return [Piece(pins, 1.1), body, *([mark] if rng.random() < 0.5 else [])]
 
 
-def _screw(rng: Chance, f: Frame) -> list[Piece]:
+def _screw(rng: Chance, f: PartFrame) -> list[Piece]:
     wide, pitch, slant = rng.uniform(0.2, 0.4), rng.uniform(0.1, 0.3), rng.uniform(0, 0.35)
     period = np.float32(pitch * f.extent)
     phase = ((f.across + f.along * np.float32(slant)) / period) % 1
@@ -193,7 +193,7 @@ def _screw(rng: Chance, f: Frame) -> list[Piece]:
     return [Piece(shank), Piece(core, rng.uniform(0.4, 0.9)), *head]
 
 
-def _printed(rng: Chance, f: Frame, outline: Field, chance: float) -> list[Piece]:
+def _printed(rng: Chance, f: PartFrame, outline: Field, chance: float) -> list[Piece]:
     """Text within an outline, with a probability."""
     if rng.random() >= chance:
         return []
@@ -206,7 +206,7 @@ def _printed(rng: Chance, f: Frame, outline: Field, chance: float) -> list[Piece
     ]
 
 
-PARTS: Mapping[str, Callable[[Chance, Frame], list[Piece]]] = {
+PARTS: Mapping[str, Callable[[Chance, PartFrame], list[Piece]]] = {
     "bolt": _bolt,
     "bottle top": _bottle_top,
     "capsule": _capsule,

@@ -13,7 +13,7 @@ Chance = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Frame:
+class PartFrame:
     """Turned coordinates of a part, in pixels from its centre, and its half extent in pixels."""
 
     along: Field
@@ -40,13 +40,15 @@ class Piece:
     opens: bool = False
 
 
-def disc(frame: Frame, radius: float, along: float = 0.0, across: float = 0.0) -> Field:
+def disc(frame: PartFrame, radius: float, along: float = 0.0, across: float = 0.0) -> Field:
     """A circle of a radius about a point, all in half extents."""
     e = frame.extent
     return np.float32(radius * e) - np.hypot(frame.along - np.float32(along * e), frame.across - np.float32(across * e))
 
 
-def box(frame: Frame, high: float, wide: float, along: float = 0.0, across: float = 0.0, corner: float = 0.0) -> Field:
+def box(
+    frame: PartFrame, high: float, wide: float, along: float = 0.0, across: float = 0.0, corner: float = 0.0
+) -> Field:
     """A rectangle of half sides about a point, with rounded corners, all in half extents."""
     e = frame.extent
     out = np.abs(frame.along - np.float32(along * e)) - np.float32((high - corner) * e)
@@ -60,28 +62,28 @@ def box(frame: Frame, high: float, wide: float, along: float = 0.0, across: floa
     )
 
 
-def regular(frame: Frame, radius: float, sides: int) -> Field:
+def regular(frame: PartFrame, radius: float, sides: int) -> Field:
     """A regular polygon whose sides lie at a radius in half extents."""
     turns = (2 * math.pi * side / sides for side in range(sides))
     reach = [frame.along * np.float32(math.cos(t)) + frame.across * np.float32(math.sin(t)) for t in turns]
     return np.float32(radius * frame.extent) - functools.reduce(np.maximum, reach)
 
 
-def toothed(frame: Frame, radius: float, teeth: int, height: float, sharp: float) -> Field:
+def toothed(frame: PartFrame, radius: float, teeth: int, height: float, sharp: float) -> Field:
     """A circle whose radius swings ``teeth`` times round by ``height``; sharper swings look like cogs."""
     swing = np.clip(np.cos(np.arctan2(frame.across, frame.along) * np.float32(teeth)) * np.float32(sharp), -1, 1)
     depth: Field = disc(frame, radius) + np.float32(height * frame.extent) * swing
     return depth
 
 
-def irregular(rng: Chance, frame: Frame, radius: float, roughness: float) -> Field:
+def irregular(rng: Chance, frame: PartFrame, radius: float, roughness: float) -> Field:
     """A circle with a wavy, crumbly outline."""
     wobble = noise(rng, frame.along.shape, rng.uniform(3, 8), octaves=4) - np.float32(0.5)
     depth: Field = disc(frame, radius) + np.float32(roughness * frame.extent) * wobble
     return depth
 
 
-def lettering(rng: Chance, frame: Frame, lines: int) -> Field:
+def lettering(rng: Chance, frame: PartFrame, lines: int) -> Field:
     """Lines of random letters, as a depth of about half a pixel."""
     sheet = Image.new("L", frame.along.shape[::-1])
     pen, height = ImageDraw.Draw(sheet), frame.extent / lines
@@ -104,6 +106,6 @@ def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(height)
 
 
-def frame(size: tuple[int, int], centre: Point, angle: float, extent: float) -> Frame:
+def frame(size: tuple[int, int], centre: Point, angle: float, extent: float) -> PartFrame:
     """Coordinates about a centre in pixels."""
-    return Frame(*axes(size, centre, angle), centre, angle, extent)
+    return PartFrame(*axes(size, centre, angle), centre, angle, extent)

@@ -23,7 +23,7 @@ _CANDIDATES = 24  # random places among which the busiest is taken
 
 
 @dataclass(frozen=True)
-class Layer:
+class DefectLayer:
     """What a painter draws in the window of a site: colours (0 to 255) and coverage (0 to 1)."""
 
     paint: Colours

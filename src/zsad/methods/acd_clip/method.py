@@ -50,13 +50,13 @@ from zsad.backbones.config import Activation
 from zsad.backbones.transformer import unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.methods.acd_clip.gateway import Gateway
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import compose, fitted
-from zsad.parts.remembered import Remembered
+from zsad.parts.remembered import ResultCache
 from zsad.parts.similarity import state_features
 from zsad.types import Evidence, Target, Trace
 
@@ -221,7 +221,7 @@ class AcdClip(Trainable):
     )
     config_type = AcdClipConfig
     # The paper gives none of it; the authors' code: "text_" names what adapts the text tower.
-    training_defaults = Training(
+    training_defaults = TrainingConfig(
         epochs=20,
         batch_size=6,
         learning_rate=1e-3,
@@ -247,7 +247,7 @@ class AcdClip(Trainable):
             VisionGroup(number, vision.width, text.width, self.config) for number in range(groups)
         )
         self.text_groups = nn.ModuleList(TextGroup(text.width, self.config) for _ in range(groups))
-        self._remembered = Remembered(self.text_groups)
+        self._remembered = ResultCache(self.text_groups)
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> AcdClipEvidence:
         texts, groups = self._texts(class_names, len(images)), cast("list[VisionGroup]", self.vision_groups)
@@ -341,9 +341,9 @@ class VisionGroup(nn.Module):
         super().__init__()
         self.number, self.differences = number, config.differences
         self.adapter = Adapter(_vision_update(width, config), width, blend=_blend(config), spared=CLASS_TOKENS)
-        self.segment = Head(width, config.hidden, joint)
+        self.segment = LevelProjection(width, config.hidden, joint)
         if not self.differences.class_token or number == config.groups - 1:
-            self.detect = Head(width, config.hidden, joint)
+            self.detect = LevelProjection(width, config.hidden, joint)
         if config.fusion == "gateway":
             per_state = self.differences.gate_per_state
             self.gateway = Gateway(joint, config.hidden, config.groups, per_state=per_state)
@@ -374,7 +374,7 @@ class TextGroup(nn.Module):
         self.norm = nn.LayerNorm(width)
 
 
-class Head(nn.Module):
+class LevelProjection(nn.Module):
     """Tokens of the tower as unit vectors in the joint space, in fp32 (code)."""
 
     def __init__(self, width: int, hidden: int, joint: int) -> None:

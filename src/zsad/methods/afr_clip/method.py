@@ -55,12 +55,12 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import NOTHING, level_index, unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.afr_clip.rectification import Rectification
 from zsad.methods.afr_clip.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.prompts import fitted
-from zsad.parts.remembered import Remembered
+from zsad.parts.remembered import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import Evidence, Size, Target, Trace
 
@@ -140,14 +140,14 @@ class AfrClip(Trainable):
     config_type = AfrClipConfig
     foreign = ("clip", "cnn")
     # "Implementation Details": Adam, lr = 0.001 / (epoch + 1).
-    training_defaults = Training(epochs=100, batch_size=4, learning_rate=1e-3, schedule="inverse")
+    training_defaults = TrainingConfig(epochs=100, batch_size=4, learning_rate=1e-3, schedule="inverse")
 
     def __init__(self, clip: Clip, config: AfrClipConfig | None = None) -> None:
         self.config: AfrClipConfig
         super().__init__(clip, config or AfrClipConfig())
         self._add_rectification()
         self._add_prompts()
-        self._remembered = Remembered(self.textual)
+        self._remembered = ResultCache(self.textual)
 
     def _add_rectification(self) -> None:
         config, width, embed = self.config, self.clip.config.vision.width, self.clip.config.embed

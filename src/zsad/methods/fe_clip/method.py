@@ -52,7 +52,7 @@ from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
-from zsad.methods._trainable import Trainable, Training
+from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.fe_clip.frequency import (
     Statistic,
     Transform,
@@ -145,7 +145,7 @@ class FeClip(FewShot, Trainable):
     config_type = FeClipConfig
     uses_class_names = False
     # Section 4.2, which names no betas: PyTorch's.
-    training_defaults = Training(epochs=9, batch_size=16, learning_rate=5e-4, betas=(0.9, 0.999))
+    training_defaults = TrainingConfig(epochs=9, batch_size=16, learning_rate=5e-4, betas=(0.9, 0.999))
 
     def __init__(self, clip: Clip, config: FeClipConfig | None = None) -> None:
         self.config: FeClipConfig
@@ -214,13 +214,13 @@ class FeClip(FewShot, Trainable):
 def adapters(config: FeClipConfig, width: int) -> list[nn.Module]:
     """The adapters of one stage (Table 3)."""
     if config.adapters == "conv":
-        return [Convolution(width)]
+        return [ConvGelu(width)]
     found: list[nn.Module] = []
     if config.adapters in ("both", "ffe"):
         found.append(FrequencyFeatures(width, config.window, config.transform))
     if config.adapters in ("both", "lfs"):
         statistics = SlidingStatistics(config.sliding_window, config.transform, config.statistic)
-        found.append(nn.Sequential(statistics, Convolution(width)))
+        found.append(nn.Sequential(statistics, ConvGelu(width)))
     return found
 
 
@@ -272,7 +272,7 @@ class SlidingStatistics(nn.Module):
         return sliding_statistics(patches, self.matrix, self.statistic)
 
 
-class Convolution(nn.Module):
+class ConvGelu(nn.Module):
     """The second half of LFS, section 3.4, and alone the adapter "Conv" of Table 3: convolution, GELU."""
 
     def __init__(self, width: int) -> None:

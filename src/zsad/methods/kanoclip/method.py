@@ -65,16 +65,16 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import level_index, unit
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
-from zsad.methods._trainable import Reader, Training
+from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
 from zsad.methods.kanoclip.vv_attention import run_beside
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import fitted
-from zsad.parts.remembered import Remembered
+from zsad.parts.remembered import ResultCache
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
-from zsad.types import Evidence, Observation, Size, Target
+from zsad.types import BackboneFeatures, Evidence, Size, Target
 
 STATE_WORDS = (("normal", "perfect"), ("abnormal", "defective"))
 """[Normal] and [Abnormal] of equation 1: the adjectives that section 2.2.2 names."""
@@ -171,7 +171,7 @@ class KanoClipEvidence(Evidence):
     states: Float[Tensor, "batch 2 embed"]
 
 
-class KanoClip(Reader):
+class KanoClip(FrozenBackboneMethod):
     """Knowledge-driven prompts, CLIP-VV, Bi-CMCI and Conv-Adapter, each of which can be switched off."""
 
     paper = Paper(
@@ -184,7 +184,7 @@ class KanoClip(Reader):
     )
     config_type = KanoClipConfig
     # The paper gives none of it: AnomalyCLIP's. The rate of "stages" (Bi-CMCI) was tried, see above.
-    training_defaults = Training(
+    training_defaults = TrainingConfig(
         epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4}
     )
 
@@ -200,9 +200,9 @@ class KanoClip(Reader):
         self.stages = nn.ModuleList(_stage(clip, config) for _ in self.levels)
         embed, residual = clip.config.embed, config.adapter_residual
         self.adapter = ConvAdapter(embed, config.reduction, residual) if config.conv_adapter else nn.Identity()
-        self._remembered = Remembered(self.prompts or self)
+        self._remembered = ResultCache(self.prompts or self)
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """Equations 4-8: patches of the four stages from the V-V stream, and a class token."""
         if self.config.vv_attention:
             trace, read = run_beside(self.clip.vision, images, self.vv_from, self.levels)
@@ -211,9 +211,9 @@ class KanoClip(Reader):
             read = dict(trace.kept)
         last = read[max(self.levels)] if self.config.global_token == "vv" else trace.last
         patches = torch.stack([read[level][:, 1:] for level in self.levels], 1)
-        return Observation(patches=patches, image=self.clip.vision.project(last[:, 0]), grid=trace.grid)
+        return BackboneFeatures(patches=patches, image=self.clip.vision.project(last[:, 0]), grid=trace.grid)
 
-    def judge(self, observation: Observation, class_names: Sequence[str]) -> KanoClipEvidence:
+    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> KanoClipEvidence:
         """Equations 1 and 9-12."""
         states = self.states(class_names, len(observation.image))
         maps = self._stage_maps(observation, states)
@@ -257,7 +257,7 @@ class KanoClip(Reader):
         return torch.stack([states[name] for name in class_names])
 
     def _stage_maps(
-        self, observation: Observation, states: Float[Tensor, "batch 2 embed"]
+        self, observation: BackboneFeatures, states: Float[Tensor, "batch 2 embed"]
     ) -> Float[Tensor, "batch levels rows cols"]:
         """P(abnormal) of the cells with the Norm of equation 9: in every stage, or of their sum as one level."""
         odds = []

@@ -27,7 +27,7 @@ def run_beside(
     Returns:
         The trace of the untouched tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
     """
-    stream = _Stream(tower, levels)
+    stream = _VVStream(tower, levels)
     inputs = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
     trace = tower(images, before=inputs)
     return trace, stream.read
@@ -64,7 +64,7 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
     missing = [index for index in needed_blocks(start, levels) if index not in trace.kept]
     if missing:
         raise ConfigError("the trace must keep every block under the V-V stream", f"without {missing}", "keep them")
-    stream = _Stream(tower, levels)
+    stream = _VVStream(tower, levels)
     for index in range(start, max(levels) + 1):
         stream.listen(index, trace.kept[index - 1], trace.grid)
     return stream.read
@@ -76,7 +76,7 @@ def vv_attention(attention: Attention, x: Float[Tensor, "batch tokens width"]) -
     return attention.merge_heads(F.scaled_dot_product_attention(value, value, value))
 
 
-class _Stream:
+class _VVStream:
     """The stream on its way through the tower: it hears the input of one block after the other."""
 
     def __init__(self, tower: VisionTower, levels: Sequence[int]) -> None:

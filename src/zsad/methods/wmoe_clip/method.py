@@ -74,15 +74,15 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import level_index, unit
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
-from zsad.methods._trainable import Reader, Training
+from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.wmoe_clip.experts import Experts, imbalance
 from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 from zsad.methods.wmoe_clip.wavelets import WaveletAttention
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.remembered import Remembered
+from zsad.parts.remembered import ResultCache
 from zsad.parts.similarity import anomaly_probability
-from zsad.types import Evidence, Observation, Size, Target
+from zsad.types import BackboneFeatures, Evidence, Size, Target
 
 Sample = Literal["decoded", "latent", "scaled"]
 STATES = ("a photo of a good", "a photo of a damaged")
@@ -175,7 +175,7 @@ class WMoEClipEvidence(Evidence):
     routing: Float[Tensor, "batch experts"]
 
 
-class WMoEClip(Reader):
+class WMoEClip(FrozenBackboneMethod):
     """WMoE-CLIP with CTDS, WCMA and SA-MoE, each of which can be left out."""
 
     paper = Paper(
@@ -187,7 +187,7 @@ class WMoEClip(Reader):
     )
     config_type = WMoEClipConfig
     uses_class_names = False
-    training_defaults = Training(epochs=20, batch_size=32, learning_rate=2e-4)  # section 3.1
+    training_defaults = TrainingConfig(epochs=20, batch_size=32, learning_rate=2e-4)  # section 3.1
 
     def __init__(self, clip: Clip, config: WMoEClipConfig | None = None) -> None:
         self.config: WMoEClipConfig
@@ -206,15 +206,15 @@ class WMoEClip(Reader):
             for _ in range(levels * options.wavelet_attention)
         )
         self.aggregation = SemanticExperts(options, width, embed) if options.semantic_experts else None
-        self._remembered = Remembered(self.prompts)
+        self._remembered = ResultCache(self.prompts)
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> Observation:
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """Patch tokens of the levels as the blocks leave them, and x_c."""
         trace = self.clip.vision(images, keep=self.blocks)
         patches = torch.stack([trace.kept[block][:, 1:] for block in self.blocks], 1)
-        return Observation(patches, self.clip.vision.project(trace.last[:, 0]), trace.grid)
+        return BackboneFeatures(patches, self.clip.vision.project(trace.last[:, 0]), trace.grid)
 
-    def judge(self, observation: Observation, class_names: Sequence[str]) -> WMoEClipEvidence:
+    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> WMoEClipEvidence:
         """Evidence from what was observed; class names play no part."""
         tokens = observation.patches.to(self.logit_scale.dtype)
         image = self._class_token(observation)
@@ -251,7 +251,7 @@ class WMoEClip(Reader):
             terms["balance"] = self.config.balance_weight * imbalance(evidence.routing)
         return terms
 
-    def _class_token(self, observation: Observation) -> Float[Tensor, "batch embed"]:
+    def _class_token(self, observation: BackboneFeatures) -> Float[Tensor, "batch embed"]:
         """x_c."""
         image = observation.image.to(self.logit_scale.dtype)
         return unit(image) if self.config.unit_class_token else image
@@ -342,7 +342,7 @@ class ClassTokenSampling(nn.Module):
         return torch.randn(1, self.draws, self.length, self.embed, generator=generator).to(image)
 
 
-class Gathered(NamedTuple):
+class ExpertOutput(NamedTuple):
     """What SA-MoE makes of an image: x_p, and the weights of the experts."""
 
     features: Float[Tensor, "batch embed"]
@@ -359,8 +359,8 @@ class SemanticExperts(nn.Module):
         self.adapters = nn.ModuleList(nn.Linear(width, share) for share in shares)
         self.experts = Experts(embed, options.experts, options.active_experts, options.gate_noise)
 
-    def forward(self, tokens: Float[Tensor, "batch levels cells width"]) -> Gathered:
+    def forward(self, tokens: Float[Tensor, "batch levels cells width"]) -> ExpertOutput:
         means = tokens.mean(2).unbind(1)
         context = torch.cat([adapter(mean) for adapter, mean in zip(self.adapters, means, strict=True)], -1)  # x_a
         routing = self.experts.route(context)
-        return Gathered(self.experts(context, routing), routing)
+        return ExpertOutput(self.experts(context, routing), routing)
