@@ -1,6 +1,6 @@
 """What frozen work done once is worth: 20 epochs from cached observations over one epoch that runs the tower.
 
-Bar: at most 3. Pictures are drawn, the backbone has random weights, and both runs take the same steps.
+Bar: at most 3. Images are drawn, the backbone has random weights, and both runs take the same steps.
 """
 
 import argparse
@@ -27,27 +27,27 @@ def main() -> None:
     parser.add_argument("--method", default="wmoe-clip")
     parser.add_argument("--backbone", default="ViT-L-14-336")
     parser.add_argument("--image-size", type=int, default=518)
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--images", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw(folder / "data", options.pictures, options.image_size)
+        draw(folder / "data", options.images, options.image_size)
         cached = seconds(options, folder, folder / "cache", EPOCHS)
         uncached = seconds(options, folder, None, 1)
     ratio = cached / uncached
-    print(f"{options.method} on {options.backbone} at {options.image_size} px, {options.pictures} pictures, fp32")
+    print(f"{options.method} on {options.backbone} at {options.image_size} px, {options.images} images, fp32")
     print(f"{EPOCHS} epochs, observing included: {cached:.1f} s; one epoch through the tower: {uncached:.1f} s")
     print(f"ratio {ratio:.2f}, bar {BAR:.0f}; {torch.get_num_threads()} threads")
 
 
 def seconds(options: argparse.Namespace, folder: Path, cache: Path | None, epochs: int) -> float:
-    """Of training, from the first look at a picture to the last checkpoint."""
+    """Of training, from the first look at an image to the last checkpoint."""
     recipe = Recipe(
         options.method,
         backbone=options.backbone,
         weights="random",
         image_size=options.image_size,
-        training={"epochs": epochs, "batch_size": min(8, options.pictures)},
+        training={"epochs": epochs, "batch_size": min(8, options.images)},
     )
     samples = samples_of([f"mvtec:{folder / 'data'}"], "test")
     run = prepare(recipe, samples, folder / f"run-{epochs}", circumstances=Circumstances(cache=cache))

@@ -2,7 +2,7 @@
 
 Each method is trained with several seeds on the embedded backbone, on the same architecture with random weights, and
 tested after its last epoch on data that it never saw; ``clip-ac``, which is not trained, stands beside them. Metrics
-are of maps at each picture's own size, per class, and averaged over the classes of a test set without weights.
+are of maps at each image's own size, per class, and averaged over the classes of a test set without weights.
 
     python -m benchmarks.learning --train mvtec:DATA/mtd --test mvtec:DATA/mvtec --out runs/learning
 
@@ -57,8 +57,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=[CONTROL, *EPOCHS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--weights", nargs="+", default=["embedded", "random"])
-    parser.add_argument("--most", type=int, help="training pictures of each class and state, drawn with seed 0")
-    parser.add_argument("--most-tested", type=int, help="test pictures of each class and state, drawn with seed 0")
+    parser.add_argument(
+        "--max-train-images", type=int, help="training images of each class and state, drawn with seed 0"
+    )
+    parser.add_argument("--max-test-images", type=int, help="test images of each class and state, drawn with seed 0")
     parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16"), help="of training; tests are fp32")
     parser.add_argument("--epochs", type=int, help="of every method, instead of those named above")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -88,7 +90,7 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
 
 def keep_setting(options: argparse.Namespace) -> None:
     """One folder holds results of one setting."""
-    names = ("train", "most", "most_tested", "precision", "epochs")
+    names = ("train", "max_train_images", "max_test_images", "precision", "epochs")
     setting = {name: getattr(options, name) for name in names} | {"default_epochs": EPOCHS}
     file = options.out / "setting.json"
     if file.exists() and json.loads(file.read_text()) != setting:
@@ -105,7 +107,7 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
         folder = options.out / f"{name}-{weights}-{seed}"
         epochs = options.epochs or EPOCHS[name]
         recipe = Recipe(name, weights=weights, training={"epochs": epochs})
-        samples = some(samples_of(options.train, "test"), options.most)
+        samples = some(samples_of(options.train, "test"), options.max_train_images)
         circumstances = Circumstances(precision=options.precision, cache=options.out / "cache")
         run = prepare(recipe, samples, folder, seed=seed, circumstances=circumstances)
         done = begin(run, resume=True)
@@ -116,7 +118,7 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
     seconds = time.perf_counter() - began
     for test in tests:
         out = options.out / "evaluations" / f"{name}-{weights}-{seed}"
-        metrics = means(detector, test, out, options.most_tested)
+        metrics = means(detector, test, out, options.max_test_images)
         print(f"{name} {weights} {seed} {test}: {seconds:.0f} s, {metrics}", flush=True)
         yield Result(name, weights, seed, test, epochs, seconds, metrics)
 
@@ -124,7 +126,7 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
 def means(detector: zsad.Detector, test: str, out: Path, most: int | None) -> dict[str, float | None]:
     """Metrics of a data set, in percent: the mean over its classes."""
     data = data_set(test)
-    found = zsad.evaluate(detector, [data], out / data.name, resolution=None, most=most, resamples=0).data_sets[0]
+    found = zsad.evaluate(detector, [data], out / data.name, resolution=None, max_images=most, resamples=0).data_sets[0]
     values = {name: found.means[name].value for name in METRICS}
     return {name: None if value is None else 100 * value for name, value in values.items()}
 

@@ -1,7 +1,7 @@
 """What each trained method costs on a real architecture with random weights, over the bare tower.
 
 Inference is timed with the tower and the method alternating, as a detector in use runs (text that does not depend on
-the picture is remembered). The backward pass is timed once. Each method runs in a process of its own, whose peak memory
+the image is remembered). The backward pass is timed once. Each method runs in a process of its own, whose peak memory
 is told.
 """
 

@@ -78,7 +78,7 @@ def resident(what: str) -> float:
 
 
 def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth maps in [0, 1] that know something of their masks; every third picture is normal."""
+    """Smooth maps in [0, 1] that know something of their masks; every third image is normal."""
     rng = np.random.default_rng(0)
     maps, masks = np.empty((count, SIZE, SIZE), np.float32), np.zeros((count, SIZE, SIZE), bool)
     for number in range(count):
@@ -92,7 +92,7 @@ def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def zsad(maps: np.ndarray, masks: np.ndarray) -> list[float]:
-    """Gathered a few pictures at a time, as an evaluation does it."""
+    """Gathered a few images at a time, as an evaluation does it."""
     metrics = PixelMetrics()
     for start in range(0, len(maps), AT_ONCE):
         metrics.update(maps[start : start + AT_ONCE], masks[start : start + AT_ONCE])

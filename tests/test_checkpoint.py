@@ -11,7 +11,7 @@ import torch
 from tests.holding import held_by_another
 from tests.small import frozen
 from zsad import checkpoint
-from zsad.checkpoint import CARD, LEARNT, PICTURES, TRAINING, Card, TrainingRecord
+from zsad.checkpoint import CARD, IMAGES, TRAINED_STATE, TRAINING, Card, TrainingRecord
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.methods.fe_clip.method import FeClip
@@ -47,11 +47,11 @@ def test_what_was_seen_comes_before_the_card(method: FeClip, tmp_path: Path, mon
     done, os_replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append(Path(new).name), os_replace(old, new)))
     checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
-    assert done[-4:] == [PICTURES, TRAINING, LEARNT, CARD]
+    assert done[-4:] == [IMAGES, TRAINING, TRAINED_STATE, CARD]
     assert checkpoint.read_training_record(tmp_path) == OLD
     done.clear()
     checkpoint.write(Card("fe-clip"), changed(method), OLD, tmp_path)
-    assert done == [PICTURES, TRAINING, LEARNT, CARD]  # the same pictures and card: it can be loaded at any moment
+    assert done == [IMAGES, TRAINING, TRAINED_STATE, CARD]  # the same images and card: it can be loaded at any moment
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -86,10 +86,10 @@ def test_wherever_saving_is_cut_off_no_mixture_can_be_loaded(
 def test_a_detector_without_a_past_keeps_none_of_another(method: FeClip, tmp_path: Path) -> None:
     checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
     checkpoint.write(Card("fe-clip"), method, TrainingRecord(), tmp_path)
-    assert sorted(content(tmp_path)) == [CARD, LEARNT]
+    assert sorted(content(tmp_path)) == [CARD, TRAINED_STATE]
 
 
-@pytest.mark.parametrize("name", [CARD, LEARNT, TRAINING, PICTURES])
+@pytest.mark.parametrize("name", [CARD, TRAINED_STATE, TRAINING, IMAGES])
 def test_files_of_these_names_from_elsewhere_are_not_written_over(name: str, method: FeClip, tmp_path: Path) -> None:
     (tmp_path / name).write_text("{}")
     rule = "a detector replaces a detector and no other file"

@@ -5,9 +5,9 @@ from zsad.decisions import doubts_of
 
 def test_scores_on_one_side_of_a_threshold_that_nobody_chose() -> None:
     below, above = doubts_of([0.1, 0.3], 0.5), doubts_of([0.5, 0.9], 0.5)
-    assert below[0].startswith("All 2 scores lie below the threshold 0.5, which is not calibrated for these pictures:")
+    assert below[0].startswith("All 2 scores lie below the threshold 0.5, which is not calibrated for these images:")
     assert above[0].startswith("All 2 scores lie at or above the threshold 0.5")
-    assert below[0].endswith("rank them by score, or choose --threshold on pictures of your own.")
+    assert below[0].endswith("rank them by score, or choose --threshold on images of your own.")
     assert doubts_of([0.2], 0.5)[0].startswith("The score lies below the threshold 0.5")
 
 
@@ -20,9 +20,9 @@ def test_scores_on_both_sides_and_no_scores_say_nothing() -> None:
 
 
 def test_scores_that_hardly_differ() -> None:
-    """Whatever the threshold; of two pictures and of what spreads there is nothing to say."""
+    """Whatever the threshold; of two images and of what spreads there is nothing to say."""
     assert doubts_of([0.30, 0.301, 0.309], 0.305) == [
-        "All 3 scores lie within 0.01 of each other: they hardly tell these pictures apart."
+        "All 3 scores lie within 0.01 of each other: they hardly tell these images apart."
     ]
     scores = [0.9, *(0.3 + number / 10_000 for number in range(99))]
     assert doubts_of(scores, 0.4)[0].startswith("99 of 100 scores lie within 0.01")

@@ -17,7 +17,7 @@ pytest.importorskip("elpv_dataset", reason="the demo's photographs are in the ex
 def test_it_prints_the_table_and_writes_heat_maps_and_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["demo", "--pictures", "4", "--out", str(tmp_path)]) == 0
+    assert main(["demo", "--images", "4", "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert len(re.findall(r"^ *[01]\.\d{3}  (?:normal|anomalous) .*cell\d+\.png$", text, re.MULTILINE)) == 8
     assert re.search(r"image AUROC [01]\.\d{3} \(95 % bootstrap interval .*\)\non 4 good and 4 defective cells", text)

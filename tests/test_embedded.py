@@ -17,7 +17,7 @@ from zsad.pretrain.recipe import read
 
 FOLDER = files("zsad") / "assets" / "tiny"
 UNSEEN_SEED = 20_000_000
-"""No recipe draws pictures from it."""
+"""No recipe draws images from it."""
 
 
 def test_it_is_small_half_precision_and_described() -> None:
@@ -27,7 +27,7 @@ def test_it_is_small_half_precision_and_described() -> None:
     assert "for trying out and for tests" in card["what"]
     assert "real CLIP" in card["not_for"]
     trained = {name: one for name, one in card["sources"].items() if one["trained"]}
-    assert sum(one["pictures"] for one in trained.values()) > 10_000
+    assert sum(one["images"] for one in trained.values()) > 10_000
     assert all(one["terms"] and one["repository"] for one in card["sources"].values())
     assert not trained.keys() & {"casting", "crack-surfaces", "dtd10"}
 
@@ -59,8 +59,8 @@ def test_every_trained_method_has_a_head_that_works_by_its_name(name: str) -> No
     assert sum(file.stat().st_size for file in head.iterdir() if file.suffix == ".safetensors") <= 3 * 2**20
     detector = zsad.load(name)
     assert detector.past.is_on_record
-    picture = surface(np.random.default_rng(UNSEEN_SEED), (224, 224))[0]
-    prediction = detector.predict(picture)
+    image = surface(np.random.default_rng(UNSEEN_SEED), (224, 224))[0]
+    prediction = detector.predict(image)
     assert 0 <= prediction.score <= 1
     assert prediction.anomaly_map.shape == (224, 224)
 
@@ -71,15 +71,15 @@ def test_it_finds_drawn_damage_that_it_never_saw_and_random_weights_do_not(
 ) -> None:
     detector = zsad.load("clip", weights=chosen, batch_size=8)
     rng = np.random.default_rng(UNSEEN_SEED)
-    pictures, masks = [], []
+    images, masks = [], []
     for number in range(48):
         if number % 2:
             image, foreground = surface(rng, (224, 224))[0], None
         else:
             image, _, foreground = part(rng, (224, 224))
         defect = draw_defect(rng, image, foreground)
-        pictures.append(defect.image)
+        images.append(defect.image)
         masks.append(defect.mask)
-    maps = [prediction.anomaly_map for prediction in detector.predict(pictures, "object")]
+    maps = [prediction.anomaly_map for prediction in detector.predict(images, "object")]
     each = [auroc(one.ravel(), mask.ravel()) for one, mask in zip(maps, masks, strict=True)]
     assert least <= float(np.mean(each)) <= most, np.mean(each)

@@ -18,7 +18,7 @@ from PIL import Image
 
 import zsad
 from tests import small
-from tests.data.trees import picture
+from tests.data.trees import image
 from tests.trainer.toys import ToyReader, draw, register_toys
 from zsad import demo
 from zsad.backbones import weights
@@ -67,8 +67,8 @@ def test_the_control_is_the_distance_to_the_nearest_other_patches() -> None:
     method = neighbours.Neighbours(clip, neighbours.NeighboursConfig(share=0.1)).eval()
     evidence = method(images, ["anything"] * 2)
     stem = clip.vision.patch_embedding
-    for image, anomaly, score in zip(images, evidence.maps, evidence.score, strict=True):
-        cells = stem.standardised(stem.features(image[None]))[0].flatten(1).T
+    for pixels, anomaly, score in zip(images, evidence.maps, evidence.score, strict=True):
+        cells = stem.standardised(stem.features(pixels[None]))[0].flatten(1).T
         expected = []
         for at, cell in enumerate(cells):
             others = torch.cat([cells[:at], cells[at + 1 :]])
@@ -100,7 +100,7 @@ def test_numbers_are_those_of_the_evaluator(measured: Path, tmp_path: Path) -> N
     assert text.count(f"| {RANDOM} | ") == len(METRICS)
     assert "few 2 normal and 2 anomalous; more 3 normal and 3 anomalous" in text
     assert "* few, more: " not in text
-    assert "* more: bolt: 3 normal pictures" in text
+    assert "* more: bolt: 3 normal images" in text
 
 
 def test_means_and_differences_come_with_intervals_of_the_same_draws(measured: Path) -> None:
@@ -131,7 +131,7 @@ def test_what_is_measured_is_not_measured_again_and_older_results_stand_beside(m
     assert before["first_row_less_this_one"]["pixel_auroc"]["value"] == 0
 
 
-def test_rows_are_of_one_detector_and_the_same_pictures(measured: Path, tmp_path: Path) -> None:
+def test_rows_are_of_one_detector_and_the_same_images(measured: Path, tmp_path: Path) -> None:
     out = measured / "out" / "evaluations"
     shutil.copytree(out / "clip" / "few", tmp_path / "two" / "one")
     shutil.copytree(out / unique_name(ALONE, set(), "") / "few", tmp_path / "two" / "other")
@@ -142,7 +142,7 @@ def test_rows_are_of_one_detector_and_the_same_pictures(measured: Path, tmp_path
     draw(tmp_path / "others", count=2, side=56)
     zsad.evaluate("clip", [f"few=mvtec:{tmp_path / 'others'}"], tmp_path / "few", resolution=40, resamples=0)
     ours = evaluation(measured, "clip", "few")
-    with pytest.raises(InputError, match="same pictures and masks of few; got others in other"):
+    with pytest.raises(InputError, match="same images and masks of few; got others in other"):
         check([ours, row("other", tmp_path / "few", ["few"])])
     sure = tmp_path / "sure"
     zsad.evaluate("clip", named(measured)[:1], sure, resolution=40, resamples=20, confidence=0.8)
@@ -166,7 +166,7 @@ def test_what_is_trained_has_no_counterpart_on_random_weights(tmp_path: Path, mo
 def test_cells_that_nobody_is_sure_of_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = (0.0, 0.0, 0.3333333333333333, 0.6666666666666666, 1.0)
     for number in range(len(probabilities)):
-        picture(tmp_path / "images" / f"{number}.png", number)
+        image(tmp_path / "images" / f"{number}.png", number)
     lines = [f"images/{number}.png {probability} mono" for number, probability in enumerate(probabilities)]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     monkeypatch.setattr(demo, "photographs", lambda: tmp_path)
@@ -185,7 +185,7 @@ def test_errors_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def captions(folder: Path) -> Path:
-    """Forty pictures of each of three sources; of each, two are a twentieth entry of the corpus."""
+    """Forty images of each of three sources; of each, two are a twentieth entry of the corpus."""
     rng, lines = np.random.default_rng(0), []
     for number in range(6 * HOLD_OUT):
         source = ("casting", "tiles", "cloth")[number // HOLD_OUT % 3]
@@ -208,9 +208,9 @@ def test_words_are_told_with_chance_sources_and_a_sheet(tmp_path: Path, monkeypa
     assert found["classes"] == 4
     assert found["named"].keys() == {"trained", "random weights"}
     groups = {one["what"]: one for one in found["named"]["trained"]}
-    assert groups["pictures alike"]["pictures"] == 6
-    assert groups["casting (never trains)"]["pictures"] == groups["tiles"]["pictures"] == 2
-    assert groups["pictures alike"]["right"][1]["value"] == 1  # five of four labels
+    assert groups["images alike"]["images"] == 6
+    assert groups["casting (never trains)"]["images"] == groups["tiles"]["images"] == 2
+    assert groups["images alike"]["right"][1]["value"] == 1  # five of four labels
     (one, _) = found["damage"]["trained"]
     assert (one["normal"], one["damaged"], one["called"]) == (20, 20, "metal casting")
     assert len({one["source"] for one in found["nearest"]}) == 3
@@ -232,7 +232,7 @@ def test_sources_and_labels_are_counted_by_themselves() -> None:
     found = words.summary(entries, np.array([0, 0, 7, 3]), frozenset("y"))
     shares = {one.what: tuple(metric.value for metric in one.right) for one in found}
     assert shares == {
-        "pictures alike": pytest.approx((2 / 4, 3 / 4)),
+        "images alike": pytest.approx((2 / 4, 3 / 4)),
         "labels alike": pytest.approx((2 / 3 / 2, (2 / 3 + 1) / 2)),
         "sources that train": pytest.approx((2 / 3, 2 / 3)),
         "sources that never train": (0, 1),
@@ -241,7 +241,7 @@ def test_sources_and_labels_are_counted_by_themselves() -> None:
     }
 
 
-def test_a_mean_has_an_interval_where_pictures_differ() -> None:
+def test_a_mean_has_an_interval_where_images_differ() -> None:
     values = np.array([0.0, 1.0] * 50)
     found = corpus.mean_of(values)
     assert found.low == pytest.approx(0.4, abs=0.03)
@@ -250,7 +250,7 @@ def test_a_mean_has_an_interval_where_pictures_differ() -> None:
     assert corpus.mean_of(np.array([1.0, 0.0]), np.array([3.0, 1.0])).value == 0.75
 
 
-def test_damage_is_told_by_all_pictures_of_a_source_that_never_trains(tmp_path: Path) -> None:
+def test_damage_is_told_by_all_images_of_a_source_that_never_trains(tmp_path: Path) -> None:
     rng, entries = np.random.default_rng(1), []
     for number in range(6):
         file, word = tmp_path / f"{number}.png", ("good", "defective")[number % 2]
@@ -269,7 +269,7 @@ def test_damage_is_told_by_all_pictures_of_a_source_that_never_trains(tmp_path: 
     assert "every 20th" in damage.text({"trained": [replace(named, never_trains=False)]})
 
 
-def test_texts_are_means_of_templates_and_pictures_class_tokens() -> None:
+def test_texts_are_means_of_templates_and_images_class_tokens() -> None:
     clip = weights.load("tiny", "random")
     found = corpus.text_features(clip, ["nut", "bolt"])
     each = clip.encode_prompts([template.format("bolt") for template in corpus.TEMPLATES])
@@ -289,7 +289,7 @@ def test_sources_that_never_train_are_those_of_the_card(tmp_path: Path) -> None:
 
 
 def test_cost_is_of_the_files_and_of_processes(tmp_path: Path) -> None:
-    assert main(["cost", "--pictures", "2", "--rounds", "1", "--out", str(tmp_path)]) == 0
+    assert main(["cost", "--images", "2", "--rounds", "1", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "cost.json").read_text())
     model = weights.find("tiny", "embedded").path
     assert found["bytes"]["model.safetensors"] == model.stat().st_size

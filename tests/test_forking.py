@@ -8,10 +8,10 @@ import os
 import numpy as np, torch, zsad
 torch.set_num_threads(2)
 detector = zsad.load(image_size=224)
-picture = np.random.default_rng(0).integers(0, 255, (224, 224, 3), dtype=np.uint8)
-print(detector.predict(picture).score, flush=True)
+image = np.random.default_rng(0).integers(0, 255, (224, 224, 3), dtype=np.uint8)
+print(detector.predict(image).score, flush=True)
 if os.fork() == 0:
-    print(detector.predict(picture).score, flush=True)
+    print(detector.predict(image).score, flush=True)
     os._exit(0)
 os.wait()
 """

@@ -1,4 +1,4 @@
-"""Figures: which pictures they show, and that every panel is what it says."""
+"""Figures: which images they show, and that every panel is what it says."""
 
 import re
 from dataclasses import replace
@@ -39,7 +39,7 @@ STYLE = Style()
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[GalleryCandidate]:
-    """Four normal and four anomalous pictures of each of two classes."""
+    """Four normal and four anomalous images of each of two classes."""
     return candidates([data_set(data(tmp_path_factory.mktemp("data"), "metal_nut", "carpet"))])
 
 
@@ -47,10 +47,10 @@ def sources(chosen: list[GalleryCandidate]) -> list[str]:
     return [one.source for one in chosen]
 
 
-# --- which pictures
+# --- which images
 
 
-def test_pictures_are_named_by_the_ends_of_their_paths(found: list[GalleryCandidate]) -> None:
+def test_images_are_named_by_the_ends_of_their_paths(found: list[GalleryCandidate]) -> None:
     assert sources(named(found, ["square/00[45].png"])) == [
         "carpet/test/square/004.png",
         "carpet/test/square/005.png",
@@ -59,7 +59,7 @@ def test_pictures_are_named_by_the_ends_of_their_paths(found: list[GalleryCandid
     ]
 
 
-def test_patterns_keep_their_order_and_name_each_picture_once(found: list[GalleryCandidate]) -> None:
+def test_patterns_keep_their_order_and_name_each_image_once(found: list[GalleryCandidate]) -> None:
     chosen = named(found, ["metal_nut/test/good/001.png", "001.png", "metal_nut/test/good/00?.png"])
     assert sources(chosen)[:3] == [
         "metal_nut/test/good/001.png",
@@ -67,7 +67,7 @@ def test_patterns_keep_their_order_and_name_each_picture_once(found: list[Galler
         "metal_nut/test/good/000.png",
     ]
     assert len(chosen) == len(set(sources(chosen))) == 5
-    with pytest.raises(InputError, match=r"matches a picture of the data; got '9.png'.*such as carpet/test/good/000"):
+    with pytest.raises(InputError, match=r"matches an image of the data; got '9.png'.*such as carpet/test/good/000"):
         named(found, ["001.png", "9.png"])
 
 
@@ -98,22 +98,22 @@ def test_a_class_of_one_state_is_ranked_by_its_scores(found: list[GalleryCandida
 
 
 def test_an_evaluation_ranks_as_predicting_does(found: list[GalleryCandidate], tmp_path: Path) -> None:
-    root = found[0].sample.picture.parents[3]
+    root = found[0].sample.image.parents[3]
     evaluate(detector(), [f"drawn=mvtec:{root}"], tmp_path, resolution=40, resamples=0)
     known, predicted = evaluated_scores(found, tmp_path), predicted_scores(found, detector(), None)
     assert known == pytest.approx(predicted, abs=1e-6)
     assert len(known) == len(found) == 16
     assert len(predicted_scores(found, detector(), 1)) == 4
     others = [replace(one, data_set="other") for one in found]
-    with pytest.raises(InputError, match=r"evaluation is one of these data; got .* with 16 other pictures"):
+    with pytest.raises(InputError, match=r"evaluation is one of these data; got .* with 16 other images"):
         evaluated_scores(others, tmp_path)
 
 
-def test_pictures_that_cannot_be_read_are_not_ranked_and_not_drawn(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_not_ranked_and_not_drawn(tmp_path: Path) -> None:
     some = candidates([data_set(data(tmp_path / "data", "carpet"))])
-    some[0].sample.picture.write_bytes(b"broken")
+    some[0].sample.image.write_bytes(b"broken")
     assert len(predicted_scores(some, detector(), None)) == 7
-    with pytest.raises(InputError, match=r"pictures of a figure can be read; got .*000\.png"):
+    with pytest.raises(InputError, match=r"images of a figure can be read; got .*000\.png"):
         gallery([detector()], some[:2], tmp_path / "figure.png")
 
 
@@ -122,10 +122,10 @@ def test_what_cannot_be_chosen_is_refused(found: list[GalleryCandidate], tmp_pat
     assert {one.sample.class_name for one in candidates([given], ["carpet"])} == {"carpet"}
     with pytest.raises(ConfigError, match="class of these data sets must be one of carpet; got 'carpat'"):
         candidates([given], ["carpat"])
-    with pytest.raises(InputError, match="needs labelled test pictures; got drawn"):
+    with pytest.raises(InputError, match="needs labelled test images; got drawn"):
         candidates([replace(given, samples=())])
     for choose in (lambda: at_random(found, 0, 0), lambda: extreme(found, "best", 0, predicted(found))):
-        with pytest.raises(ConfigError, match="at least one picture of each class; got 0"):
+        with pytest.raises(ConfigError, match="at least one image of each class; got 0"):
             choose()
 
 
@@ -137,46 +137,46 @@ def predicted(found: list[GalleryCandidate]) -> dict[tuple[str, str], float]:
 
 
 def seen(one: GalleryCandidate, value: float = 0.5) -> tuple[DecodedImage, Prediction]:
-    """A grey picture and a map that is the same everywhere."""
-    with Image.open(one.sample.picture) as image:
+    """A grey image and a map that is the same everywhere."""
+    with Image.open(one.sample.image) as image:
         size = image.height, image.width
-    picture = DecodedImage(np.full((*size, 3), 90, np.uint8), one.source)
-    return picture, Prediction(one.source, "nut", 0.1234, 0.5, np.full(size, value, np.float32))
+    image = DecodedImage(np.full((*size, 3), 90, np.uint8), one.source)
+    return image, Prediction(one.source, "nut", 0.1234, 0.5, np.full(size, value, np.float32))
 
 
-def test_panels_are_picture_truth_and_maps_on_the_fixed_scale(found: list[GalleryCandidate]) -> None:
+def test_panels_are_image_truth_and_maps_on_the_fixed_scale(found: list[GalleryCandidate]) -> None:
     normal, anomalous = found[0], found[-1]
-    picture, prediction = seen(anomalous)
-    drawn = panels(anomalous, picture, [prediction, seen(anomalous, 0.25)[1]], STYLE)
+    image, prediction = seen(anomalous)
+    drawn = panels(anomalous, image, [prediction, seen(anomalous, 0.25)[1]], STYLE)
     assert [panel.beneath for panel in drawn] == [
         "metal nut, square",
-        f"{100 * read_mask(anomalous.sample.mask, picture.size).mean():.1f} % anomalous",
+        f"{100 * read_mask(anomalous.sample.mask, image.size).mean():.1f} % anomalous",
         "0.123",
         "0.123",
     ]
     assert {panel.image.size for panel in drawn} == {(2 * SIDE, 2 * SIDE)}
     truth = np.asarray(drawn[1].image)
     assert set(np.unique(truth)) == {0, 255}
-    assert (truth > 0).mean() == pytest.approx(read_mask(anomalous.sample.mask, picture.size).mean(), abs=0.01)
+    assert (truth > 0).mean() == pytest.approx(read_mask(anomalous.sample.mask, image.size).mean(), abs=0.01)
     shown = DecodedImage(np.asarray(drawn[0].image), "")
     for panel, value in zip(drawn[2:], (0.5, 0.25), strict=True):
         level = np.full(shown.size, value, np.float32)
         np.testing.assert_array_equal(np.asarray(panel.image), overlay(shown, level))
-    bare = panels(anomalous, picture, [prediction], Style(map_only=True))[2]
+    bare = panels(anomalous, image, [prediction], Style(map_only=True))[2]
     np.testing.assert_array_equal(np.asarray(bare.image)[0, 0], colourise(np.full((1, 1), 0.5, np.float32))[0, 0])
-    good = panels(normal, picture, [prediction], STYLE)
+    good = panels(normal, image, [prediction], STYLE)
     assert (good[0].beneath, good[1].beneath) == ("carpet", "")
     assert good[1].image.getpixel((5, 5)) == BLANK
 
 
-def test_a_picture_without_a_mask_says_so(found: list[GalleryCandidate]) -> None:
-    picture, prediction = seen(found[-1])
+def test_an_image_without_a_mask_says_so(found: list[GalleryCandidate]) -> None:
+    image, prediction = seen(found[-1])
     bare = replace(found[-1], sample=replace(found[-1].sample, mask=None, kind="unknown"))
-    caption, truth, _ = panels(bare, picture, [prediction], STYLE)
+    caption, truth, _ = panels(bare, image, [prediction], STYLE)
     assert (caption.beneath, truth.beneath) == ("metal nut", "")
     words = np.asarray(truth.image)
     assert (words != BLANK).any()
-    normal = np.asarray(panels(found[0], picture, [prediction], STYLE)[1].image)
+    normal = np.asarray(panels(found[0], image, [prediction], STYLE)[1].image)
     assert (words != normal).any()
 
 
@@ -184,7 +184,7 @@ def test_a_picture_without_a_mask_says_so(found: list[GalleryCandidate]) -> None
     ("size", "lines", "transposed"),
     [((100, 100), (360, 360), (360, 360)), ((50, 100), (180, 360), (360, 720)), ((900, 300), (540, 180), (360, 120))],
 )
-def test_pictures_in_a_column_are_equally_wide_and_in_a_line_equally_high(
+def test_images_in_a_column_are_equally_wide_and_in_a_line_equally_high(
     size: tuple[int, int], lines: tuple[int, int], transposed: tuple[int, int]
 ) -> None:
     assert Style().box(size) == lines
@@ -195,9 +195,9 @@ def test_pictures_in_a_column_are_equally_wide_and_in_a_line_equally_high(
 # --- pages
 
 
-def squares(count: int, per_picture: int, colour: tuple[int, int, int] = (200, 30, 30)) -> list[list[Panel]]:
+def squares(count: int, per_image: int, colour: tuple[int, int, int] = (200, 30, 30)) -> list[list[Panel]]:
     image = Image.new("RGB", (2 * SIDE, 2 * SIDE), colour)
-    return [[Panel(image, "beneath")] * per_picture for _ in range(count)]
+    return [[Panel(image, "beneath")] * per_image for _ in range(count)]
 
 
 def places(sheet: Image.Image, colour: tuple[int, int, int] = (200, 30, 30)) -> tuple[list[int], list[int]]:
@@ -222,7 +222,7 @@ def test_panels_stand_in_lines_with_even_gaps() -> None:
     assert sheet.width == across[-1] + 2 * SIDE + across[0] - 2 * (across[0] - 2 * MARGIN)
 
 
-def test_transposed_pictures_stand_beside_each_other() -> None:
+def test_transposed_images_stand_beside_each_other() -> None:
     (sheet,) = pages(["DecodedImage", "Ground truth", "A"], squares(2, 3), 6, Style(transposed=True))
     across, down = places(sheet)
     assert (len(across), len(down)) == (2, 3)
@@ -238,7 +238,7 @@ def test_pages_are_no_higher_than_the_paper_and_all_have_the_scale() -> None:
         ends = (np.asarray(sheet) == (240, 249, 33)).all(2).any(), (np.asarray(sheet) == (13, 8, 135)).all(2).any()
         assert ends == (True, True)
     assert len(pages(["DecodedImage"], squares(3, 1), 1, STYLE, 10)) == 3
-    with pytest.raises(ConfigError, match="at least one column of pictures; got 0"):
+    with pytest.raises(ConfigError, match="at least one column of images; got 0"):
         pages(["DecodedImage"], squares(1, 1), 0, STYLE)
 
 
@@ -255,7 +255,7 @@ def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(
 ) -> None:
     chosen = at_random(found, 2, 0)
     drawn = gallery([detector(), other()], chosen, tmp_path / "below" / "figure.png", labels=["one", "two"])
-    assert (drawn.pictures, drawn.pages, drawn.warnings) == (4, 1, ())
+    assert (drawn.images, drawn.pages, drawn.warnings) == (4, 1, ())
     with Image.open(tmp_path / "below" / "figure.png") as image:
         assert image.info["dpi"] == pytest.approx((240, 240), abs=0.1)
         assert image.width == 2 * (2 * MARGIN + 4 * SIDE + 3 * GAP)
@@ -265,7 +265,7 @@ def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["figure.png"]
 
 
-def test_pictures_keep_the_order_that_was_chosen(found: list[GalleryCandidate], tmp_path: Path) -> None:
+def test_images_keep_the_order_that_was_chosen(found: list[GalleryCandidate], tmp_path: Path) -> None:
     backwards = [found[-1], found[0], found[-2]]
     gallery([detector()], backwards, tmp_path / "all.png")
     gallery([detector()], backwards[1:2], tmp_path / "second.png")
@@ -275,7 +275,7 @@ def test_pictures_keep_the_order_that_was_chosen(found: list[GalleryCandidate], 
 
 
 def places_down(sheet: np.ndarray) -> int:
-    """From one line of pictures to the next."""
+    """From one line of images to the next."""
     edge = (sheet[:, 2 * MARGIN + 40] < 250).any(1)
     starts = np.flatnonzero(np.diff(edge.astype(int), prepend=0) == 1)
     long = [start for start in starts if edge[start : start + 300].all()]
@@ -294,9 +294,9 @@ def test_a_pdf_has_pages_of_their_true_size(found: list[GalleryCandidate], tmp_p
 
 
 def test_what_a_detector_has_seen_is_named(found: list[GalleryCandidate], tmp_path: Path) -> None:
-    past = TrainingRecord((content_hash(found[0].sample.picture),))
+    past = TrainingRecord((content_hash(found[0].sample.image),))
     drawn = gallery([detector(past=past), other()], found[:2], tmp_path / "figure.png", labels=["one", "two"])
-    assert drawn.warnings == ("one was trained on 1 of these pictures, or remembers them.",)
+    assert drawn.warnings == ("one was trained on 1 of these images, or remembers them.",)
 
 
 def test_figures_that_cannot_be_are_refused(
@@ -306,7 +306,7 @@ def test_figures_that_cannot_be_are_refused(
         gallery([detector()], found[:1], tmp_path / "figure.gif")
     with pytest.raises(ConfigError, match="each detector has a label; got 2 for 1"):
         gallery([detector()], found[:1], tmp_path / "figure.png", labels=["one", "two"])
-    with pytest.raises(InputError, match="shows at least one picture; got none"):
+    with pytest.raises(InputError, match="shows at least one image; got none"):
         gallery([detector()], [], tmp_path / "figure.png")
     monkeypatch.setattr(drawing, "TALLEST", 100)
     with pytest.raises(ConfigError, match="at most 100 pixels high"):

@@ -27,8 +27,8 @@ from zsad.predictor import Detector, load
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import train
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (40, 52, 3), np.uint8)
-FILES = ["detector.json", "learnt.safetensors", "pictures.txt", "training.json"]
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 52, 3), np.uint8)
+FILES = ["detector.json", "trained_state.safetensors", "images.txt", "training.json"]
 OF_SMALL = r"; that of the package is for small with its embedded weights\."
 RECIPE = Recipe("toy-reader", backbone="small", options={"noise": 0.25})
 
@@ -80,7 +80,7 @@ def by_name(**changes: object) -> Detector:
 
 def assert_same(ours: Detector, theirs: Detector) -> None:
     """Bit for bit, and all that is told of them."""
-    one, other = (detector.predict(PICTURE, "metal nut") for detector in (ours, theirs))
+    one, other = (detector.predict(IMAGE, "metal nut") for detector in (ours, theirs))
     np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
     assert one.score == other.score
     assert ours.past == theirs.past
@@ -102,8 +102,8 @@ def test_a_name_is_what_its_folder_is(head: Path, tmp_path: Path) -> None:
 
 
 def test_a_head_in_full_precision_is_the_run_to_the_bit(head: Path, run: Path) -> None:
-    np.testing.assert_array_equal(by_name().predict(PICTURE).anomaly_map, load(run).predict(PICTURE).anomaly_map)
-    assert (head / "learnt.safetensors").read_bytes() == (run / "learnt.safetensors").read_bytes()
+    np.testing.assert_array_equal(by_name().predict(IMAGE).anomaly_map, load(run).predict(IMAGE).anomaly_map)
+    assert (head / "trained_state.safetensors").read_bytes() == (run / "trained_state.safetensors").read_bytes()
 
 
 def test_the_default_backbone_has_its_heads(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_what_is_not_learnt_may_be_said() -> None:
         precision="bf16",
     )
     assert (found.method.config.sigma, found.settings.image_size, found.settings.threshold) == (1.0, 48, 0.75)
-    assert found.past.pictures
+    assert found.past.images
 
 
 @pytest.mark.usefixtures("head")
@@ -178,15 +178,15 @@ def test_a_folder_of_the_same_name_does_not_hide_it(tmp_path: Path, monkeypatch:
         checkpoint.Card("toy-reader", backbone="small"), other, checkpoint.TrainingRecord(), tmp_path / "toy-reader"
     )
     monkeypatch.chdir(tmp_path)
-    assert by_name().past.pictures
-    assert not load("./toy-reader").past.pictures
+    assert by_name().past.images
+    assert not load("./toy-reader").past.images
 
 
 # --- everywhere else
 
 
 @pytest.mark.usefixtures("head")
-def test_pictures_that_trained_it_are_no_test(data: str, tmp_path: Path) -> None:
+def test_images_that_trained_it_are_no_test(data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"8 of 8 of metal_nut"):
         zsad.evaluate(by_name(), [data], tmp_path / "out", resolution=32)
     found = zsad.evaluate(by_name(), [data], tmp_path / "out", resolution=32, resamples=0, allow_training_data=True)
@@ -215,14 +215,18 @@ def test_lists_say_what_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Ready on small; trained before use on others: zsad train." in text
-    assert "pictures for them. Trained before use: zsad train." in text
+    assert "images for them. Trained before use: zsad train." in text
 
 
 @pytest.mark.usefixtures("head")
 def test_training_begins_anew(data: str, tmp_path: Path) -> None:
     again, other = trained(data, tmp_path / "again"), trained(data, tmp_path / "other", replace(RECIPE, options={}))
-    first = (tmp_path / "run" / "learnt.safetensors").read_bytes()
-    assert (again / "learnt.safetensors").read_bytes() == first != (other / "learnt.safetensors").read_bytes()
+    first = (tmp_path / "run" / "trained_state.safetensors").read_bytes()
+    assert (
+        (again / "trained_state.safetensors").read_bytes()
+        == first
+        != (other / "trained_state.safetensors").read_bytes()
+    )
 
 
 @pytest.mark.usefixtures("head")
@@ -234,9 +238,9 @@ def test_a_benchmark_trains_its_own_and_takes_no_head_for_untrained(tmp_path: Pa
     own = making.planned(making.write(tmp_path / "own", words, rest + "training = { epochs = 1 }\n"), root)
     machine = running.Machine(device="cpu", cache=tmp_path / "cache")
     assert not running.do(own, own.runs[:1], tmp_path / "own", machine, print)
-    (folder,) = (path.parent for path in (tmp_path / "own").rglob("learnt.safetensors"))
+    (folder,) = (path.parent for path in (tmp_path / "own").rglob("trained_state.safetensors"))
     assert load(folder).past.training["epochs_done"] == 1
-    assert load(folder).past.pictures != by_name().past.pictures
+    assert load(folder).past.images != by_name().past.images
     untrained = making.planned(making.write(tmp_path / "none", words + 'untrained = ["toy-reader"]\n', rest), root)
     said: list[str] = []
     assert running.do(untrained, untrained.runs[:1], tmp_path / "none", machine, said.append)
@@ -253,18 +257,18 @@ def test_only_what_ships_is_written(head: Path, run: Path, tmp_path: Path) -> No
     training = json.loads((head / "training.json").read_text())
     assert training.pop("stored") == {"precision": "fp32", "greatest_rounding": 0.0}
     assert training == json.loads((run / "training.json").read_text())
-    assert (head / "pictures.txt").read_text() == (run / "pictures.txt").read_text()
+    assert (head / "images.txt").read_text() == (run / "images.txt").read_text()
     assert json.loads((head / "detector.json").read_text())["weights"] == "embedded"
 
 
 def test_what_is_too_large_is_stored_in_half_precision_and_says_so(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    full = load_file(run / "learnt.safetensors")
+    full = load_file(run / "trained_state.safetensors")
     between = 3 * sum(one.numel() for one in full.values()) / 2**20
     assert heads.main([str(run), "--most-mib", str(between), "--to", str(tmp_path / "assets" / "small" / "heads")]) == 0
     folder = checkpoint.head("toy-reader", "small")
-    half = load_file(folder / "learnt.safetensors")
+    half = load_file(folder / "trained_state.safetensors")
     assert {one.dtype for one in half.values()} == {torch.float16}
     torch.testing.assert_close(half, {name: one.half() for name, one in full.items()}, rtol=0, atol=0)
     rounding = max(float((full[name] - half[name].float()).abs().max()) for name in full)
@@ -285,8 +289,8 @@ def test_what_is_too_large_even_so_is_refused(run: Path, capsys: pytest.CaptureF
 
 
 def test_numbers_beyond_half_precision_are_refused(run: Path) -> None:
-    tensors = load_file(run / "learnt.safetensors")
-    save_file(tensors | {"head.bias": torch.tensor([1e6])}, run / "learnt.safetensors")
+    tensors = load_file(run / "trained_state.safetensors")
+    save_file(tensors | {"head.bias": torch.tensor([1e6])}, run / "trained_state.safetensors")
     with pytest.raises(ConfigError, match=r"below 65504; got larger in head\.bias"):
         heads.ship(run, most_mib=0.0001)
 
@@ -306,7 +310,7 @@ def edited(name: str, change: Callable[[dict[str, object]], dict[str, object]], 
         ("detector.json", {"options": {"cnn": "C:\\cnn.pt"}}, r"no file beside the package; got cnn = "),
         ("training.json", {"epochs_done": 3}, r"a head is of a whole run; got 3 of 4 epochs"),
         ("training.json", {"training": {}}, r"a head is of a whole run; got 4 of None epochs"),
-        ("training.json", {"classes": {"metal nut": 9}}, r"a head knows the pictures that trained it; got too few"),
+        ("training.json", {"classes": {"metal nut": 9}}, r"a head knows the images that trained it; got too few"),
     ],
 )
 def test_runs_that_are_no_heads_are_refused(name: str, change: dict[str, object], message: str, run: Path) -> None:

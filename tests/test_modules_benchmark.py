@@ -373,13 +373,13 @@ def test_what_does_little_is_named(map_change: float, score_change: float, moved
 def test_the_command_prints_a_row_for_each_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw(tmp_path / "few", count=2, side=64)
     data = f"mvtec:{tmp_path / 'few'}"
-    assert main(["wmoe-clip", "--data", data, "--image-size", "64", "--most", "1"]) == 0
+    assert main(["wmoe-clip", "--data", data, "--image-size", "64", "--max-images", "1"]) == 0
     told = capsys.readouterr().out
     detector = zsad.load("wmoe-clip", image_size=64)
     rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| ")]
     names = [row[0].removeprefix("| ") for row in rows]
     assert names == ["taken out", "nothing", *(one.name for one in modules_of(detector.method))]
-    evaluated = zsad.evaluate(detector, [data_set(data)], tmp_path / "out", resolution=None, most=1, resamples=0)
+    evaluated = zsad.evaluate(detector, [data_set(data)], tmp_path / "out", resolution=None, max_images=1, resamples=0)
     means = evaluated.data_sets[0].means
     expected = [f"{100 * (means[name].value or 0):.1f}" for name in ("image_auroc", "pixel_auroc", "pixel_ap")]
     assert rows[1][5:8] == expected

@@ -1,4 +1,4 @@
-"""Loading detectors and running them on every kind of picture; and that importing the package is quick."""
+"""Loading detectors and running them on every kind of image; and that importing the package is quick."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_a_prediction_is_what_the_parts_give(detector: Detector) -> None:
     assert (prediction.class_name, prediction.threshold) == ("metal nut", 0.5)
 
 
-def test_the_map_has_the_size_of_the_picture_and_lies_in_range(detector: Detector) -> None:
+def test_the_map_has_the_size_of_the_image_and_lies_in_range(detector: Detector) -> None:
     for rows, cols in ((ROWS, COLS), (32, 32), (7, 300), (1, 1)):
         prediction = detector.predict(pixels(0, rows, cols))
         assert prediction.anomaly_map.shape == prediction.size == (rows, cols)
@@ -98,17 +98,17 @@ def test_the_map_has_the_size_of_the_picture_and_lies_in_range(detector: Detecto
     ],
     ids=["path", "string", "bytes", "PIL", "RGBA", "16 bits"],
 )
-def test_every_form_of_a_picture_gives_the_same(
+def test_every_form_of_an_image_gives_the_same(
     form: Callable[[np.ndarray, Path], object], detector: Detector, tmp_path: Path
 ) -> None:
-    (tmp_path / "picture.png").write_bytes(png(pixels()))
-    prediction = detector.predict(form(pixels(), tmp_path / "picture.png"))
+    (tmp_path / "image.png").write_bytes(png(pixels()))
+    prediction = detector.predict(form(pixels(), tmp_path / "image.png"))
     assert isinstance(prediction, Prediction)
-    # Pictures of 16 bits are resized without rounding to 8.
+    # Images of 16 bits are resized without rounding to 8.
     assert_same(prediction, detector.predict(pixels()), atol=0.01)
 
 
-def test_grey_pictures_are_pictures(detector: Detector) -> None:
+def test_grey_images_are_images(detector: Detector) -> None:
     grey = pixels()[..., 0]
     expected = detector.predict(np.dstack([grey] * 3))
     assert_same(detector.predict(grey), expected)
@@ -116,12 +116,12 @@ def test_grey_pictures_are_pictures(detector: Detector) -> None:
 
 
 def test_a_list_gives_a_list_in_order(detector: Detector, tmp_path: Path) -> None:
-    (tmp_path / "picture.png").write_bytes(png(pixels(1)))
-    predictions = detector.predict([pixels(0), tmp_path / "picture.png", Image.fromarray(pixels(2))], "nut")
+    (tmp_path / "image.png").write_bytes(png(pixels(1)))
+    predictions = detector.predict([pixels(0), tmp_path / "image.png", Image.fromarray(pixels(2))], "nut")
     assert [prediction.source for prediction in predictions] == [
-        "picture 0",
-        str(tmp_path / "picture.png"),
-        "picture 2",
+        "image 0",
+        str(tmp_path / "image.png"),
+        "image 2",
     ]
     for seed, prediction in enumerate(predictions):
         assert_same(prediction, detector.predict(pixels(seed), "nut"), atol=1e-5)
@@ -134,14 +134,14 @@ def test_the_class_name_matters(detector: Detector) -> None:
 
 @pytest.mark.parametrize("kind", [ClipDetector, WinClip])
 def test_the_batch_size_changes_nothing(kind: type[Method]) -> None:
-    pictures = [pixels(seed, ROWS + seed, COLS - seed) for seed in range(5)]
-    one, several, many = (make(Settings(32, batch_size=size), kind).predict(pictures) for size in (1, 2, 100))
+    images = [pixels(seed, ROWS + seed, COLS - seed) for seed in range(5)]
+    one, several, many = (make(Settings(32, batch_size=size), kind).predict(images) for size in (1, 2, 100))
     for alone, paired, together in zip(one, several, many, strict=True):
         assert_same(paired, alone, atol=1e-5)
         assert_same(together, alone, atol=1e-5)
 
 
-def test_the_threshold_is_the_score_from_which_a_picture_is_anomalous() -> None:
+def test_the_threshold_is_the_score_from_which_an_image_is_anomalous() -> None:
     score = make(Settings(32)).predict(pixels()).score
     for threshold, expected in ((score, True), (score + 1e-6, False), (0.0, True)):
         prediction = make(Settings(32, threshold)).predict(pixels())
@@ -160,14 +160,12 @@ def test_bf16_is_near_fp32(detector: Detector) -> None:
     assert_same(half, detector.predict(pixels()), atol=0.05)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"not a picture", "")])
-def test_a_picture_that_cannot_be_read_is_named(
-    content: bytes, reason: str, detector: Detector, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"not an image", "")])
+def test_an_image_that_cannot_be_read_is_named(content: bytes, reason: str, detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(InputError, match=rf"broken\.png.*{reason}"):
         detector.predict([pixels(), tmp_path / "broken.png"])
-    with pytest.raises(InputError, match="picture 1"):
+    with pytest.raises(InputError, match="image 1"):
         detector.predict([pixels(), content])
     with pytest.raises(InputError, match="nowhere"):
         detector.predict("nowhere.png")
@@ -192,9 +190,9 @@ def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tm
             assert answer.source == str(path)
             assert f"{number}.png" in answer.message
         else:
-            picture, prediction = answer
-            np.testing.assert_array_equal(picture.pixels, pixels(number))
-            assert picture.source == prediction.source == str(path)
+            image, prediction = answer
+            np.testing.assert_array_equal(image.pixels, pixels(number))
+            assert image.source == prediction.source == str(path)
             assert_same(prediction, detector.predict(path, "nut"), atol=1e-5)
 
 
@@ -204,9 +202,9 @@ def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> No
     for number, path in enumerate(paths):
         path.write_bytes(png(pixels(number, ROWS + number)))
     config = detector.method.clip.config
-    pictures = [DecodedImage(pixels(number, ROWS + number), "x") for number in range(3)]
+    images = [DecodedImage(pixels(number, ROWS + number), "x") for number in range(3)]
     with torch.inference_mode():
-        batches = [to_batch(some, (32, 32), config.mean, config.std) for some in (pictures[:2], pictures[2:])]
+        batches = [to_batch(some, (32, 32), config.mean, config.std) for some in (images[:2], images[2:])]
         found = [detector.method(one.pixels, ["nut"] * len(one.pixels)) for one in batches]
         maps = [anomaly_maps(evidence, (32, 32), Config(sigma=4.0)) for evidence in found]
     own = torch.cat(maps)
@@ -215,7 +213,7 @@ def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> No
         found = torch.stack([torch.from_numpy(prediction.anomaly_map) for _, prediction in answers])
         # At the size at which the method runs, this is its map to the bit.
         torch.testing.assert_close(found, own if size == (32, 32) else resize(own, size), rtol=0, atol=0)
-        assert [picture.size for picture, _ in answers] == [(ROWS + number, COLS) for number in range(3)]
+        assert [image.size for image, _ in answers] == [(ROWS + number, COLS) for number in range(3)]
 
 
 def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
@@ -289,7 +287,7 @@ def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
         ({"image_size": 15}, r"small needs an image size of at least 16 px; got 15.*say 16 or more"),
         ({"image_size": 0}, r"small needs an image size of at least 16 px; got 0"),
         ({"image_size": -32}, r"small needs an image size of at least 16 px; got -32"),
-        ({"batch_size": 0}, r"a batch has at least one picture; got 0"),
+        ({"batch_size": 0}, r"a batch has at least one image; got 0"),
         (
             {"options": {"sigmma": 2.0}},
             r"a key of the options of clip-ac must be one of .*'sigmma'.*did you mean 'sigma'",
@@ -421,25 +419,25 @@ import zsad
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.methods.clip import ClipDetector
 
-picture = np.zeros((64, 64, 3), np.uint8)
+image = np.zeros((64, 64, 3), np.uint8)
 open("weights.pt", "wb").write(b"x")
 detector = zsad.load("clip", image_size=64)
 few = zsad.load("fe-clip", image_size=64)
 detector.save("saved")
 for said, kind, words in [
     (lambda: detector.predict(None), InputError, "got NoneType"),
-    (lambda: detector.predict([[picture]]), InputError, "got list"),
+    (lambda: detector.predict([[image]]), InputError, "got list"),
     (lambda: detector.predict(torch.zeros(3, 64, 64)), InputError, "tensor.numpy()"),
     (lambda: detector.predict(bytearray(b"x")), InputError, "got bytearray"),
-    (lambda: detector.predict({"a": picture}), InputError, "got dict"),
+    (lambda: detector.predict({"a": image}), InputError, "got dict"),
     (lambda: detector.predict("saved"), InputError, "name the files in it"),
-    (lambda: detector.predict(picture, None), ConfigError, "a class name says"),
-    (lambda: detector.predict([picture], ["nut"]), ConfigError, "a class name says"),
+    (lambda: detector.predict(image, None), ConfigError, "a class name says"),
+    (lambda: detector.predict([image], ["nut"]), ConfigError, "a class name says"),
     (lambda: list(detector.stream("weights.pt")), InputError, "got str"),
     (lambda: list(detector.stream(None)), InputError, "got NoneType"),
     (lambda: few.fit_normal("a.png"), InputError, "got str"),
-    (lambda: few.fit_normal(picture), InputError, "got ndarray"),
-    (lambda: few.fit_normal([]), ConfigError, "at least one normal picture"),
+    (lambda: few.fit_normal(image), InputError, "got ndarray"),
+    (lambda: few.fit_normal([]), ConfigError, "at least one normal image"),
     (lambda: detector.save(None), ConfigError, "saved into a folder"),
     (lambda: detector.save(""), ConfigError, "saved into a folder"),
     (lambda: zsad.load(ClipDetector), ConfigError, "got the class ClipDetector"),
@@ -468,7 +466,7 @@ for said, kind, words in [
         assert isinstance(error, kind) and words in str(error), error
     else:
         raise AssertionError(words)
-assert len(detector.predict(one for one in [picture, picture])) == len(detector.predict((picture,))) + 1 == 2
+assert len(detector.predict(one for one in [image, image])) == len(detector.predict((image,))) + 1 == 2
 assert zsad.load("clip", image_size=np.int64(64), threshold=np.float32(0.25)).settings.threshold == 0.25
 """
 """Without the checks of types that only tests have."""

@@ -38,7 +38,7 @@ def test_every_command_is_one_that_exists() -> None:
             assert (ROOT / words[0]).stat().st_mode & 0o100
 
 
-def test_every_link_and_picture_leads_somewhere() -> None:
+def test_every_link_and_image_leads_somewhere() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -13,11 +13,11 @@ UNKNOWN = "It is not on record of which class all is that the detector remembers
 SEVERAL = "One memory serves several classes: what is normal on one of them passes as normal on the others, too."
 
 
-def method(pictures: int) -> FeClip:
-    """Remembers so many pictures of 16 patches."""
+def method(images: int) -> FeClip:
+    """Remembers so many images of 16 patches."""
     found = FeClip(small.frozen())
-    if pictures:
-        found.fit_normal(small.images(pictures))
+    if images:
+        found.fit_normal(small.images(images))
     return found
 
 
@@ -32,25 +32,25 @@ def past(*names: str) -> TrainingRecord:
         (("metal nut",), ("metal nut",), []),
         (("metal_nut",), ("Metal nut",), []),
         (("metal nut",), ("object",), []),
-        (("metal nut",), ("lid",), [f"lid is {OTHER}1 normal picture of metal nut (16 patches a level)."]),
+        (("metal nut",), ("lid",), [f"lid is {OTHER}1 normal image of metal nut (16 patches a level)."]),
         (
             ("nut", "nut"),
             ("lid", "nut", "cap", "tin"),
-            [f"lid, cap and tin are {OTHER}2 normal pictures of nut (32 patches a level)."],
+            [f"lid, cap and tin are {OTHER}2 normal images of nut (32 patches a level)."],
         ),
-        (("nut",), ("object", "nut"), [f"object is {OTHER}1 normal picture of nut (16 patches a level)."]),
+        (("nut",), ("object", "nut"), [f"object is {OTHER}1 normal image of nut (16 patches a level)."]),
         (("nut", "lid"), ("nut",), [SEVERAL]),
         (("nut", "lid"), ("object",), [SEVERAL]),
         (("",), ("object",), []),
         (
             ("",),
             ("nut",),
-            [f"{UNKNOWN}1 normal picture of a class that is not on record (16 patches a level)."],
+            [f"{UNKNOWN}1 normal image of a class that is not on record (16 patches a level)."],
         ),
         (
             ("",),
             ("nut", "lid"),
-            [f"{UNKNOWN}1 normal picture of a class that is not on record (16 patches a level).", SEVERAL],
+            [f"{UNKNOWN}1 normal image of a class that is not on record (16 patches a level).", SEVERAL],
         ),
     ],
 )
@@ -60,9 +60,9 @@ def test_doubts(remembered: tuple[str, ...], judged: tuple[str, ...], said: list
 
 def test_a_memory_of_before_there_was_a_record_is_doubted() -> None:
     (said,) = remembering.doubts(method(3), TrainingRecord(("aa",)), ["nut"])
-    assert said == f"{UNKNOWN}normal pictures of a class that is not on record (48 patches a level)."
+    assert said == f"{UNKNOWN}normal images of a class that is not on record (48 patches a level)."
     (said,) = remembering.doubts(method(3), past("nut"), ["lid"])
-    assert said == f"{UNKNOWN}1 normal picture of nut (48 patches a level)."
+    assert said == f"{UNKNOWN}1 normal image of nut (48 patches a level)."
 
 
 def test_what_has_no_memory_has_no_doubts() -> None:

@@ -38,7 +38,7 @@ def test_the_scale_grows_in_lightness_at_every_step() -> None:
     assert (np.diff(linear @ [0.2126, 0.7152, 0.0722]) > 0).all()
 
 
-def test_an_overlay_has_the_size_of_its_picture_and_leaves_what_is_normal_recognisable() -> None:
+def test_an_overlay_has_the_size_of_its_image_and_leaves_what_is_normal_recognisable() -> None:
     quiet, loud = overlay(PHOTO, constant(0.0)), overlay(PHOTO, constant(1.0))
     assert quiet.shape == PHOTO.pixels.shape
     grey = PHOTO.pixels.astype(float).mean(2)
@@ -99,7 +99,7 @@ def test_values_outside_the_scale_are_refused(value: float, tmp_path: Path) -> N
 
 
 def test_other_errors() -> None:
-    with pytest.raises(InputError, match="size of its picture"):
+    with pytest.raises(InputError, match="size of its image"):
         overlay(PHOTO, constant(0.5, (60, 40)))
     with pytest.raises(ConfigError, match="opacity"):
         overlay(PHOTO, constant(0.5), opacity=2.0)
@@ -107,7 +107,7 @@ def test_other_errors() -> None:
         legend(1.5)
     with pytest.raises(ConfigError, match="at least 160"):
         legend(width=100)
-    with pytest.raises(ConfigError, match="at least one picture"):
+    with pytest.raises(ConfigError, match="at least one image"):
         contact_sheet([])
     with pytest.raises(ConfigError, match="at least 320"):
         contact_sheet([(PHOTO, prediction(constant(0.2)), "good")], 100)

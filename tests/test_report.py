@@ -47,7 +47,7 @@ def out(tmp_path: Path) -> Path:
         add(report, "a/1.png", 0.25)
         add(report, "b/1.png", 0.75, (20, 10))
         add(report, "<img src=x onerror=alert(1)>.png", 0.5)
-        report.add_failure("bad.jpg", "a picture must be whole; got bad.jpg")
+        report.add_failure("bad.jpg", "an image must be whole; got bad.jpg")
     return tmp_path / "run"
 
 
@@ -56,12 +56,12 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_table_has_a_line_for_every_picture_in_order(out: Path) -> None:
+def test_the_table_has_a_line_for_every_image_in_order(out: Path) -> None:
     rows = table(out)
     assert [row["source"] for row in rows] == ["a/1.png", "b/1.png", "<img src=x onerror=alert(1)>.png", "bad.jpg"]
     assert [row["score"] for row in rows] == ["0.250000", "0.750000", "0.500000", ""]
     assert [row["is_anomalous"] for row in rows] == ["false", "true", "true", ""]
-    assert rows[3]["error"] == "a picture must be whole; got bad.jpg"
+    assert rows[3]["error"] == "an image must be whole; got bad.jpg"
 
 
 def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_the_json_says_the_same(out: Path) -> None:
     found = json.loads((out / "predictions.json").read_text())
     assert [item["source"] for item in found["predictions"]] == [row["source"] for row in table(out)[:3]]
     assert [item["score"] for item in found["predictions"]] == [0.25, 0.75, 0.5]
-    assert found["failures"] == [{"source": "bad.jpg", "message": "a picture must be whole; got bad.jpg"}]
+    assert found["failures"] == [{"source": "bad.jpg", "message": "an image must be whole; got bad.jpg"}]
     assert found["run"]["class_name"] == "metal nut"
 
 
-def test_maps_and_overlays_have_the_size_of_their_picture(out: Path) -> None:
+def test_maps_and_overlays_have_the_size_of_their_image(out: Path) -> None:
     for row in table(out)[:3]:
         for key in ("map", "overlay"):
             with Image.open(out / row[key]) as image:
@@ -112,7 +112,7 @@ def test_names_that_a_file_system_refuses_are_changed(tmp_path: Path) -> None:
         for source in sources:
             add(report, source, 0.1)
     names = [row["map"].removeprefix("maps/") for row in table(tmp_path)]
-    assert (names[0], names[2], names[3]) == ("caf.png", "picture-NUL.png", "picture-com1.x.png")
+    assert (names[0], names[2], names[3]) == ("caf.png", "image-NUL.png", "image-com1.x.png")
     found = json.loads((tmp_path / "predictions.json").read_text())
     assert [item["source"] for item in found["predictions"]] == sources
 
@@ -127,9 +127,9 @@ def test_a_score_is_written_so_that_it_agrees_with_its_decision(tmp_path: Path) 
 
 def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: Path) -> None:
     with ReportWriter(tmp_path, RUN) as report:
-        picture, anomaly_map = DecodedImage(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
+        image, anomaly_map = DecodedImage(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)
         with pytest.raises(InputError, match="score lies in"):
-            report.add(picture, Prediction("a.png", "nut", 1.5, 0.5, anomaly_map))
+            report.add(image, Prediction("a.png", "nut", 1.5, 0.5, anomaly_map))
     assert table(tmp_path) == []
 
 
@@ -201,7 +201,7 @@ def test_a_file_of_a_reports_name_from_elsewhere_is_refused_and_kept(tmp_path: P
 
 
 def test_what_a_kill_left_of_a_report_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture is listed before its files are there."""
+    """An image is listed before its files are there."""
     seen: list[list[str]] = []
     save = report_module.save_map
 
@@ -235,7 +235,7 @@ def test_an_empty_table_is_of_a_report_that_had_just_begun(tmp_path: Path) -> No
     assert (tmp_path / "report.html").exists()
 
 
-def test_a_picture_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -268,7 +268,7 @@ def test_a_browser_shows_sorts_and_filters(out: Path, tmp_path: Path) -> None:
     everything = dump(page, "", tmp_path / "profile")
     shown = re.findall(r'<span class="score">([\d.]+)', everything)
     assert shown == ["0.750", "0.500", "0.250"]
-    assert everything.count("a picture must be whole") >= 2  # in the data and on the page
+    assert everything.count("an image must be whole") >= 2  # in the data and on the page
     normal = dump(page, "#show=normal", tmp_path / "profile")
     assert re.findall(r'<span class="score">([\d.]+)', normal) == ["0.250"]
     assert 'id="moved" hidden=""' in normal

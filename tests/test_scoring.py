@@ -150,10 +150,10 @@ def test_smoothing_on_the_grid_equals_scipy(size: Size, sigma: float, window: in
     """SciPy's "mirror" repeats no edge, as Kornia's "reflect"."""
     grid = 6 * torch.randn(2, 2, *size, generator=torch.Generator().manual_seed(0))
     ours = smooth_within(grid, sigma, window).numpy()
-    for picture, levels in enumerate(grid.numpy().astype(np.float64)):
+    for image, levels in enumerate(grid.numpy().astype(np.float64)):
         for level, plane in enumerate(levels):
             expected = ndimage.gaussian_filter(plane, sigma, mode="mirror", truncate=truncate)
-            np.testing.assert_allclose(ours[picture, level], expected, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(ours[image, level], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 2), (3, 2)])

@@ -1,4 +1,4 @@
-"""Pictures of the corpus that never trained, and what the towers make of pictures and words."""
+"""Images of the corpus that never trained, and what the towers make of images and words."""
 
 import json
 from collections.abc import Sequence
@@ -20,30 +20,30 @@ from zsad.parts.similarity import state_features
 from zsad.pretrain.store import HOLD_OUT, CorpusImage
 
 BACKBONE = "tiny"
-TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "a picture of a {}")
+TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "an image of a {}")
 """Chosen before anything was measured."""
 BATCH, RESAMPLES = 16, 1000
 
 
 def held_out(corpus: Sequence[CorpusImage]) -> list[CorpusImage]:
-    """Every 20th picture, of any source, that has a label."""
+    """Every 20th image, of any source, that has a label."""
     return [entry for entry in corpus[::HOLD_OUT] if entry.label]
 
 
 def untaught(tag: str | None) -> frozenset[str]:
-    """Sources of which no picture trained these weights, as their card says; random ones are read as the embedded."""
+    """Sources of which no image trained these weights, as their card says; random ones are read as the embedded."""
     path = weights.find(BACKBONE, "embedded" if tag in (None, RANDOM) else tag).path
     card = json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
     return frozenset(name for name, one in card["sources"].items() if not one["trained"])
 
 
 @torch.inference_mode()
-def image_features(clip: Clip, files: Sequence[str]) -> Float[Tensor, "pictures embed"]:
+def image_features(clip: Clip, files: Sequence[str]) -> Float[Tensor, "images embed"]:
     """Class tokens in the joint space, of unit length."""
     side, found = clip.config.vision.image_size, []
     for start in range(0, len(files), BATCH):
-        pictures = [decode(file) for file in files[start : start + BATCH]]
-        batch = to_batch(pictures, (side, side), clip.config.mean, clip.config.std)
+        images = [decode(file) for file in files[start : start + BATCH]]
+        batch = to_batch(images, (side, side), clip.config.mean, clip.config.std)
         found.append(unit(clip.vision.project(clip.vision(batch.pixels).last[:, 0])))
     return torch.cat(found)
 
@@ -54,12 +54,12 @@ def text_features(clip: Clip, names: Sequence[str]) -> Float[Tensor, "names embe
     return state_features(clip.encode_prompts(prompts).unflatten(0, (len(names), len(TEMPLATES))))
 
 
-def mean_of(values: Float[np.ndarray, "pictures"], shares: Float[np.ndarray, "pictures"] | None = None) -> Metric:
-    """The mean over pictures, with its bootstrap interval; where all are alike, a bootstrap cannot say how sure it is.
+def mean_of(values: Float[np.ndarray, "images"], shares: Float[np.ndarray, "images"] | None = None) -> Metric:
+    """The mean over images, with its bootstrap interval; where all are alike, a bootstrap cannot say how sure it is.
 
     Args:
-        values: of each picture.
-        shares: how much each picture counts; all alike where not given.
+        values: of each image.
+        shares: how much each image counts; all alike where not given.
     """
     counting = np.ones(len(values)) if shares is None else shares
     mean = float(values @ counting / counting.sum())

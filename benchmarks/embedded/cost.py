@@ -2,7 +2,7 @@
 
     python -m benchmarks.embedded cost --out runs/cost
 
-Time is that of ``zsad predict`` as a user has it, a process of its own on drawn pictures of 512×512 px: Python, PyTorch
+Time is that of ``zsad predict`` as a user has it, a process of its own on drawn images of 512×512 px: Python, PyTorch
 and weights are loaded, heat maps and the report are written.
 """
 
@@ -46,7 +46,7 @@ class Run:
 def add(verbs: Any) -> None:
     """Add the command."""
     parser: ArgumentParser = verbs.add_parser("cost", help="size, time and memory")
-    parser.add_argument("--pictures", nargs="+", type=int, default=[1, 50], metavar="N", help="default: 1 50")
+    parser.add_argument("--images", nargs="+", type=int, default=[1, 50], metavar="N", help="default: 1 50")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -56,7 +56,7 @@ def add(verbs: Any) -> None:
 def run(options: Namespace) -> None:
     """Weigh, run, print."""
     with TemporaryDirectory() as folder:
-        first, runs = timed(Path(folder), options.pictures, options.rounds, options.threads)
+        first, runs = timed(Path(folder), options.images, options.rounds, options.threads)
     numbers = {
         "bytes": sizes(),
         "parameters": parameters(),
@@ -82,7 +82,7 @@ def parameters() -> dict[str, int]:
 
 
 def timed(folder: Path, counts: Sequence[int], rounds: int, threads: int) -> tuple[Run, dict[int, list[Run]]]:
-    """The very first run, on one picture, which also encodes the prompts; then each number of pictures in turn."""
+    """The very first run, on one image, which also encodes the prompts; then each number of images in turn."""
     for count in {1, *counts}:
         draw(folder / f"{count}", count)
     first = predict(folder / "1", folder, threads)
@@ -101,13 +101,13 @@ def draw(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
-def predict(pictures: Path, folder: Path, threads: int) -> Run:
+def predict(images: Path, folder: Path, threads: int) -> Run:
     """``zsad predict`` with its default detector; caches are below the folder, so that they begin empty.
 
     Raises:
         CalledProcessError: it failed.
     """
-    command = [sys.executable, "-m", "zsad.cli.main", "predict", str(pictures), "--device", "cpu"]
+    command = [sys.executable, "-m", "zsad.cli.main", "predict", str(images), "--device", "cpu"]
     command += ["--out", str(folder / "out")]
     surroundings = os.environ | {"OMP_NUM_THREADS": f"{threads}", "ZSAD_CACHE": str(folder / "cache")}
     began = time.perf_counter()
@@ -133,11 +133,11 @@ def text(first: Run, runs: dict[int, list[Run]], threads: int) -> str:
         [
             table(["file", "bytes"], [*([name, f"{size:,}"] for name, size in known.items()), _total(known)]),
             f"Parameters: {sum(counts.values()):,} ({parts}).",
-            f"`zsad predict`, default detector at {image_size_for(BACKBONE, None)} px on drawn pictures of "
+            f"`zsad predict`, default detector at {image_size_for(BACKBONE, None)} px on drawn images of "
             f"{SIZE[0]}×{SIZE[1]} px, {threads} threads ({platform.machine()}), fp32; a process each, with loading and "
             f"writing; fastest (median) of {len(next(iter(runs.values())))}; the very first run, which encodes the "
-            f"prompts, took {first.seconds:.2f} s on one picture.",
-            table(["pictures", "s", "s a picture", "peak MB"], lines),
+            f"prompts, took {first.seconds:.2f} s on one image.",
+            table(["images", "s", "s an image", "peak MB"], lines),
         ]
     )
 

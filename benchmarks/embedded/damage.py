@@ -1,4 +1,4 @@
-"""Does the class token know damage by its name, on pictures of real damage of sources that never train?"""
+"""Does the class token know damage by its name, on images of real damage of sources that never train?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from zsad.metrics import auroc, bootstrap_interval
 from zsad.pretrain.store import HOLD_OUT, CorpusImage
 
 SOURCES = {"casting": ("metal casting", "defective")}
-"""Sources with pictures of both states: what they show, and the word in the captions of damaged ones."""
+"""Sources with images of both states: what they show, and the word in the captions of damaged ones."""
 STATES = ("flawless {}", "damaged {}")
 ANYTHING = "object"
 
 
 @dataclass(frozen=True)
 class Flaws:
-    """Image AUROC of damaged against flawless pictures of a source.
+    """Image AUROC of damaged against flawless images of a source.
 
     Attributes:
         source: of the corpus.
-        never_trains: whether none of its pictures trained; where some did, only those that did not are looked at.
+        never_trains: whether none of its images trained; where some did, only those that did not are looked at.
         called: what the prompts call the thing.
-        normal, damaged: pictures.
-        image_auroc: of cos(picture, damaged) - cos(picture, flawless).
+        normal, damaged: images.
+        image_auroc: of cos(image, damaged) - cos(image, flawless).
     """
 
     source: str
@@ -67,7 +67,7 @@ def text(flaws: Mapping[str, Sequence[Flaws]]) -> str:
     if not rows:
         return "No source of the corpus shows damage and its absence."
     trains = {one.source for found in flaws.values() for one in found if not one.never_trains}
-    some = [f"Of {source}, others train: only every {HOLD_OUT}th picture is looked at." for source in sorted(trains)]
+    some = [f"Of {source}, others train: only every {HOLD_OUT}th image is looked at." for source in sorted(trains)]
     normal, damaged = (state.format("…") for state in STATES)
     return "\n\n".join([f"Class token: “{damaged}” against “{normal}”.", table(head, rows), *some])
 

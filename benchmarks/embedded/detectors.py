@@ -40,7 +40,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--resolution", type=resolution, default=518, metavar="PX|own", help="as of zsad evaluate")
-    parser.add_argument("--most", type=int, metavar="N", help="pictures of each class and state, drawn with seed 0")
+    parser.add_argument("--max-images", type=int, metavar="N", help="images of each class and state, drawn with seed 0")
     parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="default: 1000")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="default: 8")
     parser.add_argument("--overwrite", action="store_true", help="evaluate again what other weights have left")
@@ -94,7 +94,7 @@ def evaluate(detector: Detector, data: DataSet, folder: Path, options: Namespace
             [data],
             folder,
             resolution=options.resolution,
-            most=options.most,
+            max_images=options.max_images,
             resamples=options.resamples,
             overwrite=options.overwrite,
             watch=bars.show,
@@ -145,7 +145,7 @@ def _numbers(rows: Sequence[Row], one: Row) -> dict[str, object]:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     first, protocol = rows[0], rows[0].evaluation.protocol
-    at = f"{protocol.resolution}×{protocol.resolution} px" if protocol.resolution else "each picture's own size"
+    at = f"{protocol.resolution}×{protocol.resolution} px" if protocol.resolution else "each image's own size"
     counted = []
     for name in first.found:
         classes = first.result(name).classes
@@ -154,9 +154,9 @@ def _notes(rows: Sequence[Row]) -> list[str]:
             f"{name} {states[0]:,} normal and {states[1]:,} anomalous" + f", {states[2]:,} left out" * bool(states[2])
         )
     return [
-        f"* Percent; in brackets the {100 * protocol.confidence:g} % bootstrap interval over pictures; maps and masks "
+        f"* Percent; in brackets the {100 * protocol.confidence:g} % bootstrap interval over images; maps and masks "
         f"compared at {at}; classes count alike, and so do data sets in a mean.",
-        f"* Pictures: {'; '.join(counted)}.",
+        f"* Images: {'; '.join(counted)}.",
         *(f"* {one.label}: {_subject(one)}." for one in rows),
         *_warnings(rows),
     ]

@@ -1,4 +1,4 @@
-"""The texts nearest to some pictures that never trained, as a table and as a sheet to look at."""
+"""The texts nearest to some images that never trained, as a table and as a sheet to look at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from zsad.data.decode import decode
 from zsad.pretrain.store import CorpusImage
 from zsad.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
 
-PICTURES, TEXTS, SEED = 12, 5, 0
+IMAGES, TEXTS, SEED = 12, 5, 0
 SIDE, LINE, COLUMNS, MARGIN = 224, 17, 4, 12
 """Of the sheet, in px but for the columns."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """A picture by its source and label, and the texts that are nearest to it, with their cosines."""
+    """An image by its source and label, and the texts that are nearest to it, with their cosines."""
 
     source: str
     label: str
@@ -29,10 +29,10 @@ class Nearest:
 
 
 def choose(entries: Sequence[CorpusImage]) -> list[CorpusImage]:
-    """One picture of each of some sources; sources and pictures are drawn, not picked."""
+    """One image of each of some sources; sources and images are drawn, not picked."""
     rng = np.random.default_rng(SEED)
     sources = sorted({entry.source for entry in entries})
-    drawn = rng.permutation(sources)[:PICTURES].tolist()
+    drawn = rng.permutation(sources)[:IMAGES].tolist()
     groups = ([entry for entry in entries if entry.source == source] for source in drawn)
     return [group[int(rng.integers(len(group)))] for group in groups]
 
@@ -54,7 +54,7 @@ def text(found: Sequence[Nearest], labels: int) -> str:
     head = ["source", "label", *(str(number + 1) for number in range(TEXTS))]
     return "\n\n".join(
         [
-            f"The {TEXTS} nearest of the {labels:,} labels of the corpus, with cosines; one picture of each of "
+            f"The {TEXTS} nearest of the {labels:,} labels of the corpus, with cosines; one image of each of "
             f"{len(found)} sources, both drawn with seed {SEED}.",
             table(head, rows),
         ]
@@ -62,7 +62,7 @@ def text(found: Sequence[Nearest], labels: int) -> str:
 
 
 def draw(chosen: Sequence[CorpusImage], found: Sequence[Nearest], path: Path) -> None:
-    """The pictures, squashed as the tower sees them, each with its label and its nearest texts."""
+    """The images, squashed as the tower sees them, each with its label and its nearest texts."""
     width, height = SIDE + MARGIN, SIDE + (TEXTS + 2) * LINE
     rows = -(-len(found) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * width + MARGIN, rows * height + MARGIN), PAPER)
@@ -73,8 +73,8 @@ def draw(chosen: Sequence[CorpusImage], found: Sequence[Nearest], path: Path) ->
 
 def _draw(sheet: Image.Image, entry: CorpusImage, one: Nearest, left: int, top: int) -> None:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    picture = Image.fromarray(eight_bit(decode(entry.file).pixels))
-    sheet.paste(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, top))
+    image = Image.fromarray(eight_bit(decode(entry.file).pixels))
+    sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, top))
     lines = [f"{one.label} ({one.source})", *(f"{cosine:.2f}  {name}" for name, cosine in one.texts)]
     for number, line in enumerate(lines):
         at = left, top + SIDE + 4 + number * LINE

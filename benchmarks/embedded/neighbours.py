@@ -1,7 +1,7 @@
-"""A control: the frozen CNN of the stem alone, which calls odd what is unlike the rest of its picture.
+"""A control: the frozen CNN of the stem alone, which calls odd what is unlike the rest of its image.
 
     images -> CNN -> standardised features [472] of each patch, unit length
-    anomaly of a patch = (1 - mean cosine to its k nearest other patches of the same picture) / 2
+    anomaly of a patch = (1 - mean cosine to its k nearest other patches of the same image) / 2
     score = the greatest of them
 
 It knows no words and no state: what a detector on the whole tower finds beyond it, the project's training has added.
@@ -32,7 +32,7 @@ class NeighboursConfig(Config):
     """What is near.
 
     Attributes:
-        share: of the patches of a picture that count as the nearest ones; at least one does.
+        share: of the patches of an image that count as the nearest ones; at least one does.
     """
 
     share: float = 0.05
@@ -44,7 +44,7 @@ class NeighboursConfig(Config):
 
 
 class Neighbours(Method):
-    """Features of the CNN against their nearest neighbours in the same picture."""
+    """Features of the CNN against their nearest neighbours in the same image."""
 
     paper = Paper(
         title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",

@@ -1,4 +1,4 @@
-"""Evaluations as rows of one table: every row is of the same pictures, and so is every mean."""
+"""Evaluations as rows of one table: every row is of the same images, and so is every mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def row(label: str, folder: Path, data_sets: Sequence[str]) -> Row:
 
 
 def check(rows: Sequence[Row]) -> None:
-    """Rows that stand together are of the same pictures and truths under the same protocol.
+    """Rows that stand together are of the same images and truths under the same protocol.
 
     Raises:
         InputError: they are not.
@@ -83,7 +83,7 @@ def check(rows: Sequence[Row]) -> None:
     for other in rows[1:]:
         for data_set in other.found.keys() & rows[0].found.keys():
             if _truth(rows[0], data_set) != _truth(other, data_set):
-                rule = f"the rows are of the same pictures and masks of {data_set}"
+                rule = f"the rows are of the same images and masks of {data_set}"
                 raise InputError(rule, f"others in {other.label}", "evaluate the same data")
 
 
@@ -100,7 +100,7 @@ def mean(row: Row, name: str, data_sets: Sequence[str], confidence: float, less:
         name: of the metric.
         data_sets: over which the mean is taken; without one of them there is none.
         confidence: of the interval.
-        less: another detector, whose mean is taken off; resamples draw the same pictures for both.
+        less: another detector, whose mean is taken off; resamples draw the same images for both.
     """
     value, draws = _mean(row, name, data_sets)
     if less is not None:

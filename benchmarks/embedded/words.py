@@ -1,8 +1,8 @@
-"""Do pictures and words meet? Pictures of the corpus that never trained, and the labels that they should be given.
+"""Do images and words meet? Images of the corpus that never trained, and the labels that they should be given.
 
     python -m benchmarks.embedded words --corpus CAPTIONS.jsonl --controls --out runs/words
 
-Classes are all labels that occur among these pictures. A picture is right at k if fewer than k other labels are as near
+Classes are all labels that occur among these images. An image is right at k if fewer than k other labels are as near
 to it as its own. ``--weights`` measures weights that are not in the package.
 """
 
@@ -30,27 +30,27 @@ from zsad.pretrain.store import HOLD_OUT, CorpusImage, read_corpus
 FIRST = (1, 5)
 """How many of the nearest labels may hold the right one."""
 ALIKE = 2
-"""How many of the first groups are of all pictures: pictures counting alike, and labels."""
+"""How many of the first groups are of all images: images counting alike, and labels."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """How some of the pictures are named.
+    """How some of the images are named.
 
     Attributes:
-        what: which pictures.
-        pictures: how many.
+        what: which images.
+        images: how many.
         right: share of which the right label is among the nearest 1, and the nearest 5.
     """
 
     what: str
-    pictures: int
+    images: int
     right: tuple[Metric, ...]
 
 
 def add(verbs: Any) -> None:
     """Add the command."""
-    parser: ArgumentParser = verbs.add_parser("words", help="what pictures that never trained are called")
+    parser: ArgumentParser = verbs.add_parser("words", help="what images that never trained are called")
     parser.add_argument("--corpus", type=Path, required=True, metavar="CAPTIONS.jsonl")
     parser.add_argument("--weights", metavar="PATH", help="weights of tiny, with their card (default: the package's)")
     parser.add_argument("--controls", action="store_true", help="also random weights")
@@ -63,7 +63,7 @@ def run(options: Namespace) -> None:
     corpus, unseen = read_corpus(options.corpus), untaught(options.weights)
     entries = held_out(corpus)
     if not entries:
-        raise InputError(f"every {HOLD_OUT}th picture never trains, and some have labels", options.corpus, "add labels")
+        raise InputError(f"every {HOLD_OUT}th image never trains, and some have labels", options.corpus, "add labels")
     clips = {"trained": weights.load(BACKBONE, options.weights)}
     if options.controls:
         clips["random weights"] = weights.load(BACKBONE, RANDOM)
@@ -93,27 +93,27 @@ def run(options: Namespace) -> None:
     leave("words", "\n\n".join(parts), numbers, options.out)
 
 
-def ranks(clip: Clip, entries: Sequence[CorpusImage]) -> Int[np.ndarray, "pictures"]:
-    """How many other labels are at least as near to each picture as its own."""
+def ranks(clip: Clip, entries: Sequence[CorpusImage]) -> Int[np.ndarray, "images"]:
+    """How many other labels are at least as near to each image as its own."""
     labels = sorted({str(entry.label) for entry in entries})
     own = torch.tensor([labels.index(str(entry.label)) for entry in entries])
     return places(image_features(clip, [entry.file for entry in entries]), text_features(clip, labels), own)
 
 
 def places(
-    images: Float[Tensor, "pictures embed"], texts: Float[Tensor, "labels embed"], own: Int[Tensor, "pictures"]
-) -> Int[np.ndarray, "pictures"]:
-    """How many other texts are at least as near to each picture as its own."""
+    images: Float[Tensor, "images embed"], texts: Float[Tensor, "labels embed"], own: Int[Tensor, "images"]
+) -> Int[np.ndarray, "images"]:
+    """How many other texts are at least as near to each image as its own."""
     cosines = images @ texts.T
     return ((cosines >= cosines.gather(1, own[:, None])).sum(1) - 1).numpy()
 
 
-def summary(entries: Sequence[CorpusImage], found: Int[np.ndarray, "pictures"], unseen: frozenset[str]) -> list[Named]:
-    """All pictures, all with labels counting alike, those of sources that train and that do not, and by source."""
+def summary(entries: Sequence[CorpusImage], found: Int[np.ndarray, "images"], unseen: frozenset[str]) -> list[Named]:
+    """All images, all with labels counting alike, those of sources that train and that do not, and by source."""
     labels, sources = [entry.label for entry in entries], np.array([entry.source for entry in entries])
     never = np.isin(sources, list(unseen))
     groups = {
-        "pictures alike": np.ones(len(labels)),
+        "images alike": np.ones(len(labels)),
         "labels alike": np.array([1 / labels.count(one) for one in labels]),
     }
     if never.any():
@@ -122,7 +122,7 @@ def summary(entries: Sequence[CorpusImage], found: Int[np.ndarray, "pictures"], 
     return [_named(what, found, one.astype(float)) for what, one in groups.items() if one.any()]
 
 
-def _named(what: str, found: Int[np.ndarray, "pictures"], shares: Float[np.ndarray, "pictures"]) -> Named:
+def _named(what: str, found: Int[np.ndarray, "images"], shares: Float[np.ndarray, "images"]) -> Named:
     some = shares > 0
     right = ((found[some] < most).astype(float) for most in FIRST)
     return Named(what, int(some.sum()), tuple(mean_of(one, shares[some]) for one in right))
@@ -136,14 +136,14 @@ def text(named: dict[str, list[Named]], entries: Sequence[CorpusImage]) -> str:
     chance = ["chance", "", *(cell for most in FIRST for cell in (f"{100 * min(most / classes, 1):.2f}", "1"))]
     head = ["weights", "counted", *(word for most in FIRST for word in (f"top-{most}", "times chance"))]
     (rows, *_) = named.values()
-    by_source = [[one.what, str(one.pictures), *map(percent, one.right)] for one in rows[ALIKE:]]
+    by_source = [[one.what, str(one.images), *map(percent, one.right)] for one in rows[ALIKE:]]
     return "\n\n".join(
         [
-            f"{len(labels)} labelled pictures that never trained (every {HOLD_OUT}th of the corpus), {classes} labels, "
-            f"percent with 95 % bootstrap intervals over pictures. Whoever always names the commonest label is right "
+            f"{len(labels)} labelled images that never trained (every {HOLD_OUT}th of the corpus), {classes} labels, "
+            f"percent with 95 % bootstrap intervals over images. Whoever always names the commonest label is right "
             f"in {100 * commonest:.1f} %.",
             table(head, [*whole, chance]),
-            table(["source", "pictures", *(f"top-{most}" for most in FIRST)], by_source),
+            table(["source", "images", *(f"top-{most}" for most in FIRST)], by_source),
         ]
     )
 

@@ -55,7 +55,7 @@ def commands() -> tuple[Command, ...]:
 
 
 def prepare(folder: Path) -> None:
-    """Pictures, masks and a recipe, which no command writes."""
+    """Images, masks and a recipe, which no command writes."""
     for number, one in enumerate(("nuts/nut", "bolts/long bolt", "bolts/short bolt")):
         _draw(folder / one, 10 * number)
     (folder / "faults.toml").write_text(RECIPE)
@@ -104,7 +104,7 @@ def _fit_normal() -> tuple[Command, ...]:
 
 
 def _draw_data() -> tuple[Command, ...]:
-    words = ("data", "draw", "--pictures", "6", "--size", "48", "--out", "out")
+    words = ("data", "draw", "--images", "6", "--size", "48", "--out", "out")
     others = ("beside.txt",)  # its folder is new or empty
     return (
         Command("data draw", (*words, "--workers", "1"), others=others),

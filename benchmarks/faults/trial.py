@@ -24,7 +24,7 @@ LIMIT = 120.0
 """Seconds that a command may take; far more than it does."""
 MINE = b"mine"
 TIMES = re.compile(rb'"training_s": [0-9.e+-]+')
-DETECTOR = ("detector.json", "learnt.safetensors", "pictures.txt")
+DETECTOR = ("detector.json", "trained_state.safetensors", "images.txt")
 
 
 class FixedTime(datetime.datetime):

@@ -28,10 +28,10 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("knowledge", "build", "--model", "m", "--base-url", "http://127.0.0.1:9", "--retries", "0", "--classes", "nut"),
     ("pretrain", "--recipe", "recipes/tiny/tiny.toml", "--corpus", "nowhere", "--out", "out"),
     ("data", "check", "mvtec:data"),
-    ("data", "draw", "--pictures", "2", "--size", "48", "--workers", "1", "--out", "out"),
+    ("data", "draw", "--images", "2", "--size", "48", "--workers", "1", "--out", "out"),
 )
 """Each works, or fails in words, as it stands."""
-LASTS = {("data draw", "--pictures"), ("data draw", "--size"), ("train", "--epochs"), ("compare", "--resamples")}
+LASTS = {("data draw", "--images"), ("data draw", "--size"), ("train", "--epochs"), ("compare", "--resamples")}
 """What may rightly take long where a large number is asked for."""
 
 

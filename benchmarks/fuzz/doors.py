@@ -40,7 +40,7 @@ class Door:
 
 def prepare(folder: Path) -> None:
     """Fill a folder with one good file of each kind, as ``zsad`` itself and common tools write them."""
-    _pictures(folder)
+    _images(folder)
     zsad.load("clip", image_size=SIDE).save(folder / "card")
     for method in ("fe-clip", "acd-clip"):
         zsad.load(method, image_size=SIDE).save(folder / method)
@@ -72,9 +72,9 @@ def _detectors() -> Iterator[Door]:
     predict = ("predict", "in/a.png", *SMALL, "--out", "out", "--detector")
     yield Door("detector card", ("card/detector.json",), (*predict, "./card"))
     for method in ("fe-clip", "acd-clip"):
-        parts = tuple(f"{method}/{name}" for name in ("detector.json", "learnt.safetensors"))
+        parts = tuple(f"{method}/{name}" for name in ("detector.json", "trained_state.safetensors"))
         yield Door(f"detector {method}", parts, (*predict, f"./{method}"))
-    past = tuple(f"fe-clip/{name}" for name in ("training.json", "pictures.txt"))
+    past = tuple(f"fe-clip/{name}" for name in ("training.json", "images.txt"))
     evaluate = ("evaluate", "./fe-clip", "--data", "mvtec:data", "--resolution", "64", "--no-intervals", "--out", "out")
     yield Door("record of training", past, evaluate)
 
@@ -98,7 +98,7 @@ def _data_doors() -> Iterator[Door]:
     evaluate = ("evaluate", "clip", "--data", "jsonl:data/list.jsonl", *SMALL, "--resolution", "64", "--no-intervals")
     yield Door("mask", masks, (*evaluate, "--out", "out"))
     kinds = ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "dcm")
-    yield Door("picture", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
+    yield Door("image", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
 
 
 def _recipes() -> Iterator[Door]:
@@ -119,12 +119,12 @@ def _others() -> Iterator[Door]:
     again = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
     yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again)
     gallery = ("gallery", "./card", "--data", "mvtec:data", "--out", "out.png")
-    yield Door("picture of a data set", ("data/nut/test/crack/0.png",), gallery)
+    yield Door("image of a data set", ("data/nut/test/crack/0.png",), gallery)
     run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
     yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
 
 
-def _pictures(folder: Path) -> None:
+def _images(folder: Path) -> None:
     draw = np.random.default_rng(0)
     for number in range(4):
         for kind in ("good", "crack"):

@@ -32,7 +32,7 @@ class Outcome:
     Attributes:
         what: ``used`` (exit status 0), ``refused`` (1 or 2), or what is wrong with it.
         said: the last line that it printed, or the traceback.
-        scores: of the pictures it scored.
+        scores: of the images it scored.
     """
 
     what: str

@@ -3,7 +3,7 @@
     python -m benchmarks.modules --data mvtec:drawn --image-size 224
 
 One module at a time gives way to an element that changes nothing, or to what CLIP alone has there; nothing is trained
-anew, and the same pictures are scored. That is not the ablation of the papers, which train without the module: others
+anew, and the same images are scored. That is not the ablation of the papers, which train without the module: others
 could have learned to do its work. It says whether a module is at work in this detector.
 """
 
@@ -42,12 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("detectors", nargs="*", default=DETECTORS, metavar="DETECTOR", help="methods or folders")
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:PATH")
-    parser.add_argument("--most", type=int, metavar="N", help="pictures of each class and state, drawn with seed 0")
+    parser.add_argument("--max-images", type=int, metavar="N", help="images of each class and state, drawn with seed 0")
     parser.add_argument("--image-size", type=int, metavar="PX", help="default: the detector's")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N")
     options = parser.parse_args(arguments)
     try:
-        sets = plan(options.data, Protocol(most=options.most))
+        sets = plan(options.data, Protocol(max_images=options.max_images))
         data = [read(planned) for one in sets for planned in one.classes]
         print(told(data))
         for name in options.detectors:
@@ -65,7 +65,7 @@ def told(data: Sequence[Labelled]) -> str:
     count, bad = sum(len(one.labels) for one in data), sum(sum(one.labels) for one in data)
     verdicts = "; ".join(f"map and score by less than {bound:g}: {words}" for bound, words in VERDICTS.items())
     return (
-        f"{count} pictures of {len(data)} classes, {bad} anomalous. map, score: mean absolute change in [0, 1]; ranks: "
+        f"{count} images of {len(data)} classes, {bad} anomalous. map, score: mean absolute change in [0, 1]; ranks: "
         "Spearman's correlation of the scores with and without; metrics: percent without the module (difference), "
         f"means over classes. Where every metric changes by less than {100 * POINTS:g} points, {verdicts}."
     )

@@ -41,7 +41,7 @@ def without(method: M, module: Module[M]) -> M:
 
 
 class Observed:
-    """Takes the place of a reader's ``observe``: what the frozen tower says of pictures is asked for once.
+    """Takes the place of a reader's ``observe``: what the frozen tower says of images is asked for once.
 
     It serves the copies of :func:`without` too, as long as their options are those of the method.
     """

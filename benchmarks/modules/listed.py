@@ -182,7 +182,7 @@ def wmoe_clip(method: WMoEClip) -> list[Module[WMoEClip]]:
     if config.distribution_sampling:
         found += [
             Module("CTDS: r_i (eq. 4)", "0: v_i alone", partial(_left_out, name="sampling")),
-            Module("CTDS: picture in r_i (eq. 1)", "mean of the prior", at("sampling.autoencoder.mean", zero)),
+            Module("CTDS: image in r_i (eq. 1)", "mean of the prior", at("sampling.autoencoder.mean", zero)),
         ]
     if config.wavelet_attention:
         found += [

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 from scipy.stats import spearmanr
 
 from zsad.data.decode import decode
-from zsad.evaluator.gathered import truth
+from zsad.evaluator.class_evaluator import truth
 from zsad.evaluator.plan import PlannedClass
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.predictor import Detector
@@ -23,17 +23,17 @@ Map = Float32[np.ndarray, "rows cols"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """The pictures of a class, in memory; a mask is None where nobody says which pixels are anomalous."""
+    """The images of a class, in memory; a mask is None where nobody says which pixels are anomalous."""
 
     prompt: str
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     labels: list[int]
     masks: list[Bool[np.ndarray, "rows cols"] | None]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a detector says of the pictures of each class: a score each, and a map at the size of the picture."""
+    """What a detector says of the images of each class: a score each, and a map at the size of the image."""
 
     scores: list[np.ndarray]
     maps: list[list[Map]]
@@ -44,7 +44,7 @@ class Effect:
     """What taking a module out has changed.
 
     Attributes:
-        map_change, score_change: mean absolute change, over pictures.
+        map_change, score_change: mean absolute change, over images.
         ranks: Spearman's correlation of all scores with and without; None where one of them does not vary.
         metrics: without the module, by the names of ``METRICS``, as fractions; None where the data do not define one.
         differences: these less those with the module.
@@ -67,15 +67,15 @@ class Effect:
 
 
 def read(planned: PlannedClass) -> Labelled:
-    """The pictures of a class and what is true of them."""
-    pictures = [decode(item.sample.picture) for item in planned.items]
-    masks = [truth(item, one.size, one.size)[0] for item, one in zip(planned.items, pictures, strict=True)]
-    return Labelled(planned.prompt, [one.pixels for one in pictures], [item.label for item in planned.items], masks)
+    """The images of a class and what is true of them."""
+    images = [decode(item.sample.image) for item in planned.items]
+    masks = [truth(item, one.size, one.size)[0] for item, one in zip(planned.items, images, strict=True)]
+    return Labelled(planned.prompt, [one.pixels for one in images], [item.label for item in planned.items], masks)
 
 
 def ask(detector: Detector, data: Sequence[Labelled]) -> Answers:
     """The detector's answers."""
-    found = [detector.predict([*one.pictures], one.prompt) for one in data]
+    found = [detector.predict([*one.images], one.prompt) for one in data]
     return Answers(
         [np.array([answer.score for answer in one]) for one in found],
         [[answer.anomaly_map for answer in one] for one in found],

@@ -49,8 +49,8 @@ TRAINER = (
     Named(
         "no shuffling",
         LOOP,
-        "torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))",
-        "torch.arange(len(self.pictures))",
+        "torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))",
+        "torch.arange(len(self.images))",
     ),
     Named("schedule ignored", LOOP, 'group["first"] * self.training.rate(epoch)', 'group["first"]'),
     Named("weight decay dropped", LOOP, "weight_decay=self.training.weight_decay", "weight_decay=0.0"),
@@ -60,7 +60,7 @@ TRAINER = (
     Named(
         "every class is called object",
         FORWARD,
-        "[in_words(self.pictures.samples[index].class_name) for index in batch.indices]",
+        "[in_words(self.images.samples[index].class_name) for index in batch.indices]",
         '["object" for _ in batch.indices]',
     ),
     Named("bf16 is fp32", FORWARD, 'self.circumstances.precision == "bf16"', "False"),

@@ -50,7 +50,7 @@ class Fault:
 
 SIGNS: dict[type, str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.Pow: "*"}
 WITHOUT_GRADIENT = {"images", "masks", "labels", "pixels", "image", "mask", "layers", "noise", "knowledge"}
-"""Names of what comes from pictures, chance or frozen towers: to detach it changes nothing."""
+"""Names of what comes from images, chance or frozen towers: to detach it changes nothing."""
 TRAIN_NOTHING = {"clip.py", "clip_ac.py", "winclip.py", "_few_shot.py", "windows.py", "vv_attention.py"}
 """Files that no gradient goes through."""
 AS_BY_DEFAULT = {"betas=(0.9, 0.999)"}

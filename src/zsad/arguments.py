@@ -47,7 +47,7 @@ def check_detector(detector: object) -> None:
         raise ConfigError(rule, f"the backbone {detector}", remedy)
     if detector not in methods.names() and os.path.isfile(detector):
         remedy = "weights go with a backbone: --backbone NAME --weights FILE, in Python backbone= and weights="
-        if Path(detector).name in (checkpoint.CARD, checkpoint.LEARNT):
+        if Path(detector).name in (checkpoint.CARD, checkpoint.TRAINED_STATE, *checkpoint.OLDER_NAMES.values()):
             remedy = "name its folder"
         raise ConfigError(rule, f"the file {os.fspath(detector)}", remedy)
 
@@ -63,17 +63,17 @@ def check_folder(folder: object) -> Path:
     raise ConfigError("a detector is saved into a folder", repr(folder), 'name it, for instance "runs/nuts"')
 
 
-def several(pictures: object) -> list[Any]:
-    """The pictures of a list, a tuple or an iterator; one alone would be taken for its letters or rows.
+def several(images: object) -> list[Any]:
+    """The images of a list, a tuple or an iterator; one alone would be taken for its letters or rows.
 
     Raises:
         InputError: it is none of these.
     """
-    if isinstance(pictures, list | tuple | Iterator):
-        return list(pictures)
+    if isinstance(images, list | tuple | Iterator):
+        return list(images)
     raise InputError(
-        "pictures are one path, bytes, PIL image or array, or a list of these",
-        type(pictures).__name__,
+        "images are one path, bytes, PIL image or array, or a list of these",
+        type(images).__name__,
         "name them in a list; of a PyTorch tensor, pass its rows × cols × RGB as an array: tensor.numpy()",
     )
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save
@@ -27,10 +27,12 @@ from zsad.locks import alone
 from zsad.methods._base import Config, Method
 from zsad.tensors.reading import check_finite, read_safetensors
 
-CARD, LEARNT = "detector.json", "learnt.safetensors"
-TRAINING, PICTURES, MEMORY = "training.json", "pictures.txt", "memory.json"
-FILES = (CARD, LEARNT, MEMORY, TRAINING, PICTURES)
+CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
+TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
+FILES = (CARD, TRAINED_STATE, MEMORY, TRAINING, IMAGES)
 UNFINISHED = "unfinished"
+OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
+"""What files were called by version 0.1.0; folders that it wrote can be read."""
 """What a card says while the rest is being replaced."""
 
 
@@ -43,7 +45,7 @@ class Card:
         options: fields of its configuration that differ from the paper's.
         backbone, weights, activation, position_resize: as :func:`zsad.load` takes them.
         image_size: side in px at which the method runs; ``None`` is what suits the backbone.
-        threshold: score in [0, 1] from which a picture counts as anomalous.
+        threshold: score in [0, 1] from which an image counts as anomalous.
         fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
     """
 
@@ -60,7 +62,7 @@ class Card:
 
 @dataclass(frozen=True)
 class RememberedImage:
-    """A normal picture that a detector was shown to remember.
+    """A normal image that a detector was shown to remember.
 
     Attributes:
         class_name: what it shows, in plain English; empty where nobody said.
@@ -77,7 +79,9 @@ class RememberedImage:
 class _Memory:
     """What ``memory.json`` holds."""
 
-    pictures: tuple[RememberedImage, ...]
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"pictures": "images"}
+
+    images: tuple[RememberedImage, ...]
 
 
 @dataclass(frozen=True)
@@ -85,26 +89,32 @@ class TrainingRecord:
     """What a detector has seen; kept with it, so that none of it is ever used as a test.
 
     Attributes:
-        pictures: SHA-256 of each file that it was trained on or remembers.
+        images: SHA-256 of each file that it was trained on or remembers.
         training: how it was trained; empty where it was not.
-        memory: the pictures that it remembers, in the order in which it was shown them.
+        memory: the images that it remembers, in the order in which it was shown them.
     """
 
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     memory: tuple[RememberedImage, ...] = ()
 
     @property
     def is_on_record(self) -> bool:
-        """Whether as many pictures are known as the training says that there were; where there was none, they are."""
-        return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.pictures)
+        """Whether as many images are known as the training says that there were; where there was none, they are."""
+        return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.images)
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """The file of a detector of that name, or of its older name where only that is there."""
+    older = folder / OLDER_NAMES.get(name, name)
+    return older if older.exists() and not (folder / name).exists() else folder / name
 
 
 def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write card, learnt tensors and past into the folder, which is made where it does not exist.
 
     All is on the disk before any of it takes its place. Then what the detector has seen comes first and the card that
-    makes it loadable last; a card of other tensors or pictures is out of the way meanwhile. Where this is cut off, the
+    makes it loadable last; a card of other tensors or images is out of the way meanwhile. Where this is cut off, the
     folder holds the old detector, the new one, or one that says that it is not whole.
 
     Args:
@@ -122,10 +132,10 @@ def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype:
     if dtype is not None:
         tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     contents = {
-        PICTURES: "".join(f"{one}\n" for one in past.pictures).encode(),
+        IMAGES: "".join(f"{one}\n" for one in past.images).encode(),
         TRAINING: _json(dict(past.training)) if past.training else b"",
-        MEMORY: _json({"pictures": [asdict(one) for one in past.memory]}) if past.memory else b"",
-        LEARNT: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
+        MEMORY: _json({"images": [asdict(one) for one in past.memory]}) if past.memory else b"",
+        TRAINED_STATE: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
         CARD: _json(asdict(card)),
     }
     with alone(folder):
@@ -142,7 +152,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 def _check_ours(folder: Path) -> None:
     """What is replaced is a detector. Its card is there before all else."""
-    found = [name for name in FILES if (folder / name).exists()]
+    found = [name for name in FILES if file_of(folder, name).exists()]
     if found and not (CARD in found and _is_card(folder / CARD)):
         rule = "a detector replaces a detector and no other file"
         raise InputError(rule, f"{', '.join(found)} from elsewhere in {folder}", "choose another folder")
@@ -163,11 +173,11 @@ def _replace(contents: Mapping[str, bytes], folder: Path) -> None:
                 staged = stack.enter_context(replacing(folder / name, lasting=True))
                 staged.write_bytes(contents[name])
                 flush(staged)
-        if any(_differs(folder / name, contents[name]) for name in (CARD, PICTURES, MEMORY)):
+        older = [folder / name for name in OLDER_NAMES.values() if (folder / name).exists()]
+        if older or any(_differs(folder / name, contents[name]) for name in (CARD, IMAGES, MEMORY)):
             write_atomically(folder / CARD, _json({UNFINISHED: "it was being saved"}), lasting=True)
-        for name, content in contents.items():
-            if not content:
-                (folder / name).unlink(missing_ok=True)
+        for path in (*older, *(folder / name for name, content in contents.items() if not content)):
+            path.unlink(missing_ok=True)
 
 
 def _differs(path: Path, content: bytes) -> bool:
@@ -187,7 +197,11 @@ def load_trained_state(method: Method, folder: Path) -> None:
         WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method on this
             backbone has.
     """
-    path, wanted, remedy = folder / LEARNT, trained_state(method), "copy the folder again, or train again"
+    path, wanted, remedy = (
+        file_of(folder, TRAINED_STATE),
+        trained_state(method),
+        "copy the folder again, or train again",
+    )
     if not wanted:
         return
     try:
@@ -299,11 +313,11 @@ def read_training_record(folder: Path) -> TrainingRecord:
     Raises:
         ConfigError: what is written cannot be read.
     """
-    pictures, training = folder / PICTURES, folder / TRAINING
+    images, training = file_of(folder, IMAGES), folder / TRAINING
     try:
-        known = tuple(read_text(pictures, LIST_LIMIT).split()) if pictures.exists() else ()
+        known = tuple(read_text(images, LIST_LIMIT).split()) if images.exists() else ()
     except (OSError, DocumentError) as error:
-        raise _unreadable(pictures, error) from error
+        raise _unreadable(images, error) from error
     return TrainingRecord(known, _read_training(training) if training.exists() else {}, _read_memory(folder / MEMORY))
 
 
@@ -312,7 +326,7 @@ def _read_training(path: Path) -> dict[str, Any]:
     found = _object(path)
     counts = found.get("classes", {})
     if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
-        raise _unreadable(path, ValueError("classes are no numbers of pictures by name"))
+        raise _unreadable(path, ValueError("classes are no numbers of images by name"))
     for name in ("seed", "epochs_done"):
         if type(found.get(name, 0)) is not int:
             raise _unreadable(path, ValueError(f"{name} is no whole number"))
@@ -320,7 +334,7 @@ def _read_training(path: Path) -> dict[str, Any]:
 
 
 def _read_memory(path: Path) -> tuple[RememberedImage, ...]:
-    return from_mapping(_Memory, _object(path), str(path)).pictures if path.exists() else ()
+    return from_mapping(_Memory, _object(path), str(path)).images if path.exists() else ()
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
         values: the keys and values, for instance a table of a TOML file.
         where: what the mapping is, for error messages, for instance ``"recipe tiny.toml"``.
 
+    A class may say in ``OLDER_NAMES`` what its fields were called in files of older versions: {then: now}.
+
     Raises:
         ConfigError: for an unknown key (the nearest name is suggested), a missing key or a value of the wrong type.
 
@@ -41,6 +43,8 @@ def from_mapping(kind: type[T], values: Mapping[str, object], where: str) -> T:
     """
     assert is_dataclass(kind)
     known = {field.name: field for field in fields(kind)}
+    older: Mapping[str, str] = getattr(kind, "OLDER_NAMES", {})
+    values = {now if (now := older.get(key, key)) not in values else key: value for key, value in values.items()}
     for key in values:
         if key not in known:
             raise unknown_name(f"key of {where}", key, known)

@@ -18,7 +18,7 @@ from zsad.types import DecodedImage, Failure, Prediction
 
 CLASS_NAME = "solar cell"
 SHOWN = 2
-"""Pictures of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
+"""Images of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
 
 Outcome = tuple[Sample, DecodedImage, Prediction]
 
@@ -49,7 +49,7 @@ def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
     for label in (0, 1):
         group = [sample for sample in samples if sample.label == label]
         if not 1 <= count <= len(group):
-            raise ConfigError(f"the demo shows 1 to {len(group)} pictures of each kind", count, "change --pictures")
+            raise ConfigError(f"the demo shows 1 to {len(group)} images of each kind", count, "change --images")
         chosen += [group[number] for number in rng.choice(len(group), count, replace=False)]
     return chosen
 
@@ -57,24 +57,24 @@ def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
 def run(detector: Detector, samples: Sequence[Sample], report: ReportWriter, out: Path) -> list[Outcome]:
     """Score the samples into the report, and draw the first few of each kind on one sheet."""
     outcomes: list[Outcome] = []
-    answers = detector.stream([sample.picture for sample in samples], CLASS_NAME)
-    for sample, answer in zip(samples, tqdm(answers, total=len(samples), unit="picture", disable=None), strict=True):
+    answers = detector.stream([sample.image for sample in samples], CLASS_NAME)
+    for sample, answer in zip(samples, tqdm(answers, total=len(samples), unit="image", disable=None), strict=True):
         if isinstance(answer, Failure):
             raise InputError("the demo's photographs are readable", answer.message, "install elpv-dataset again")
         report.add(*answer)
         outcomes.append((sample, *answer))
     shown = [group[number] for group in _by_label(outcomes) for number in range(min(SHOWN, len(group)))]
-    sheet = contact_sheet([(picture, prediction, sample.kind) for sample, picture, prediction in shown])
+    sheet = contact_sheet([(image, prediction, sample.kind) for sample, image, prediction in shown])
     save_image(sheet, out / "heatmaps.png")
     return outcomes
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """One line a picture, the highest score first."""
-    lines = [f"{'score':>6}  {'decision':<10} {'truth':<28} picture"]
+    """One line an image, the highest score first."""
+    lines = [f"{'score':>6}  {'decision':<10} {'truth':<28} image"]
     for sample, _, prediction in sorted(outcomes, key=lambda outcome: -outcome[2].score):
         decision = "anomalous" if prediction.is_anomalous else "normal"
-        lines.append(f"{prediction.score:6.3f}  {decision:<10} {sample.kind:<28} {sample.picture.name}")
+        lines.append(f"{prediction.score:6.3f}  {decision:<10} {sample.kind:<28} {sample.image.name}")
     return "\n".join(lines)
 
 

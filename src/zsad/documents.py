@@ -21,7 +21,7 @@ Source = Path | bytes | str
 LIMIT = 16 * 2**20
 """Bytes that a document may have: a thousand times what cards and recipes do."""
 LIST_LIMIT = 128 * 2**20
-"""Bytes that a list of pictures may have: half a million of them."""
+"""Bytes that a list of images may have: half a million of them."""
 DEPTH = 64
 """Levels of objects and arrays within each other; no document of this project has ten."""
 MOST_VALUES = 5_000_000

@@ -36,7 +36,7 @@ def _shortened(value: object) -> str:
 
 
 class InputError(ZsadError):
-    """A file, array or picture that cannot be used."""
+    """A file, array or image that cannot be used."""
 
 
 class ConfigError(ZsadError):

@@ -107,7 +107,7 @@ def check_file(path: Path) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, by which pictures are known in any folder.
+    """SHA-256 of a file, by which images are known in any folder.
 
     Raises:
         InputError: as :func:`open_file`.
@@ -134,8 +134,8 @@ def unique_name(text: str, taken: set[str], fallback: str) -> str:
         fallback: what stands for a text without a usable letter.
 
     >>> names = set()
-    >>> [unique_name(text, names, "picture") for text in ("a/b?", "A_b", "...", "con")]
-    ['a_b', 'A_b-2', 'picture', 'picture-con']
+    >>> [unique_name(text, names, "image") for text in ("a/b?", "A_b", "...", "con")]
+    ['a_b', 'A_b-2', 'image', 'image-con']
     """
     stem = re.sub(r"[^\w.-]+", "_", text).strip("._")[:60] or fallback  # 60 letters: up to 240 bytes
     if stem.split(".")[0].casefold() in RESERVED:

@@ -1,8 +1,8 @@
 """From the folder of a training run to a head that the package brings: ``python -m zsad.heads RUN...``.
 
 A head is a saved detector without what training goes on from: what a method learnt on an embedded backbone, as
-``detector.json``, ``learnt.safetensors``, ``training.json`` and ``pictures.txt``. Where its tensors take up more than
-:data:`MOST_MIB` in fp32, they are rounded to fp16, and ``training.json`` says under ``stored`` which it is and by how
+``detector.json``, ``trained_state.safetensors``, ``training.json`` and ``images.txt``. Where its tensors take up
+more than :data:`MOST_MIB` in fp32, they are rounded to fp16, and ``training.json`` says under ``stored`` which it is and by how
 much the number that changed most has changed. Loading makes fp32 of them, so that a head that is loaded and saved again
 is the same to the bit.
 """
@@ -24,7 +24,7 @@ from zsad.predictor import load
 from zsad.wording import say
 
 MOST_MIB = 3.0
-"""Greatest size of ``learnt.safetensors`` in the package, so that all of them are no larger than the backbone."""
+"""Greatest size of ``trained_state.safetensors`` in the package: all of them are no larger than the backbone."""
 
 
 def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
@@ -77,7 +77,7 @@ def _check_record(run: Path, past: checkpoint.TrainingRecord) -> None:
     if wanted is None or done != wanted:
         raise ConfigError("a head is of a whole run", f"{done} of {wanted} epochs in {run}", "run zsad train --resume")
     if not past.is_on_record:
-        raise ConfigError("a head knows the pictures that trained it", f"too few in {run}", "train again")
+        raise ConfigError("a head knows the images that trained it", f"too few in {run}", "train again")
 
 
 def _check_options(card: checkpoint.Card) -> None:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _told(folder: Path) -> str:
     """What was stored, and how."""
     stored = checkpoint.read_training_record(folder).training["stored"]
-    size = (folder / checkpoint.LEARNT).stat().st_size / 2**20
+    size = (folder / checkpoint.TRAINED_STATE).stat().st_size / 2**20
     how = f", rounded by at most {stored['greatest_rounding']:.1e}" if stored["precision"] == "fp16" else ""
     return f"{folder}: {size:.2f} MiB in {stored['precision']}{how}"
 

@@ -41,7 +41,7 @@ def embeddable(data: Mapping[str, object]) -> str:
 
 
 def data_uri(image: Image.Image, side: int, quality: int = 80) -> str:
-    """A picture for the ``src`` of an image: JPEG, its longer side at most ``side`` px."""
+    """An image for the ``src`` of an image: JPEG, its longer side at most ``side`` px."""
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

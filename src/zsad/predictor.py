@@ -1,4 +1,4 @@
-"""From pictures to predictions: the one way in which detectors are loaded and run."""
+"""From images to predictions: the one way in which detectors are loaded and run."""
 
 import hashlib
 import os
@@ -56,10 +56,10 @@ class Settings:
 
     Attributes:
         image_size: side in px at which the method runs.
-        threshold: score in [0, 1] from which a picture counts as anomalous.
+        threshold: score in [0, 1] from which an image counts as anomalous.
         device: as PyTorch names it.
         precision: of weights and activations; maps and scores are always fp32.
-        batch_size: pictures that go through the tower together.
+        batch_size: images that go through the tower together.
     """
 
     image_size: int
@@ -72,12 +72,12 @@ class Settings:
         if not 0 <= self.threshold <= 1:
             raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
         if self.batch_size < 1:
-            raise ConfigError("a batch has at least one picture", self.batch_size, "say --batch-size 1 or more")
-        check_within("the number of pictures in a batch", self.batch_size, 1, MOST_AT_ONCE)
+            raise ConfigError("a batch has at least one image", self.batch_size, "say --batch-size 1 or more")
+        check_within("the number of images in a batch", self.batch_size, 1, MOST_AT_ONCE)
 
 
 class Detector:
-    """A method on a backbone, ready to look at pictures. Made by :func:`load`.
+    """A method on a backbone, ready to look at images. Made by :func:`load`.
 
     Attributes:
         name: for tables: that of the folder it was loaded from, or of the method.
@@ -99,26 +99,26 @@ class Detector:
             check_finite(self.method.state_dict(), f"{self.name} in {settings.precision}", "run it in fp32")
 
     @overload
-    def predict(self, pictures: Source, class_name: str = "object") -> Prediction: ...
+    def predict(self, images: Source, class_name: str = "object") -> Prediction: ...
 
     @overload
-    def predict(self, pictures: list[Source], class_name: str = "object") -> list[Prediction]: ...
+    def predict(self, images: list[Source], class_name: str = "object") -> list[Prediction]: ...
 
-    def predict(self, pictures: Source | list[Source], class_name: str = "object") -> Prediction | list[Prediction]:
-        """Score one picture, or a list of pictures.
+    def predict(self, images: Source | list[Source], class_name: str = "object") -> Prediction | list[Prediction]:
+        """Score one image, or a list of images.
 
         Args:
-            pictures: path, file content, PIL image or array (rows × cols, grey or RGB or RGBA), or a list of these.
-            class_name: what the pictures show, in plain English.
+            images: path, file content, PIL image or array (rows × cols, grey or RGB or RGBA), or a list of these.
+            class_name: what the images show, in plain English.
 
         Raises:
-            InputError: a picture cannot be read, or its score is no finite number; the message names it.
+            InputError: an image cannot be read, or its score is no finite number; the message names it.
             ConfigError: the class name is no words in one line.
         """
         check_class_name(class_name)
-        if isinstance(pictures, str | os.PathLike | bytes | Image.Image | np.ndarray):
-            return self.predict([pictures], class_name)[0]
-        decoded = [decode(picture, _name(picture, number)) for number, picture in enumerate(several(pictures))]
+        if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
+            return self.predict([images], class_name)[0]
+        decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
         return [_scored(answer) for _, answer in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -137,28 +137,28 @@ class Detector:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def fit_normal(self, pictures: Sequence[Source], class_name: str = "") -> None:
-        """Remember normal pictures (the few-shot mode of methods that have one); adds to what is remembered already.
+    def fit_normal(self, images: Sequence[Source], class_name: str = "") -> None:
+        """Remember normal images (the few-shot mode of methods that have one); adds to what is remembered already.
 
-        Pictures given as files, or the content of files, are also known by their content from then on: they are no
+        Images given as files, or the content of files, are also known by their content from then on: they are no
         test for this detector.
 
         Args:
-            pictures: normal ones, as :meth:`predict` takes them.
+            images: normal ones, as :meth:`predict` takes them.
             class_name: what they show, in plain English; :meth:`doubts` tells where another class is judged by them.
 
         Raises:
-            ConfigError: the method has no few-shot mode, the detector is not in fp32, there is no picture, or the class
+            ConfigError: the method has no few-shot mode, the detector is not in fp32, there is no image, or the class
                 name is no words in one line.
-            InputError: a picture cannot be read; the message names it. Nothing is remembered then.
+            InputError: an image cannot be read; the message names it. Nothing is remembered then.
         """
         method = self.few_shot()
         if class_name:
             check_class_name(class_name)
-        if not (pictures := several(pictures)):
-            raise ConfigError("a few-shot detector sees at least one normal picture", "none", "name some")
-        before, seen = method.memory, [_content(one) or "" for one in pictures]
-        decoded = (decode(one, _name(one, number)) for number, one in enumerate(pictures))
+        if not (images := several(images)):
+            raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
+        before, seen = method.memory, [_content(one) or "" for one in images]
+        decoded = (decode(one, _name(one, number)) for number, one in enumerate(images))
         try:
             for chunk in _chunks(decoded, self.settings.batch_size):
                 with exactly():
@@ -166,34 +166,34 @@ class Detector:
         except BaseException:
             method.memory = before
             raise
-        patches = (method.memory.shape[1] - before.shape[1]) // len(pictures)
+        patches = (method.memory.shape[1] - before.shape[1]) // len(images)
         shown = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in seen]
-        known = dict.fromkeys([*self.past.pictures, *filter(None, seen)])
-        self.past = replace(self.past, pictures=tuple(known), memory=(*self.past.memory, *shown))
+        known = dict.fromkeys([*self.past.images, *filter(None, seen)])
+        self.past = replace(self.past, images=tuple(known), memory=(*self.past.memory, *shown))
 
     @contextmanager
-    def remembering(self, pictures: Sequence[Source], class_name: str = "") -> Iterator[None]:
-        """Remember normal pictures for as long as the block lasts; then the detector is as it was.
+    def remembering(self, images: Sequence[Source], class_name: str = "") -> Iterator[None]:
+        """Remember normal images for as long as the block lasts; then the detector is as it was.
 
         Args and raises as :meth:`fit_normal`.
         """
         method, past = self.few_shot(), self.past
         memory = method.memory
-        self.fit_normal(pictures, class_name)
+        self.fit_normal(images, class_name)
         try:
             yield
         finally:
             method.memory, self.past = memory, past
 
     def few_shot(self) -> FewShot:
-        """The method, if this detector can remember normal pictures.
+        """The method, if this detector can remember normal images.
 
         Raises:
             ConfigError: it has no few-shot mode, or the detector is not in fp32.
         """
         method = remembering.few_shot(self.method, self.card.method)
         if self.settings.precision != "fp32":
-            raise ConfigError("normal pictures are remembered in fp32", self.settings.precision, "say fp32")
+            raise ConfigError("normal images are remembered in fp32", self.settings.precision, "say fp32")
         return method
 
     @property
@@ -205,10 +205,10 @@ class Detector:
         """What must be known where these classes are judged by what is remembered, in full sentences; often nothing."""
         return remembering.doubts(self.method, self.past, class_names)
 
-    def _pixels(self, pictures: Sequence[DecodedImage]) -> ImageBatch:
+    def _pixels(self, images: Sequence[DecodedImage]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""
         size, config = (self.settings.image_size, self.settings.image_size), self.method.clip.config
-        batch = to_batch(pictures, size, config.mean, config.std)
+        batch = to_batch(images, size, config.mean, config.std)
         return replace(batch, pixels=batch.pixels.to(self.settings.device, DTYPES[self.settings.precision]))
 
     def stream(
@@ -219,7 +219,7 @@ class Detector:
         Args:
             sources: paths.
             class_name: what they show, in plain English.
-            size: (rows, cols) of all maps; by default each has the size of its picture.
+            size: (rows, cols) of all maps; by default each has the size of its image.
 
         Raises:
             ConfigError: the class name is no words in one line.
@@ -242,18 +242,16 @@ class Detector:
             yield item if isinstance(item, Failure) else _with_failures(*next(answers))
 
     def _batches(
-        self, pictures: Sequence[DecodedImage], class_name: str, size: Size | None = None
+        self, images: Sequence[DecodedImage], class_name: str, size: Size | None = None
     ) -> Iterator[tuple[DecodedImage, Prediction | InputError]]:
-        for batch in _chunks(pictures, self.settings.batch_size):
+        for batch in _chunks(images, self.settings.batch_size):
             yield from zip(batch, self._run(batch, class_name, size), strict=True)
 
     @torch.inference_mode()
-    def _run(
-        self, pictures: Sequence[DecodedImage], class_name: str, size: Size | None
-    ) -> list[Prediction | InputError]:
-        batch = self._pixels(pictures)
+    def _run(self, images: Sequence[DecodedImage], class_name: str, size: Size | None) -> list[Prediction | InputError]:
+        batch = self._pixels(images)
         with exactly():
-            evidence = self.method(batch.pixels, [class_name] * len(pictures))
+            evidence = self.method(batch.pixels, [class_name] * len(images))
         side = self.settings.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config)
         return [
@@ -287,10 +285,10 @@ def load(
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
         image_size: side in px at which the method runs, rounded down to whole patches; by default what suits the
             backbone.
-        threshold: score in [0, 1] from which a picture counts as anomalous; by default 0.5.
+        threshold: score in [0, 1] from which an image counts as anomalous; by default 0.5.
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
-        batch_size: pictures that go through the tower together.
+        batch_size: images that go through the tower together.
         activation, position_resize: override what the weights were trained with.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
 
@@ -367,7 +365,7 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 def _prediction(
     source: str, class_name: str, score: float, threshold: float, anomaly_map: Float32[Tensor, "rows cols"]
 ) -> Prediction | InputError:
-    """The answer for a picture, or why there is none."""
+    """The answer for an image, or why there is none."""
     try:
         return Prediction(source, class_name, score, threshold, anomaly_map.numpy())
     except InputError as error:
@@ -380,19 +378,19 @@ def _scored(answer: Prediction | InputError) -> Prediction:
     return answer
 
 
-def _with_failures(picture: DecodedImage, answer: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
-    return Failure(picture.source, str(answer)) if isinstance(answer, InputError) else (picture, answer)
+def _with_failures(image: DecodedImage, answer: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
+    return Failure(image.source, str(answer)) if isinstance(answer, InputError) else (image, answer)
 
 
-def _name(picture: Source, number: int) -> str | None:
-    return None if isinstance(picture, str | os.PathLike) else f"picture {number}"
+def _name(image: Source, number: int) -> str | None:
+    return None if isinstance(image, str | os.PathLike) else f"image {number}"
 
 
-def _content(picture: Source) -> str | None:
-    """By what a picture is known in any folder; None for pixels in memory."""
-    if isinstance(picture, bytes):
-        return hashlib.sha256(picture).hexdigest()
-    return content_hash(Path(picture)) if isinstance(picture, str | os.PathLike) else None
+def _content(image: Source) -> str | None:
+    """By what an image is known in any folder; None for pixels in memory."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    return content_hash(Path(image)) if isinstance(image, str | os.PathLike) else None
 
 
 def _read(paths: Iterable[str | os.PathLike[str]]) -> list[DecodedImage | Failure]:

@@ -14,12 +14,12 @@ from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 
 ANY = "object"
-"""The class that is told to a detector where nobody says what pictures show."""
+"""The class that is told to a detector where nobody says what images show."""
 UNNAMED = "a class that is not on record"
 
 
 def few_shot(method: Method, name: str) -> FewShot:
-    """The method, if it can compare with normal pictures.
+    """The method, if it can compare with normal images.
 
     Args:
         method: of the detector.
@@ -40,7 +40,7 @@ def entries(method: Method) -> int:
 
 
 def classes(method: Method, past: TrainingRecord) -> dict[str, int]:
-    """How many normal pictures of which class are remembered, as far as it is on record; ``""`` where unnamed."""
+    """How many normal images of which class are remembered, as far as it is on record; ``""`` where unnamed."""
     return dict(Counter(one.class_name for one in past.memory)) if entries(method) else {}
 
 
@@ -48,12 +48,12 @@ def in_brief(remembered: Mapping[str, int], patches: int) -> str:
     """A memory in words, by its classes and the patches at each level; empty where there is none.
 
     >>> in_brief({"metal nut": 4, "": 1}, 1280)
-    '4 normal pictures of metal nut, 1 normal picture of a class that is not on record (1,280 patches a level)'
+    '4 normal images of metal nut, 1 normal image of a class that is not on record (1,280 patches a level)'
     """
     if not patches:
         return ""
-    pictures = [f"{counted(number, 'normal picture')} of {name or UNNAMED}" for name, number in remembered.items()]
-    return f"{', '.join(pictures) or f'normal pictures of {UNNAMED}'} ({counted(patches, 'patch', 'patches')} a level)"
+    images = [f"{pluralised(number, 'normal image')} of {name or UNNAMED}" for name, number in remembered.items()]
+    return f"{', '.join(images) or f'normal images of {UNNAMED}'} ({pluralised(patches, 'patch', 'patches')} a level)"
 
 
 def doubts(method: Method, past: TrainingRecord, class_names: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Anomaly maps as pictures: one fixed colour scale, overlays, legends, contact sheets and 16-bit map files.
+"""Anomaly maps as images: one fixed colour scale, overlays, legends, contact sheets and 16-bit map files.
 
-The scale runs from 0 to 1 and is the same in every picture. It is never stretched to a picture's own minimum and
+The scale runs from 0 to 1 and is the same in every image. It is never stretched to an image's own minimum and
 maximum: that makes the hottest spot of a good part look as bad as a defect.
 """
 
@@ -35,16 +35,16 @@ OPACITY = 0.85
 """Opacity of the heat map where the anomaly is 1."""
 
 SATURATION = 0.7
-"""How much of its own colour a picture keeps under a heat map, so that the colours of the scale stand out."""
+"""How much of its own colour an image keeps under a heat map, so that the colours of the scale stand out."""
 
 STRIP = 512
-"""Rows blended at a time, so that a picture of 100 megapixels needs little more memory than its overlay."""
+"""Rows blended at a time, so that an image of 100 megapixels needs little more memory than its overlay."""
 
 INK, QUIET, PAPER = (24, 27, 33), (104, 110, 122), (255, 255, 255)
 
 
 def colourise(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray, "rows cols 3"]:
-    """The colours of a map on the fixed scale from 0 to 1; equal values get equal colours in every picture.
+    """The colours of a map on the fixed scale from 0 to 1; equal values get equal colours in every image.
 
     Raises:
         InputError: for a value outside [0, 1], or one that is not a number.
@@ -57,32 +57,32 @@ def colourise(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray
 
 
 def overlay(
-    picture: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
+    image: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
 ) -> UInt8[np.ndarray, "rows cols 3"]:
-    """The heat map laid over its picture, at the picture's own size.
+    """The heat map laid over its image, at the image's own size.
 
     Opacity follows a smooth step from 0 (at anomaly 0) to ``opacity`` (at anomaly 1): a normal part looks like its
     photograph, lightly desaturated, and a defect is covered by the colours of the scale.
 
     Args:
-        picture: 8 or 16 bits a sample; 16 bits are shown over their full range.
-        anomaly_map: in [0, 1], of the picture's size.
+        image: 8 or 16 bits a sample; 16 bits are shown over their full range.
+        anomaly_map: in [0, 1], of the image's size.
         opacity: in [0, 1], reached where the anomaly is 1.
 
     Raises:
-        InputError: for a map of another size than its picture's, or with values outside [0, 1].
+        InputError: for a map of another size than its image's, or with values outside [0, 1].
         ConfigError: for an opacity outside [0, 1].
     """
     _check_range(anomaly_map)
-    if picture.size != anomaly_map.shape:
-        rule = "an anomaly map has the size of its picture"
-        raise InputError(rule, f"{anomaly_map.shape} for {picture.size}", "resize the map to the picture first")
+    if image.size != anomaly_map.shape:
+        rule = "an anomaly map has the size of its image"
+        raise InputError(rule, f"{anomaly_map.shape} for {image.size}", "resize the map to the image first")
     if not 0 <= opacity <= 1:
         raise ConfigError("an opacity lies in [0, 1]", opacity, f"give a number such as {OPACITY}")
-    result = np.empty((*picture.size, 3), np.uint8)
-    for top in range(0, picture.size[0], STRIP):
+    result = np.empty((*image.size, 3), np.uint8)
+    for top in range(0, image.size[0], STRIP):
         rows = slice(top, top + STRIP)
-        result[rows] = _blend(_muted(eight_bit(picture.pixels[rows])), anomaly_map[rows], opacity)
+        result[rows] = _blend(_muted(eight_bit(image.pixels[rows])), anomaly_map[rows], opacity)
     return result
 
 
@@ -127,10 +127,10 @@ def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
 
 
 def contact_sheet(rows: Sequence[tuple[DecodedImage, Prediction, str]], width: int = 1000) -> Image.Image:
-    """Pictures beside their overlays, one pair a row with its caption, score and decision, and the legend below.
+    """Images beside their overlays, one pair a row with its caption, score and decision, and the legend below.
 
     Args:
-        rows: picture, its prediction, and what to write under it.
+        rows: image, its prediction, and what to write under it.
         width: of the sheet in pixels, at least 320.
 
     Raises:
@@ -138,7 +138,7 @@ def contact_sheet(rows: Sequence[tuple[DecodedImage, Prediction, str]], width: i
         InputError: as :func:`overlay`.
     """
     if not rows:
-        raise ConfigError("a contact sheet shows at least one picture", "none", "give one or more rows")
+        raise ConfigError("a contact sheet shows at least one image", "none", "give one or more rows")
     _check_width(width, 320)
     thresholds = {prediction.threshold for _, prediction, _ in rows}
     scale = legend(thresholds.pop() if len(thresholds) == 1 else None, min(width, 640))
@@ -164,7 +164,7 @@ def save_map(anomaly_map: Float32[np.ndarray, "rows cols"], path: Path) -> None:
 
 
 def save_image(image: Image.Image, path: Path) -> None:
-    """Write a picture as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
+    """Write an image as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
     with replacing(path) as temporary:
         if path.suffix == ".jpg":
             image.save(temporary, "JPEG", quality=92, subsampling=0)
@@ -221,13 +221,13 @@ def _draw_threshold(
     draw.text((middle, top - 10 * unit), label, INK, font, anchor="ms")
 
 
-def _pair(picture: DecodedImage, prediction: Prediction, caption: str, width: int) -> Image.Image:
+def _pair(decoded: DecodedImage, prediction: Prediction, caption: str, width: int) -> Image.Image:
     """One row of a contact sheet."""
     gap = round(width / 50)
     side = (width - 3 * gap) // 2
     type_size = max(11, width / 62)
     font = ImageFont.load_default(type_size)
-    shown = Image.fromarray(eight_bit(picture.pixels)), Image.fromarray(overlay(picture, prediction.anomaly_map))
+    shown = Image.fromarray(eight_bit(decoded.pixels)), Image.fromarray(overlay(decoded, prediction.anomaly_map))
     pair = [_fitted(image, side) for image in shown]
     strip = Image.new("RGB", (width, gap + pair[0].height + round(3 * type_size)), PAPER)
     draw, line = ImageDraw.Draw(strip), gap + pair[0].height + 0.6 * type_size

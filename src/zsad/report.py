@@ -1,9 +1,9 @@
 """What a run leaves behind: tables, anomaly maps, overlays, and one page that shows them all.
 
-predictions.csv    one line a picture, written as the run goes
-predictions.json   the run, what is doubtful in it, the predictions, the failures, and what was no picture
-maps/*.png         anomaly maps at the pictures' own sizes, 16-bit grey, 65535 is 1
-overlays/*         heat maps over the pictures, at the pictures' own sizes: PNG, above 4 megapixels JPEG
+predictions.csv    one line an image, written as the run goes
+predictions.json   the run, what is doubtful in it, the predictions, the failures, and what was no image
+maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
+overlays/*         heat maps over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
 legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
 """
@@ -30,9 +30,9 @@ from zsad.render import ANCHORS, eight_bit, legend, overlay, save_image, save_ma
 from zsad.types import DecodedImage, Prediction
 
 THUMBNAIL = 360
-"""Longer side of a picture on the page, in px: about 40 kB a picture with its overlay.
+"""Longer side of an image on the page, in px: about 40 kB an image with its overlay.
 
-A thousand pictures make a page of about 40 MB."""
+A thousand images make a page of about 40 MB."""
 
 LARGEST_PNG = 4_000_000
 """Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
@@ -61,7 +61,7 @@ class RunInfo:
     """What ran, on what, and when; every field stands in the report.
 
     ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed, ``memory`` what
-    normal pictures the detector remembers, in words.
+    normal images the detector remembers, in words.
     """
 
     detector: str
@@ -80,7 +80,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class ReportEntry:
-    """One picture of the report."""
+    """One image of the report."""
 
     source: str
     class_name: str
@@ -95,19 +95,19 @@ class ReportEntry:
 
 
 class ReportWriter:
-    """Writes a report while pictures are being scored; a context manager.
+    """Writes a report while images are being scored; a context manager.
 
     Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
     the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its four files,
     and the maps and overlays that its table lists. No other file is deleted or written over. The table is there before
-    all other files and lists a picture before its files are written, so that what a kill leaves is known to be ours.
+    all other files and lists an image before its files are written, so that what a kill leaves is known to be ours.
     Until it is closed, no other process can write a report there.
 
     Args:
         out: folder, made where it does not exist.
         run: what ran.
         told: sentences that a reader of all the numbers should know; it may grow until the report is closed.
-        besides: what lay beside the pictures and is none, in words.
+        besides: what lay beside the images and is none, in words.
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
@@ -146,16 +146,16 @@ class ReportWriter:
     ) -> None:
         self.close("" if kind is None else kind.__name__)
 
-    def add(self, picture: DecodedImage, prediction: Prediction) -> None:
-        """Write the map and the overlay of a picture, and its line of the table.
+    def add(self, image: DecodedImage, prediction: Prediction) -> None:
+        """Write the map and the overlay of an image, and its line of the table.
 
         Raises:
             InputError: a score outside [0, 1], or as :func:`zsad.render.overlay`.
         """
         if not 0 <= prediction.score <= 1:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
-        heat = Image.fromarray(overlay(picture, prediction.anomaly_map))
-        name = unique_name(Path(prediction.source).stem, self._names, "picture")
+        heat = Image.fromarray(overlay(image, prediction.anomaly_map))
+        name = unique_name(Path(prediction.source).stem, self._names, "image")
         map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
         rows, cols = prediction.size
         row = {
@@ -168,7 +168,7 @@ class ReportWriter:
             "cols": str(cols),
             "map": map_path,
             "overlay": overlay_path,
-            "notes": "; ".join(picture.notes),
+            "notes": "; ".join(image.notes),
         }
         with self._listed(row):
             save_map(prediction.anomaly_map, self.out / map_path)
@@ -184,10 +184,10 @@ class ReportWriter:
                 cols=cols,
                 map=map_path,
                 overlay=overlay_path,
-                notes=picture.notes,
+                notes=image.notes,
             )
         )
-        photo = Image.fromarray(eight_bit(picture.pixels))
+        photo = Image.fromarray(eight_bit(image.pixels))
         thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
         self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
 
@@ -197,7 +197,7 @@ class ReportWriter:
         return [*self._told, *doubts_of([entry.score for entry in self.entries], self.run.threshold)]
 
     def add_failure(self, source: str, message: str) -> None:
-        """Note a picture that has no score, and why."""
+        """Note an image that has no score, and why."""
         self.failures.append({"source": source, "message": message})
         self._write_row(source=source, error=message)
 
@@ -241,7 +241,7 @@ class ReportWriter:
 
     @contextmanager
     def _listed(self, row: dict[str, str]) -> Iterator[None]:
-        """Around the writing of a picture's files: its line is there first, and goes again where it fails."""
+        """Around the writing of an image's files: its line is there first, and goes again where it fails."""
         end = (self.out / TABLE).stat().st_size
         self._write_row(**row)
         try:
@@ -258,7 +258,7 @@ def _clear(out: Path) -> None:
     if found and not _is_ours(table, found):
         rule = "a report replaces an earlier report and no other file"
         raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
-    for name in (*_own_pictures(table), *OWN_FILES) if found else ():
+    for name in (*_own_images(table), *OWN_FILES) if found else ():
         if name != TABLE:
             (out / name).unlink(missing_ok=True)
     write_atomically(table, spreadsheets.line(COLUMNS).encode(), lasting=True)
@@ -273,7 +273,7 @@ def _is_ours(table: Path, found: list[str]) -> bool:
     return first.startswith(OURS) or (not first and set(found) <= {TABLE, "legend.png"})
 
 
-def _own_pictures(table: Path) -> Iterator[str]:
+def _own_images(table: Path) -> Iterator[str]:
     try:
         rows = spreadsheets.read(table) if table.stat().st_size else []
     except DocumentError as error:

@@ -15,7 +15,7 @@ Precision = Literal["fp32", "bf16"]
 GREATEST_SIDE = 4096
 """Side in px at which a method runs, at most: eight times the largest that a paper uses; beyond, memory runs out."""
 MOST_AT_ONCE = 4096
-"""Pictures that go through a tower together, at most."""
+"""Images that go through a tower together, at most."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 if hasattr(os, "register_at_fork"):

@@ -1,6 +1,6 @@
 """What travels between the rooms of the house, one small frozen dataclass per arrow.
 
-file -> Picture -> ImageBatch -> Trace (-> Observation) -> Evidence -> Prediction -> report
+file -> Image -> ImageBatch -> Trace (-> Observation) -> Evidence -> Prediction -> report
 
 Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said
 where it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the
@@ -24,7 +24,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded picture at its own size, upright, in RGB.
+    """A decoded image at its own size, upright, in RGB.
 
     Attributes:
         pixels: uint8 for sources of up to 8 bits a sample and uint16 (full range 0..65535) for deeper ones.
@@ -44,7 +44,7 @@ class DecodedImage:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Pictures resized to one size and normalised for a backbone, with the sizes they came in."""
+    """Images resized to one size and normalised for a backbone, with the sizes they came in."""
 
     pixels: Float[Tensor, "batch 3 rows cols"]
     sizes: tuple[Size, ...]
@@ -115,14 +115,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture.
+    """The answer for one image.
 
     Attributes:
-        source: path, or ``"picture 0"`` for the first picture in memory.
-        class_name: what the picture was said to show.
+        source: path, or ``"image 0"`` for the first image in memory.
+        class_name: what the image was said to show.
         score: anomaly score in [0, 1]; higher is more anomalous.
-        threshold: the score from which a picture counts as anomalous.
-        anomaly_map: anomaly score of every pixel in [0, 1], at the picture's own size unless another was asked for.
+        threshold: the score from which an image counts as anomalous.
+        anomaly_map: anomaly score of every pixel in [0, 1], at the image's own size unless another was asked for.
 
     Raises:
         InputError: a score is infinite or no number: compared with the threshold it would count as normal.

@@ -12,7 +12,7 @@ MARKDOWN = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)")
 def pluralised(number: int, one: str, many: str = "") -> str:
     """A number with its noun.
 
-    >>> counted(1, "mask"), counted(1200, "mask"), counted(2, "class", "classes")
+    >>> pluralised(1, "mask"), pluralised(1200, "mask"), pluralised(2, "class", "classes")
     ('1 mask', '1,200 masks', '2 classes')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"

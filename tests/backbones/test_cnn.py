@@ -1,4 +1,4 @@
-"""CNNs that sum up a picture: the one in the package, and ResNets in the form of transformers."""
+"""CNNs that sum up an image: the one in the package, and ResNets in the form of transformers."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from zsad.errors import ConfigError, DependencyError, WeightsError
 from zsad.pretrain.teacher import Teacher
 
 
-def pictures(count: int, rows: int = 64, cols: int = 64) -> torch.Tensor:
+def images(count: int, rows: int = 64, cols: int = 64) -> torch.Tensor:
     rng = np.random.default_rng(0)
     return (
         torch.stack([torch.from_numpy(surface(rng, (rows, cols))[0]) for _ in range(count)]).permute(0, 3, 1, 2) / 255
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_embedded_one_gives_the_mean_of_the_published_networks_last_block(size: tuple[int, int]) -> None:
     """The oracle is the package that the weights come from; ours are halved, and a vector has length 35."""
     pytest.importorskip("efficientnet_lite_pytorch", reason="the oracle is the published network")
-    batch = pictures(2, *size)
+    batch = images(2, *size)
     resized = F.interpolate(batch, (224, 224), mode="bilinear", antialias=True)
     expected = Teacher()(resized).deep.mean((2, 3))
     torch.testing.assert_close(cnn.load("efficientnet-lite0")(batch), expected, rtol=2e-2, atol=5e-2)
@@ -54,32 +54,32 @@ def test_the_embedded_one_is_the_stem_of_the_backbone_and_frozen() -> None:
 
 
 @torch.inference_mode()
-def test_a_vector_depends_on_the_picture_alone() -> None:
-    network, batch = cnn.load("efficientnet-lite0"), pictures(3)
+def test_a_vector_depends_on_the_image_alone() -> None:
+    network, batch = cnn.load("efficientnet-lite0"), images(3)
     together = network(batch)
     assert together.shape == (3, network.channels)
-    for picture, vector in zip(batch, together, strict=True):
-        torch.testing.assert_close(network(picture[None])[0], vector, rtol=1e-4, atol=1e-5)
+    for image, vector in zip(batch, together, strict=True):
+        torch.testing.assert_close(network(image[None])[0], vector, rtol=1e-4, atol=1e-5)
     assert (together[0] - together[1]).abs().max() > 1e-2
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("size", [(9, 30), (112, 112), (224, 224), (300, 150)])
 def test_any_size_will_do(size: tuple[int, int]) -> None:
-    assert cnn.load("efficientnet-lite0")(pictures(1, *size)).isfinite().all()
+    assert cnn.load("efficientnet-lite0")(images(1, *size)).isfinite().all()
 
 
 @torch.inference_mode()
 def test_bf16_is_near_fp32() -> None:
-    embedded, batch = cnn.load("efficientnet-lite0"), pictures(2)
+    embedded, batch = cnn.load("efficientnet-lite0"), images(2)
     full, half = embedded(batch), cnn.load("efficientnet-lite0").to(torch.bfloat16)(batch.bfloat16())
     assert half.dtype == torch.bfloat16
     assert (half.float() - full).norm() < 0.1 * full.norm()
 
 
 @torch.inference_mode()
-def test_a_resnet_gives_what_transformers_gives_on_normalised_pictures(folder: Path) -> None:
-    network, batch = cnn.load("resnet50", str(folder)), pictures(2, 64, 96)
+def test_a_resnet_gives_what_transformers_gives_on_normalised_images(folder: Path) -> None:
+    network, batch = cnn.load("resnet50", str(folder)), images(2, 64, 96)
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     expected = ResNetModel.from_pretrained(folder).eval()((batch - mean) / std).pooler_output[:, :, 0, 0]
     torch.testing.assert_close(network(batch), expected)

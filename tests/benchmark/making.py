@@ -1,4 +1,4 @@
-"""A benchmark small enough to run in a test: toys on drawn pictures."""
+"""A benchmark small enough to run in a test: toys on drawn images."""
 
 import shutil
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ training = { epochs = 1 }
 
 
 def data(folder: Path) -> Path:
-    """Three data sets of four pictures each, and one of them with two classes."""
+    """Three data sets of four images each, and one of them with two classes."""
     for number, (name, classes) in enumerate({"nuts": ["metal_nut"], "tubes": ["tubes"], "plates": ["a", "b"]}.items()):
         for one in classes:
             draw(folder / name, count=2, side=40 + 8 * number, class_name=one)

@@ -57,7 +57,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     text = "\n".join(" ".join(line.split()) for line in lines)
-    assert "plates 8 test pictures, 2 classes mvtec" in text
+    assert "plates 8 test images, 2 classes mvtec" in text
     assert "nuts: trained on nuts\nclip small done\ntoy-reader, seed 1 small done" in text
     assert "toy-editor, seed 3 small 2 of 2 sets to do" in text
     assert sorted(out.rglob("*")) == files
@@ -135,7 +135,7 @@ def test_a_run_that_fails_ends_with_1_and_its_name(tmp_path: Path, capsys: pytes
     assert str(broken) in said
     text = (out / "leaderboard.md").read_text()
     assert "plates/toy-editor-1 failed: " in text
-    assert re.search(r"\* a: 1 picture .*: a/test/good/000\.png\.", text)  # evaluations go on without it
+    assert re.search(r"\* a: 1 image .*: a/test/good/000\.png\.", text)  # evaluations go on without it
 
 
 @pytest.mark.parametrize("words", [["--shard", "2"], ["--shard", "a/b"]])
@@ -151,7 +151,7 @@ def test_the_papers_protocol_runs_unchanged_on_data_below_one_folder(
     mvtec_tree(tmp_path / "mvtec", ("bottle", "cable"))
     assert main(command(RECIPES / "papers-mvtec-to-visa.toml", tmp_path, tmp_path / "out", "--dry-run")) == 0
     text = "\n".join(" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
-    assert "mvtec 12 test pictures, 2 classes mvtec" in text
+    assert "mvtec 12 test images, 2 classes mvtec" in text
     assert "winclip ViT-B-16-plus-240 1 of 1 sets to do" in text
     for name in ("acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"):
         assert f"{name}, seed 111 ViT-L-14-336 1 of 1 sets to do" in text

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from zsad.benchmark import plan, recipe
-from zsad.benchmark.beside import PublishedResult, printed
-from zsad.benchmark.known import ClassListing
+from zsad.benchmark.data_sets import ClassListing
 from zsad.benchmark.plan import Plan
+from zsad.benchmark.published_results import PublishedResult, printed
 from zsad.data import layouts
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet
@@ -18,23 +18,23 @@ MVTEC = "trained on visa, not on mvtec"
 
 OTHERS = {
     "ksdd2": {
-        ("winclip", "WMoE-CLIP", "ksdd2 of 894 normal and 110 anomalous pictures"),
-        ("wmoe-clip", "WMoE-CLIP", "ksdd2 of 894 normal and 110 anomalous pictures"),
+        ("winclip", "WMoE-CLIP", "ksdd2 of 894 normal and 110 anomalous images"),
+        ("wmoe-clip", "WMoE-CLIP", "ksdd2 of 894 normal and 110 anomalous images"),
     },
     "dagm": {
-        ("winclip", "WMoE-CLIP", "dagm of 6996 normal and 1054 anomalous pictures"),
-        ("wmoe-clip", "WMoE-CLIP", "dagm of 6996 normal and 1054 anomalous pictures"),
+        ("winclip", "WMoE-CLIP", "dagm of 6996 normal and 1054 anomalous images"),
+        ("wmoe-clip", "WMoE-CLIP", "dagm of 6996 normal and 1054 anomalous images"),
     },
     "rsdd": {
-        ("winclip", "ACD-CLIP", "rsdd of 0 normal and 195 anomalous pictures"),
-        ("acd-clip", "ACD-CLIP", "rsdd of 0 normal and 195 anomalous pictures"),
+        ("winclip", "ACD-CLIP", "rsdd of 0 normal and 195 anomalous images"),
+        ("acd-clip", "ACD-CLIP", "rsdd of 0 normal and 195 anomalous images"),
     },
     "kolektor-sdd": {
-        (name, "KAnoCLIP", "kolektor-sdd of 347 normal and 52 anomalous pictures")
+        (name, "KAnoCLIP", "kolektor-sdd of 347 normal and 52 anomalous images")
         for name in ("clip", "clip-ac", "winclip", "kanoclip")
     },
     "covid19": {
-        (name, "KAnoCLIP", "covid19 of 10192 normal and 10973 anomalous pictures")
+        (name, "KAnoCLIP", "covid19 of 10192 normal and 10973 anomalous images")
         for name in ("clip", "clip-ac", "winclip", "kanoclip")
     },
     **{
@@ -50,7 +50,7 @@ OTHERS = {
 
 
 def complete(name: str) -> DataSet:
-    """As published; classes that nobody counted have some pictures."""
+    """As published; classes that nobody counted have some images."""
     layout = layouts.get(name)
     counts = {one: (count.normal, count.anomalous) for one, count in layout.counts.items()}
     uncounted = {one: (20, 60) for one in layout.classes if one not in counts}
@@ -112,8 +112,8 @@ def test_a_complete_data_set_has_all_classes_and_no_others(papers: Plan) -> None
     added = ClassListing(dtd.layout, True, dtd.classes | {"Woven_999": (1, 1)})
     for one, words in (
         (missing, "dtd-synthetic with 11 of its 12 classes"),
-        (changed, "dtd-synthetic with other numbers of pictures than published"),
-        (added, "dtd-synthetic with other numbers of pictures than published"),
+        (changed, "dtd-synthetic with other numbers of images than published"),
+        (added, "dtd-synthetic with other numbers of images than published"),
     ):
         other = plan.plan(papers.benchmark, papers.entrants, {}, {}, {**papers.known, "dtd-synthetic": one})
         assert {found for row in beside(other, "dtd-synthetic") for found in row.differs} - {MVTEC} == {words}

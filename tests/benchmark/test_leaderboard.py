@@ -12,9 +12,9 @@ from tests.benchmark.making import HEAD, REST, copy, planned, run, write
 from tests.trainer.toys import draw
 from zsad import published
 from zsad.benchmark import page, tables
-from zsad.benchmark.beside import others, printed
 from zsad.benchmark.leaderboard import Leaderboard, Score, collect, score
 from zsad.benchmark.plan import Plan
+from zsad.benchmark.published_results import others, printed
 from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.results import METRICS, Metric
@@ -101,13 +101,13 @@ def test_training_on_other_data_or_in_another_way_is_another_experiment(root: Pa
     small = {*OTHER, "mvtec with 0 of its 15 classes"}
     of_visa = "visa with 0 of its 12 classes"
     assert differing(tmp_path, root, head, VISA) == small | {of_visa}
-    quick = head.replace("seeds", "most = 9\nmost_tested = 8\nseeds")
+    quick = head.replace("seeds", "max_train_images = 9\nmax_test_images = 8\nseeds")
     changed = VISA + "[change.wmoe-clip]\ntraining = { epochs = 3 }\noptions = { sigma = 1.0 }\n"
     assert differing(tmp_path, root, quick, changed) - small - {of_visa} == {
         "epochs 3, not 20",
         "sigma 1.0, not 4.0",
-        "trained on at most 9 pictures of a class and state",
-        "tested on at most 8 pictures of a class and state",
+        "trained on at most 9 images of a class and state",
+        "tested on at most 8 images of a class and state",
     }
     nuts = VISA.replace("visa", "nuts")
     assert differing(tmp_path, root, head, nuts) == small | {"trained on nuts, not on visa"}
@@ -116,7 +116,7 @@ def test_training_on_other_data_or_in_another_way_is_another_experiment(root: Pa
 def test_numbers_of_the_same_experiment_stand_without_parentheses(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zsad.benchmark.beside._differs", lambda *_: ())
+    monkeypatch.setattr("zsad.benchmark.published_results._differs", lambda *_: ())
     head = HEAD.replace('"clip", "toy-reader", "toy-editor"', '"clip"')
     board = run(planned(write(tmp_path, head, VISA), root), tmp_path / "out")
     text = tables.markdown(board)
@@ -206,8 +206,8 @@ def test_the_best_of_each_metric_is_bold(finished: Finished) -> None:
 
 def test_why_a_metric_has_no_value_is_said(root: Path, tmp_path: Path) -> None:
     draw(tmp_path / "bad", count=2)
-    for picture in (tmp_path / "bad" / "metal_nut" / "test" / "good").iterdir():
-        picture.unlink()
+    for image in (tmp_path / "bad" / "metal_nut" / "test" / "good").iterdir():
+        image.unlink()
     head = HEAD.replace('"clip", "toy-reader", "toy-editor"', '"clip"')
     rest = REST.partition("[change")[0]
     plan = planned(write(tmp_path, head, rest), root, [f"mpdd=mvtec:{tmp_path / 'bad'}"])

@@ -72,7 +72,7 @@ def test_positions_are_resized_as_the_benchmark_says(tmp_path: Path) -> None:
         ("[1, 2]", "[1, 1]", "a seed is named once; got 1"),
         ("[1, 2]", "[]", "at least one seed"),
         ("resolution = 32", "resolution = -1", "resolution of a benchmark is at least 0"),
-        ("resolution = 32", "most = 0", "most of a benchmark is at least 1"),
+        ("resolution = 32", "max_train_images = 0", "max_train_images of a benchmark is at least 1"),
         ("resolution", "resolutoin", "did you mean 'resolution'"),
         ('test = ["mpdd", "plates"]', 'test = ["mpd"]', "did you mean 'mpdd'"),
         ('test = ["mpdd", "plates"]', 'test = ["nuts"]', "tests on data that were not trained on; got nuts"),

@@ -133,7 +133,7 @@ def test_one_data_set_that_fails_leaves_the_others(root: Path, tmp_path: Path, m
 
     def fussy(detector: object, data: object, folder: Path, **words: object) -> object:
         if folder.name == "mpdd":
-            raise InputError("a mask is a readable picture", "mpdd", "repair it")
+            raise InputError("a mask is a readable image", "mpdd", "repair it")
         return evaluate(detector, data, folder, **words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(running, "evaluate", fussy)
@@ -163,7 +163,7 @@ def test_things_may_be_added(finished: Finished, root: Path, tmp_path: Path) -> 
             r"nuts/toy-reader-1 \(det",
         ),
         ("resolution = 32", "resolution = 64", r"nuts/clip \(resolution\); another nuts/toy"),
-        ("seeds", "most = 2\nseeds", r"got another nuts/toy-reader-1 \(most\)"),
+        ("seeds", "max_train_images = 2\nseeds", r"got another nuts/toy-reader-1 \(max_train_images\)"),
         ('train = ["plates"]', 'train = ["nuts"]', r"got another plates/toy-reader-1 \(train\)"),
     ],
 )
@@ -176,7 +176,7 @@ def test_another_recipe_in_the_same_folder_is_refused(
 
 
 def test_limits_hold_for_training_and_tests(root: Path, tmp_path: Path) -> None:
-    path = write(tmp_path, HEAD.replace("seeds", "most = 1\nmost_tested = 1\nseeds"))
+    path = write(tmp_path, HEAD.replace("seeds", "max_train_images = 1\nmax_test_images = 1\nseeds"))
     whole = planned(path, root)
     running.do(whole, whole.runs[1:2], tmp_path / "out", running.Machine("cpu", cache_gb=0), print)
     words = json.loads((tmp_path / "out" / "training" / "nuts" / "toy-reader-1" / "training.json").read_text())

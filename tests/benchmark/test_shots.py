@@ -9,9 +9,9 @@ from tests.benchmark.making import data, planned, run, write
 from tests.benchmark.test_comparable import RECIPES, complete
 from tests.evaluator.making import train
 from zsad.benchmark import page, plan, recipe, running
-from zsad.benchmark.beside import printed
 from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
+from zsad.benchmark.published_results import printed
 from zsad.errors import ConfigError
 from zsad.evaluator import disk
 
@@ -78,7 +78,7 @@ def test_lines_are_named_by_their_shots(done: tuple[Plan, Path, Leaderboard]) ->
     few = table.lines[2]
     assert (few.seeds, few.of, few.means["image_auroc"].n) == (("5, shots 0", "5, shots 1"), 2, 2)
     (fact,) = (one for one in board.facts if one.startswith("With shots"))
-    assert fact.endswith("judged by a memory of 2 normal pictures of its own train split, drawn with seeds 0, 1.")
+    assert fact.endswith("judged by a memory of 2 normal images of its own train split, drawn with seeds 0, 1.")
     html = page.page(board)
     assert ">fe-clip, 2 shots<" in html
     assert "seed 5, shots 1" in html
@@ -104,20 +104,20 @@ def test_each_is_what_evaluate_finds(done: tuple[Plan, Path, Leaderboard], tmp_p
             assert means[name].values[f"5, shots {seed}"] == pytest.approx(metric.value, abs=1e-3), name
 
 
-def test_another_picture_to_show_is_another_data_set(
+def test_another_image_to_show_is_another_data_set(
     done: tuple[Plan, Path, Leaderboard], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     one, out, _ = done
     shown = disk.read(out / "evaluations" / "nuts" / "fe-clip-2-shots-5-0" / "plates").data_sets[0].classes[0].shots
-    picture = one.data["plates"].root / next(iter(shown))
-    before = picture.read_bytes()
-    other = next(path for path in sorted(picture.parent.iterdir()) if path.read_bytes() != before)
-    picture.write_bytes(other.read_bytes())
+    image = one.data["plates"].root / next(iter(shown))
+    before = image.read_bytes()
+    other = next(path for path in sorted(image.parent.iterdir()) if path.read_bytes() != before)
+    image.write_bytes(other.read_bytes())
     try:
         with pytest.raises(ConfigError, match="others in evaluations/nuts/fe-clip-2-shots-5-0/plates"):
             running.check(one, out)
     finally:
-        picture.write_bytes(before)
+        image.write_bytes(before)
     running.check(one, out)
 
 

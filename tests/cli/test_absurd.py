@@ -19,11 +19,11 @@ ABSURD = {
     resolution: ("0", HUGE),
 }
 COUNTS = {
-    ("evaluate", "--most"),
+    ("evaluate", "--max-images"),
     ("gallery", "--random"),
     ("gallery", "--worst"),
     ("gallery", "--best"),
-    ("gallery", "--most"),
+    ("gallery", "--max-images"),
     ("gallery", "--columns"),
     ("knowledge build", "--limit"),
 }
@@ -79,7 +79,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
 def test_an_absurd_number_is_refused_by_name(
     command: str, option: str, value: str, words: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ["--worst", "1"] if (command, option) == ("gallery", "--most") else []
+    more = ["--worst", "1"] if (command, option) == ("gallery", "--max-images") else []
     try:
         status = main([*command.split(), *words[command], *more, f"{option}={value}"])
     except SystemExit as ended:

@@ -15,7 +15,7 @@ NUT = "data/nuts/nut/test/good"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures, a recipe and an evaluation."""
+    """A folder with images, a recipe and an evaluation."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "data").mkdir()
     prepare(folder / "data")
@@ -39,7 +39,7 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         ["predict", NUT, *FAST],
         ["fit-normal", "fe-clip", *FAST, "--normal", NUT],
-        ["data", "draw", "--pictures", "2", "--size", "48", "--workers", "1"],
+        ["data", "draw", "--images", "2", "--size", "48", "--workers", "1"],
         ["train", "fe-clip", "--data", "mvtec:data/nuts", *FAST],
         ["evaluate", "clip", *FAST, "--data", "mvtec:data/nuts"],
         ["benchmark", "data/faults.toml", "--data-root", "data"],

@@ -23,7 +23,7 @@ RANDOM = ["--backbone", "ViT-B-32", "--weights", "random"]
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Five pictures of five kinds, and three files that are none."""
+    """Five images of five kinds, and three files that are none."""
     folder = tmp_path / "mixed"
     folder.mkdir()
     image = Image.fromarray(part(np.random.default_rng(0), (120, 160))[0])
@@ -36,7 +36,7 @@ def mixed(tmp_path: Path) -> Path:
     image.convert("RGBA").save(folder / "rgba.png")
     whole = (folder / "cmyk.jpg").read_bytes()
     (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     (folder / "empty.png").write_bytes(b"")
     return folder
 
@@ -51,7 +51,7 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
     captured = capsys.readouterr()
     for name in ("truncated.jpg", "text.png", "empty.png"):
         assert re.search(rf"skipped: .*{re.escape(name)}", captured.err)
-    assert "5 pictures scored" in captured.out
+    assert "5 images scored" in captured.out
     assert "3 without a score: see the lines above (exit status 1)" in captured.out
     found = json.loads((out / "predictions.json").read_text())
     sizes = {Path(item["source"]).name: (item["rows"], item["cols"]) for item in found["predictions"]}
@@ -81,16 +81,16 @@ def test_predict_names_what_it_leaves_out_everywhere(
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     os.mkfifo(folder / "pipe.png")
     for name in ("notes.txt", "labels.json", "Thumbs.db"):
-        (folder / name).write_text("no picture")
+        (folder / name).write_text("no image")
     (folder / "@eaDir").mkdir()
     assert main(["predict", str(folder), *RANDOM, "--out", str(out)]) == 1
     captured = capsys.readouterr()
     assert re.search(
         r"left out: a camera raw file is not read here; got .*IMG_2\.CR2\. Remedy: develop it", captured.err
     )
-    assert "1 picture scored" in captured.out
+    assert "1 image scored" in captured.out
     assert "3 without a score: see the lines above (exit status 1)." in captured.out
-    assert "not taken for pictures: 3 other files (" in captured.out
+    assert "not taken for images: 3 other files (" in captured.out
     assert "1 hidden or thumbnail folder (@eaDir)" in captured.out.replace("\n ", "")
     found = json.loads((out / "predictions.json").read_text())
     assert {Path(one["source"]).name for one in found["failures"]} == {"IMG_2.CR2", "gone.png", "pipe.png"}
@@ -102,7 +102,7 @@ def test_predict_names_what_it_leaves_out_everywhere(
         assert name in page
 
 
-def test_text_beside_pictures_fails_nothing(mixed: Path, tmp_path: Path) -> None:
+def test_text_beside_images_fails_nothing(mixed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shots"
     folder.mkdir()
     (mixed / "good.png").rename(folder / "good.png")
@@ -115,7 +115,7 @@ def test_a_folder_of_kinds_that_are_not_read_is_refused(tmp_path: Path, capsys: 
     assert main(["predict", str(tmp_path), *RANDOM, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "left out: a NIfTI volume is not read here" in said
-    assert "there is a picture that can be read" in said
+    assert "there is an image that can be read" in said
 
 
 @pytest.mark.filterwarnings("always::zsad.errors.ZsadWarning")
@@ -136,10 +136,10 @@ def test_what_a_reader_should_know_stands_where_the_numbers_stand(
     captured = capsys.readouterr()
     assert "zsad: note: The class name is too long" in captured.err
     lines = captured.out.splitlines()
-    assert max(map(len, lines[lines.index("3 pictures scored, 0 anomalous (score ≥ 0.5).") : -1])) <= 80
+    assert max(map(len, lines[lines.index("3 images scored, 0 anomalous (score ≥ 0.5).") : -1])) <= 80
     said = captured.out.replace("\n  ", " ")
-    below = "All 3 scores lie below the threshold 0.5, which is not calibrated for these pictures"
-    hair = "All 3 scores lie within 0.01 of each other: they hardly tell these pictures apart."
+    below = "All 3 scores lie below the threshold 0.5, which is not calibrated for these images"
+    hair = "All 3 scores lie within 0.01 of each other: they hardly tell these images apart."
     found = json.loads((out / "predictions.json").read_text())
     assert [doubt.partition(":")[0] for doubt in found["doubts"]] == ["The class name is too long", below, hair[:42]]
     page, table = (out / "report.html").read_text(), (out / "predictions.csv").read_text()
@@ -149,11 +149,11 @@ def test_what_a_reader_should_know_stands_where_the_numbers_stand(
     notes = found["predictions"][0]["notes"]
     assert any("page 1 of 2" in note for note in notes)
     for note in notes:
-        assert f"note: 3 pictures: {note}" in said
+        assert f"note: 3 images: {note}" in said
         assert table.count(note) == page.count(note) == 3
 
 
-def test_a_score_that_is_no_number_is_a_failure_of_its_picture(
+def test_a_score_that_is_no_number_is_a_failure_of_its_image(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, grey in (("black", 0), ("grey", 128)):
@@ -169,7 +169,7 @@ def test_a_score_that_is_no_number_is_a_failure_of_its_picture(
     out = tmp_path / "out"
     assert main(["predict", str(tmp_path), "--detector", "clip", "--image-size", "64", "--out", str(out)]) == 1
     captured = capsys.readouterr()
-    assert "1 picture scored, 0 anomalous" in captured.out
+    assert "1 image scored, 0 anomalous" in captured.out
     assert "1 without a score" in captured.out
     assert re.search(r"zsad: skipped: a score is a finite number; got nan.*black\.png", captured.err)
     found = json.loads((out / "predictions.json").read_text())
@@ -177,7 +177,7 @@ def test_a_score_that_is_no_number_is_a_failure_of_its_picture(
     assert [Path(one["source"]).name for one in found["predictions"]] == ["grey.png"]
 
 
-def test_a_first_picture_that_fails_leaves_an_earlier_report_alone(
+def test_a_first_image_that_fails_leaves_an_earlier_report_alone(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]
@@ -185,11 +185,11 @@ def test_a_first_picture_that_fails_leaves_an_earlier_report_alone(
     before = (tmp_path / "out/predictions.json").read_bytes()
     for name in ("", " ", "x" * 1_000_000, "a\x1b[2Jb"):
         assert main([*arguments, "--class-name", name]) == 2
-        assert "a class name says in a few words what the pictures show" in capsys.readouterr().err
+        assert "a class name says in a few words what the images show" in capsys.readouterr().err
     assert (tmp_path / "out/predictions.json").read_bytes() == before
 
 
-def test_predict_of_good_pictures_ends_well(mixed: Path, tmp_path: Path) -> None:
+def test_predict_of_good_images_ends_well(mixed: Path, tmp_path: Path) -> None:
     assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]) == 0
 
 
@@ -201,10 +201,10 @@ def test_heat_maps_of_an_earlier_run_are_not_scored(
     arguments = ["predict", str(mixed / "inside"), *RANDOM, "--out", str(mixed / "inside" / "runs")]
     for _ in range(2):
         assert main(arguments) == 0
-        assert "1 picture scored" in capsys.readouterr().out
+        assert "1 image scored" in capsys.readouterr().out
 
 
-def test_pictures_that_all_lie_in_the_output_folder_are_not_dropped_in_silence(
+def test_images_that_all_lie_in_the_output_folder_are_not_dropped_in_silence(
     mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(mixed)]) == 2
@@ -251,7 +251,7 @@ def test_the_threshold_decides(mixed: Path, tmp_path: Path, capsys: pytest.Captu
         (["--backbone", "ViT-L-14-336"], "say --weights openai"),
         ([*RANDOM, "--threshold", "7"], "a threshold lies in [0, 1]; got 7.0"),
         ([*RANDOM, "--image-size", "8"], "at least 64 px"),
-        ([*RANDOM, "--batch-size", "0"], "at least one picture"),
+        ([*RANDOM, "--batch-size", "0"], "at least one image"),
         ([*RANDOM, "--device", "nonsense"], "the device must exist"),
         ([*RANDOM, "--set", "sigmma=8"], "did you mean 'sigma'?"),
     ],
@@ -298,18 +298,18 @@ def test_lists_fit_80_columns_and_say_the_same_as_json(
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "score pictures and draw heat maps" in capsys.readouterr().err
+    assert "score images and draw heat maps" in capsys.readouterr().err
 
 
 def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "saved"
     options = {"sigma": 9.0}
     zsad.load(backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
-    picture = str(mixed / "good.png")
-    assert main(["predict", picture, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
+    image = str(mixed / "good.png")
+    assert main(["predict", image, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
     assert "score ≥ 0.25" in capsys.readouterr().out
     typed = ["--image-size", "96", "--threshold", "0.25", "--set", "sigma=9.0"]
-    assert main(["predict", picture, *RANDOM, *typed, "--out", str(tmp_path / "b")]) == 0
+    assert main(["predict", image, *RANDOM, *typed, "--out", str(tmp_path / "b")]) == 0
     first, second = ((tmp_path / name / "maps" / "good.png").read_bytes() for name in "ab")
     assert first == second
 

@@ -27,7 +27,7 @@ def test_several_a_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "A  1, 2 (2 evaluations)" in said
     assert "90 % interval" in said
-    assert "resamples of the evaluations and pictures" in " ".join(said.split())
+    assert "resamples of the evaluations and images" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.trees import mask, mvtec_tree, picture
-from zsad.checkpoint import CARD, PICTURES, TRAINING
+from tests.data.trees import image, mask, mvtec_tree
+from zsad.checkpoint import CARD, IMAGES, TRAINING
 from zsad.cli.main import main
 from zsad.data.checking.findings import KINDS
 from zsad.data.specification import data_set
-from zsad.trainer.pictures import TrainingImages
+from zsad.trainer.images import TrainingImages
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
@@ -33,7 +33,7 @@ def damage(root: Path) -> None:
     (root / "parts/bolt/test/bent/2.png").unlink()
     mask(root / "parts/bolt/ground_truth/bent/1_mask.png", values=(0, 0, 0, 1, 2, 3, 255, 0, 0, 0, 0, 0))
     for index in range(5):
-        picture(root / f"parts/nut/test/scratched/{index}.png", 50 + index)
+        image(root / f"parts/nut/test/scratched/{index}.png", 50 + index)
     shutil.copy(root / "caps/cap/test/good/0.png", root / "parts/nut/test/good/9.png")
 
 
@@ -62,9 +62,9 @@ def test_no_line_is_wider_than_the_terminal(root: Path, capsys: pytest.CaptureFi
     damage(root)
     deep = root / "parts" / f"nut_{'very' * 20}_long" / "test"
     for index in range(2):
-        picture(deep / "bent" / f"{'long' * 20}{index}.png", 900)
+        image(deep / "bent" / f"{'long' * 20}{index}.png", 900)
         mask(deep.parent / "ground_truth" / "bent" / f"{'long' * 20}{index}.png", (3, 4))
-    picture(deep / "good" / "0.png", 901)
+    image(deep / "good" / "0.png", 901)
     shutil.copytree(root / "parts", root / f"parts_{'again' * 20}")
     main(["data", "check", "mvtec:data/parts", f"mvtec:data/parts_{'again' * 20}", "elpv:data/caps"])
     out = capsys.readouterr().out
@@ -105,9 +105,9 @@ def test_what_is_published_stands_beside_what_is_there(root: Path, capsys: pytes
 def detector(root: Path) -> Path:
     """A folder as training on the caps leaves it."""
     folder = root / "mine"
-    pictures = TrainingImages([one for one in data_set("mvtec:data/caps").samples if one.split == "test"], 16)
+    images = TrainingImages([one for one in data_set("mvtec:data/caps").samples if one.split == "test"], 16)
     folder.mkdir()
-    (folder / PICTURES).write_text("\n".join(pictures.hashes(1)[0]))
+    (folder / IMAGES).write_text("\n".join(images.hashes(1)[0]))
     (folder / TRAINING).write_text(json.dumps({"classes": {"cap": 6}}))
     (folder / CARD).write_text(json.dumps({"method": "fe-clip"}))
     return folder
@@ -118,7 +118,7 @@ def test_what_a_detector_has_seen_is_told(root: Path, capsys: pytest.CaptureFixt
     assert main(["data", "check", "mvtec:data/parts", "--detector", folder]) == 0
     assert main(["data", "check", "mvtec:data/caps", "--detector", folder]) == 1
     out = capsys.readouterr().out
-    assert "seen: 6 of 8 pictures seen in training by detector mine" in out
+    assert "seen: 6 of 8 images seen in training by detector mine" in out
     assert "class-name: detector mine was trained on 1 class of the same name" in out
 
 

@@ -109,7 +109,7 @@ def alive(group: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_processes_that_draw_end_with_the_command_and_the_same_command_goes_on(number: int, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["data", "draw", "--size", "48", "--out", str(out), "--pictures"]
+    words = ["data", "draw", "--size", "48", "--out", str(out), "--images"]
     drawing = [*ZSAD, *words, "10000", "--workers", "2"]
     with subprocess.Popen(drawing, stderr=subprocess.PIPE, start_new_session=True) as process:
         wait_for(lambda: any(out.rglob("*.png")), process)

@@ -12,7 +12,7 @@ import pytest
 import zsad
 from tests.evaluator.making import data, left, train
 from tests.trainer.toys import register_toys
-from zsad.checkpoint import PICTURES
+from zsad.checkpoint import IMAGES
 from zsad.cli.main import main
 from zsad.evaluator import disk
 from zsad.files import content_hash
@@ -39,7 +39,7 @@ def test_it_prints_a_table_and_leaves_everything(
         (line,) = [line.split() for line in said.out.splitlines() if line.startswith(one.class_name)]
         assert line[1:] == [f"{100 * metric.value:.1f}" for metric in one.metrics.values() if metric.value is not None]
     assert "95 % from" in said.out
-    assert "16 pictures in " in said.out
+    assert "16 images in " in said.out
     assert "maps and masks compared at 40×40 px" in said.out
     assert said.out.endswith(f"report: {out / 'report.html'}\n")
     assert (out / "report.html").stat().st_size > 1000
@@ -50,14 +50,24 @@ def test_it_prints_a_table_and_leaves_everything(
 
 def test_options_reach_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given, out = data(tmp_path / "data", "metal_nut", "carpet"), tmp_path / "out"
-    options = ["--classes", "carpet", "--most", "2", "--no-intervals", "--resolution", "own", "--set", "sigma=1.0"]
+    options = [
+        "--classes",
+        "carpet",
+        "--max-images",
+        "2",
+        "--no-intervals",
+        "--resolution",
+        "own",
+        "--set",
+        "sigma=1.0",
+    ]
     assert main(["evaluate", "clip", "--data", given, *SMALL, "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
-    assert "! A quick look: at most 2 pictures of each class and state" in said
-    assert "each picture's own size" in said
+    assert "! A quick look: at most 2 images of each class and state" in said
+    assert "each image's own size" in said
     assert "% from" not in said
     found = disk.read(out)
-    assert (found.protocol.resolution, found.protocol.most, found.protocol.resamples) == (None, 2, 0)
+    assert (found.protocol.resolution, found.protocol.max_images, found.protocol.resamples) == (None, 2, 0)
     assert found.subject.options == {"sigma": 1.0}
     assert [one.class_name for one in found.data_sets[0].classes] == ["carpet"]
 
@@ -70,7 +80,7 @@ def test_shots_are_of_each_class(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["evaluate", "fe-clip", "--data", given, "--device", "cpu", *options, "--out", str(out)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert (
-        "Few-shot (2 shots, seed 1): each class is judged by a memory of 2 normal pictures of its own train split."
+        "Few-shot (2 shots, seed 1): each class is judged by a memory of 2 normal images of its own train split."
     ) in said
     found = disk.read(out)
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 1)
@@ -82,12 +92,12 @@ def test_shots_are_of_each_class(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "must have a few-shot mode; got clip. Remedy: choose one of" in capsys.readouterr().err
 
 
-def test_pictures_that_cannot_be_read_are_told_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_cannot_be_read_are_told_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    (tmp_path / "data" / "metal_nut" / "test" / "good" / "000.png").write_text("no picture")
+    (tmp_path / "data" / "metal_nut" / "test" / "good" / "000.png").write_text("no image")
     assert main(["evaluate", "clip", "--data", given, *SMALL, "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr()
-    assert "metal_nut: 1 picture left out, unreadable or with an unreadable mask" in " ".join(said.out.split())
+    assert "metal_nut: 1 image left out, unreadable or with an unreadable mask" in " ".join(said.out.split())
     assert said.err.startswith("zsad: left out: ")
     assert "000.png" in said.err
 
@@ -97,15 +107,15 @@ def test_what_the_detector_has_seen_is_refused_unless_allowed(
 ) -> None:
     given, trained = data(tmp_path / "data", "metal_nut"), tmp_path / "trained"
     zsad.load("clip", backbone="small", weights="random").save(trained)
-    picture = tmp_path / "data" / "metal_nut" / "test" / "good" / "000.png"
-    (trained / PICTURES).write_text(content_hash(picture) + "\n")
+    image = tmp_path / "data" / "metal_nut" / "test" / "good" / "000.png"
+    (trained / IMAGES).write_text(content_hash(image) + "\n")
     arguments = ["evaluate", str(trained), "--data", given, "--resolution", "40", "--out", str(tmp_path / "out")]
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "got 1 of 8 of metal_nut (drawn). Remedy:" in error
     assert error.count("\n") == 1
     assert main([*arguments, "--allow-training-data"]) == 0
-    assert "! metal_nut: 1 of 8 pictures were seen by the detector" in capsys.readouterr().out
+    assert "! metal_nut: 1 of 8 images were seen by the detector" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -114,10 +124,10 @@ def test_what_the_detector_has_seen_is_refused_unless_allowed(
         (["--data", "mvtec:nowhere"], "nowhere"),
         (["--data", "nonsense"], "a data set is LAYOUT:PATH"),
         (["--classes", "metal_nuts"], "did you mean 'metal_nut'"),
-        (["--most", "0"], "at least one picture; got 0"),
+        (["--max-images", "0"], "at least one image; got 0"),
         (["--resolution", "0"], "a resolution is at least 1 px; got 0"),
         (["--device", "nonsense"], "the device must exist"),
-        (["--split", "train"], "have pictures in their split 'train'"),
+        (["--split", "train"], "have images in their split 'train'"),
     ],
 )
 def test_what_cannot_be_evaluated_says_why(
@@ -143,11 +153,11 @@ def test_another_evaluation_is_kept_unless_it_is_to_be_replaced(
     given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
     arguments = ["evaluate", "clip", "--data", given, *SMALL, "--out", str(out)]
     assert main(arguments) == 0
-    assert main([*arguments, "--most", "1"]) == 2
+    assert main([*arguments, "--max-images", "1"]) == 2
     assert "got another protocol and data. Remedy: say what was said at first" in capsys.readouterr().err
-    assert disk.read(out).protocol.most is None
-    assert main([*arguments, "--most", "1", "--overwrite"]) == 0
-    assert disk.read(out).protocol.most == 1
+    assert disk.read(out).protocol.max_images is None
+    assert main([*arguments, "--max-images", "1", "--overwrite"]) == 0
+    assert disk.read(out).protocol.max_images == 1
 
 
 @pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2", "--image-size", "64"]], ids=["0", "2"])

@@ -1,4 +1,4 @@
-"""``zsad fit-normal``: from a folder of normal pictures to a detector that remembers them."""
+"""``zsad fit-normal``: from a folder of normal images to a detector that remembers them."""
 
 import json
 from hashlib import sha256
@@ -20,7 +20,7 @@ from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector
 
 CELLS = 16
-"""Patches of the pictures at the size at which the detector runs."""
+"""Patches of the images at the size at which the detector runs."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def trained(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def normal(tmp_path: Path) -> Path:
-    """Five pictures of normal parts."""
+    """Five images of normal parts."""
     folder = tmp_path / "normal"
     folder.mkdir()
     for number in range(5):
@@ -56,14 +56,14 @@ def test_a_detector_remembers_what_it_was_shown(
     assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(out), "--batch-size", "2"]) == 0
     said = capsys.readouterr().out
     assert "detector fe-clip at 64 px on tiny" in said
-    assert "5 normal pictures remembered." in said
+    assert "5 normal images remembered." in said
     assert f"--detector {out}" in said
     (before, empty), (after, full) = memory(trained), memory(out)
     assert (empty.memory.shape[1], full.memory.shape[1]) == (0, 5 * CELLS)
     assert after.settings.image_size == 64
-    picture = str(normal / "good 3.png")
+    image = str(normal / "good 3.png")
     # What is remembered is at no distance from itself: half of the zero-shot answer is what remains.
-    ours, alone = (detector.predict(picture) for detector in (after, before))
+    ours, alone = (detector.predict(image) for detector in (after, before))
     assert ours.score == pytest.approx(alone.score / 2, abs=1e-4)
     maps = (torch.from_numpy(ours.anomaly_map), torch.from_numpy(alone.anomaly_map) / 2)
     torch.testing.assert_close(*maps, rtol=0, atol=1e-4)
@@ -83,25 +83,25 @@ def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, 
     in_memory = zsad.load(trained)
     first = min(normal.iterdir())
     in_memory.fit_normal([first.read_bytes(), first, np.zeros((20, 20, 3), np.uint8)])
-    assert in_memory.past.pictures == ("aa", "bb", known[0])
+    assert in_memory.past.images == ("aa", "bb", known[0])
     assert [one.content for one in in_memory.past.memory] == [known[0], known[0], ""]
 
 
-def test_whose_pictures_are_remembered_is_kept(
+def test_whose_images_are_remembered_is_kept(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, arguments = tmp_path / "out", ["--normal", str(normal), "--batch-size", "2"]
     assert main(["fit-normal", str(trained), *arguments, "--out", str(out), "--class-name", "metal nut"]) == 0
     said = capsys.readouterr().out
-    assert "5 normal pictures remembered.\nremembers: 5 normal pictures of metal nut (80 patches a level)\n" in said
+    assert "5 normal images remembered.\nremembers: 5 normal images of metal nut (80 patches a level)\n" in said
     assert "!" not in said
     detector = zsad.load(out)
     assert {(one.class_name, one.patches) for one in detector.past.memory} == {("metal nut", CELLS)}
-    assert detector.remembers == "5 normal pictures of metal nut (80 patches a level)"
+    assert detector.remembers == "5 normal images of metal nut (80 patches a level)"
     assert main(["fit-normal", str(out), *arguments, "--out", str(out), "--shots", "1", "--class-name", "lid"]) == 0
     said = capsys.readouterr().out
-    assert "remembers: 5 normal pictures of metal nut (80 patches a level)" in said
-    assert "remembers: 5 normal pictures of metal nut, 1 normal picture of lid (96 patches a level)" in said
+    assert "remembers: 5 normal images of metal nut (80 patches a level)" in said
+    assert "remembers: 5 normal images of metal nut, 1 normal image of lid (96 patches a level)" in said
     assert "! One memory serves several classes" in said
     zsad.load(trained).save(out)
     assert zsad.load(out).remembers == ""
@@ -115,7 +115,7 @@ def test_another_class_than_the_remembered_one_is_told_everywhere(
     shown = ["--normal", str(normal), "--shots", "2", "--class-name", "metal nut", "--out", str(out)]
     assert main(["fit-normal", str(trained), *shown]) == 0
     warning = (
-        "lid is judged by the memory of another class: the detector remembers 2 normal pictures of metal nut "
+        "lid is judged by the memory of another class: the detector remembers 2 normal images of metal nut "
         "(32 patches a level)."
     )
     for words, told in ((["--class-name", "lid"], True), (["--class-name", "Metal_nut"], False), ([], False)):
@@ -123,34 +123,34 @@ def test_another_class_than_the_remembered_one_is_told_everywhere(
         assert main(["predict", str(normal), "--detector", str(out), *words, "--out", str(tmp_path / "run")]) == 0
         said = capsys.readouterr()
         assert (f"zsad: warning: {warning}" in said.err) == told
-        assert "remembers: 2 normal pictures of metal nut (32 patches a level)" in said.out
+        assert "remembers: 2 normal images of metal nut (32 patches a level)" in said.out
         run = json.loads((tmp_path / "run" / "predictions.json").read_text())
-        assert run["run"]["memory"] == "2 normal pictures of metal nut (32 patches a level)"
+        assert run["run"]["memory"] == "2 normal images of metal nut (32 patches a level)"
         assert (warning in run["doubts"]) == told
         assert (warning in (tmp_path / "run" / "report.html").read_text()) == told
 
 
 def test_what_fails_on_the_way_leaves_no_memory(trained: Path, normal: Path) -> None:
     detector = zsad.load(trained)
-    with pytest.raises(zsad.InputError, match="picture 1"):
-        detector.fit_normal([min(normal.iterdir()), b"no picture"], "metal nut")
+    with pytest.raises(zsad.InputError, match="image 1"):
+        detector.fit_normal([min(normal.iterdir()), b"no image"], "metal nut")
     assert detector.remembers == ""
     assert detector.past == checkpoint.TrainingRecord()
 
 
 def test_what_is_remembered_for_a_while_is_forgotten_after(trained: Path, normal: Path) -> None:
-    detector, pictures = zsad.load(trained), sorted(normal.iterdir())
-    detector.fit_normal(pictures[:1], "lid")
-    before, past = detector.predict(pictures[1]).score, detector.past
-    with detector.remembering(pictures[1:], "metal nut"):
-        assert detector.remembers.startswith("1 normal picture of lid, 4 normal pictures of metal nut")
-        assert detector.predict(pictures[1]).score < before - 1e-3
+    detector, images = zsad.load(trained), sorted(normal.iterdir())
+    detector.fit_normal(images[:1], "lid")
+    before, past = detector.predict(images[1]).score, detector.past
+    with detector.remembering(images[1:], "metal nut"):
+        assert detector.remembers.startswith("1 normal image of lid, 4 normal images of metal nut")
+        assert detector.predict(images[1]).score < before - 1e-3
     assert detector.past == past
-    assert detector.predict(pictures[1]).score == before
+    assert detector.predict(images[1]).score == before
 
 
 def test_a_record_that_is_no_record_is_refused(trained: Path) -> None:
-    for content in ("[]", '{"pictures": [{"class_name": "nut"}]}', "nonsense"):
+    for content in ("[]", '{"images": [{"class_name": "nut"}]}', "nonsense"):
         (trained / checkpoint.MEMORY).write_text(content)
         with pytest.raises(zsad.ConfigError, match=checkpoint.MEMORY):
             zsad.load(trained)
@@ -180,18 +180,18 @@ def test_a_detector_that_remembers_already_keeps_that(trained: Path, normal: Pat
 
 
 def test_what_is_drawn_is_in_order_and_never_twice() -> None:
-    pictures = [Path(f"{number}.png") for number in range(30)]
-    assert choose(pictures, None, 0) == pictures
-    assert choose(pictures, 30, 5) == pictures
-    some = choose(pictures, 12, 5)
-    assert some == sorted(set(some), key=pictures.index)
+    images = [Path(f"{number}.png") for number in range(30)]
+    assert choose(images, None, 0) == images
+    assert choose(images, 30, 5) == images
+    some = choose(images, 12, 5)
+    assert some == sorted(set(some), key=images.index)
     assert len(some) == 12
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shots", "6"], "at most the 5 pictures that there are; got 6. Remedy: say fewer"),
+        (["--shots", "6"], "at most the 5 images that there are; got 6. Remedy: say fewer"),
         (["--shots", "0"], "got 0. Remedy: say --shots 1 or more"),
         (["--normal", "nowhere"], "nowhere"),
     ],
@@ -205,10 +205,10 @@ def test_what_cannot_be_shown_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_that_cannot_be_read_is_named(
+def test_an_image_that_cannot_be_read_is_named(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (normal / "broken.png").write_text("no picture")
+    (normal / "broken.png").write_text("no image")
     assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     assert "broken.png" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -226,11 +226,11 @@ def test_a_method_without_a_few_shot_mode_is_refused(
 def test_what_was_learnt_is_never_saved_rounded(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (trained / "learnt.safetensors").read_bytes()
+    before = (trained / "trained_state.safetensors").read_bytes()
     arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--precision", "bf16"]
     assert main(arguments) == 2
     assert "remembered in fp32; got bf16" in capsys.readouterr().err
-    assert (trained / "learnt.safetensors").read_bytes() == before
+    assert (trained / "trained_state.safetensors").read_bytes() == before
     with pytest.raises(zsad.ConfigError, match=r"saved as it was learnt, in fp32"):
         zsad.load(trained, precision="bf16").save(tmp_path / "rounded")
 
@@ -243,5 +243,5 @@ def test_what_is_left_out_is_named_and_nothing_is_remembered_without_it(
     assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "left out: a camera raw file is not read here; got" in said
-    assert "every picture of normal things can be read; got 1 file that cannot, such as" in said
+    assert "every image of normal things can be read; got 1 file that cannot, such as" in said
     assert not (tmp_path / "out").exists()

@@ -20,9 +20,9 @@ def run(given: str, out: Path, *options: str) -> int:
 
 def test_a_figure_of_two_detectors(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "figure.png"
-    words = ["gallery", "clip", "clip-ac", "--data", given, "--out", str(out), "--pictures", "square/004.png"]
+    words = ["gallery", "clip", "clip-ac", "--data", given, "--out", str(out), "--images", "square/004.png"]
     assert main([*words, "--label", "CLIP", "--label", "CLIP-AC", "--map-only", "--backbone", "tiny"]) == 0
-    assert capsys.readouterr().out == f"figure: {out} (1 picture)\n"
+    assert capsys.readouterr().out == f"figure: {out} (1 image)\n"
     with Image.open(out) as image:
         lines = image.size
     assert main([*words, "--transpose", "--columns", "3"]) == 0
@@ -32,13 +32,13 @@ def test_a_figure_of_two_detectors(given: str, tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "choice", [[], ["--random", "1", "--seed", "4"], ["--worst", "1"], ["--best", "1", "--most", "1"]]
+    "choice", [[], ["--random", "1", "--seed", "4"], ["--worst", "1"], ["--best", "1", "--max-images", "1"]]
 )
-def test_each_choice_of_pictures(
+def test_each_choice_of_images(
     choice: list[str], given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(given, tmp_path / "figure.pdf", *choice) == 0
-    assert f"({'1 picture' if choice else '4 pictures'})" in capsys.readouterr().out
+    assert f"({'1 image' if choice else '4 images'})" in capsys.readouterr().out
 
 
 def test_an_evaluation_ranks(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_an_evaluation_ranks(given: str, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["evaluate", "clip", "--data", given, "--out", where, "--resolution", "40", "--no-intervals"]) == 0
     assert run(given, tmp_path / "figure.png", "--worst", "2", "--evaluation", where) == 0
     said = capsys.readouterr().out
-    assert "(2 pictures)" in said
+    assert "(2 images)" in said
     assert "Ranked by" not in said
     others = str(tmp_path / "others")
     assert main(["evaluate", "clip-ac", "--data", given, "--out", others, "--resolution", "40", "--no-intervals"]) == 0
@@ -78,4 +78,4 @@ def test_an_evaluation_that_ranks_nothing_is_refused(
     given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(given, tmp_path / "figure.png", "--evaluation", str(tmp_path)) == FAILED
-    assert "an evaluation ranks pictures, for --worst or --best" in capsys.readouterr().err
+    assert "an evaluation ranks images, for --worst or --best" in capsys.readouterr().err

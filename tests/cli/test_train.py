@@ -25,7 +25,7 @@ def test_it_trains_tells_and_leaves_a_detector(
     arguments = ["train", "toy-reader", "--data", data, *SMALL, "--set", "noise=0.25", "--out", "toy", "--cache", cache]
     assert main([*arguments, "--tensorboard"]) == 0
     said = capsys.readouterr()
-    assert "looking at the pictures once: 8/8" in said.err
+    assert "looking at the images once: 8/8" in said.err
     assert "epoch 2/2  loss " in said.err
     assert "--detector ./toy" in said.out
     assert list(Path("toy").glob("events.out.tfevents.*"))
@@ -41,8 +41,8 @@ def test_positions_of_training_are_those_of_use(tmp_path: Path, capsys: pytest.C
     words = [*SMALL, "--image-size", "40", "--position-resize"]
     assert main(["train", "toy-editor", "--data", data, *words, "bilinear", "--out", str(out)]) == 0
     assert json.loads((out / "detector.json").read_text())["position_resize"] == "bilinear"
-    picture = str(next((tmp_path / "data").glob("*/test/good/*.png")))
-    predict = ["predict", picture, "--detector", str(out), "--device", "cpu", "--out", str(tmp_path / "run")]
+    image = str(next((tmp_path / "data").glob("*/test/good/*.png")))
+    predict = ["predict", image, "--detector", str(out), "--device", "cpu", "--out", str(tmp_path / "run")]
     assert main([*predict, "--position-resize", "bicubic"]) == 2
     assert "position_resize bicubic. Remedy: leave them as they were in training" in capsys.readouterr().err
     assert main([*predict, "--position-resize", "bilinear"]) == 0
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["train", "toy-editor", "--data", data, *SMALL, "--out", str(out), "--resume"]) == 0
     said = capsys.readouterr().err
     assert "holds no run yet: training begins" in said
-    assert "1 picture left out: anomalous without a mask, or without a label" in said
+    assert "1 image left out: anomalous without a mask, or without a label" in said
     assert json.loads((out / "training.json").read_text())["left_out"] == 1
 
 
@@ -67,7 +67,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["missing.toml"], "readable TOML"),
         (["toy-editor", "--set", "noize=1.0"], "did you mean 'noise'"),
         (["toy-editor", "--classes", "metal_nuts"], "did you mean 'metal_nut'"),
-        (["toy-editor", "--split", "train"], "pictures in its split 'train'"),
+        (["toy-editor", "--split", "train"], "images in its split 'train'"),
         (["toy-editor", "--device", "cuda:9"], "device must exist"),
         (["toy-editor", "--learning-rate", "0"], "greater than 0"),
         (["toy-editor", "--micro-batch", "0"], "images that go through at once lies in [1, "),
@@ -83,7 +83,7 @@ def test_what_cannot_be_trained_says_why(
     assert not (out / "detector.json").exists()
 
 
-def test_a_picture_that_breaks_in_the_middle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_breaks_in_the_middle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = draw(tmp_path / "data")
     broken = sorted((tmp_path / "data").glob("*/test/good/*.png"))[1]
     broken.write_bytes(broken.read_bytes()[:60])

@@ -82,7 +82,7 @@ def test_maps_are_probabilities_on_the_grid_and_the_score_is_one(name: str, size
         assert values.max() <= 1
 
 
-def test_answers_depend_on_the_picture(name: str) -> None:
+def test_answers_depend_on_the_image(name: str) -> None:
     evidence = judge(make(name), 2, class_names=["metal nut", "metal nut"])
     assert (evidence.maps[0] - evidence.maps[1]).abs().max() > 1e-4
     assert (evidence.score[0] - evidence.score[1]).abs() > 1e-4
@@ -115,8 +115,8 @@ def test_a_batch_equals_its_images_one_by_one(name: str) -> None:
     method = make(name)
     together = judge(method, 4)
     with torch.inference_mode():
-        for number, (picture, class_name) in enumerate(zip(images(4), NAMES, strict=True)):
-            assert_same(method(picture[None], [class_name]), image(together, number), rtol=1e-5, atol=1e-6)
+        for number, (pixels, class_name) in enumerate(zip(images(4), NAMES, strict=True)):
+            assert_same(method(pixels[None], [class_name]), image(together, number), rtol=1e-5, atol=1e-6)
 
 
 def test_every_trained_parameter_is_reached_by_the_loss(name: str) -> None:
@@ -129,7 +129,7 @@ def test_every_trained_parameter_is_reached_by_the_loss(name: str) -> None:
     trained = {key: one for key, one in method.named_parameters() if one.requires_grad}
     assert trained
     untouched = set(trained)
-    for seed in range(10):  # what is routed is reached by some pictures and not by others
+    for seed in range(10):  # what is routed is reached by some images and not by others
         torch.manual_seed(seed)  # what is drawn in training does not depend on the tests that ran before
         terms = method.loss(method(images(2, seed=seed), NAMES[:2]), target(2))
         for term in terms.values():

@@ -64,7 +64,7 @@ def adobe_segment(jpeg: bytes) -> slice:
 
 
 def dicom(stored: np.ndarray, syntax: str = "ExplicitVRLittleEndian", frame: bytes = b"", **elements: object) -> bytes:
-    """A DICOM file of one picture; ``elements`` add to or replace what is said about it (None removes).
+    """A DICOM file of one image; ``elements`` add to or replace what is said about it (None removes).
 
     Args:
         stored: the samples.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data.trees import mask, mvtec_tree, picture
+from tests.data.trees import image, mask, mvtec_tree
 from zsad.data import layouts
 from zsad.data.check import Checked, RecordedTraining, check
 from zsad.data.checking.inspection import SampleFacts
@@ -53,7 +53,7 @@ def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
     assert check([f"mvtec:{root}"], workers=0) == check([f"mvtec:{root}"], workers=5)
 
 
-def test_every_picture_is_followed(tmp_path: Path) -> None:
+def test_every_image_is_followed(tmp_path: Path) -> None:
     counts = []
 
     def follow(facts: Iterable[SampleFacts], total: int) -> list[SampleFacts]:
@@ -68,15 +68,15 @@ def test_every_picture_is_followed(tmp_path: Path) -> None:
 # --- damage of one data set ---
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
-    "truncated picture": (
+    "truncated image": (
         lambda root: cut(root / "nut/test/good/1.png"),
         [("unreadable", "error", [("nut/test/good/1.png", "image file is truncated")])],
     ),
-    "empty picture": (
+    "empty image": (
         lambda root: (root / "nut/train/good/1.png").write_bytes(b""),
         [("unreadable", "error", [("nut/train/good/1.png", "it is empty")])],
     ),
-    "text under the name of a picture": (
+    "text under the name of an image": (
         lambda root: (root / "nut/test/good/1.png").write_text("404 not found"),
         [("unreadable", "error", [("nut/test/good/1.png", "not an image of a known format")])],
     ),
@@ -88,15 +88,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
         lambda root: (root / "nut/ground_truth/bent/1_mask.png").write_text("404 not found"),
         [("unreadable", "error", [("nut/ground_truth/bent/1_mask.png", "not an image of a known format")])],
     ),
-    "picture without mask": (
+    "image without mask": (
         lambda root: (root / "nut/ground_truth/bent/1_mask.png").unlink(),
         [("unpaired", "error", [("nut/test/bent/1.png", "")])],
     ),
-    "mask without picture": (
+    "mask without image": (
         lambda root: (root / "nut/test/bent/1.png").unlink(),
         [("orphan", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
     ),
-    "masks without the folder of their pictures": (
+    "masks without the folder of their images": (
         lambda root: shutil.rmtree(root / "nut/test/bent"),
         [("orphan", "warning", [(f"nut/ground_truth/bent/{index}_mask.png", "") for index in range(3)])],
     ),
@@ -104,8 +104,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
         lambda root: mask(root / "nut/ground_truth/worn/deep/1.png"),
         [("orphan", "warning", [("nut/ground_truth/worn/deep/1.png", "")])],
     ),
-    "mask of two pictures": (
-        lambda root: picture(root / "nut/test/bent/1.bmp", 999),
+    "mask of two images": (
+        lambda root: image(root / "nut/test/bent/1.bmp", 999),
         [
             (
                 "shared-mask",
@@ -130,35 +130,35 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
         lambda root: mask(root / "nut/ground_truth/bent/1_mask.png", values=(0, 9, 0, 255)),
         [("grey-mask", "warning", [("nut/ground_truth/bent/1_mask.png", "3 values, anomalous above 0")])],
     ),
-    "picture of unusual size": (
-        lambda root: picture(root / "nut/test/good/1.png", 11, (24, 32)),
-        [("picture-size", "note", [("nut/test/good/1.png", "24×32 px")])],
+    "image of unusual size": (
+        lambda root: image(root / "nut/test/good/1.png", 11, (24, 32)),
+        [("image-size", "note", [("nut/test/good/1.png", "24×32 px")])],
     ),
-    "picture three times": (
+    "image three times": (
         lambda root: [copy("nut/test/good/1.png", f"nut/test/good/{name}")(root) for name in ("8.png", "9.png")],
         [("duplicated", "warning", [(f"nut/test/good/{name}.png", "= nut/test/good/1.png") for name in (8, 9)])],
     ),
-    "picture twice": (
+    "image twice": (
         copy("nut/test/good/1.png", "nut/test/good/9.png"),
         [("duplicated", "warning", [("nut/test/good/9.png", "= nut/test/good/1.png")])],
     ),
-    "picture twice, in another format": (
+    "image twice, in another format": (
         copy("nut/test/good/1.png", "nut/test/good/9.bmp"),
         [("duplicated", "warning", [("nut/test/good/9.bmp", "= nut/test/good/1.png (saved again)")])],
     ),
-    "picture in two classes": (
+    "image in two classes": (
         copy("nut/test/good/1.png", "bolt/test/good/9.png"),
         [("duplicated", "warning", [("nut/test/good/1.png", "= bolt/test/good/9.png")])],
     ),
-    "test picture among those to train on": (
+    "test image among those to train on": (
         copy("nut/test/good/1.png", "nut/train/good/9.png"),
         [("leaked", "error", [("nut/test/good/1.png", "= nut/train/good/9.png")])],
     ),
-    "anomalous picture among the normal ones": (
+    "anomalous image among the normal ones": (
         copy("nut/test/bent/1.png", "nut/test/good/9.png"),
         [("contradictory", "error", [("nut/test/bent/1.png", "= nut/test/good/9.png")])],
     ),
-    "anomalous picture among those to train on": (
+    "anomalous image among those to train on": (
         copy("nut/test/bent/1.png", "nut/train/good/9.png"),
         [("contradictory", "error", [("nut/test/bent/1.png", "= nut/train/good/9.png")])],
     ),
@@ -183,7 +183,7 @@ def test_damage_is_found_with_its_files(damage: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_layout_is_a_finding_and_the_rest_is_checked(tmp_path: Path) -> None:
-    picture(tmp_path / "loose" / "1.png", 1)
+    image(tmp_path / "loose" / "1.png", 1)
     good, bad = f"mvtec:{mvtec_tree(tmp_path / 'parts')}", f"mvtec:{tmp_path / 'loose'}"
     checked = check([bad, good])
     (finding,) = checked.findings
@@ -193,11 +193,11 @@ def test_a_folder_of_another_layout_is_a_finding_and_the_rest_is_checked(tmp_pat
 
 
 def test_a_list_may_name_files_that_are_not_there(tmp_path: Path) -> None:
-    picture(tmp_path / "images/1.png", 1)
+    image(tmp_path / "images/1.png", 1)
     (tmp_path / "labels.csv").write_text("images/1.png 0.0 mono\nimages/2.png 1.0 mono\n")
     checked = check([f"cells=elpv:{tmp_path}"])
     assert said(checked) == [("missing", "error", [("images/2.png", "")]), ("besides", "note", [])]
-    assert checked.findings[1].message == "no pictures: 1 other file (1 .csv)"
+    assert checked.findings[1].message == "no images: 1 other file (1 .csv)"
 
 
 @pytest.mark.parametrize(
@@ -230,18 +230,18 @@ def test_a_data_set_as_published_gives_no_finding(published: Path) -> None:
     assert [one.published for one in checked.data_sets[0].classes] == [COUNTS["bottle"], COUNTS["screw"]]
 
 
-def test_missing_and_extra_pictures(published: Path) -> None:
+def test_missing_and_extra_images(published: Path) -> None:
     (published / "screw/test/good/1.png").unlink()
     (published / "screw/test/bent/1.png").unlink()
     (published / "screw/ground_truth/bent/1_mask.png").unlink()
     (published / "bottle/train/good/1.png").unlink()
-    picture(published / "bottle/test/good/9.png", 999)
-    picture(published / "screw/train/good/9.png", 998)
+    image(published / "bottle/test/good/9.png", 999)
+    image(published / "screw/train/good/9.png", 998)
     assert said(check([f"mvtec:{published}"])) == [
         ("missing", "error", [("screw", "2 normal; published: 3"), ("screw", "2 anomalous; published: 3")]),
         ("extra", "error", [("bottle", "4 normal; published: 3")]),
-        ("missing", "warning", [("bottle", "1 training pictures; published: 2")]),
-        ("extra", "warning", [("screw", "3 training pictures; published: 2")]),
+        ("missing", "warning", [("bottle", "1 training images; published: 2")]),
+        ("extra", "warning", [("screw", "3 training images; published: 2")]),
     ]
 
 
@@ -300,7 +300,7 @@ IN_A = [
         ([0, 1], "warning", ("a", "b"), IN_B),
     ],
 )
-def test_pictures_of_two_data_sets(
+def test_images_of_two_data_sets(
     trained_on: list[int],
     severity: str,
     data_sets: tuple[str, str],
@@ -360,7 +360,7 @@ def test_what_a_detector_has_seen(two: list[str], tmp_path: Path) -> None:
         ("class-name", "error", [("nut", "trained on: nut")]),
         ("class-name", "warning", [("cap", "trained on: caps")]),
     ]
-    assert "2 of 8 pictures seen in training by detector mine" in checked.findings[0].message
+    assert "2 of 8 images seen in training by detector mine" in checked.findings[0].message
 
 
 def test_what_a_detector_has_seen_elsewhere_is_no_matter(two: list[str]) -> None:

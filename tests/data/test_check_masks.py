@@ -1,4 +1,4 @@
-"""Checks of data sets: masks that are missing, of nothing, or beside their pictures."""
+"""Checks of data sets: masks that are missing, of nothing, or beside their images."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.test_check import said
-from tests.data.trees import mask, mvtec_tree, picture
+from tests.data.trees import image, mask, mvtec_tree
 from zsad.data import layouts
 from zsad.data.check import check
 from zsad.data.checking.inspection import Inspected, inspect
@@ -49,7 +49,7 @@ def test_masks_are_missed_where_they_were_published(tmp_path: Path, monkeypatch:
     assert said(check([f"mvtec:{published}"])) == []
 
 
-def test_folders_of_masks_for_normal_pictures_hold_no_orphans(tmp_path: Path) -> None:
+def test_folders_of_masks_for_normal_images_hold_no_orphans(tmp_path: Path) -> None:
     root = mvtec_tree(tmp_path)
     for name in ("ground_truth/good/0.png", "ground_truth/good/7.png", "loose/ground_truth/bent/1.png"):
         mask(root / "nut" / name, values=(0,))
@@ -58,7 +58,7 @@ def test_folders_of_masks_for_normal_pictures_hold_no_orphans(tmp_path: Path) ->
 
 
 def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
-    picture(tmp_path / "images/1.png", 1)
+    image(tmp_path / "images/1.png", 1)
     line = {"image_path": "images/1.png", "label": 1, "class_name": "nut", "mask_path": "masks/1.png"}
     (tmp_path / "list.jsonl").write_text(json.dumps(line))
     checked = check([f"jsonl:{tmp_path}"])
@@ -66,26 +66,26 @@ def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
     assert checked.findings[0].message == "1 mask that the data set names is not there: no pixel metrics of these"
 
 
-# --- masks of a data set whose folders hold pictures and masks together ---
+# --- masks of a data set whose folders hold images and masks together ---
 
 
 def together(root: Path, *, marked: bool) -> Inspected:
-    """A normal and an anomalous picture with their masks beside them, and a mask of nothing."""
+    """A normal and an anomalous image with their masks beside them, and a mask of nothing."""
     samples = [
-        Sample(picture(root / "1.png", 1), 0, "belt", "good", root / "1_GT.png" if marked else None, "test"),
-        Sample(picture(root / "2.png", 2), 1, "belt", "worn", root / "2_GT.png", "test"),
+        Sample(image(root / "1.png", 1), 0, "belt", "good", root / "1_GT.png" if marked else None, "test"),
+        Sample(image(root / "2.png", 2), 1, "belt", "worn", root / "2_GT.png", "test"),
     ]
     for number in (1, 2, 3):
         mask(root / f"{number}_GT.png")
     return Inspected("belts", DataSet("belts", "folder", root, tuple(samples)), tuple(inspect(samples, 1)))
 
 
-def test_the_mask_of_a_normal_picture_is_no_orphan(tmp_path: Path) -> None:
+def test_the_mask_of_a_normal_image_is_no_orphan(tmp_path: Path) -> None:
     (finding,) = truth_findings(together(tmp_path, marked=False))
     assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan", ["3_GT.png"])
 
 
-def test_a_normal_picture_has_no_anomalous_pixels(tmp_path: Path) -> None:
+def test_a_normal_image_has_no_anomalous_pixels(tmp_path: Path) -> None:
     kinds = {one.kind: [case.subject for case in one.cases] for one in truth_findings(together(tmp_path, marked=True))}
     assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
 
@@ -113,7 +113,7 @@ def test_inverted_masks_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_masks_of_pictures_that_exif_turns_are_counted(tmp_path: Path) -> None:
+def test_masks_of_images_that_exif_turns_are_counted(tmp_path: Path) -> None:
     root = mvtec_tree(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 3
@@ -122,7 +122,7 @@ def test_masks_of_pictures_that_exif_turns_are_counted(tmp_path: Path) -> None:
     assert (kind, severity, name) == ("turned-mask", "warning", "nut/ground_truth/bent/1_mask.png")
 
 
-def test_several_masks_of_a_picture_are_looked_at_each(tmp_path: Path) -> None:
+def test_several_masks_of_an_image_are_looked_at_each(tmp_path: Path) -> None:
     """An empty one among them leaves something marked; one of another size or kind does not hide behind the first."""
     root = mvtec_tree(tmp_path)
     folder = root / "nut/ground_truth/bent"

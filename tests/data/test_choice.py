@@ -1,4 +1,4 @@
-"""Some of the pictures of a data set, for a quick look."""
+"""Some of the images of a data set, for a quick look."""
 
 from collections import Counter
 from pathlib import Path

@@ -49,18 +49,18 @@ def refusal(source: object) -> InputError:
     return caught.value
 
 
-# --- what pictures look like ---
+# --- what images look like ---
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
 def test_lossless_files_give_their_pixels(tmp_path: Path, kind: str, options: dict[str, object]) -> None:
     path = tmp_path / f"part.{kind.lower()}"
     path.write_bytes(saved(COLOURS, kind, **options))
-    picture = decode(path)
-    np.testing.assert_array_equal(picture.pixels, COLOURS, strict=True)
-    assert picture.source == str(path)
-    assert picture.size == (5, 7)
-    assert picture.pixels.flags.c_contiguous
+    image = decode(path)
+    np.testing.assert_array_equal(image.pixels, COLOURS, strict=True)
+    assert image.source == str(path)
+    assert image.size == (5, 7)
+    assert image.pixels.flags.c_contiguous
 
 
 def test_jpeg_gives_what_pillow_gives() -> None:
@@ -82,7 +82,7 @@ def test_palette() -> None:
 
 @pytest.mark.parametrize("low", [0, 1000])
 def test_16_bit_grey_png_keeps_every_value(low: int) -> None:
-    """A dark or flat picture stays dark and flat: no stretch, no clipping."""
+    """A dark or flat image stays dark and flat: no stretch, no clipping."""
     grey = (GREY_16 // 97 + low).astype(np.uint16)
     assert_pixels(png(grey, 0), as_rgb(grey))
 
@@ -263,7 +263,7 @@ def test_cmyk_tiff() -> None:
 
 # --- orientation and frames ---
 
-# How a camera stores an upright picture under each orientation.
+# How a camera stores an upright image under each orientation.
 STORED = {
     1: lambda p: p,
     2: np.fliplr,
@@ -298,7 +298,7 @@ def test_exif_orientation_of_jpeg(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_tiff_orientation_of_deep_pictures(orientation: int) -> None:
+def test_tiff_orientation_of_deep_images(orientation: int) -> None:
     tag = [(274, 3, 1, orientation, True)]
     colours = np.ascontiguousarray(STORED[orientation](COLOURS_16))
     assert_pixels(tiff(colours, photometric="rgb", extratags=tag), COLOURS_16)
@@ -359,12 +359,12 @@ def test_16_bit_alpha() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 5, 3), (3, 5, 7), (5, 7, 2), (0, 7), (5, 0, 3)])
-def test_array_shapes_that_are_no_picture(shape: tuple[int, ...]) -> None:
+def test_array_shapes_that_are_no_image(shape: tuple[int, ...]) -> None:
     refusal(np.zeros(shape, dtype=np.uint8))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.int64, np.complex64, object])
-def test_array_types_that_are_no_picture(dtype: type) -> None:
+def test_array_types_that_are_no_image(dtype: type) -> None:
     assert np.dtype(dtype).name in refusal(np.zeros((2, 2), dtype=dtype)).value
 
 
@@ -390,7 +390,7 @@ def test_float_pil_images() -> None:
     assert "[0, 1]" in refusal(Image.fromarray(np.array([[0, 255]], dtype=np.float32))).value
 
 
-def test_pil_images_that_are_no_picture() -> None:
+def test_pil_images_that_are_no_image() -> None:
     assert "LAB" in refusal(Image.new("LAB", (2, 2))).value
     refusal(Image.new("RGB", (0, 2)))
 
@@ -437,7 +437,7 @@ def test_truncated_files_are_refused(kind: str, kept: float) -> None:
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_no_cut_gives_half_a_picture(kind: str) -> None:
+def test_no_cut_gives_half_an_image(kind: str) -> None:
     """Some files end in bytes that carry no pixels; a cut may only ever cost those."""
     content, whole = WHOLE[kind], pixels_of(WHOLE[kind])
     for length in [*range(1, len(content), 211), *range(len(content) - 25, len(content))]:
@@ -460,9 +460,9 @@ def test_damaged_files_never_raise_anything_else(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"\0" * 200]
+    "content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"\0" * 200]
 )
-def test_files_that_are_no_picture(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "part.png"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"part\.png") as caught:
@@ -561,7 +561,7 @@ def test_files_are_closed(tmp_path: Path, kind: str) -> None:
     assert len(os.listdir("/proc/self/fd")) == open_before
 
 
-def test_tifffile_and_pydicom_are_not_imported_for_plain_pictures() -> None:
+def test_tifffile_and_pydicom_are_not_imported_for_plain_images() -> None:
     """They cost start-up time that nobody with PNG files needs to pay."""
     source = "import sys, zsad.data.decode; sys.exit(bool({'tifffile', 'pydicom'} & set(sys.modules)))"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", source]) == 0

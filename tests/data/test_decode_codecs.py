@@ -54,7 +54,7 @@ WHOLE = {
 # --- HEIC ---
 
 
-def test_heic_is_near_its_picture() -> None:
+def test_heic_is_near_its_image() -> None:
     assert np.abs(pixels_of(HEIC).astype(int) - as_rgb(SMOOTH)).max() <= 3
 
 
@@ -71,14 +71,14 @@ def test_heic_is_turned_once() -> None:
     assert np.abs(pixels_of(content).astype(int) - np.rot90(as_rgb(SMOOTH), -1)).max() <= 3
 
 
-def test_the_primary_picture_of_several_is_read() -> None:
+def test_the_primary_image_of_several_is_read() -> None:
     file, stream = pillow_heif.HeifFile(), BytesIO()
     for shade in (50, 200):
         file.add_from_pillow(Image.new("RGB", (48, 64), (shade,) * 3))
     file.save(stream, primary_index=1)
-    picture = decode(stream.getvalue(), "part.x")
-    assert np.abs(picture.pixels.astype(int) - 200).max() <= 3
-    assert "picture 2 of 2 was read" in picture.notes
+    image = decode(stream.getvalue(), "part.x")
+    assert np.abs(image.pixels.astype(int) - 200).max() <= 3
+    assert "image 2 of 2 was read" in image.notes
 
 
 def test_alpha_of_heic_is_composited_on_white() -> None:
@@ -141,7 +141,7 @@ def test_several_codestreams_are_counted() -> None:
     if box[:4] == b"\0\0\0\0":
         box = struct.pack(">I", len(box)) + box[4:]
     whole = content[: content.index(b"jp2c") - 4] + box + box
-    assert "picture 1 of 2 was read" in decode(whole, "part.x").notes
+    assert "image 1 of 2 was read" in decode(whole, "part.x").notes
 
 
 @pytest.mark.parametrize(

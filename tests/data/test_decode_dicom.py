@@ -21,7 +21,7 @@ def grey(values: list[list[float]]) -> np.ndarray:
 
 
 def test_without_a_window_the_stored_bits_are_the_range() -> None:
-    """Also where a picture uses little of it: nothing is stretched."""
+    """Also where an image uses little of it: nothing is stretched."""
     assert_pixels(dicom(STORED, **TWELVE_BITS), grey((STORED / 4095).tolist()))
     assert_pixels(dicom(STORED // 100, **TWELVE_BITS), grey((STORED // 100 / 4095).tolist()))
 
@@ -139,7 +139,7 @@ def test_a_slope_of_zero() -> None:
     assert "slope" in refusal(dicom(STORED, RescaleSlope=0, RescaleIntercept=5)).value
 
 
-def test_no_cut_gives_half_a_picture() -> None:
+def test_no_cut_gives_half_an_image() -> None:
     content = dicom(np.arange(900, dtype=np.uint16).reshape(30, 30))
     for length in range(0, len(content), 7):
         refusal(content[:length])

@@ -229,7 +229,7 @@ def test_palette_that_starts_later_and_has_bytes() -> None:
     assert_pixels(content, as_rgb(np.array([[1, 2, 3, 4]], dtype=np.uint8)))
 
 
-# --- what is no picture ---
+# --- what is no image ---
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a user is told of a picture beside its pixels: further pages and frames, and a range that is hardly used."""
+"""What a user is told of an image beside its pixels: further pages and frames, and a range that is hardly used."""
 
 from io import BytesIO
 
@@ -20,7 +20,7 @@ def notes(source: object) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "JPEG"])
-def test_nothing_is_said_of_a_single_picture(kind: str) -> None:
+def test_nothing_is_said_of_a_single_image(kind: str) -> None:
     assert notes(saved(FIRST, kind)) == ()
 
 
@@ -30,7 +30,7 @@ def test_further_frames_are_counted(kind: str) -> None:
     assert notes(content) == ("frame 1 of 3 was read",)
 
 
-def test_smaller_pictures_in_a_jpeg_are_previews() -> None:
+def test_smaller_images_in_a_jpeg_are_previews() -> None:
     content = saved(FIRST, "MPO", save_all=True, append_images=[SECOND.resize((2, 2))])
     assert Image.open(BytesIO(content)).n_frames == 2
     assert notes(content) == ()
@@ -42,10 +42,10 @@ def test_what_follows_the_first_frame_may_be_damaged() -> None:
     assert notes(cut) == ("the first frame was read; what follows it is damaged",)
 
 
-def test_several_netpbm_pictures_in_a_file() -> None:
+def test_several_netpbm_images_in_a_file() -> None:
     one = b"P5 1 2 65535\n\x10\x00\xf0\x00"
     assert notes(one) == notes(one + b"\n") == ()
-    assert notes(one + one) == ("picture 1 of several was read",)
+    assert notes(one + one) == ("image 1 of several was read",)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -93,7 +93,7 @@ def test_pages_without_end_are_not_counted_for_ever() -> None:
     assert notes(many)[0] == "page 1 of more than 1000 was read"
 
 
-def test_a_thumbnail_is_never_read_in_place_of_the_picture() -> None:
+def test_a_thumbnail_is_never_read_in_place_of_the_image() -> None:
     thumbnail = tiff((NOISE >> 8).astype(np.uint8), photometric="minisblack", subfiletype=1)
     assert "thumbnail" in refusal(thumbnail).value
     raw = tiff(NOISE, photometric="minisblack", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)])
@@ -108,7 +108,7 @@ def test_strips_that_are_missing_are_not_filled_in() -> None:
 
 
 @pytest.mark.parametrize(("top", "said"), [(4095, True), (4096, False), (65535, False)])
-def test_a_picture_that_uses_a_sixteenth_of_its_range_is_said_to(top: int, said: bool) -> None:
+def test_an_image_that_uses_a_sixteenth_of_its_range_is_said_to(top: int, said: bool) -> None:
     grey = np.array([[0, top]], dtype=np.uint16)
     expected = (f"its values, 0 to {top} of 65535, use a sixteenth of the range or less; scored as they are",)
     assert notes(png(grey, 0)) == notes(grey) == (expected if said else ())

@@ -19,7 +19,7 @@ from zsad.data.synthetic.defects import FEWEST, VISIBLE
 from zsad.data.synthetic.drawing import LONGEST, Drawing, draw
 from zsad.errors import ConfigError, InputError
 
-SMALL = Drawing(pictures=20, side=48, seed=5)
+SMALL = Drawing(images=20, side=48, seed=5)
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
 
@@ -49,8 +49,8 @@ def test_what_is_written_is_read_back_with_a_mask_for_every_defect(tmp_path: Pat
     assert set(drawn.classes) == {"surface", "part"}
     assert set(drawn.kinds) <= {GOOD, COMBINED, *(kind.replace(" ", "_") for kind in KINDS)}
     for sample in samples:
-        example = draw(SMALL, int(sample.picture.stem))
-        np.testing.assert_array_equal(np.asarray(Image.open(sample.picture)), example.scene.image)
+        example = draw(SMALL, int(sample.image.stem))
+        np.testing.assert_array_equal(np.asarray(Image.open(sample.image)), example.scene.image)
         assert sample.class_name == example.class_name
         kinds = set(example.scene.kinds)
         assert sample.kind == (COMBINED if len(kinds) > 1 else "".join(kinds).replace(" ", "_") or GOOD)
@@ -68,10 +68,10 @@ def test_the_check_of_data_sets_finds_nothing_wrong(tmp_path: Path, photographs:
     write(replace(SMALL, photographs=photographs, share=1.0, class_name="nut"), tmp_path / "own")
     for name in ("drawn", "own"):
         (finding,) = check([f"mvtec:{tmp_path / name}"], workers=1).findings
-        assert finding.message == "no pictures: 1 other file (1 .json)"
+        assert finding.message == "no images: 1 other file (1 .json)"
 
 
-def test_masks_are_where_the_picture_changed_and_what_they_mark_can_be_seen() -> None:
+def test_masks_are_where_the_image_changed_and_what_they_mark_can_be_seen() -> None:
     drawing, varied, shares = replace(SMALL, damaged=1.0), 0, []
     for number in range(60):
         example = draw(drawing, number)
@@ -101,9 +101,9 @@ def test_the_same_values_give_the_same_files_whoever_draws(tmp_path: Path, photo
     assert content(tmp_path / "a") != content(tmp_path / "c")
 
 
-def test_a_picture_depends_on_its_number_and_not_on_how_many_there_are(tmp_path: Path) -> None:
+def test_an_image_depends_on_its_number_and_not_on_how_many_there_are(tmp_path: Path) -> None:
     write(SMALL, tmp_path / "many")
-    write(replace(SMALL, pictures=4), tmp_path / "few")
+    write(replace(SMALL, images=4), tmp_path / "few")
     many, few = content(tmp_path / "many"), content(tmp_path / "few")
     assert {name: many[name] for name in few if name != RECORD} == {n: c for n, c in few.items() if n != RECORD}
 
@@ -111,7 +111,7 @@ def test_a_picture_depends_on_its_number_and_not_on_how_many_there_are(tmp_path:
 def test_the_record_tells_what_was_drawn(tmp_path: Path, photographs: tuple[str, ...]) -> None:
     drawn = write(replace(SMALL, photographs=photographs, share=0.5), tmp_path / "drawn")
     record = json.loads((tmp_path / "drawn" / RECORD).read_text())
-    assert (record["seed"], record["pictures"], record["side"], record["share"]) == (5, 20, 48, 0.5)
+    assert (record["seed"], record["images"], record["side"], record["share"]) == (5, 20, 48, 0.5)
     assert record["counts"] == drawn.counts
     assert record["photographs"] == ["0.png", "1.png", "2.png"]
     assert str(tmp_path) not in json.dumps(record)
@@ -131,9 +131,9 @@ def test_photographs_are_taken_whole_and_in_turn(photographs: tuple[str, ...]) -
 
 def test_squares_are_cut_from_photographs(photographs: tuple[str, ...]) -> None:
     drawing = replace(SMALL, photographs=photographs, share=1.0, crop=0.5)
-    pictures = [draw(drawing, number).good for number in range(9)]
-    assert {picture.shape for picture in pictures} == {(48, 48, 3)}
-    assert len({picture.tobytes() for picture in pictures}) == 9
+    images = [draw(drawing, number).good for number in range(9)]
+    assert {image.shape for image in images} == {(48, 48, 3)}
+    assert len({image.tobytes() for image in images}) == 9
 
 
 def test_deep_photographs_keep_their_tones(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_photographs_that_cannot_be_drawn_on_are_told_and_others_stand_in(
     photographs: tuple[str, ...], tmp_path: Path
 ) -> None:
     broken, long = str(tmp_path / "broken.png"), str(tmp_path / "long.png")
-    Path(broken).write_bytes(b"no picture")
+    Path(broken).write_bytes(b"no image")
     Image.new("RGB", (10 * LONGEST + 1, 10)).save(long)
     drawing = replace(SMALL, photographs=(broken, *photographs, long), share=1.0)
     drawn = write(drawing, tmp_path / "drawn")
@@ -155,7 +155,7 @@ def test_photographs_that_cannot_be_drawn_on_are_told_and_others_stand_in(
     assert f"at most {LONGEST} times as long" in drawn.unusable[long]
     assert sum(drawn.kinds.values()) == 20
     (finding,) = check([f"mvtec:{tmp_path / 'drawn'}"], workers=1).findings
-    assert finding.message == "no pictures: 1 other file (1 .json)"
+    assert finding.message == "no images: 1 other file (1 .json)"
     assert draw(replace(drawing, photographs=(long,), crop=1.0), 0).good.shape == (48, 48, 3)
     with pytest.raises(InputError, match="a photograph can be drawn on"):
         write(replace(drawing, photographs=(broken, long)), tmp_path / "none")
@@ -165,10 +165,10 @@ def test_photographs_that_cannot_be_drawn_on_are_told_and_others_stand_in(
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
-        ({"pictures": 0}, "at least one picture; got 0"),
+        ({"images": 0}, "at least one image; got 0"),
         ({"side": 16}, "at least 32 px; got 16"),
         ({"seed": -1}, "seed is not negative; got -1"),
-        ({"damaged": 1.5}, r"damaged pictures lies in \[0, 1\]; got 1.5"),
+        ({"damaged": 1.5}, r"damaged images lies in \[0, 1\]; got 1.5"),
         ({"photographs": ("a.png",), "share": -0.5}, r"photographs lies in \[0, 1\]; got -0.5"),
         ({"photographs": ("a.png",), "crop": 0.0}, r"in \(0, 1\]; got 0.0"),
         ({"share": 0.5}, "need photographs; got none"),
@@ -218,9 +218,9 @@ def test_other_photographs_of_the_same_names_are_another_drawing(photographs: tu
 
 @pytest.mark.parametrize(("name", "workers"), [("new", 1), ("empty", 1), ("new", 2)])
 def test_a_data_set_that_is_not_finished_is_not_there(name: str, workers: int, tmp_path: Path) -> None:
-    def interrupted(pictures, total):
+    def interrupted(images, total):
         assert total == 20
-        next(pictures)
+        next(images)
         raise KeyboardInterrupt
 
     (tmp_path / "empty").mkdir()
@@ -229,7 +229,7 @@ def test_a_data_set_that_is_not_finished_is_not_there(name: str, workers: int, t
     assert [*tmp_path.rglob("*")] == [tmp_path / "empty"]
 
 
-def test_scenes_are_the_good_picture_harmed_and_varied() -> None:
+def test_scenes_are_the_good_image_harmed_and_varied() -> None:
     image = surface(np.random.default_rng(0), (48, 48))[0]
     kinds = []
     for seed in range(20):
@@ -243,7 +243,7 @@ def test_scenes_are_the_good_picture_harmed_and_varied() -> None:
 
 
 def draw_by_command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    status = main(["data", "draw", "--pictures", "12", "--size", "48", "--workers", "1", *words])
+    status = main(["data", "draw", "--images", "12", "--size", "48", "--workers", "1", *words])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
@@ -254,7 +254,7 @@ def test_the_command_says_what_it_drew_and_what_comes_next(
     monkeypatch.chdir(tmp_path)
     status, out, _ = draw_by_command(capsys, "--out", "runs/my set")
     assert status == 0
-    assert out.startswith("runs/my set: 12 pictures, ")
+    assert out.startswith("runs/my set: 12 images, ")
     assert "\nnext: zsad train fe-clip --data 'mvtec:runs/my set' --out RUN\n" in out
     record = json.loads((tmp_path / "runs/my set" / RECORD).read_text())
     good = sum(kinds.get(GOOD, 0) for kinds in record["counts"].values())
@@ -277,9 +277,9 @@ def test_the_command_draws_on_photographs_and_names_those_it_cannot(
     monkeypatch.chdir(tmp_path)
     status, out, _ = draw_by_command(capsys, "--out", "own", "--on", "photographs", "--class-name", "metal nut")
     assert status == 0
-    assert out.startswith("own: 12 pictures, 12 of class metal_nut\n")
+    assert out.startswith("own: 12 images, 12 of class metal_nut\n")
     assert [one.name for one in (tmp_path / "own").iterdir() if one.is_dir()] == ["metal_nut"]
-    (tmp_path / "photographs" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "photographs" / "broken.png").write_bytes(b"no image")
     (tmp_path / "photographs" / "raw.nef").write_bytes(b"II*\0")
     status, out, err = draw_by_command(capsys, "--out", "again", "--on", "photographs", "--share", "0.9")
     assert status == 1

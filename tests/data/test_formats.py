@@ -10,7 +10,7 @@ from zsad.data.decode import decode
 from zsad.data.masks import read_mask
 from zsad.errors import InputError
 
-PICTURES = [one for one in FORMATS if not one.is_mask and callable(one.expected)]
+IMAGES = [one for one in FORMATS if not one.is_mask and callable(one.expected)]
 REFUSED = [one for one in FORMATS if isinstance(one.expected, str)]
 MASKS = [one for one in FORMATS if one.is_mask]
 
@@ -21,16 +21,14 @@ def written(one: Format, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("one", PICTURES, ids=lambda one: one.what)
-def test_pictures_are_read_as_another_reader_reads_them(one: Format, tmp_path: Path) -> None:
-    picture = decode(written(one, tmp_path))
+@pytest.mark.parametrize("one", IMAGES, ids=lambda one: one.what)
+def test_images_are_read_as_another_reader_reads_them(one: Format, tmp_path: Path) -> None:
+    image = decode(written(one, tmp_path))
     assert callable(one.expected)
     expected = one.expected(one.make())
-    assert picture.pixels.dtype == expected.dtype
-    np.testing.assert_allclose(
-        picture.pixels.astype(int), expected.astype(int), rtol=0, atol=one.tolerance, strict=True
-    )
-    assert [note.startswith(one.note) for note in picture.notes] == [True] * bool(one.note)
+    assert image.pixels.dtype == expected.dtype
+    np.testing.assert_allclose(image.pixels.astype(int), expected.astype(int), rtol=0, atol=one.tolerance, strict=True)
+    assert [note.startswith(one.note) for note in image.notes] == [True] * bool(one.note)
 
 
 @pytest.mark.parametrize("one", REFUSED, ids=lambda one: one.what)
@@ -50,5 +48,5 @@ def test_masks_mark_the_defect(one: Format, tmp_path: Path) -> None:
 
 
 def test_there_are_thirty_of_each() -> None:
-    assert len(PICTURES) >= 30
+    assert len(IMAGES) >= 30
     assert len(REFUSED) + len(MASKS) >= 30

@@ -8,22 +8,22 @@ from zsad.data import kinds
 from zsad.data.kinds import kind_of, kind_of_name
 
 HEADS = {
-    "a PNG picture": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-    "a JPEG picture": b"\xff\xd8\xff\xe0\0\x10JFIF",
-    "a TIFF picture": b"MM\0*\0\0\0\x08",
-    "a Netpbm picture": b"P7\nWIDTH 3",
-    "a WebP picture": b"RIFF\x10\0\0\0WEBPVP8L",
-    "an AVIF picture": b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf",
-    "a HEIC picture": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-    "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n",
-    "a JPEG XL picture": b"\xff\x0a\xfa\x1f",
+    "a PNG image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "a JPEG image": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "a TIFF image": b"MM\0*\0\0\0\x08",
+    "a Netpbm image": b"P7\nWIDTH 3",
+    "a WebP image": b"RIFF\x10\0\0\0WEBPVP8L",
+    "an AVIF image": b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf",
+    "a HEIC image": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "a JPEG 2000 image": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "a JPEG XL image": b"\xff\x0a\xfa\x1f",
     "a DICOM file": b"\0" * 128 + b"DICM",
     "a camera raw file": b"II*\0\x10\0\0\0CR\2\0",
     "a video": b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41",
     "a NIfTI volume": b"\x5c\x01\0\0".ljust(344, b"\0") + b"n+1\0",
     "a Zeiss CZI file": b"ZISRAWFILE\0\0\0",
     "a Nikon ND2 file": b"\xda\xce\xbe\x0a\x10\0\0\0",
-    "an OpenEXR picture": b"v/1\1\2\0\0\0",
+    "an OpenEXR image": b"v/1\1\2\0\0\0",
     "a FITS file": b"SIMPLE  =                    T",
     "a Photoshop file": b"8BPS\0\1",
 }
@@ -40,7 +40,7 @@ def test_the_first_bytes_tell_the_kind_whatever_the_suffix(name: str) -> None:
 @pytest.mark.parametrize(
     ("called", "name"),
     [
-        ("IMG_1.HEIC", "a HEIC picture"),
+        ("IMG_1.HEIC", "a HEIC image"),
         ("a/b.c/scan.NII.GZ", "a NIfTI volume"),
         ("drawing.svg", "an SVG drawing"),
         ("DSC01.ARW", "a camera raw file"),

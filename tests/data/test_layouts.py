@@ -1,4 +1,4 @@
-"""Data-set layouts: which picture shows what, read off the folders."""
+"""Data-set layouts: which image shows what, read off the folders."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ def make(root: Path, *names: str) -> Path:
 
 def described(root: Path, sample: Sample) -> tuple[object, ...]:
     mask = sample.mask and str(sample.mask.relative_to(root))
-    return str(sample.picture.relative_to(root)), sample.label, sample.class_name, sample.kind, mask, sample.split
+    return str(sample.image.relative_to(root)), sample.label, sample.class_name, sample.kind, mask, sample.split
 
 
 # --- what every layout must hold ---
@@ -125,7 +125,7 @@ def test_mvtec_of_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert layouts.get("mvtec").samples(Path("."))[0].class_name == "cable"
 
 
-def test_mvtec_gives_normal_pictures_no_mask(tmp_path: Path) -> None:
+def test_mvtec_gives_normal_images_no_mask(tmp_path: Path) -> None:
     make(tmp_path, "bottle/test/good/0.png", "bottle/ground_truth/good/0.png")
     assert layouts.get("mvtec").samples(tmp_path)[0].mask is None
 
@@ -140,11 +140,11 @@ def test_mvtec_says_what_is_missing(tmp_path: Path) -> None:
     make(tmp_path, "loose/1.png", "bottle/test/good/readme.txt")
     with pytest.raises(InputError, match="<class>/test/<kind>"):
         layouts.get("mvtec").samples(tmp_path / "loose")
-    with pytest.raises(InputError, match="contain pictures"):
+    with pytest.raises(InputError, match="contain images"):
         layouts.get("mvtec").samples(tmp_path)
 
 
-def test_a_picture_is_known_by_its_path_below_the_root_or_its_whole_path(tmp_path: Path) -> None:
+def test_an_image_is_known_by_its_path_below_the_root_or_its_whole_path(tmp_path: Path) -> None:
     inside = Sample(tmp_path / "a" / "b.png", 0, "nut", "good", None, "test")
     assert inside.source(tmp_path) == "a/b.png"
     assert inside.source(tmp_path / "elsewhere") == (tmp_path / "a" / "b.png").as_posix()

@@ -60,18 +60,18 @@ def test_meta_json_as_of_anomaly_clip(tmp_path: Path) -> None:
 
 def test_meta_json_as_of_bayes_pfl(tmp_path: Path) -> None:
     """Its training split is empty but for a placeholder; the masks that it names were never made."""
-    picture, good = "HeadCT/head ct/test/anomaly/HeadCT_defect_000_000000.bmp", "HeadCT/head ct/test/good/1.bmp"
-    mask = picture.replace("test", "ground_truth").replace(".bmp", ".png")
+    image, good = "HeadCT/head ct/test/anomaly/HeadCT_defect_000_000000.bmp", "HeadCT/head ct/test/good/1.bmp"
+    mask = image.replace("test", "ground_truth").replace(".bmp", ".png")
     known: dict[str, object] = {"cls_name": "head ct", "specie_name": "anomaly", "dataset_name": "HeadCT"}
     empty = normal("", cls_name="head ct", dataset_name="")
     content = {
         "train": {"head ct": [empty]},
-        "test": {"head ct": [entry(img_path=picture, mask_path=mask, **known), normal(good, **known)]},
+        "test": {"head ct": [entry(img_path=image, mask_path=mask, **known), normal(good, **known)]},
     }
-    file = meta(make(tmp_path, picture, good), content, "meta_HeadCT.json") / "meta_HeadCT.json"
+    file = meta(make(tmp_path, image, good), content, "meta_HeadCT.json") / "meta_HeadCT.json"
     found = data_set(f"meta-json:{file}")
-    assert [(one.picture, one.label, one.class_name, one.kind, one.mask, one.split) for one in found.samples] == [
-        (tmp_path / picture, 1, "head ct", "anomaly", None, "test"),
+    assert [(one.image, one.label, one.class_name, one.kind, one.mask, one.split) for one in found.samples] == [
+        (tmp_path / image, 1, "head ct", "anomaly", None, "test"),
         (tmp_path / good, 0, "head ct", "good", None, "test"),
     ]
     (tmp_path / mask).parent.mkdir(parents=True)  # as its script does
@@ -95,7 +95,7 @@ def test_meta_json_without_kinds_and_masks(tmp_path: Path) -> None:
     ]
 
 
-def test_masks_of_normal_pictures_and_folders_are_none(tmp_path: Path) -> None:
+def test_masks_of_normal_images_and_folders_are_none(tmp_path: Path) -> None:
     root = meta(tmp_path, content_of(entry(), entry(anomaly=0), entry(mask_path="metal_nut/ground_truth/bent/")))
     assert [one.mask for one in layouts.get("meta-json").samples(root)] == [tmp_path / MASK, None, None]
 
@@ -116,7 +116,7 @@ def test_single_files_that_are_not_here_are_kept(tmp_path: Path) -> None:
         ({"train": None}, r"train is a JSON object of classes; got .*meta\.json: None"),
         ({"test": {"nut": entry()}}, r"a JSON list of entries; got .*meta\.json, test, class 'nut': \{"),
         ({"test": {"nut": []}}, r"has entries to be tested on; got .*meta\.json, test, class 'nut': none"),
-        ({"train": {"nut": []}, "test": {}}, r"a list names pictures; got .*meta\.json: no entries"),
+        ({"train": {"nut": []}, "test": {}}, r"a list names images; got .*meta\.json: no entries"),
         (content_of(entry(), "2.png"), r"an entry is a JSON object; got .*test, class 'metal_nut', entry 2: '2\.png'"),
         (content_of(entry(), entry(anomaly=2)), r"anomaly is 0 \(normal\) or 1 \(anomalous\); got .*entry 2: 2"),
         (content_of(entry(anomaly="1")), r"got .*entry 1: '1'"),
@@ -159,7 +159,7 @@ def test_meta_json_that_is_not_there(tmp_path: Path) -> None:
     assert "the file where it is called otherwise" in caught.value.remedy
 
 
-def test_a_list_that_lies_elsewhere_than_its_pictures(tmp_path: Path) -> None:
+def test_a_list_that_lies_elsewhere_than_its_images(tmp_path: Path) -> None:
     meta(tmp_path, content_of(entry(), normal(GOOD)))
     make(tmp_path, "lists/notes.txt")
     (tmp_path / "meta.json").rename(tmp_path / "lists/meta.json")
@@ -167,7 +167,7 @@ def test_a_list_that_lies_elsewhere_than_its_pictures(tmp_path: Path) -> None:
         InputError, match=rf"none of 2, such as {tmp_path}/lists/metal_nut/test/bent/001\.png"
     ) as caught:
         layouts.get("meta-json").samples(tmp_path / "lists")
-    assert "beside the pictures" in caught.value.remedy
+    assert "beside the images" in caught.value.remedy
 
 
 # --- paths of other machines ---
@@ -190,7 +190,7 @@ def test_absolute_paths_that_exist_are_taken_as_they_are(tmp_path: Path) -> None
     root = meta(
         tmp_path / "here", content_of(entry(img_path=f"{tmp_path}/elsewhere/{BENT}"), entry(img_path="/no/9.png"))
     )
-    found = [one.picture for one in layouts.get("meta-json").samples(root)]
+    found = [one.image for one in layouts.get("meta-json").samples(root)]
     assert found == [tmp_path / "elsewhere" / BENT, Path("/no/9.png")]
 
 
@@ -247,7 +247,7 @@ def test_jsonl_of_another_form_is_refused(tmp_path: Path, line: str, problem: st
 
 
 def test_jsonl_without_lines(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a list names pictures; got .*full-shot\.jsonl: no entries"):
+    with pytest.raises(InputError, match=r"a list names images; got .*full-shot\.jsonl: no entries"):
         layouts.get("jsonl").samples(lines(tmp_path, " ", ""))
 
 
@@ -291,20 +291,20 @@ def test_labelled_is_named_even_from_within(tmp_path: Path, monkeypatch: pytest.
     ("names", "problem"),
     [
         (("crack/1.png",), r"called good, normal or ok; got .*\(holds crack\)"),
-        (("good/1.png", "OK/2.png"), r"one folder of normal pictures, .*\(holds OK, good\)"),
-        (("good/readme.txt", "crack/1.png"), "the folder of normal pictures has some; got .*good"),
+        (("good/1.png", "OK/2.png"), r"one folder of normal images, .*\(holds OK, good\)"),
+        (("good/readme.txt", "crack/1.png"), "the folder of normal images has some; got .*good"),
     ],
 )
-def test_labelled_needs_one_folder_of_normal_pictures(tmp_path: Path, names: tuple[str, ...], problem: str) -> None:
+def test_labelled_needs_one_folder_of_normal_images(tmp_path: Path, names: tuple[str, ...], problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
         layouts.get("labelled").samples(make(tmp_path, *names))
     assert str(tmp_path) in caught.value.value
 
 
 @pytest.mark.parametrize("mask", ["masks/1.png", "masks/1_mask.png"])
-def test_a_mask_of_two_pictures_is_refused(tmp_path: Path, mask: str) -> None:
+def test_a_mask_of_two_images_is_refused(tmp_path: Path, mask: str) -> None:
     make(tmp_path, "good/1.png", "crack/1.png", "hole/1.png", "hole/2.png", "masks/2.png", mask)
-    with pytest.raises(InputError, match="a mask belongs to one picture") as caught:
+    with pytest.raises(InputError, match="a mask belongs to one image") as caught:
         layouts.get("labelled").samples(tmp_path)
     assert caught.value.value == f"{tmp_path / mask} for {tmp_path}/crack/1.png and {tmp_path}/hole/1.png"
 

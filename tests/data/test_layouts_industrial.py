@@ -30,7 +30,7 @@ def read(layout: str, root: Path) -> list[tuple[object, ...]]:
 
 
 def draw(root: Path, *names: str, value: int = 0) -> None:
-    """Real pictures of 4×4 px, black but for one pixel of ``value``."""
+    """Real images of 4×4 px, black but for one pixel of ``value``."""
     for name in names:
         image = Image.new("L", (4, 4))
         image.putpixel((2, 1), value)
@@ -160,7 +160,7 @@ VISA = (
 
 
 def visa(root: Path, rows: tuple[str, ...] = VISA) -> Path:
-    """VisA as published, with the pictures of two classes; one mask is missing."""
+    """VisA as published, with the images of two classes; one mask is missing."""
     make(root, *(row.split(",")[3] for row in VISA[1:]), "candle/Data/Masks/Anomaly/000.png", "candle/image_anno.csv")
     make(root, "split_csv/1cls.csv")
     (root / "split_csv/1cls.csv").write_text("\n".join(rows) + "\n")
@@ -203,7 +203,7 @@ def test_visa_refuses_another_list(tmp_path: Path, rows: tuple[str, ...], proble
     assert str(tmp_path) in caught.value.value
 
 
-def test_visa_refuses_missing_pictures(tmp_path: Path) -> None:
+def test_visa_refuses_missing_images(tmp_path: Path) -> None:
     (visa(tmp_path) / "candle/Data/Images/Normal/0000.JPG").unlink()
     with pytest.raises(InputError, match=f"1 missing below {tmp_path}: .*Normal/0000.JPG"):
         layouts.get("visa").samples(tmp_path)
@@ -211,9 +211,9 @@ def test_visa_refuses_missing_pictures(tmp_path: Path) -> None:
         layouts.get("visa").samples(visa(tmp_path, VISA[:1]))
 
 
-def test_visa_refuses_pictures_that_the_list_does_not_name(tmp_path: Path) -> None:
+def test_visa_refuses_images_that_the_list_does_not_name(tmp_path: Path) -> None:
     make(visa(tmp_path), "candle/Data/Images/Normal/9.JPG")
-    with pytest.raises(InputError, match=r"names all pictures below .*Normal/9\.JPG\."):
+    with pytest.raises(InputError, match=r"names all images below .*Normal/9\.JPG\."):
         layouts.get("visa").samples(tmp_path)
     make(tmp_path, "candle/Data/Images/Normal/8.JPG")
     with pytest.raises(InputError, match=r"Normal/8\.JPG and 1 more"):

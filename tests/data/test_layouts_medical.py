@@ -58,7 +58,7 @@ def test_another_tree_is_named_with_what_it_holds(tmp_path: Path, name: str) -> 
     assert caught.value.remedy
 
 
-# --- folders of pictures and folders of masks ---
+# --- folders of images and folders of masks ---
 
 
 @pytest.mark.parametrize("name", POLYPS)
@@ -81,7 +81,7 @@ def test_masks_belong_to_names_and_not_to_places_in_a_list(tmp_path: Path) -> No
     assert [sample[4] for sample in read("kvasir", tmp_path)] == [None, "masks/b.jpg", "masks/c.jpg"]
 
 
-def test_the_check_names_every_picture_without_mask_and_every_mask_without_picture(tmp_path: Path) -> None:
+def test_the_check_names_every_image_without_mask_and_every_mask_without_image(tmp_path: Path) -> None:
     make(tmp_path, *(f"images/{number}.jpg" for number in range(6)), "masks/5.jpg", "masks/6.jpg")
     found = {one.kind: [case.subject for case in one.cases] for one in check([f"kvasir:{tmp_path}"]).findings}
     assert found["unpaired"] == [f"images/{number}.jpg" for number in range(5)]
@@ -89,16 +89,16 @@ def test_the_check_names_every_picture_without_mask_and_every_mask_without_pictu
 
 
 @pytest.mark.parametrize("name", MASKED)
-def test_masks_of_no_picture_are_another_data_set(tmp_path: Path, name: str) -> None:
-    pictures, masks = layouts.get(name).folders[0]  # type: ignore[attr-defined]  # all of these are Masked
-    make(tmp_path, f"{pictures}/1.jpg", f"{pictures}/2.jpg", f"{masks}/other.png")
+def test_masks_of_no_image_are_another_data_set(tmp_path: Path, name: str) -> None:
+    images, masks = layouts.get(name).folders[0]  # type: ignore[attr-defined]  # all of these are Masked
+    make(tmp_path, f"{images}/1.jpg", f"{images}/2.jpg", f"{masks}/other.png")
     with pytest.raises(InputError, match="none of 2 in") as caught:
         layouts.get(name).samples(tmp_path)
-    assert str(tmp_path / pictures) in caught.value.value
+    assert str(tmp_path / images) in caught.value.value
     assert masks in caught.value.rule
 
 
-def test_folders_without_pictures(tmp_path: Path) -> None:
+def test_folders_without_images(tmp_path: Path) -> None:
     make(tmp_path, "images/readme.txt", "masks/1.png")
     with pytest.raises(InputError, match="none of 0 in"):
         layouts.get("endotect").samples(tmp_path)
@@ -181,7 +181,7 @@ LABELS = "id, hemorrhage\n0,1\n1,0\n10,1\n"
 
 
 def head_ct(root: Path, labels: str = LABELS) -> Path:
-    """HeadCT as published, with three pictures."""
+    """HeadCT as published, with three images."""
     make(root, "head_ct/010.png", "head_ct/000.png", "head_ct/001.png", "labels.csv")
     (root / "labels.csv").write_text(labels)
     return root
@@ -237,7 +237,7 @@ def test_covid19_in_its_first_release(tmp_path: Path) -> None:
     ]
 
 
-def test_covid19_is_more_than_its_normal_pictures(tmp_path: Path) -> None:
+def test_covid19_is_more_than_its_normal_images(tmp_path: Path) -> None:
     make(tmp_path, "Normal/images/1.png")
     with pytest.raises(InputError, match=r"Lung_Opacity, Viral Pneumonia.*\(holds Normal\)"):
         layouts.get("covid19").samples(tmp_path)
@@ -256,7 +256,7 @@ BMAD = (
     ("name", "called", "kind"),
     [("bmad-brain", "Brain", "tumour"), ("bmad-liver", "Liver", "tumour"), ("bmad-resc", "Retina", "oedema")],
 )
-def test_bmad_without_its_pictures_for_validation(tmp_path: Path, name: str, called: str, kind: str) -> None:
+def test_bmad_without_its_images_for_validation(tmp_path: Path, name: str, called: str, kind: str) -> None:
     assert read(name, make(tmp_path, *BMAD)) == [
         ("train/good/img/1.png", 0, called, "good", None, "train"),
         ("test/good/img/4.png", 0, called, "good", None, "test"),
@@ -274,7 +274,7 @@ def test_bmad_in_its_other_form(tmp_path: Path) -> None:
     ]
 
 
-def test_bmad_without_anomalous_pictures_is_another_tree(tmp_path: Path) -> None:
+def test_bmad_without_anomalous_images_is_another_tree(tmp_path: Path) -> None:
     make(tmp_path, "train/good/img/1.png", "test/good/img/2.png")
     with pytest.raises(InputError, match="test/Ungood"):
         layouts.get("bmad-brain").samples(tmp_path)

@@ -57,7 +57,7 @@ def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "rule"), [(None, "a mask is a file"), (b"", "whole image file"), (b"no picture", "whole image file")]
+    ("content", "rule"), [(None, "a mask is a file"), (b"", "whole image file"), (b"no image", "whole image file")]
 )
 def test_a_mask_that_cannot_be_read_names_itself(content: bytes | None, rule: str, tmp_path: Path) -> None:
     if content is not None:
@@ -84,25 +84,25 @@ def test_a_mask_of_another_size_is_cut_where_half_of_a_pixel_is_anomalous() -> N
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("size", [(6, 6), (4, 6)])
-def test_a_mask_is_turned_with_its_picture(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
-    """Drawn on the stored pixels: whatever the picture asks for, the mask stays on the bright corner."""
+def test_a_mask_is_turned_with_its_image(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
+    """Drawn on the stored pixels: whatever the image asks for, the mask stays on the bright corner."""
     stored = np.zeros(size, np.uint8)
     stored[0, :2] = 255
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    Image.fromarray(stored).convert("RGB").save(tmp_path / "picture.png", exif=exif)
+    Image.fromarray(stored).convert("RGB").save(tmp_path / "image.png", exif=exif)
     Image.fromarray(stored).save(tmp_path / "mask.png")
-    shown = decode(tmp_path / "picture.png").pixels[..., 0]
-    found = read_mask(tmp_path / "mask.png", shown.shape, tmp_path / "picture.png")
+    shown = decode(tmp_path / "image.png").pixels[..., 0]
+    found = read_mask(tmp_path / "mask.png", shown.shape, tmp_path / "image.png")
     np.testing.assert_array_equal(found, shown > 0)
 
 
-def test_a_mask_that_was_drawn_on_the_turned_picture_stays(tmp_path: Path) -> None:
+def test_a_mask_that_was_drawn_on_the_turned_image_stays(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    Image.new("RGB", (6, 4)).save(tmp_path / "picture.png", exif=exif)
+    Image.new("RGB", (6, 4)).save(tmp_path / "image.png", exif=exif)
     drawn = np.zeros((6, 4), np.uint8)
     drawn[0, 0] = 255
     Image.fromarray(drawn).save(tmp_path / "mask.png")
-    assert decode(tmp_path / "picture.png").size == (6, 4)
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (6, 4), tmp_path / "picture.png"), drawn > 0)
+    assert decode(tmp_path / "image.png").size == (6, 4)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (6, 4), tmp_path / "image.png"), drawn > 0)

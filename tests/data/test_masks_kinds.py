@@ -196,11 +196,11 @@ NOISE = np.random.default_rng(0).integers(1, 256, (64, 72, 3), dtype=np.uint8)
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "pages": (several_pages, "a mask file holds one mask; got .*page 1 of 2"),
     "frames": (animated, "a mask file holds one mask; got .*2 frames"),
-    "two PPM": (lambda: ppm(65535, 1) * 2, "a mask file holds one mask; got .*a picture after the first"),
-    "NumPy": (array, r"a mask is a picture, or JSON of labelme; got .*a NumPy file"),
-    "PDF": (lambda: b"%PDF-1.7", r"a mask is a picture, or JSON of labelme; got .*a PDF document"),
-    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "a mask is a picture, or JSON of labelme; got .*PostScript"),
-    "DICOM": (lambda: bytes(128) + b"DICM", "a mask is a picture, or JSON of labelme; got .*DICOM"),
+    "two PPM": (lambda: ppm(65535, 1) * 2, "a mask file holds one mask; got .*an image after the first"),
+    "NumPy": (array, r"a mask is an image, or JSON of labelme; got .*a NumPy file"),
+    "PDF": (lambda: b"%PDF-1.7", r"a mask is an image, or JSON of labelme; got .*a PDF document"),
+    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "a mask is an image, or JSON of labelme; got .*PostScript"),
+    "DICOM": (lambda: bytes(128) + b"DICM", "a mask is an image, or JSON of labelme; got .*DICOM"),
     "CMYK": (lambda: file(Image.new("CMYK", (72, 64)), "JPEG"), "a mask is grey, RGB or indexed; got .*CMYK"),
     "complex": (lambda: tiff(TRUTH.astype(np.complex64)), "a mask is grey or RGB; got .*complex64"),
     "inverted floats": (
@@ -243,10 +243,10 @@ def test_a_folder_is_no_mask(tmp_path: Path) -> None:
         read_mask(tmp_path, TRUTH.shape)
 
 
-# --- pictures that are turned by EXIF ---
+# --- images that are turned by EXIF ---
 
 
-def turned_picture(path: Path, orientation: int, pixels: np.ndarray) -> Path:
+def turned_image(path: Path, orientation: int, pixels: np.ndarray) -> Path:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     Image.fromarray(pixels).save(path, exif=exif)
@@ -257,21 +257,21 @@ SHOWN = np.random.default_rng(1).normal(100, 2, (64, 72, 3)).clip(0, 255).astype
 SHOWN[TRUTH] = (200, 30, 30)
 PLAIN = np.full((64, 72, 3), 90, np.uint8)
 STORED = {2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1]}
-"""What is stored, where a picture is shown as it should be after a mirror or a half turn."""
+"""What is stored, where an image is shown as it should be after a mirror or a half turn."""
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_which_way_a_mask_was_drawn_is_told_by_the_picture(orientation: int, tmp_path: Path) -> None:
-    picture = turned_picture(tmp_path / "1.png", orientation, STORED[orientation](SHOWN))
+def test_which_way_a_mask_was_drawn_is_told_by_the_image(orientation: int, tmp_path: Path) -> None:
+    image = turned_image(tmp_path / "1.png", orientation, STORED[orientation](SHOWN))
     Image.fromarray(STORED[orientation](WHITE)).save(tmp_path / "stored.png")
     Image.fromarray(WHITE).save(tmp_path / "upright.png")
-    stored = read_truth([tmp_path / "stored.png"], (64, 72), picture)
+    stored = read_truth([tmp_path / "stored.png"], (64, 72), image)
     np.testing.assert_array_equal(stored.pixels, TRUTH)
     assert stored.doubts == ("turned-mask",)
-    upright = read_truth([tmp_path / "upright.png"], (64, 72), picture)
+    upright = read_truth([tmp_path / "upright.png"], (64, 72), image)
     assert upright.doubts == ("turned-otherwise",)
     np.testing.assert_array_equal(upright.pixels, STORED[orientation](TRUTH))
-    even = turned_picture(tmp_path / "2.png", orientation, PLAIN)
+    even = turned_image(tmp_path / "2.png", orientation, PLAIN)
     assert read_truth([tmp_path / "upright.png"], (64, 72), even).doubts == ("turned-mask",)
 
 
@@ -279,25 +279,25 @@ def test_a_mask_that_is_its_own_mirror_image_is_not_doubtful(tmp_path: Path) -> 
     pixels = np.zeros((64, 72), np.uint8)
     pixels[20:44, 30:42] = 255
     Image.fromarray(pixels).save(tmp_path / "mask.png")
-    picture = turned_picture(tmp_path / "1.png", 3, PLAIN)
-    assert read_truth([tmp_path / "mask.png"], (64, 72), picture).doubts == ()
+    image = turned_image(tmp_path / "1.png", 3, PLAIN)
+    assert read_truth([tmp_path / "mask.png"], (64, 72), image).doubts == ()
 
 
 @pytest.mark.parametrize("own", [1, 3])
 def test_a_mask_that_says_how_it_is_turned_is_upright(own: int, tmp_path: Path) -> None:
-    picture = turned_picture(tmp_path / "1.png", 3, STORED[3](SHOWN))
+    image = turned_image(tmp_path / "1.png", 3, STORED[3](SHOWN))
     pixels = WHITE if own == 1 else STORED[own](WHITE)
-    mask = turned_picture(tmp_path / "mask.png", own, pixels)
-    found = read_truth([mask], (64, 72), picture)
+    mask = turned_image(tmp_path / "mask.png", own, pixels)
+    found = read_truth([mask], (64, 72), image)
     np.testing.assert_array_equal(found.pixels, TRUTH)
     assert found.doubts == ()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_tiff_that_says_how_it_is_turned_is_upright(bits: int, tmp_path: Path) -> None:
-    picture = turned_picture(tmp_path / "1.png", 3, STORED[3](SHOWN))
+    image = turned_image(tmp_path / "1.png", 3, STORED[3](SHOWN))
     stored = STORED[3](WHITE).astype(f"u{bits // 8}")
     tifffile.imwrite(tmp_path / "mask.tif", stored, extratags=[(274, 3, 1, 3, True)])
-    found = read_truth([tmp_path / "mask.tif"], (64, 72), picture)
+    found = read_truth([tmp_path / "mask.tif"], (64, 72), image)
     np.testing.assert_array_equal(found.pixels, TRUTH)
     assert found.doubts == ()

@@ -47,7 +47,7 @@ def test_polygons_are_drawn_with_their_outlines(tmp_path: Path) -> None:
     assert not read_mask(labelled(tmp_path / "1.json"), (24, 32)).any()
 
 
-def test_polygons_are_drawn_on_pictures_that_are_upright(tmp_path: Path) -> None:
+def test_polygons_are_drawn_on_images_that_are_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 3
     Image.new("RGB", (32, 24)).save(tmp_path / "1.png", exif=exif)
@@ -128,7 +128,7 @@ FAR = [[0, 0], [1e300, 0], [0, 5]]
         ({"shapes": [{"points": []}]}, "a polygon of 0 points"),
         ({"shapes": [{"points": [[1, "x"], [1, 1], [2, 2]]}]}, r"a point \[1, 'x'\]"),
         ({"shapes": [{"points": [[1], [1, 1], [2, 2]]}]}, r"a point \[1\]"),
-        ({"shapes": [{"points": FAR}]}, r"a point at \(1e\+300, 0\) of a picture of 32×24 px"),
+        ({"shapes": [{"points": FAR}]}, r"a point at \(1e\+300, 0\) of an image of 32×24 px"),
         ({"shapes": [{"points": [[-33, 0], [1, 1], [2, 2]]}]}, r"a point at \(-33, 0\)"),
         ({"shapes": [shape("mask", (0, 0), (3, 3))]}, "base64|non-base64|cannot identify|Incorrect padding"),
         ({"shapes": [shape("mask", (0, 0), (3, 3), mask=STAMP)]}, r"a mask of 5×4 px from \(0, 0\) to \(3, 3\)"),

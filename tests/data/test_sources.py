@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zsad.data.sources import find, find_pictures, pictures_in
+from zsad.data.sources import find, find_images, images_in
 from zsad.errors import InputError
 
 
@@ -18,7 +18,7 @@ def make(root: Path, *names: str) -> None:
 
 
 def found(root: Path, *arguments: str) -> list[str]:
-    return [str(path.relative_to(root)) for path in find_pictures([root / argument for argument in arguments])]
+    return [str(path.relative_to(root)) for path in find_images([root / argument for argument in arguments])]
 
 
 def test_a_folder_at_every_depth_in_natural_order(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_names_that_natural_order_could_stumble_over(tmp_path: Path) -> None:
     assert found(tmp_path, ".")[:2] == ["01.png", "1.png"]
 
 
-def test_only_pictures_and_nothing_hidden(tmp_path: Path) -> None:
+def test_only_images_and_nothing_hidden(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a.txt", "b.DCM", ".c.png", ".git/d.png", "e", "Thumbs.db", "._f.jpg")
     assert found(tmp_path, ".") == ["a.png", "b.DCM"]
 
@@ -44,8 +44,8 @@ def test_a_hidden_folder_that_is_named_is_searched(tmp_path: Path) -> None:
 
 
 def test_a_named_file_is_kept_whatever_its_suffix(tmp_path: Path) -> None:
-    make(tmp_path, "picture", ".hidden.txt", "odd[1].png")
-    assert found(tmp_path, "picture", ".hidden.txt", "odd[1].png") == ["picture", ".hidden.txt", "odd[1].png"]
+    make(tmp_path, "image", ".hidden.txt", "odd[1].png")
+    assert found(tmp_path, "image", ".hidden.txt", "odd[1].png") == ["image", ".hidden.txt", "odd[1].png"]
 
 
 def test_arguments_keep_their_order_and_a_file_counts_once(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_arguments_keep_their_order_and_a_file_counts_once(tmp_path: Path) -> No
 
 def test_one_path_alone(tmp_path: Path) -> None:
     make(tmp_path, "a.png")
-    assert find_pictures(str(tmp_path)) == [tmp_path / "a.png"]
-    assert find_pictures([]) == []
+    assert find_images(str(tmp_path)) == [tmp_path / "a.png"]
+    assert find_images([]) == []
 
 
 def test_patterns(tmp_path: Path) -> None:
@@ -72,15 +72,15 @@ def test_patterns(tmp_path: Path) -> None:
 def test_patterns_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "a10.png", "a9.png")
     monkeypatch.chdir(tmp_path)
-    assert find_pictures(["*.png"]) == [Path("a9.png"), Path("a10.png")]
+    assert find_images(["*.png"]) == [Path("a9.png"), Path("a10.png")]
 
 
 def test_loops_of_links_end(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "b/2.png")
     (tmp_path / "a/back").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "b/again").symlink_to(tmp_path / "b", target_is_directory=True)
-    assert [path.name for path in find_pictures([tmp_path])] == ["1.png", "2.png"]
-    assert [path.name for path in find_pictures([tmp_path / "**/*.png"])] == ["1.png", "2.png"]
+    assert [path.name for path in find_images([tmp_path])] == ["1.png", "2.png"]
+    assert [path.name for path in find_images([tmp_path / "**/*.png"])] == ["1.png", "2.png"]
 
 
 def test_links_are_followed_and_count_as_their_file(tmp_path: Path) -> None:
@@ -95,35 +95,35 @@ def test_broken_links_are_named_and_left_for_the_decoder_in_data_sets(tmp_path: 
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     found = find([tmp_path])
-    assert [path.name for path in found.pictures] == ["here.png"]
+    assert [path.name for path in found.images] == ["here.png"]
     assert [Path(one.source).name for one in found.left_out] == ["gone.png", "loop"]
     assert f"a link to {tmp_path / 'nowhere.png'}, which is not there" in found.left_out[0].message
-    assert [path.name for path in pictures_in(tmp_path)] == ["gone.png", "here.png"]
+    assert [path.name for path in images_in(tmp_path)] == ["gone.png", "here.png"]
 
 
 @pytest.mark.parametrize(
     ("argument", "rule"),
     [
-        ("missing.png", "a path to pictures must exist"),
-        ("*.tif", "a pattern must match a picture"),
-        ("nowhere/**/*.png", "a pattern must match a picture"),
-        ("no_pictures/*", "a pattern must match a picture"),
-        ("no_pictures", "a folder must contain a picture"),
+        ("missing.png", "a path to images must exist"),
+        ("*.tif", "a pattern must match an image"),
+        ("nowhere/**/*.png", "a pattern must match an image"),
+        ("no_images/*", "a pattern must match an image"),
+        ("no_images", "a folder must contain an image"),
         ("**x/*.png", "a pattern must"),
-        ("part\0.png", "a path to pictures must exist"),
-        ("x" * 300, "a path to pictures must exist"),
+        ("part\0.png", "a path to images must exist"),
+        ("x" * 300, "a path to images must exist"),
     ],
 )
 def test_what_yields_nothing_is_named(tmp_path: Path, argument: str, rule: str) -> None:
-    make(tmp_path, "no_pictures/readme.txt", "good/1.png")
+    make(tmp_path, "no_images/readme.txt", "good/1.png")
     with pytest.raises(InputError) as caught:
-        find_pictures([tmp_path / "good", tmp_path / argument])
+        find_images([tmp_path / "good", tmp_path / argument])
     assert caught.value.rule.startswith(rule)
     assert argument in caught.value.value
 
 
 def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rather than skipped, as if their pictures had been looked at."""
+    """Rather than skipped, as if their images had been looked at."""
     make(tmp_path, "a/1.png", "locked/2.png")
     scan = os.scandir
 
@@ -134,11 +134,11 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", denied)
     found = find([tmp_path])
-    assert [path.name for path in found.pictures] == ["1.png"]
+    assert [path.name for path in found.images] == ["1.png"]
     assert [one.source for one in found.left_out] == [str(tmp_path / "locked")]
     assert "must be readable; got" in found.left_out[0].message
     assert "Permission denied" in found.left_out[0].message
-    for refusing in (lambda: find([tmp_path / "locked"]), lambda: pictures_in(tmp_path)):
+    for refusing in (lambda: find([tmp_path / "locked"]), lambda: images_in(tmp_path)):
         with pytest.raises(InputError, match=r"must be readable; got .*locked"):
             refusing()
 
@@ -165,17 +165,17 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_what_looks_like_a_picture_and_is_not_read_is_left_out_with_its_reason(tmp_path: Path, name: str) -> None:
+def test_what_looks_like_an_image_and_is_not_read_is_left_out_with_its_reason(tmp_path: Path, name: str) -> None:
     signed(tmp_path, {name: HEADS[name], "part.png": b""})
     found = find([tmp_path])
-    assert [path.name for path in found.pictures] == ["part.png"]
+    assert [path.name for path in found.images] == ["part.png"]
     (left_out,) = found.left_out
     assert left_out.source == str(tmp_path / name)
     assert re.search(r" is not read here; got .*\. Remedy: ", left_out.message)
     assert not found.others
 
 
-def test_pictures_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+def test_images_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
     """As radiology stores them; and what a text begins with is not looked at."""
     signed(
         tmp_path,
@@ -189,24 +189,24 @@ def test_pictures_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path
         },
     )
     found = find([tmp_path])
-    assert {path.name for path in found.pictures} == {"IM0001", "scan.00012", "export"}
+    assert {path.name for path in found.images} == {"IM0001", "scan.00012", "export"}
     assert (found.left_out, dict(found.others)) == ([], {"": 2, ".txt": 1})
     assert found.besides() == "3 other files (2 without suffix, 1 .txt)"
 
 
-def test_what_is_no_picture_is_counted_and_leftovers_are_passed_over(tmp_path: Path) -> None:
+def test_what_is_no_image_is_counted_and_leftovers_are_passed_over(tmp_path: Path) -> None:
     make(
         tmp_path,
         *("a.jpg", "a.xmp", "labels.json", "Thumbs.db", "report.pdf", ".DS_Store", "._a.jpg", "x/@eaDir/a.jpg/t.jpg"),
         *("__MACOSX/a.jpg", "#recycle/a.jpg", ".@__thumb/a.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/a.jpg"),
     )
     found = find([tmp_path])
-    assert [path.name for path in found.pictures] == ["a.jpg"]
+    assert [path.name for path in found.images] == ["a.jpg"]
     assert found.left_out == []
     assert dict(found.others) == {".xmp": 1, ".json": 1, ".db": 1, ".pdf": 1}
     assert found.not_entered.total() == 6
-    assert pictures_in(tmp_path) == [tmp_path / "a.jpg"]
-    assert [path.name for path in find([tmp_path / "x/@eaDir"]).pictures] == ["t.jpg"]  # where it is named
+    assert images_in(tmp_path) == [tmp_path / "a.jpg"]
+    assert [path.name for path in find([tmp_path / "x/@eaDir"]).images] == ["t.jpg"]  # where it is named
 
 
 def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) ->
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
         found = find([tmp_path])
-    assert [path.name for path in found.pictures] == ["a.png"]
+    assert [path.name for path in found.images] == ["a.png"]
     reasons = {Path(one.source).name: one.message for one in found.left_out}
     assert set(reasons) == {"pipe.png", "pipe", "null.png", "socket"}
     for name, what in (("pipe", "a pipe"), ("pipe.png", "a pipe"), ("null.png", "a device"), ("socket", "a socket")):
@@ -228,9 +228,9 @@ def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) ->
 def test_a_folder_of_what_cannot_be_read_is_no_empty_folder(tmp_path: Path) -> None:
     signed(tmp_path, HEADS)
     assert len(find([tmp_path]).left_out) == len(HEADS)
-    with pytest.raises(InputError, match=rf"a picture that can be read; got {len(HEADS)} files that cannot, such as"):
-        find_pictures([tmp_path])
+    with pytest.raises(InputError, match=rf"an image that can be read; got {len(HEADS)} files that cannot, such as"):
+        find_images([tmp_path])
 
 
 def test_a_folder_may_be_empty_where_that_is_asked_for(tmp_path: Path) -> None:
-    assert pictures_in(tmp_path) == []
+    assert images_in(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Drawn pictures and defects: same seed, same picture; the mask tells the whole truth."""
+"""Drawn images and defects: same seed, same image; the mask tells the whole truth."""
 
 import hashlib
 
@@ -45,10 +45,10 @@ def test_every_family_and_part_is_reachable_under_its_own_name():
 
 
 def test_surfaces_differ_and_are_not_blank():
-    pictures = [surface(chance(seed), (64, 64))[0] for seed in range(60)]
-    assert len({hashlib.sha256(picture).hexdigest() for picture in pictures}) == 60
-    assert np.std([picture.mean() for picture in pictures]) > 20
-    assert np.median([picture.std() for picture in pictures]) > 8
+    images = [surface(chance(seed), (64, 64))[0] for seed in range(60)]
+    assert len({hashlib.sha256(image).hexdigest() for image in images}) == 60
+    assert np.std([image.mean() for image in images]) > 20
+    assert np.median([image.std() for image in images]) > 8
 
 
 def test_the_foreground_of_a_part_is_where_it_looks_unlike_its_background():
@@ -59,7 +59,7 @@ def test_the_foreground_of_a_part_is_where_it_looks_unlike_its_background():
     assert np.mean(np.array(differences) > 10) > 0.8
 
 
-def test_the_same_seed_gives_the_same_picture_and_another_seed_does_not():
+def test_the_same_seed_gives_the_same_image_and_another_seed_does_not():
     def everything(seed):
         rng = chance(seed)
         image, _, foreground = part(rng, (80, 91))
@@ -134,7 +134,7 @@ def test_defects_are_small_and_large_weak_and_strong():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tone", [0, 128, 255])
-def test_a_defect_that_cannot_be_seen_on_a_blank_picture_is_drawn_so_that_it_can(kind, tone):
+def test_a_defect_that_cannot_be_seen_on_a_blank_image_is_drawn_so_that_it_can(kind, tone):
     blank = np.full((40, 40, 3), tone, np.uint8)
     defect = draw_defect(chance(1), blank, None, kind)
     assert (change(blank, defect.image) >= VISIBLE).sum() >= FEWEST
@@ -165,7 +165,7 @@ def test_defects_lie_where_the_object_is_and_edges_get_theirs():
 
 
 @pytest.mark.parametrize("size", [(1, 1), *SIZES])
-def test_distractions_change_the_picture_and_keep_what_it_shows(size):
+def test_distractions_change_the_image_and_keep_what_it_shows(size):
     changed = 0
     for seed in range(30):
         image, _ = surface(chance(seed), size)
@@ -194,8 +194,8 @@ def test_an_unknown_kind_is_refused_with_the_nearest_name(granite):
     ],
     ids=["float", "grey", "alpha", "tiny"],
 )
-def test_a_picture_that_is_no_picture_is_refused(image, granite):
-    with pytest.raises(InputError, match="a picture is uint8"):
+def test_an_image_that_is_no_image_is_refused(image, granite):
+    with pytest.raises(InputError, match="an image is uint8"):
         refuse_unusable(image, None, None)
     with pytest.raises(InputError, match="a donor is uint8"):
         refuse_unusable(granite, None, image)
@@ -203,7 +203,7 @@ def test_a_picture_that_is_no_picture_is_refused(image, granite):
 
 def test_what_cannot_be_used_is_refused_before_anything_is_drawn(granite):
     tiny = np.zeros((20, 7, 3), np.uint8)
-    with pytest.raises(InputError, match=r"a picture is .* got uint8 \(20, 7, 3\)"):
+    with pytest.raises(InputError, match=r"an image is .* got uint8 \(20, 7, 3\)"):
         draw_defect(chance(), tiny)
     with pytest.raises(InputError, match="a donor is uint8"):
         draw_defect(chance(), granite, donor=tiny)

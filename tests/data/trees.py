@@ -8,7 +8,7 @@ from PIL import Image
 SIZE = (12, 16)
 
 
-def picture(path: Path, seed: int, size: tuple[int, int] = SIZE) -> Path:
+def image(path: Path, seed: int, size: tuple[int, int] = SIZE) -> Path:
     """Noise, another one for every seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -25,13 +25,13 @@ def mask(path: Path, size: tuple[int, int] = SIZE, values: tuple[int, ...] = (0,
 
 
 def mvtec_tree(root: Path, classes: tuple[str, ...] = ("nut", "bolt"), seed: int = 0) -> Path:
-    """Each class with two pictures to train on, three normal and three bent ones with masks; no two are alike."""
+    """Each class with two images to train on, three normal and three bent ones with masks; no two are alike."""
     for number, name in enumerate(classes):
         first = seed + 100 * number
         for index in range(2):
-            picture(root / name / "train" / "good" / f"{index}.png", first + index)
+            image(root / name / "train" / "good" / f"{index}.png", first + index)
         for index in range(3):
-            picture(root / name / "test" / "good" / f"{index}.png", first + 10 + index)
-            picture(root / name / "test" / "bent" / f"{index}.png", first + 20 + index)
+            image(root / name / "test" / "good" / f"{index}.png", first + 10 + index)
+            image(root / name / "test" / "bent" / f"{index}.png", first + 20 + index)
             mask(root / name / "ground_truth" / "bent" / f"{index}_mask.png")
     return root

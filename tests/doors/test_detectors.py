@@ -13,7 +13,7 @@ from torch import Tensor
 import zsad
 from tests import small
 from tests.doors.hostile import ACTING, FORMS, entry, written
-from zsad.checkpoint import LEARNT, Card, TrainingRecord, load_trained_state, write
+from zsad.checkpoint import TRAINED_STATE, Card, TrainingRecord, load_trained_state, write
 from zsad.errors import InputError, WeightsError
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
@@ -30,12 +30,12 @@ def folder(tmp_path: Path) -> Path:
 
 def change(folder: Path, **options: object) -> None:
     """Damage the first tensor that was learnt."""
-    tensors = load_file(folder / LEARNT)
+    tensors = load_file(folder / TRAINED_STATE)
     name = next(name for name, one in tensors.items() if one.is_floating_point() and one.numel() > 1)
     tensors[name] = tensors[name].to(options.get("dtype", torch.float32)).clone()
     if "value" in options:
         tensors[name].view(-1)[0] = options["value"]
-    save_file(tensors, folder / LEARNT)
+    save_file(tensors, folder / TRAINED_STATE)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_a_detector_learnt_is_finite(options: dict[str, object], said: str,
 @pytest.mark.parametrize("what", ["os.mkdir", "a pickle within torch"])
 @pytest.mark.parametrize("form", FORMS)
 def test_what_a_detector_learnt_does_nothing(what: str, form: str, folder: Path, tmp_path: Path) -> None:
-    written(folder / LEARNT, FORMS[form](entry(ACTING[what](str(tmp_path / "it ran")))))
+    written(folder / TRAINED_STATE, FORMS[form](entry(ACTING[what](str(tmp_path / "it ran")))))
     with pytest.raises(WeightsError, match=r"learnt\.safetensors must be readable"):
         load_trained_state(FeClip(small.frozen()), folder)
     assert not (tmp_path / "it ran").exists()
@@ -66,8 +66,8 @@ def test_what_a_detector_learnt_does_nothing(what: str, form: str, folder: Path,
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
 def test_a_pipe_in_the_place_of_what_was_learnt_is_not_waited_for(folder: Path) -> None:
-    (folder / LEARNT).unlink()
-    os.mkfifo(folder / LEARNT)
+    (folder / TRAINED_STATE).unlink()
+    os.mkfifo(folder / TRAINED_STATE)
     with pytest.raises(WeightsError, match="a folder, pipe or device"):
         load_trained_state(FeClip(small.frozen()), folder)
 
@@ -109,7 +109,7 @@ def test_a_prediction_has_finite_scores(odd: float) -> None:
 
 
 class Unsure(FeClip):
-    """A method whose score of dark pictures is no number."""
+    """A method whose score of dark images is no number."""
 
     def forward(self, images: Tensor, class_names: object) -> Evidence:
         dark = images.mean((1, 2, 3)) < 0
@@ -118,7 +118,7 @@ class Unsure(FeClip):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_picture_without_a_score_is_a_failure_and_the_others_go_on(batch_size: int, tmp_path: Path) -> None:
+def test_an_image_without_a_score_is_a_failure_and_the_others_go_on(batch_size: int, tmp_path: Path) -> None:
     from PIL import Image
 
     for name, grey in (("a", 250), ("b", 0), ("c", 250)):

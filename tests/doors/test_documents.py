@@ -11,7 +11,7 @@ import pytest
 from zsad import checkpoint
 from zsad.backbones import cards
 from zsad.backbones import config as architectures
-from zsad.benchmark import known
+from zsad.benchmark import data_sets
 from zsad.benchmark import recipe as benchmark
 from zsad.data.layouts import get
 from zsad.errors import ConfigError, InputError, WeightsError
@@ -86,7 +86,7 @@ CASES = [
         training=(checkpoint.TRAINING, lambda path: checkpoint.read_training_record(path.parent)),
         evaluation=(disk.EVALUATION, disk.read),
         class_result=(disk.CLASS, lambda path: disk.read_class(path.parent)),
-        benchmark_data=(known.FILE, lambda path: known.read(path.parent)),
+        benchmark_data=(data_sets.FILE, lambda path: data_sets.read(path.parent)),
         knowledge=("knowledge.json", Knowledge.read),
         sources=("sources.json", export.read_sources),
     ),
@@ -119,7 +119,7 @@ CASES = [
     ),
     *doors(
         {"a terabyte": terabyte, "not UTF-8": content(b"\xff")},
-        pictures=(checkpoint.PICTURES, lambda path: checkpoint.read_training_record(path.parent)),
+        images=(checkpoint.IMAGES, lambda path: checkpoint.read_training_record(path.parent)),
     ),
 ]
 
@@ -147,6 +147,6 @@ NO_PATHS = (
 def test_a_list_of_paths_that_no_file_has_is_refused_by_its_name(path: str, tmp_path: Path) -> None:
     line = {"image_path": path, "label": 1, "class_name": path, "mask_path": path}
     (tmp_path / "list.jsonl").write_text(json.dumps(line))
-    with pytest.raises(InputError, match="the pictures of a list exist") as caught:
+    with pytest.raises(InputError, match="the images of a list exist") as caught:
         get("jsonl").samples(tmp_path / "list.jsonl")
     assert "list.jsonl" in str(caught.value)

@@ -13,13 +13,13 @@ from zsad.errors import ConfigError
 )
 def test_counts_that_are_none_are_refused(classes: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(f'{{"classes": {classes}}}')
-    with pytest.raises(ConfigError, match=r"readable training\.json; got .*classes are no numbers of pictures"):
+    with pytest.raises(ConfigError, match=r"readable training\.json; got .*classes are no numbers of images"):
         read_training_record(tmp_path)
 
 
 def test_counts_are_read(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text('{"classes": {"nut": 2}}')
-    (tmp_path / "pictures.txt").write_text("a\nb\n")
+    (tmp_path / "images.txt").write_text("a\nb\n")
     past = read_training_record(tmp_path)
     assert past.is_on_record
     assert past.training["classes"] == {"nut": 2}

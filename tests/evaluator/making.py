@@ -27,14 +27,14 @@ def detector(batch_size: int = 1, past: TrainingRecord | None = None) -> Detecto
 
 
 def data(folder: Path, *classes: str) -> str:
-    """Four normal and four anomalous pictures of each class, as NAME=LAYOUT:PATH."""
+    """Four normal and four anomalous images of each class, as NAME=LAYOUT:PATH."""
     for number, name in enumerate(classes):
         draw(folder, side=SIDE + 8 * number, class_name=name)
     return f"drawn=mvtec:{folder}"
 
 
 def train(home: Path, count: int, hue: int, kind: str = "good") -> None:
-    """Training pictures of a class, of one hue."""
+    """Training images of a class, of one hue."""
     rng = np.random.default_rng(hue)
     (home / "train" / kind).mkdir(parents=True)
     for number in range(count):
@@ -61,13 +61,13 @@ def left(out: Path) -> dict[str, Any]:
 
 
 def make_normal(folder: Path) -> None:
-    """Take the anomalous pictures of a class away."""
+    """Take the anomalous images of a class away."""
     shutil.rmtree(folder / "test" / "square")
     shutil.rmtree(folder / "ground_truth")
 
 
 def make_anomalous(folder: Path) -> None:
-    """Take the normal pictures of a class away."""
+    """Take the normal images of a class away."""
     shutil.rmtree(folder / "test" / "good")
 
 

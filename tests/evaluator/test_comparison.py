@@ -1,4 +1,4 @@
-"""Comparisons: the differences are those of repeated pictures, and nothing is shown where there is nothing."""
+"""Comparisons: the differences are those of repeated images, and nothing is shown where there is nothing."""
 
 import json
 from dataclasses import asdict, replace
@@ -33,7 +33,7 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn_by_hand(folder: Path, quality: float, seed: int, draws: int) -> dict[str, np.ndarray]:
-    """Metrics of each resample of the first class, from repeated pictures."""
+    """Metrics of each resample of the first class, from repeated images."""
     images = disk.read_images(folder / "classes" / "drawn" / "nut")
     scores, found, truth = np.array([image.score for image in images]), maps(quality, seed), masks()
     rows = []
@@ -45,7 +45,7 @@ def drawn_by_hand(folder: Path, quality: float, seed: int, draws: int) -> dict[s
     return dict(zip(("image_auroc", "pixel_ap", "pixel_pro"), np.array(rows).T, strict=True))
 
 
-def test_intervals_are_of_paired_differences_of_repeated_pictures(weak: Path, strong: Path) -> None:
+def test_intervals_are_of_paired_differences_of_repeated_images(weak: Path, strong: Path) -> None:
     found = compare(weak, strong, draws=100, confidence=0.8).data_sets[0].classes[0]
     assert (found.class_name, found.normal, found.anomalous) == ("nut", 12, 12)
     a, b = drawn_by_hand(weak, 0.5, 1, 100), drawn_by_hand(strong, 2.5, 2, 100)
@@ -100,7 +100,7 @@ def test_the_mean_is_over_the_classes_draw_by_draw(weak: Path, strong: Path) -> 
     assert [one.p_corrected for one in classes] == holm([one.p for one in classes])
 
 
-def test_the_order_of_pictures_does_not_matter(weak: Path, strong: Path, tmp_path: Path) -> None:
+def test_the_order_of_images_does_not_matter(weak: Path, strong: Path, tmp_path: Path) -> None:
     shuffled = evaluation(tmp_path / "strong", 2.5, 2, ("nut", "bolt"), np.random.default_rng(0).permutation(24))
     found, expected = (compare(weak, one, draws=100).data_sets[0].classes[0].metrics for one in (shuffled, strong))
     for name in METRICS:
@@ -108,7 +108,7 @@ def test_the_order_of_pictures_does_not_matter(weak: Path, strong: Path, tmp_pat
         assert list(asdict(ours).values())[:7] == pytest.approx(list(asdict(theirs).values())[:7], abs=1e-9), name
 
 
-def test_copies_of_a_picture_keep_to_their_labels(weak: Path) -> None:
+def test_copies_of_an_image_keep_to_their_labels(weak: Path) -> None:
     images = [replace(one, content="same") for one in disk.read_images(weak / "classes" / "drawn" / "nut")]
     backwards = images[::-1]
     places = places_in(images, backwards)
@@ -171,7 +171,7 @@ def test_what_is_not_in_both_is_named_and_left_out(weak: Path, tmp_path: Path) -
 
 
 def change(folder: Path, **values: object) -> Path:
-    """Other values of the last picture of the first class."""
+    """Other values of the last image of the first class."""
     home = folder / "classes" / "drawn" / "nut"
     *images, last = disk.read_images(home)
     disk.write_images([*images, replace(last, **values)], home)
@@ -181,12 +181,12 @@ def change(folder: Path, **values: object) -> Path:
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"content": "another"}, "other pictures: 1 only in the first evaluation, 1 only in another"),
+        ({"content": "another"}, "other images: 1 only in the first evaluation, 1 only in another"),
         ({"truth": "another"}, "other labels or masks, for instance of nut/23.png"),
         ({"label": 0}, "other labels or masks, for instance of nut/23.png"),
     ],
 )
-def test_other_pictures_or_another_truth_are_not_compared(values: dict[str, object], why: str, tmp_path: Path) -> None:
+def test_other_images_or_another_truth_are_not_compared(values: dict[str, object], why: str, tmp_path: Path) -> None:
     ours = evaluation(tmp_path / "ours", 1.0, 1)
     theirs = change(evaluation(tmp_path / "theirs", 1.0, 2), **values)
     with pytest.raises(InputError, match=f"share a class; got drawn nut: {why}"):
@@ -198,7 +198,7 @@ def test_other_pictures_or_another_truth_are_not_compared(values: dict[str, obje
     [
         (Protocol(resolution=None), "one resolution; got 518 and None"),
         (Protocol(split="all"), "one split; got test and all"),
-        (Protocol(most=3), "one most; got None and 3"),
+        (Protocol(max_images=3), "one max_images; got None and 3"),
     ],
 )
 def test_other_protocols_are_refused(protocol: Protocol, said: str, weak: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_other_refusals(weak: Path, tmp_path: Path) -> None:
         compare(tmp_path, weak)
     empty = evaluation(tmp_path / "empty", 1.0, 1)
     disk.write_images([], empty / "classes" / "drawn" / "nut")
-    with pytest.raises(InputError, match="share a class; got drawn nut: no pictures"):
+    with pytest.raises(InputError, match="share a class; got drawn nut: no images"):
         compare(empty, empty)
 
 
@@ -236,15 +236,15 @@ def test_classes_without_masks_are_compared_by_their_images(tmp_path: Path) -> N
     assert "PRO              n/a    n/a     n/a" in text(found)
 
 
-def test_few_pictures_and_pictures_seen_in_training_are_warned_of(tmp_path: Path) -> None:
+def test_few_images_and_images_seen_in_training_are_warned_of(tmp_path: Path) -> None:
     both = [evaluation(tmp_path / str(seed), 1.0, seed) for seed in (1, 2)]
     home = both[0] / "classes" / "drawn" / "nut"
     for folder, seen in zip(both, (0, 4), strict=True):
         home = folder / "classes" / "drawn" / "nut"
         disk.write_class(replace(disk.read_class(home), seen_in_training=seen, anomalous=9), home)
     assert compare(*both, draws=100).warnings == (
-        "A detector was trained on 4 of the pictures of drawn nut.",
-        "drawn nut has 9 anomalous pictures: so few make intervals too narrow.",
+        "A detector was trained on 4 of the images of drawn nut.",
+        "drawn nut has 9 anomalous images: so few make intervals too narrow.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Masks that may be read wrongly: an evaluation says so, of how many pictures, and counts what any of several marks."""
+"""Masks that may be read wrongly: an evaluation says so, of how many images, and counts what any of several marks."""
 
 from pathlib import Path
 
@@ -40,15 +40,15 @@ def test_what_is_doubtful_is_said_and_what_was_meant_is_scored(tmp_path: Path) -
     assert found.classes[0].metrics == plain.classes[0].metrics
     assert found.classes[0].doubts == {"coloured-background": 1, "lossy-mask": 1, "transparent-mask": 2}
     assert found.warnings == (
-        "metal_nut: masks of 1 picture with lossy compression: "
+        "metal_nut: masks of 1 image with lossy compression: "
         "anomalous is what is above one half of the brightest value.",
-        "metal_nut: masks of 1 picture without black: the colour of most of the border counts as normal.",
-        "metal_nut: masks of 2 pictures told from the background by transparency: what is opaque is anomalous.",
+        "metal_nut: masks of 1 image without black: the colour of most of the border counts as normal.",
+        "metal_nut: masks of 2 images told from the background by transparency: what is opaque is anomalous.",
     )
     assert disk.read_class(tmp_path / "out" / NUT).doubts == found.classes[0].doubts
 
 
-def test_several_masks_of_a_picture_count_as_one(tmp_path: Path) -> None:
+def test_several_masks_of_an_image_count_as_one(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     plain = result(given, tmp_path / "plain")
     first = masks_of(tmp_path / "data")[0]

@@ -25,13 +25,13 @@ Hand = tuple[list[float], list[int], list[np.ndarray], list[np.ndarray]]
 
 
 def by_hand(specification: str, resolution: int | None) -> Hand:
-    """Scores, labels, maps and masks of all pictures."""
+    """Scores, labels, maps and masks of all images."""
     found: Hand = [], [], [], []
     for sample in samples_of([specification], "test"):
-        (answer,) = detector().stream([sample.picture], "metal nut", resolution and (resolution, resolution))
+        (answer,) = detector().stream([sample.image], "metal nut", resolution and (resolution, resolution))
         assert not isinstance(answer, Failure)
-        picture, prediction = answer
-        mask = np.zeros(picture.size, bool) if sample.mask is None else read_mask(sample.mask, picture.size)
+        image, prediction = answer
+        mask = np.zeros(image.size, bool) if sample.mask is None else read_mask(sample.mask, image.size)
         size = prediction.size[::-1]
         grey = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
         truth = np.asarray(grey).astype(np.float32) / 255 > 0.5
@@ -42,7 +42,7 @@ def by_hand(specification: str, resolution: int | None) -> Hand:
 
 
 @pytest.mark.parametrize("resolution", [RESOLUTION, None])
-def test_metrics_are_those_of_the_pictures_and_their_pixels(resolution: int | None, tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_images_and_their_pixels(resolution: int | None, tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     found = evaluate(detector(), [given], tmp_path / "out", resolution=resolution, resamples=0)
     scores, labels, maps, masks = by_hand(given, resolution)
@@ -75,7 +75,7 @@ def test_metrics_are_those_of_the_pictures_and_their_pixels(resolution: int | No
     assert [image.pixel_auroc for image in images] == pytest.approx(own, abs=1e-3)
 
 
-def test_intervals_are_of_draws_of_pictures_shared_by_all_metrics(tmp_path: Path) -> None:
+def test_intervals_are_of_draws_of_images_shared_by_all_metrics(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     found = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=30, confidence=0.8)
     scores, labels, maps, masks = by_hand(given, RESOLUTION)
@@ -114,7 +114,7 @@ def test_what_is_read_again_is_what_was_returned(tmp_path: Path) -> None:
 
 def test_a_name_of_a_method_is_loaded(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    found = evaluate("clip-ac", [data_set(given)], tmp_path / "out", resolution=RESOLUTION, most=1, resamples=0)
+    found = evaluate("clip-ac", [data_set(given)], tmp_path / "out", resolution=RESOLUTION, max_images=1, resamples=0)
     assert (found.subject.name, found.subject.method, found.subject.backbone) == ("clip-ac", "clip-ac", "tiny")
 
 
@@ -123,7 +123,7 @@ def test_a_name_of_a_method_is_loaded(tmp_path: Path) -> None:
 
 def test_neither_batches_nor_other_classes_nor_their_order_change_a_class(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "carpet", "tile")
-    whole = evaluate(detector(), [given], tmp_path / "a", resolution=RESOLUTION, resamples=20, most=3)
+    whole = evaluate(detector(), [given], tmp_path / "a", resolution=RESOLUTION, resamples=20, max_images=3)
     backwards = data_set(given)
     classes = ["tile", "metal_nut"]
     samples = tuple(sorted(backwards.samples, key=lambda sample: sample.class_name, reverse=True))
@@ -178,7 +178,7 @@ def test_an_evaluation_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path
         ({"resolution": 0}, "a resolution is at least 1 px; got 0"),
         ({"resamples": -1}, "number of resamples is not negative; got -1"),
         ({"confidence": 1.0}, r"a confidence lies between 0 and 1; got 1\.0"),
-        ({"most": 0}, "a quick look takes at least one picture; got 0"),
+        ({"most": 0}, "a quick look takes at least one image; got 0"),
         ({"classes": ["metal_nuts"]}, "did you mean 'metal_nut'"),
     ],
 )
@@ -194,16 +194,16 @@ def test_data_sets_of_one_name_are_refused(tmp_path: Path) -> None:
         evaluate(detector(), [given, given], tmp_path / "out")
 
 
-def test_a_split_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    with pytest.raises(InputError, match=r"pictures in their split 'train'; got drawn"):
+    with pytest.raises(InputError, match=r"images in their split 'train'; got drawn"):
         evaluate(detector(), [given], tmp_path / "out", split="train")
 
 
 def test_odd_names_have_folders_of_their_own(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "a b", "a_b", "A_B").removeprefix("drawn=")
     names = [f"x/y:z={given}".replace(":", "", 1), f"X_Y={given}"]
-    found = evaluate(detector(), names, tmp_path / "out", resolution=RESOLUTION, resamples=0, most=1)
+    found = evaluate(detector(), names, tmp_path / "out", resolution=RESOLUTION, resamples=0, max_images=1)
     folders = disk.class_folders(tmp_path / "out")
     assert len(folders) == 6
     assert len({str(folder).casefold() for folder in folders.values()}) == 6

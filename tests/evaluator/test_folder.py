@@ -19,7 +19,7 @@ from zsad.predictor import Detector, Settings
 QUICK = {"resolution": RESOLUTION, "resamples": 20}
 
 
-def change_picture(home: Path) -> None:
+def change_image(home: Path) -> None:
     Image.new("RGB", (48, 48)).save(home / "test" / "good" / "002.png")
 
 
@@ -28,15 +28,15 @@ def change_mask(home: Path) -> None:
     Image.fromarray(~read_mask(path, (48, 48))).save(path)
 
 
-def add_picture(home: Path) -> None:
+def add_image(home: Path) -> None:
     Image.new("RGB", (48, 48)).save(home / "test" / "good" / "999.png")
 
 
-def rename_picture(home: Path) -> None:
+def rename_image(home: Path) -> None:
     (home / "test" / "good" / "000.png").rename(home / "test" / "good" / "0000.png")
 
 
-@pytest.mark.parametrize("change", [change_picture, change_mask, add_picture, rename_picture])
+@pytest.mark.parametrize("change", [change_image, change_mask, add_image, rename_image])
 def test_other_data_are_another_evaluation(change: Callable[[Path], None], tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
@@ -52,7 +52,7 @@ def test_another_detector_or_protocol_is_another_evaluation(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"got another detector\. .*--overwrite"):
         evaluate(other, [given], tmp_path / "out", **QUICK)
     with pytest.raises(ConfigError, match=r"got another protocol and data\. .*--overwrite"):
-        evaluate(detector(), [given], tmp_path / "out", most=2, **QUICK)
+        evaluate(detector(), [given], tmp_path / "out", max_images=2, **QUICK)
 
 
 def test_overwriting_replaces_the_evaluation_and_nothing_else(tmp_path: Path) -> None:

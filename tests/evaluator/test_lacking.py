@@ -45,7 +45,7 @@ def test_where_no_class_defines_a_metric_its_mean_says_so(tmp_path: Path) -> Non
     assert found.means["image_auroc"] == Metric(None, reason=reason, classes=0)
 
 
-def test_pictures_without_masks_count_for_image_metrics_only(tmp_path: Path) -> None:
+def test_images_without_masks_count_for_image_metrics_only(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "tile")
     for mask in (tmp_path / "data" / "metal_nut" / "ground_truth" / "square").iterdir():
         mask.unlink()
@@ -59,7 +59,7 @@ def test_pictures_without_masks_count_for_image_metrics_only(tmp_path: Path) -> 
     }
     assert found.means["pixel_ap"].classes == 1
     assert None not in {metric.value for metric in tile.metrics.values()}
-    assert "tile: 1 picture without a mask, anomalous, counted for image metrics only." in found.warnings
+    assert "tile: 1 image without a mask, anomalous, counted for image metrics only." in found.warnings
     shares = [image.anomalous_share for image in disk.read_images(tmp_path / "out" / NUT)]
     assert shares == [0, 0, 0, 0, None, None, None, None]
     assert set(disk.read_curves(tmp_path / "out" / NUT)) == {"image_roc", "image_pr"}
@@ -67,7 +67,7 @@ def test_pictures_without_masks_count_for_image_metrics_only(tmp_path: Path) -> 
 
 def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> None:
     given, home = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut"
-    (home / "test" / "good" / "001.png").write_text("no picture")
+    (home / "test" / "good" / "001.png").write_text("no image")
     Image.new("L", (7, 7)).save(home / "ground_truth" / "square" / "005_mask.png")
     (home / "ground_truth" / "square" / "006_mask.png").write_bytes(b"")
     (found,) = evaluate(detector(2), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
@@ -75,8 +75,8 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
     assert (one.normal, one.anomalous, one.without_mask) == (3, 2, 0)
     messages = {
         "metal_nut/test/good/001.png": "001.png",
-        "metal_nut/test/square/005.png": "a mask has the size of its picture",
-        "metal_nut/test/square/006.png": "a picture must be a whole image file",
+        "metal_nut/test/square/005.png": "a mask has the size of its image",
+        "metal_nut/test/square/006.png": "an image must be a whole image file",
     }
     assert one.unreadable.keys() == messages.keys()
     assert all(messages[source] in said for source, said in one.unreadable.items())
@@ -84,12 +84,9 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
     assert len(sources) == 5
     assert not set(sources) & set(messages)
     said, *few = found.warnings
-    assert said.startswith(
-        "metal_nut: 3 pictures left out, unreadable or with an unreadable mask: metal_nut/test/good/"
-    )
+    assert said.startswith("metal_nut: 3 images left out, unreadable or with an unreadable mask: metal_nut/test/good/")
     assert few == [
-        f"metal_nut: {state}: so few make intervals too narrow."
-        for state in ("3 normal pictures", "2 anomalous pictures")
+        f"metal_nut: {state}: so few make intervals too narrow." for state in ("3 normal images", "2 anomalous images")
     ]
 
 
@@ -101,9 +98,9 @@ def test_masks_that_mark_nothing_and_copies_are_said(tmp_path: Path) -> None:
     (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=0).data_sets
     assert found.classes[0].blank_masks == 1
     said = " ".join(found.warnings)
-    assert "metal_nut: 2 copies of pictures that are there already" in said
-    assert "metal_nut: 1 picture is there as normal and as anomalous." in said
-    assert "metal_nut: 1 anomalous picture without an anomalous pixel" in said
+    assert "metal_nut: 2 copies of images that are there already" in said
+    assert "metal_nut: 1 image is there as normal and as anomalous." in said
+    assert "metal_nut: 1 anomalous image without an anomalous pixel" in said
 
 
 def test_a_class_of_which_nothing_can_be_read_says_so(tmp_path: Path) -> None:
@@ -111,25 +108,27 @@ def test_a_class_of_which_nothing_can_be_read_says_so(tmp_path: Path) -> None:
     for path in (home / "test").glob("*/*.png"):
         path.write_bytes(b"")
     (found,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=20).data_sets
-    assert {metric.reason for metric in found.classes[0].metrics.values()} == {"no picture could be read"}
-    assert found.means["image_auroc"].reason == "no picture could be read"
+    assert {metric.reason for metric in found.classes[0].metrics.values()} == {"no image could be read"}
+    assert found.means["image_auroc"].reason == "no image could be read"
 
 
-def test_pictures_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_images_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     data(tmp_path / "data", "metal_nut")
     found = data_set(f"drawn=mvtec:{tmp_path / 'data'}")
     first, *rest = found.samples
     given = replace(found, samples=(replace(first, label=None), *rest))
     (result,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=0).data_sets
     assert (result.classes[0].unlabelled, result.classes[0].normal) == (1, 3)
-    assert result.warnings == ("metal_nut: 1 picture without a label left out.",)
+    assert result.warnings == ("metal_nut: 1 image without a label left out.",)
 
 
 def test_a_class_of_which_nothing_is_known_has_no_numbers(tmp_path: Path) -> None:
     data(tmp_path / "data", "metal_nut")
     found = data_set(f"drawn=mvtec:{tmp_path / 'data'}")
     given = replace(found, samples=tuple(replace(one, label=None, mask=None) for one in found.samples))
-    (result,) = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, most=1, resamples=20).data_sets
+    (result,) = evaluate(
+        detector(), [given], tmp_path / "out", resolution=RESOLUTION, max_images=1, resamples=20
+    ).data_sets
     (one,) = result.classes
     assert (one.unlabelled, one.normal, one.anomalous) == (8, 0, 0)
     assert {metric.value for metric in one.metrics.values()} == {None}
@@ -138,10 +137,10 @@ def test_a_class_of_which_nothing_is_known_has_no_numbers(tmp_path: Path) -> Non
 
 def test_a_quick_look_says_that_it_is_one(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    found = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, most=2, resamples=0)
+    found = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, max_images=2, resamples=0)
     (one,) = found.data_sets[0].classes
-    assert (one.normal, one.anomalous, found.protocol.most) == (2, 2, 2)
-    assert found.data_sets[0].warnings[0].startswith("A quick look: at most 2 pictures of each class and state")
+    assert (one.normal, one.anomalous, found.protocol.max_images) == (2, 2, 2)
+    assert found.data_sets[0].warnings[0].startswith("A quick look: at most 2 images of each class and state")
 
 
 def test_a_complete_set_of_which_some_classes_were_never_counted_lacks_nothing() -> None:
@@ -154,12 +153,12 @@ def test_a_complete_set_of_which_some_classes_were_never_counted_lacks_nothing()
     assert said == "1 of 12 published classes are not part of this: Woven_127."
     changed = [_planned("Mesh_114", 1, 2), *(one for one in found if one.name != "Mesh_114")]
     (said,) = of_data(PlannedSet(whole, tuple(changed)), [], split)
-    assert said == "Mesh_114: 1 normal and 2 anomalous pictures; as published 36 and 80."
+    assert said == "Mesh_114: 1 normal and 2 anomalous images; as published 36 and 80."
 
 
 def _planned(name: str, normal: int, anomalous: int) -> PlannedClass:
     samples = [
         Sample(Path(f"{name}-{n}.png"), int(n >= normal), name, "", None, "test") for n in range(normal + anomalous)
     ]
-    items = tuple(PlannedImage(one, one.picture.name, int(one.label or 0), "", "") for one in samples)
+    items = tuple(PlannedImage(one, one.image.name, int(one.label or 0), "", "") for one in samples)
     return PlannedClass("dtd-synthetic", name, items, 0, Path())

@@ -19,18 +19,18 @@ QUICK = {"resolution": RESOLUTION, "resamples": 0}
 
 
 def seen(folder: Path, *names: str) -> TrainingRecord:
-    """Of a detector that was trained on these pictures."""
+    """Of a detector that was trained on these images."""
     return TrainingRecord(
         tuple(content_hash(folder / name) for name in names), {"classes": {"Metal nut": len(names)}, "seed": 5}
     )
 
 
-def test_pictures_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -> None:
+def test_images_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "carpet")
     past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
     (tmp_path / "data" / "metal_nut").rename(tmp_path / "data" / "thing")
     message = (
-        r"a detector is evaluated on pictures that it was not trained on and does not remember; "
+        r"a detector is evaluated on images that it was not trained on and does not remember; "
         r"got 2 of 8 of thing \(drawn\)\. Remedy: name other data, or say --allow-training-data"
     )
     with pytest.raises(InputError, match=message):
@@ -44,13 +44,13 @@ def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[
     (found,) = evaluate(
         detector(past=TrainingRecord(("a", "b"), training)), [given], tmp_path / "out", **QUICK
     ).data_sets
-    assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
+    assert found.warnings[0].startswith("It is not on record on which images the detector was trained")
 
 
 def test_a_trained_detector_without_any_record_is_doubted(tmp_path: Path) -> None:
     trained = Detector(Card("fe-clip"), FeClip(small.frozen()), Settings(32))
     (found,) = evaluate(trained, [data(tmp_path / "data", "metal_nut")], tmp_path / "out", **QUICK).data_sets
-    assert found.warnings[0].startswith("It is not on record on which pictures the detector was trained")
+    assert found.warnings[0].startswith("It is not on record on which images the detector was trained")
 
 
 def test_what_was_seen_is_part_of_the_plan(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_where_it_is_allowed_results_say_so(tmp_path: Path) -> None:
     (drawn,) = found.data_sets
     assert [one.seen_in_training for one in drawn.classes] == [0, 2]
     leak, name = drawn.warnings
-    assert leak.startswith("metal_nut: 2 of 8 pictures were seen by the detector")
+    assert leak.startswith("metal_nut: 2 of 8 images were seen by the detector")
     assert name.startswith("The detector was trained on classes of the same name: metal_nut.")
     assert (found.subject.trained_on, found.subject.seed) == ({"Metal nut": 2}, 5)
 
@@ -98,7 +98,7 @@ def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
     assert (who.name, who.method, who.seed, who.epochs, who.trained_on) == ("copy", "toy-editor", 111, 2, {"carpet": 8})
 
 
-def test_pictures_that_are_remembered_are_refused(tmp_path: Path) -> None:
+def test_images_that_are_remembered_are_refused(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     few_shot = Detector(Card("fe-clip"), FeClip(small.frozen()), Settings(32))
     few_shot.fit_normal([tmp_path / "data" / "metal_nut" / "test" / "good" / "002.png"])

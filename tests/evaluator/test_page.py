@@ -61,7 +61,7 @@ def walked(html: str) -> Walk:
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of two classes, one of which has normal pictures only."""
+    """Of two classes, one of which has normal images only."""
     folder = tmp_path_factory.mktemp("page")
     named = data(folder / "data", "metal_nut", "carpet")
     make_normal(folder / "data" / "carpet")
@@ -104,16 +104,16 @@ def test_it_says_what_ran_and_how(out: Path) -> None:
 
 def test_a_protocol_in_words() -> None:
     assert "at 240 × 240 px" in " ".join(page.in_words(Protocol(resolution=240)))
-    assert "at each picture's own size" in " ".join(page.in_words(Protocol(resolution=None)))
+    assert "at each image's own size" in " ".join(page.in_words(Protocol(resolution=None)))
     assert "There are no intervals." in page.in_words(Protocol(resamples=0))
-    assert page.in_words(Protocol(most=20))[0].endswith("of each class and state 20 at most.")
+    assert page.in_words(Protocol(max_images=20))[0].endswith("of each class and state 20 at most.")
 
 
 def test_warnings_come_before_numbers(out: Path) -> None:
     evaluation = disk.read(out)
-    doubted = replace(evaluation.data_sets[0], warnings=("Five pictures were seen <in training>.",))
+    doubted = replace(evaluation.data_sets[0], warnings=("Five images were seen <in training>.",))
     html = page.page(replace(evaluation, data_sets=(doubted,)), {})
-    assert 0 < html.index("Five pictures were seen &lt;in training&gt;.") < html.index("<table")
+    assert 0 < html.index("Five images were seen &lt;in training&gt;.") < html.index("<table")
     calm = page.page(
         replace(
             evaluation,

@@ -16,7 +16,7 @@ from zsad.checkpoint import Card, TrainingRecord
 from zsad.cli.fit_normal import choose
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
-from zsad.data.sources import find_pictures
+from zsad.data.sources import find_images
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
@@ -31,7 +31,7 @@ from zsad.predictor import Detector, Settings
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
 TRAINING = {"carpet": 6, "metal_nut": 9, "tile": 12}
-"""Normal training pictures of each class."""
+"""Normal training images of each class."""
 DRAWN = {
     ("carpet", 0): ("003.png", "005.png"),
     ("carpet", 1): ("001.png", "004.png"),
@@ -97,15 +97,15 @@ def by_hand(root: Path, class_name: str, names: tuple[str, ...]) -> list[float]:
     normal = [normalize(method.normal_features(pixels(home / "train" / "good" / name))[0], dim=-1) for name in names]
     found = []
     for path in sorted((home / "test").glob("*/*.png")):
-        picture, patches = pixels(path), []
-        features = normalize(method.normal_features(picture)[0], dim=-1)
+        image, patches = pixels(path), []
+        features = normalize(method.normal_features(image)[0], dim=-1)
         for cell in range(features.shape[1]):
             nearest = [
                 max(float(level[cell] @ entry) for shot in normal for entry in shot[number])
                 for number, level in enumerate(features)
             ]
             patches.append(sum(min(max(1 - cosine, 0), 1) for cosine in nearest) / len(nearest))
-        zero_shot = float(method(picture, ["object"]).score)
+        zero_shot = float(method(image, ["object"]).score)
         found.append((zero_shot + max(patches)) / 2)
     return found
 
@@ -145,11 +145,11 @@ def test_the_draw_is_of_the_class_and_the_seed_alone(root: Path, tmp_path: Path)
 
 def test_fit_normal_draws_the_same(root: Path) -> None:
     for (class_name, seed), names in DRAWN.items():
-        chosen = choose(find_pictures([root / class_name / "train" / "good"]), 2, seed)
+        chosen = choose(find_images([root / class_name / "train" / "good"]), 2, seed)
         assert tuple(path.name for path in chosen) == names
 
 
-def test_only_normal_training_pictures_are_drawn(tmp_path: Path) -> None:
+def test_only_normal_training_images_are_drawn(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "carpet")
     train(tmp_path / "data" / "carpet", 3, 0)
     train(tmp_path / "data" / "carpet", 30, 1, "square")
@@ -166,7 +166,7 @@ def test_a_memory_of_another_class_changes_scores_and_is_told(root: Path, tmp_pa
     found = evaluate(detector, [named(root)], tmp_path / "one", **QUICK)
     (warning,) = found.data_sets[0].warnings
     assert warning == (
-        "carpet and tile are judged by the memory of another class: the detector remembers 2 normal pictures of "
+        "carpet and tile are judged by the memory of another class: the detector remembers 2 normal images of "
         "metal nut (32 patches a level)."
     )
     assert (found.subject.remembers, found.subject.memory) == ({"metal nut": 2}, 32)
@@ -176,7 +176,7 @@ def test_a_memory_of_another_class_changes_scores_and_is_told(root: Path, tmp_pa
         assert np.abs(differences).min() > 1e-4, name
     html = (tmp_path / "one" / disk.PAGE).read_text()
     assert warning in html
-    assert "2 normal pictures of metal nut (32 patches a level)" in html
+    assert "2 normal images of metal nut (32 patches a level)" in html
     alone = evaluate(detector, [named(root)], tmp_path / "alone", classes=["metal_nut"], **QUICK)
     assert alone.data_sets[0].warnings == ()
 
@@ -216,14 +216,14 @@ def test_the_page_says_what_each_class_was_shown(root: Path, tmp_path: Path) -> 
     evaluate(few_shot(), [named(root)], tmp_path / "out", shots=2, shots_seed=0, **QUICK)
     html = (tmp_path / "out" / disk.PAGE).read_text()
     assert "fe-clip (2 shots, seed 0) on small at 32 px, held against drawn" in html
-    assert "2 normal pictures of the class that it judges, drawn with seed 0" in html
+    assert "2 normal images of the class that it judges, drawn with seed 0" in html
     assert (
-        "Few-shot: before each class the detector was shown 2 normal pictures of the train split of that class, drawn "
+        "Few-shot: before each class the detector was shown 2 normal images of the train split of that class, drawn "
         "with seed 0, and none of any other class."
     ) in html
     folds = html.split("<details")[1:]
     for name, fold in zip(TRAINING, folds, strict=True):
-        assert "<dt>shown before</dt><dd>2 normal pictures</dd>" in fold
+        assert "<dt>shown before</dt><dd>2 normal images</dd>" in fold
         for shot in DRAWN[name, 0]:
             assert f"<li><bdi>{name}/train/good/{shot}</bdi></li>" in fold
     evaluate(few_shot(), [named(root)], tmp_path / "none", **QUICK)
@@ -278,7 +278,7 @@ def test_evaluations_of_before_are_read_and_go_on(root: Path, tmp_path: Path) ->
 
 def test_a_class_without_enough_is_named(root: Path, tmp_path: Path) -> None:
     message = (
-        r"at least the 7 shots among the normal pictures of its train split; got 6 of carpet \(drawn\)\. "
+        r"at least the 7 shots among the normal images of its train split; got 6 of carpet \(drawn\)\. "
         r"Remedy: say fewer --shots, or name by --classes"
     )
     with pytest.raises(InputError, match=message):
@@ -287,7 +287,7 @@ def test_a_class_without_enough_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"got 0 of carpet \(drawn\), 0 of wood \(drawn\)\."):
         evaluate(few_shot(), [bare], tmp_path / "out", shots=1, **QUICK)
     assert not (tmp_path / "out").exists()
-    evaluate(few_shot(), [named(root)], tmp_path / "out", shots=7, classes=["tile", "metal_nut"], most=1, **QUICK)
+    evaluate(few_shot(), [named(root)], tmp_path / "out", shots=7, classes=["tile", "metal_nut"], max_images=1, **QUICK)
 
 
 def test_a_detector_without_the_mode_is_refused(root: Path, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_detector_without_the_mode_is_refused(root: Path, tmp_path: Path) -> N
         evaluate(few_shot(precision="bf16"), [named(root)], tmp_path / "out", shots=1, **QUICK)
     remembering = few_shot()
     remembering.fit_normal([root / "tile" / "train" / "good" / "000.png"], "tile")
-    message = r"remembers none before; got 1 normal picture of tile \(16 patches a level\)\. Remedy: name the detector"
+    message = r"remembers none before; got 1 normal image of tile \(16 patches a level\)\. Remedy: name the detector"
     with pytest.raises(ConfigError, match=message):
         evaluate(remembering, [named(root)], tmp_path / "out", shots=1, **QUICK)
     assert not (tmp_path / "out").exists()
@@ -321,7 +321,7 @@ def test_a_shot_that_cannot_be_read_is_named_before_any_work(tmp_path: Path) -> 
     given = data(tmp_path / "data", "carpet", "wood")
     for hue, name in enumerate(("carpet", "wood")):
         train(tmp_path / "data" / name, 1, hue)
-    (tmp_path / "data" / "wood" / "train" / "good" / "000.png").write_text("no picture")
+    (tmp_path / "data" / "wood" / "train" / "good" / "000.png").write_text("no image")
     with pytest.raises(InputError, match=r"wood/train/good/000\.png"):
         evaluate(few_shot(), [given], tmp_path / "out", shots=1, **QUICK)
     assert not (tmp_path / "out").exists()
@@ -342,7 +342,7 @@ def test_what_is_shown_is_no_test(tmp_path: Path) -> None:
         evaluate(few_shot(), [given], tmp_path / "out", split="all", shots=2, **QUICK)
     found = evaluate(few_shot(), [given], tmp_path / "out", shots=2, allow_training_data=True, **QUICK)
     assert [one.seen_in_training for one in found.data_sets[0].classes] == [1, 0]
-    assert found.data_sets[0].warnings[0].startswith("carpet: 1 of 9 pictures were seen by the detector")
+    assert found.data_sets[0].warnings[0].startswith("carpet: 1 of 9 images were seen by the detector")
 
 
 def test_copies_among_shots_are_told(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_copies_among_shots_are_told(tmp_path: Path) -> None:
     first, second = sorted((tmp_path / "data" / "carpet" / "train" / "good").iterdir())
     second.write_bytes(first.read_bytes())
     found = evaluate(few_shot(), [given], tmp_path / "out", shots=2, **QUICK)
-    assert found.data_sets[0].warnings[0] == ("carpet: 1 copy among the normal pictures that the detector was shown.")
+    assert found.data_sets[0].warnings[0] == ("carpet: 1 copy among the normal images that the detector was shown.")
 
 
 # --- comparing
@@ -364,7 +364,7 @@ def test_comparisons_say_what_was_shown(root: Path, tmp_path: Path) -> None:
     none, two, other, four = (tmp_path / str(number) for number in range(4))
     found = compare(none, two, draws=100)
     assert found.warnings[0] == (
-        "The detectors were not shown the same: of each class, A none and B 2 of its normal training pictures. "
+        "The detectors were not shown the same: of each class, A none and B 2 of its normal training images. "
         "The difference is also that of the shots."
     )
     assert found.shown == (("",), ("2 shots, seed 0",))
@@ -372,15 +372,15 @@ def test_comparisons_say_what_was_shown(root: Path, tmp_path: Path) -> None:
     assert not any("in common" in said for said in found.warnings)
     found = compare(two, other, draws=100)
     assert found.warnings[0] == (
-        "The detectors were shown other normal pictures, as they were drawn, of drawn carpet, drawn metal_nut, "
+        "The detectors were shown other normal images, as they were drawn, of drawn carpet, drawn metal_nut, "
         "drawn tile."
     )
     detector = few_shot()
     detector.fit_normal([root / "tile" / "train" / "good" / "000.png"], "tile")
     evaluate(detector, [named(root)], tmp_path / "one", **QUICK)
     assert compare(tmp_path / "one", two, draws=100).warnings[:2] == (
-        "A judged every class by one memory: 1 normal picture of tile (16 patches a level).",
-        "The detectors were not shown the same: of each class, A none and B 2 of its normal training pictures. "
+        "A judged every class by one memory: 1 normal image of tile (16 patches a level).",
+        "The detectors were not shown the same: of each class, A none and B 2 of its normal training images. "
         "The difference is also that of the shots.",
     )
     # Draws are to a side what trainings are; one evaluation named twice is still none.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zsad.evaluator import disk
-from zsad.evaluator.gathered import NO_MASKS
+from zsad.evaluator.class_evaluator import NO_MASKS
 from zsad.evaluator.intervals import named
 from zsad.evaluator.results import (
     PIXEL_METRICS,
@@ -18,15 +18,15 @@ from zsad.evaluator.results import (
     Metric,
     Protocol,
 )
-from zsad.metrics import ImageMetrics, PictureCounts, PixelMetrics, Undefined
+from zsad.metrics import ImageCounts, ImageMetrics, PixelMetrics, Undefined
 
 Scores = np.ndarray
 LABELS = np.arange(24) % 2
-"""Of the pictures of a class."""
+"""Of the images of a class."""
 
 
 def masks() -> np.ndarray:
-    """A square in every anomalous picture, and a smaller one in every other of these."""
+    """A square in every anomalous image, and a smaller one in every other of these."""
     found = np.zeros((len(LABELS), 16, 16), bool)
     for number in np.flatnonzero(LABELS):
         found[number, 2:8, 3:7] = True
@@ -43,7 +43,7 @@ def maps(quality: float, seed: int) -> np.ndarray:
 def class_files(
     folder: Path, name: str, scores: np.ndarray, found: np.ndarray, order: np.ndarray | None = None
 ) -> ClassResult:
-    """The files of a class whose pictures lie in that order; 3 of its anomalous pictures have no mask."""
+    """The files of a class whose images lie in that order; 3 of its anomalous images have no mask."""
     order = np.arange(len(LABELS)) if order is None else order
     shares = masks().mean((1, 2))
     with_truth = [int(number) for number in order if number not in (1, 3, 5)]
@@ -70,7 +70,7 @@ def class_files(
     home = folder / disk.CLASSES / "drawn" / name
     home.mkdir(parents=True, exist_ok=True)
     disk.write_images(images, home)
-    PictureCounts().update(found[with_truth], masks()[with_truth]).save(home / disk.COUNTS)
+    ImageCounts().update(found[with_truth], masks()[with_truth]).save(home / disk.COUNTS)
     disk.write_class(result, home)
     return result
 
@@ -96,12 +96,12 @@ def evaluation(
 
 
 def without_masks(folder: Path, name: str = "nut") -> None:
-    """Make a class one in which no anomalous picture has a mask."""
+    """Make a class one in which no anomalous image has a mask."""
     home = folder / disk.CLASSES / "drawn" / name
     images = disk.read_images(home)
     disk.write_images([replace(one, anomalous_share=None) if one.label else one for one in images], home)
     normal = sum(one.label == 0 for one in images)
-    PictureCounts().update(np.zeros((normal, 4, 4)), np.zeros((normal, 4, 4), bool)).save(home / disk.COUNTS)
+    ImageCounts().update(np.zeros((normal, 4, 4)), np.zeros((normal, 4, 4), bool)).save(home / disk.COUNTS)
     result = disk.read_class(home)
     undefined = dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS))
     disk.write_class(replace(result, metrics={**result.metrics, **undefined}), home)

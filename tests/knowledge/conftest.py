@@ -18,7 +18,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data set of one class, with two different anomalous pictures, a copy of one, and a normal one."""
+    """A data set of one class, with two different anomalous images, a copy of one, and a normal one."""
     for number, place in enumerate(("good/0.png", "bent/0.png", "bent/1.bmp")):
         path = tmp_path / "data" / "spring" / "test" / place
         path.parent.mkdir(parents=True, exist_ok=True)

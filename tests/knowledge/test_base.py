@@ -118,7 +118,7 @@ def test_every_sentence_is_short_enough_for_clip_and_well_formed() -> None:
         assert 8 <= len(text.split()) < 40, text
 
 
-def test_the_first_description_of_each_class_says_what_kind_of_picture_it_is() -> None:
+def test_the_first_description_of_each_class_says_what_kind_of_image_it_is() -> None:
     for key, entry in Knowledge.shipped().entries.items():
         assert entry.llm[0].startswith("An abnormal image of "), key
 

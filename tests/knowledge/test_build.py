@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.knowledge.serving import Reply, about, good, run, serving
 from zsad.backbones.prompt_cache import cache_dir
-from zsad.knowledge import Knowledge, picture_key
+from zsad.knowledge import Knowledge, image_key
 
 
 def test_a_class_is_asked_for_as_the_paper_does_and_kept(tmp_path: Path) -> None:
@@ -32,26 +32,26 @@ def test_a_class_is_asked_for_as_the_paper_does_and_kept(tmp_path: Path) -> None
     assert body == {"model": "llm", "messages": [{"role": "user", "content": chat.texts[0]}]}
 
 
-def test_pictures_are_sent_and_described(tmp_path: Path, data: Path) -> None:
+def test_images_are_sent_and_described(tmp_path: Path, data: Path) -> None:
     with serving(good) as chat:
         assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}", "--vision-model", "vlm") == 0
     known = Knowledge.read(tmp_path / "k.json")
     bent = data / "spring" / "test" / "bent"
-    assert set(known.lookup("spring").vqa) == {picture_key(bent / "0.png"), picture_key(bent / "1.bmp")}
+    assert set(known.lookup("spring").vqa) == {image_key(bent / "0.png"), image_key(bent / "1.bmp")}
     assert known.descriptions("spring", bent / "2.png")[5:] == ("The spring is bent at its upper end.",)
     assert [body["model"] for _, _, body in chat.asked] == ["llm", "vlm", "vlm"]
-    text, picture = chat.asked[2][2]["messages"][0]["content"]
+    text, attachment = chat.asked[2][2]["messages"][0]["content"]
     assert text["text"].startswith(
         "Identify anomalies in the input image of the specified class (spring). Describe each anomaly's location, "
         "color, shape, size, and other characteristics."
     )
-    head, _, content = picture["image_url"]["url"].partition(",")
+    head, _, content = attachment["image_url"]["url"].partition(",")
     assert head == "data:image/png;base64"
     with Image.open(BytesIO(base64.b64decode(content))) as image:
         assert image.getpixel((0, 0)) == (160, 10, 10)
 
 
-def test_large_pictures_of_any_kind_are_made_smaller(tmp_path: Path, data: Path) -> None:
+def test_large_images_of_any_kind_are_made_smaller(tmp_path: Path, data: Path) -> None:
     bent = data / "spring" / "test" / "bent"
     for path in bent.iterdir():
         path.unlink()
@@ -71,7 +71,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
     assert Knowledge.read(tmp_path / "k.json").classes == ("gear",)
 
 
-def test_a_class_that_ships_is_not_asked_for_but_its_pictures_are(tmp_path: Path, data: Path) -> None:
+def test_a_class_that_ships_is_not_asked_for_but_its_images_are(tmp_path: Path, data: Path) -> None:
     (data / "spring").rename(data / "metal_nut")
     with serving(good) as chat:
         assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}", "--vision-model", "vlm") == 0
@@ -90,10 +90,10 @@ def test_a_class_that_ships_is_asked_for_again_on_demand(tmp_path: Path, capsys:
     assert Knowledge.read(tmp_path / "k.json").lookup("bottle").background == "A bottle is fine."
 
 
-def test_pictures_are_not_forgotten_in_silence(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_are_not_forgotten_in_silence(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(good) as chat:
         assert run(chat, tmp_path / "k.json", "--data", f"mvtec:{data}") == 0
-    assert "3 anomalous pictures not described: give --vision-model." in capsys.readouterr().out
+    assert "3 anomalous images not described: give --vision-model." in capsys.readouterr().out
     assert len(chat.asked) == 1
 
 
@@ -128,9 +128,9 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(good) as chat:
         monkeypatch.setattr("zsad.cli.knowledge._to_png", interrupt)
-        picture = tmp_path / "data" / "gear" / "test" / "worn" / "0.png"
-        picture.parent.mkdir(parents=True)
-        picture.write_bytes(b"of no interest")
+        image = tmp_path / "data" / "gear" / "test" / "worn" / "0.png"
+        image.parent.mkdir(parents=True)
+        image.write_bytes(b"of no interest")
         options = ["--data", f"mvtec:{tmp_path / 'data'}", "--vision-model", "vlm"]
         assert run(chat, tmp_path / "k.json", *options) == 130
     assert Knowledge.read(tmp_path / "k.json").classes == ("gear",)
@@ -140,15 +140,15 @@ def interrupt(_: Path) -> bytes:
     raise KeyboardInterrupt
 
 
-def test_answers_are_kept_by_model_prompt_and_picture(
+def test_answers_are_kept_by_model_prompt_and_image(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--data", f"mvtec:{data}", "--vision-model", "vlm"]
     with serving(good) as chat:
         assert run(chat, tmp_path / "a.json", *options) == 0
         capsys.readouterr()
-        for number, picture in enumerate(sorted((data / "spring" / "test" / "bent").iterdir())):
-            picture.rename(picture.with_stem(f"renamed {number}"))
+        for number, image in enumerate(sorted((data / "spring" / "test" / "bent").iterdir())):
+            image.rename(image.with_stem(f"renamed {number}"))
         assert run(chat, tmp_path / "b.json", *options) == 0
         assert "3 answers taken, 3 from earlier runs" in capsys.readouterr().out
         assert len(chat.asked) == 3
@@ -212,7 +212,7 @@ def test_what_stands_around_the_answer_does_not_matter(wrapped: str, tmp_path: P
     assert len(chat.asked) == 1
 
 
-def test_pictures_of_a_class_without_descriptions_and_broken_ones_are_named(
+def test_images_of_a_class_without_descriptions_and_broken_ones_are_named(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--data", f"mvtec:{data}", "--vision-model", "vlm", "--retries", "0"]
@@ -220,10 +220,10 @@ def test_pictures_of_a_class_without_descriptions_and_broken_ones_are_named(
         assert run(chat, tmp_path / "k.json", *options) == 1
     assert "0.png (spring): its class has no descriptions" in capsys.readouterr().err
     assert len(chat.asked) == 1
-    (data / "spring" / "test" / "bent" / "0.png").write_text("no picture")
+    (data / "spring" / "test" / "bent" / "0.png").write_text("no image")
     with serving(good) as chat:
         assert run(chat, tmp_path / "k.json", *options) == 1
-    assert re.search(r"refused: picture .*0\.png \(spring\)", capsys.readouterr().err)
+    assert re.search(r"refused: image .*0\.png \(spring\)", capsys.readouterr().err)
     assert len(Knowledge.read(tmp_path / "k.json").lookup("spring").vqa) == 2
 
 
@@ -244,7 +244,7 @@ def test_a_dry_run_asks_nothing(tmp_path: Path, data: Path, capsys: pytest.Captu
         assert run(chat, tmp_path / "k.json", *options) == 0
         text = capsys.readouterr().out
         assert "class spring: Describe what an abnormal image of spring looks like?" in text
-        assert re.search(r"picture .*0\.png \(spring\): Identify anomalies", text)
+        assert re.search(r"image .*0\.png \(spring\): Identify anomalies", text)
         assert "3 requests to http://127" in text
         assert chat.asked == []
         assert not (tmp_path / "k.json").exists()

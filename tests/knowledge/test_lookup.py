@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from zsad.errors import ConfigError, InputError
-from zsad.knowledge import ClassKnowledge, Knowledge, picture_key
+from zsad.knowledge import ClassKnowledge, Knowledge, image_key
 
 LLM = tuple(f"An abnormal image of a gear may show fault {number}." for number in range(5))
 GEAR = {"background": "A gear has even teeth.", "llm": list(LLM)}
-KEY = hashlib.sha256(b"a picture").hexdigest()
+KEY = hashlib.sha256(b"an image").hexdigest()
 
 
 def written(path: Path, values: object) -> Path:
@@ -42,16 +42,16 @@ def test_what_ships_can_be_written_and_read(tmp_path: Path) -> None:
     assert Knowledge.read(tmp_path / "all.json").fingerprint == Knowledge.shipped().fingerprint
 
 
-def test_descriptions_are_those_of_the_class_and_of_the_picture(tmp_path: Path) -> None:
-    picture, other = tmp_path / "a.png", tmp_path / "b.png"
-    picture.write_bytes(b"a picture")
+def test_descriptions_are_those_of_the_class_and_of_the_image(tmp_path: Path) -> None:
+    image, other = tmp_path / "a.png", tmp_path / "b.png"
+    image.write_bytes(b"an image")
     other.write_bytes(b"another")
-    assert picture_key(picture) == KEY
+    assert image_key(image) == KEY
     base = known(tmp_path, vqa={KEY: ["A tooth is missing at the top."]})
     assert base.descriptions("spur gear") == LLM
     assert base.descriptions("spur gear", other) == LLM
-    assert base.descriptions("spur gear", picture) == (*LLM, "A tooth is missing at the top.")
-    renamed = picture.rename(tmp_path / "c.jpg")
+    assert base.descriptions("spur gear", image) == (*LLM, "A tooth is missing at the top.")
+    renamed = image.rename(tmp_path / "c.jpg")
     assert len(base.descriptions("spur gear", renamed)) == 6
 
 

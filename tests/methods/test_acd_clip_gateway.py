@@ -30,7 +30,7 @@ def test_weights_of_each_state_lie_on_a_simplex(groups: int, per_state: bool) ->
 
 
 @pytest.mark.parametrize("per_state", [True, False])
-def test_pictures_and_states_have_their_own_weights(per_state: bool) -> None:
+def test_images_and_states_have_their_own_weights(per_state: bool) -> None:
     weights = make(3, per_state).weights(features(3)[0])
     assert (weights[0] - weights[1]).abs().max() > 1e-3
     assert (weights[..., 0] - weights[..., 1]).abs().max() > 1e-3

@@ -1,6 +1,6 @@
 """ACD-CLIP against itself written out: block by block, token by token, prompt by prompt, one softmax of two a time.
 
-For ``variant="code"`` this is what the authors' code does from picture to answer (commit 2026067: forward, fusion and
+For ``variant="code"`` this is what the authors' code does from image to answer (commit 2026067: forward, fusion and
 ``test.py``), its blur by SciPy and its enlargement by NumPy.
 """
 
@@ -70,18 +70,18 @@ def slow_gate(method: AcdClip, number: int, visual: Tensor) -> list[list[Tensor]
     return [[powers[j][s] / sum(power[s] for power in powers) for s in range(2)] for j in range(groups)]
 
 
-def slow(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
-    """The fused map on the grid and P(anomalous) of the whole picture, one softmax of two a time."""
-    logits, whole = slow_logits(method, picture, class_name)
+def slow(method: AcdClip, image: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+    """The fused map on the grid and P(anomalous) of the whole image, one softmax of two a time."""
+    logits, whole = slow_logits(method, image, class_name)
     if method.config.variant == "paper":
         return logits.softmax(-1)[..., 1].mean(0), whole
     return logits.mean(0).softmax(-1)[..., 1], whole
 
 
-def slow_logits(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
-    """[group, row, column, state], and P(anomalous) of the whole picture."""
+def slow_logits(method: AcdClip, image: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+    """[group, row, column, state], and P(anomalous) of the whole image."""
     variant, texts, vision = method.config.variant, slow_texts(method, class_name), method.clip.vision
-    tokens, grid = vision.embed(picture[None])
+    tokens, grid = vision.embed(image[None])
     per_group = len(vision.transformer.blocks) // len(method.vision_groups)
     logits, whole = [], []
     for index, block in enumerate(vision.transformer.blocks):
@@ -108,11 +108,11 @@ def slow_logits(method: AcdClip, picture: Tensor, class_name: str) -> tuple[Tens
 
 
 def slow_answer(
-    method: AcdClip, picture: Tensor, class_name: str, *, sigma: float, window: int, share: float
+    method: AcdClip, image: Tensor, class_name: str, *, sigma: float, window: int, share: float
 ) -> tuple[np.ndarray, float]:
     """Map and score of the authors' code: logits of each group and state are blurred on the grid, enlarged with aligned
     corners, averaged over the groups; one softmax; (1 - share) · class + share · maximum of the map."""
-    logits, whole = slow_logits(method, picture, class_name)
+    logits, whole = slow_logits(method, image, class_name)
     truncate = (window // 2) / sigma
     planes = logits.permute(0, 3, 1, 2).numpy().astype(np.float64)
     enlarged = np.array(
@@ -120,7 +120,7 @@ def slow_answer(
             [
                 aligned(
                     ndimage.gaussian_filter(plane, sigma, mode="mirror", truncate=truncate),
-                    (picture.shape[1], picture.shape[2]),
+                    (image.shape[1], image.shape[2]),
                 )
                 for plane in states
             ]

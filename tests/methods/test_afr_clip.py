@@ -93,7 +93,7 @@ def slow_mean(plane: Tensor, side: int) -> Tensor:
 
 
 @torch.no_grad()
-def written_out(method: AfrClip, picture: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
+def written_out(method: AfrClip, image: Tensor, class_name: str) -> tuple[Tensor, Tensor]:
     """Equations 1-21 for one image, a patch at a time."""
     clip, config = method.clip, method.config
     assert method.cnn is not None
@@ -101,9 +101,9 @@ def written_out(method: AfrClip, picture: Tensor, class_name: str) -> tuple[Tens
     assert method.prompts.learned is not None
     assert method.prompts.heads is not None
     mean, std = (torch.tensor(of)[:, None, None] for of in (clip.config.mean, clip.config.std))
-    heads = method.prompts.heads(method.cnn((picture * std + mean)[None])).reshape(config.prompts, -1)
+    heads = method.prompts.heads(method.cnn((image * std + mean)[None])).reshape(config.prompts, -1)
     prompts = (heads + method.prompts.learned)[None]
-    tokens, grid = clip.vision.embed(picture[None])
+    tokens, grid = clip.vision.embed(image[None])
     cells, kept = grid[0] * grid[1], {}
     for index, block in enumerate(clip.vision.transformer.blocks):
         if index in prompted_blocks(config.stages, 8):
@@ -202,7 +202,7 @@ def test_a_corner_is_the_mean_of_four() -> None:
 # --- the CNN
 
 
-def test_the_cnn_sees_the_picture_in_colour_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cnn_sees_the_image_in_colour_again(monkeypatch: pytest.MonkeyPatch) -> None:
     method, seen = make(), []
     assert method.cnn is not None
     method.cnn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -232,7 +232,7 @@ def test_the_cnn_is_frozen_stays_in_evaluation_mode_and_is_not_saved() -> None:
 
 
 @torch.no_grad()
-def test_the_cnn_can_be_none_and_each_picture_gets_the_same_prompts() -> None:
+def test_the_cnn_can_be_none_and_each_image_gets_the_same_prompts() -> None:
     method = make(AfrClipConfig(cnn="none"))
     assert method.cnn is None
     assert method.prompts is not None

@@ -107,7 +107,7 @@ def test_no_token_but_the_prompts_is_touched_or_moved(placement: Placement) -> N
     assert set(after) == (set(BLOCKS) if placement == "append" else set())
 
 
-def test_a_picture_without_so_many_patches_cannot_have_them_replaced() -> None:
+def test_an_image_without_so_many_patches_cannot_have_them_replaced() -> None:
     before, _ = prompt_edits(torch.randn(1, 5, WIDTH), BLOCKS, "replace")
     with pytest.raises(InputError, match=r"at least the 5 patches that the prompts replace; got 2×2 patches"):
         before[1](torch.randn(1, 5, WIDTH), (2, 2))

@@ -58,7 +58,7 @@ def test_the_memory_holds_unit_vectors_of_all_cells_and_grows() -> None:
     assert method.memory.shape == (2, 2 * 16 + 15, WIDTH)
 
 
-def test_pictures_one_by_one_are_remembered_as_together() -> None:
+def test_images_one_by_one_are_remembered_as_together() -> None:
     method = Rememberer()
     for one in images(2):
         method.fit_normal(one[None])
@@ -66,7 +66,7 @@ def test_pictures_one_by_one_are_remembered_as_together() -> None:
 
 
 @torch.no_grad()
-def test_a_picture_is_at_no_distance_from_itself_and_at_some_from_others() -> None:
+def test_an_image_is_at_no_distance_from_itself_and_at_some_from_others() -> None:
     method = remembering()
     assert method.nearest(method.normal_features(images(2))).max() < 1e-5
     assert method.nearest(method.normal_features(images(2, seed=1))).min() > 1e-3

@@ -147,7 +147,7 @@ def test_a_term_trains_what_its_equation_holds_and_nothing_else(name: str, term:
 
 NOT_CHOSEN = tuple(f"aggregation.experts.{part}" for part in ("inner", "outer"))
 IDLE: dict[tuple[str, str], tuple[str, ...]] = {
-    # An expert that no picture chooses.
+    # An expert that no image chooses.
     ("wmoe-clip", "cross_entropy"): NOT_CHOSEN,
     ("wmoe-clip", "s_txt"): NOT_CHOSEN,
     # What is injected after the last block is seen by no class token (3.2).

@@ -69,11 +69,11 @@ def test_prompts_of_words_are_the_sentences() -> None:
     clip = method.clip
     with torch.no_grad():
         method.prompts.prefixes[0] = words(clip, "a photo of the")
-        method.prompts.prefixes[1] = words(clip, "a picture of some")
+        method.prompts.prefixes[1] = words(clip, "an image of some")
         states = method.states(["metal nut"], 1)[0]
         for state, start, adjectives in (
             (states[0], "a photo of the", ("normal", "perfect")),
-            (states[1], "a picture of some", ("abnormal", "defective")),
+            (states[1], "an image of some", ("abnormal", "defective")),
         ):
             sentences = clip.encode_prompts([f"{start} {adjective} metal nut" for adjective in adjectives])
             torch.testing.assert_close(state, unit(unit(sentences).mean(0)), rtol=1e-4, atol=1e-5)

@@ -40,15 +40,15 @@ def slow_attention(attention: CrossAttention, x: Tensor, context: Tensor) -> Ten
     return attention.out(torch.cat(joined, -1))
 
 
-def slow_read(picture: Tensor, row: float, col: float) -> Tensor:
+def slow_read(image: Tensor, row: float, col: float) -> Tensor:
     """Bilinear reading of [rows, cols, width] at a place counted in cells; beyond the border the border goes on."""
-    rows, cols = picture.shape[:2]
+    rows, cols = image.shape[:2]
     top, left = math.floor(row), math.floor(col)
-    total = torch.zeros(picture.shape[2])
+    total = torch.zeros(image.shape[2])
     for down in (top, top + 1):
         for across in (left, left + 1):
             weight = (1 - abs(row - down)) * (1 - abs(col - across))
-            total = total + weight * picture[min(max(down, 0), rows - 1), min(max(across, 0), cols - 1)]
+            total = total + weight * image[min(max(down, 0), rows - 1), min(max(across, 0), cols - 1)]
     return total
 
 
@@ -59,12 +59,12 @@ def slow_samples(x: Tensor, grid: Size, stride: int) -> Tensor:
         [
             torch.stack(
                 [
-                    slow_read(picture, (row + 0.5) * grid[0] / rows - 0.5, (col + 0.5) * grid[1] / cols - 0.5)
+                    slow_read(image, (row + 0.5) * grid[0] / rows - 0.5, (col + 0.5) * grid[1] / cols - 0.5)
                     for row in range(rows)
                     for col in range(cols)
                 ]
             )
-            for picture in x.unflatten(1, grid)
+            for image in x.unflatten(1, grid)
         ]
     )
 
@@ -90,8 +90,8 @@ def test_a_shift_moves_what_is_read_by_at_most_one_sample() -> None:
         attention.shift.weight[0] = 1e4  # to the right, as far as it goes
     positions = attention.positions(attention.query(x), grid)
     read = attention.sample(x, positions, grid).unflatten(1, grid)
-    picture = x.unflatten(1, grid)
-    expected = torch.cat([picture[:, :, 1:], picture[:, :, -1:]], 2)
+    image = x.unflatten(1, grid)
+    expected = torch.cat([image[:, :, 1:], image[:, :, -1:]], 2)
     torch.testing.assert_close(read, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_positions_stay_on_the_grid_and_groups_have_their_own(grid: Size) -> Non
 def test_each_group_reads_its_own_channels() -> None:
     attention, x, grid = make(1), cells_of((3, 3), 1), (3, 3)
     positions = centres(grid, x.device).expand(GROUPS, -1, -1, -1).clone()
-    positions[1] = positions[1].flip(1)  # the second group reads the picture mirrored
+    positions[1] = positions[1].flip(1)  # the second group reads the image mirrored
     read = attention.sample(x, positions, grid).unflatten(1, grid)
     expected, part = x.unflatten(1, grid).clone(), WIDTH // GROUPS
     expected[..., part : 2 * part] = expected[..., part : 2 * part].flip(2)

@@ -13,7 +13,7 @@ from zsad.trainer.recipe import Recipe, read
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 MEDICAL = {"sigma": 21.0, "smoothing_window": 9, "map_weight": 0.5}
-"""ACD-CLIP's code for medical pictures: 1.5 tokens of 14 px in a window of 9, and half of the score from the map."""
+"""ACD-CLIP's code for medical images: 1.5 tokens of 14 px in a window of 9, and half of the score from the map."""
 NO_WCMA, NO_SA_MOE = {"wavelet_attention": False}, {"semantic_experts": False}
 NO_KNPL, NO_VV, NO_BI_CMCI = {"learned_prompts": False}, {"vv_attention": False}, {"fusion": "none"}
 NO_ADAPTER = {"conv_adapter": False}
@@ -241,7 +241,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         "seeds": [1, 2],
         "precision": "bf16",
         "most": 40,
-        "most_tested": 25,
+        "max_test_images": 25,
         "split": [
             split("tiles", "mtd", "bsdata cookie transistor cvc-clinicdb brain-mri"),
             split("screws-and-cookies", "bsdata cookie", "mtd transistor cvc-clinicdb brain-mri"),

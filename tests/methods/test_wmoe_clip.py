@@ -1,4 +1,4 @@
-"""WMoE-CLIP written out picture by picture, its chance and its certainty, and every option."""
+"""WMoE-CLIP written out image by image, its chance and its certainty, and every option."""
 
 from dataclasses import replace
 from typing import Any
@@ -55,7 +55,7 @@ def assert_differ(ours: Evidence, theirs: Evidence, least: float = 1e-4) -> None
     assert (ours.maps - theirs.maps).abs().max() > least
 
 
-# --- the paper's equations, one picture at a time
+# --- the paper's equations, one image at a time
 
 
 def two_layers(x: Tensor, first: Any, last: Any) -> Tensor:
@@ -117,7 +117,7 @@ def slow_context(method: WMoEClip, tokens: Tensor) -> Tensor:
 
 
 def slow_judge(method: WMoEClip, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps [levels, rows, cols] and score of one picture."""
+    """Maps [levels, rows, cols] and score of one image."""
     trace = method.clip.vision(pixels[None], keep=(0, 1, 2, 3))
     tokens = torch.stack([trace.kept[block][0, 1:] for block in range(4)])
     image = method.clip.vision.project(trace.last[0, 0])
@@ -278,7 +278,7 @@ def test_draws_are_averaged_and_the_same_each_time() -> None:
     torch.testing.assert_close(judge(method).maps, first.maps, rtol=0, atol=0)
     assert_differ(first, judge(plain), 1e-6)
     with torch.no_grad():
-        one_by_one = torch.cat([method(picture[None], ["nut"]).score for picture in images(2)])
+        one_by_one = torch.cat([method(image[None], ["nut"]).score for image in images(2)])
     torch.testing.assert_close(first.score, one_by_one, rtol=1e-5, atol=1e-6)
 
 

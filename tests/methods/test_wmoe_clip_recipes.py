@@ -49,7 +49,7 @@ def test_recipes_train_and_answer(path: Path) -> None:
         for key, one in trained.items():
             pulls[key] += 0.0 if one.grad is None else float(one.grad.abs().sum())
     idle = {key for key, pull in pulls.items() if not 0 < pull < inf}
-    if options.gate_noise == 0:  # what no picture chooses gets no gradient
+    if options.gate_noise == 0:  # what no image chooses gets no gradient
         idle -= {key for key in idle if ".experts." in key and ".gate." not in key}
     assert idle == set()
     assert judge(method.eval()).score.isfinite().all()

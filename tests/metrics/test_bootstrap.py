@@ -1,4 +1,4 @@
-"""Draws of pictures as counts of copies, and metrics of all draws at once."""
+"""Draws of images as counts of copies, and metrics of all draws at once."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_each_state_is_drawn_as_often_as_it_occurs() -> None:
     assert weights.min() == 0
     np.testing.assert_array_equal(weights[:, LABELS].sum(1), 10)
     np.testing.assert_array_equal(weights[:, ~LABELS].sum(1), 20)
-    # A picture of n is left out of a draw with probability (1 - 1/n)^n.
+    # An image of n is left out of a draw with probability (1 - 1/n)^n.
     assert abs((weights[:, LABELS] == 0).mean() - 0.9**10) < 0.02
     assert abs((weights[:, ~LABELS] == 0).mean() - 0.95**20) < 0.02
 
@@ -57,8 +57,8 @@ def test_one_state_alone_can_be_drawn() -> None:
         st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=25
     )
 )
-def test_metrics_of_draws_are_those_of_repeated_pictures(pictures: list[tuple[int, bool, int, int]]) -> None:
-    scores, labels, *weights = map(np.array, zip(*pictures, strict=True))
+def test_metrics_of_draws_are_those_of_repeated_images(images: list[tuple[int, bool, int, int]]) -> None:
+    scores, labels, *weights = map(np.array, zip(*images, strict=True))
     found = image_draws(scores, labels, np.array(weights))
     for name, metric in METRICS.items():
         expected = [repeated(metric, scores, labels, copies) for copies in weights]
@@ -100,5 +100,5 @@ def test_what_are_no_draws_is_refused() -> None:
     with pytest.raises(InputError, match=r"labels are 0 \(normal\) or 1"):
         stratified_weights([0, 2], 5)
     for weights in (np.ones((2, 29), np.int64), -np.ones((2, 30), np.int64)):
-        with pytest.raises(InputError, match="how many copies it takes of each of 30 pictures"):
+        with pytest.raises(InputError, match="how many copies it takes of each of 30 images"):
             image_draws(SCORES, LABELS, weights)

@@ -1,4 +1,4 @@
-"""Keys: in order, near enough, and one to one where scores come from pictures or half precision."""
+"""Keys: in order, near enough, and one to one where scores come from images or half precision."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ from torch import nn
 
 from tests.small import frozen
 from zsad.parts.learned_prompts import splice, words
-from zsad.parts.remembered import ResultCache
+from zsad.parts.result_cache import ResultCache
 
 
 def test_vectors_that_are_words_give_the_features_of_the_sentence() -> None:

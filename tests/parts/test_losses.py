@@ -26,7 +26,7 @@ def test_focal_is_finite_and_smooth_at_certainty() -> None:
     assert maps.grad.isfinite().all()
 
 
-def test_dice_of_each_picture_is_averaged() -> None:
+def test_dice_of_each_image_is_averaged() -> None:
     maps = torch.tensor([[[0.5, 0.25]], [[1.0, 0.0]]])
     masks = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])
     expected = ((1 - 2 / 2.75) + (1 - 1 / 2)) / 2

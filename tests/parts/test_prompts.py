@@ -66,7 +66,7 @@ def test_learned_vectors_take_room() -> None:
     "name", ["", "  ", "\t\n", "nut\n", "a\x1b[31mb", "nul\0", "\udcff", "nut " * 250_000, None, 3, ["nut"]]
 )
 def test_what_is_no_class_name_is_refused_in_one_line(name: object) -> None:
-    with pytest.raises(ConfigError, match="a class name says in a few words what the pictures show") as caught:
+    with pytest.raises(ConfigError, match="a class name says in a few words what the images show") as caught:
         check_class_name(name)
     assert len(str(caught.value)) < 250
     assert "\n" not in str(caught.value)

@@ -31,7 +31,7 @@ pytest.importorskip("efficientnet_lite_pytorch", reason="pretraining learns from
 SMALL = PretrainingRecipe(
     backbone="tiny",
     seed=3,
-    pictures=6,
+    images=6,
     validation=2,
     procedural=0.7,
     held_out=("kept back",),
@@ -78,7 +78,7 @@ def prepared(corpus: list[store.CorpusImage], tmp_path_factory: pytest.TempPathF
 
 
 def linked(prepared: Path, out: Path) -> Path:
-    """A run folder that shares the prepared pictures."""
+    """A run folder that shares the prepared images."""
     out.mkdir()
     for split in ("train", "validation"):
         (out / split).symlink_to(prepared / split)
@@ -139,7 +139,7 @@ def test_the_exported_model_loads_as_a_backbone_and_its_card_names_the_sources(
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
     torch.testing.assert_close(state["text.projection"].float(), clip.text.projection.detach(), rtol=1e-3, atol=1e-4)
     card = json.loads((folder / "card.json").read_text())
-    assert card["sources"] == {"drawn": {"pictures": 22, "trained": True}}
+    assert card["sources"] == {"drawn": {"images": 22, "trained": True}}
     assert card["steps"] == 2
     assert set(card["validation"]) >= {f"validation_{name}" for name in ("distil", "align", "state")}
 
@@ -152,7 +152,7 @@ def test_the_card_tells_the_terms_of_every_source(
     told = {"drawn": {"repository": "here", "terms": "none"}}
     (tmp_path / "sources.json").write_text(json.dumps(told))
     card = export.card(clip, SMALL, corpus, out, export.read_sources(tmp_path / "sources.json"))
-    assert card["sources"] == {"drawn": {"pictures": 22, "trained": True, "repository": "here", "terms": "none"}}
+    assert card["sources"] == {"drawn": {"images": 22, "trained": True, "repository": "here", "terms": "none"}}
     with pytest.raises(InputError, match="nothing on drawn"):
         export.card(clip, SMALL, corpus, out, {})
     for wrong in ("[]", '{"drawn": {"terms": "none"}}', "{"):
@@ -161,7 +161,7 @@ def test_the_card_tells_the_terms_of_every_source(
             export.read_sources(tmp_path / "sources.json")
 
 
-def test_training_lowers_the_losses_on_the_pictures_it_sees(
+def test_training_lowers_the_losses_on_the_images_it_sees(
     corpus: list[store.CorpusImage], prepared: Path, tmp_path: Path
 ) -> None:
     out = linked(prepared, tmp_path / "run")
@@ -176,7 +176,7 @@ def test_training_lowers_the_losses_on_the_pictures_it_sees(
         assert last < 0.95 * first, name
 
 
-def test_a_picture_depends_on_nothing_but_seed_and_number(corpus: list[store.CorpusImage]) -> None:
+def test_an_image_depends_on_nothing_but_seed_and_number(corpus: list[store.CorpusImage]) -> None:
     first, again = (store.CorpusDataset(SMALL, corpus, "train")[5] for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     assert first.meta == again.meta
@@ -184,7 +184,7 @@ def test_a_picture_depends_on_nothing_but_seed_and_number(corpus: list[store.Cor
     assert not np.array_equal(first.image, other.image)
 
 
-def test_no_validation_picture_of_the_corpus_trains(corpus: list[store.CorpusImage]) -> None:
+def test_no_validation_image_of_the_corpus_trains(corpus: list[store.CorpusImage]) -> None:
     train, validation = (store.CorpusDataset(SMALL, corpus, split).corpus for split in ("train", "validation"))
     assert len(validation) == 2
     assert len(train) + len(validation) == len(corpus)
@@ -192,15 +192,15 @@ def test_no_validation_picture_of_the_corpus_trains(corpus: list[store.CorpusIma
 
 
 def test_coverage_is_the_damaged_share_of_each_patch(corpus: list[store.CorpusImage]) -> None:
-    pictures = store.CorpusDataset(SMALL, corpus, "train")
+    images = store.CorpusDataset(SMALL, corpus, "train")
     mask = np.zeros((224, 224), bool)
     mask[16:32, 32:40] = True
     expected = np.zeros((14, 14), np.float32)
     expected[1, 2] = 0.5
-    np.testing.assert_array_equal(pictures._coverage(mask), expected)
+    np.testing.assert_array_equal(images._coverage(mask), expected)
 
 
-def test_damage_is_drawn_and_named_on_some_pictures_and_only_there(corpus: list[store.CorpusImage]) -> None:
+def test_damage_is_drawn_and_named_on_some_images_and_only_there(corpus: list[store.CorpusImage]) -> None:
     drawn = [store.CorpusDataset(SMALL, corpus, "train")[number] for number in range(40)]
     damaged = [bool(item.coverage.any()) for item in drawn]
     assert 10 < sum(damaged) < 35
@@ -265,7 +265,7 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
 def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[store.CorpusImage], tmp_path: Path) -> None:
     sources = ("seen", "kept back", "casting")
     entries = [replace(entry, source=sources[number % 3]) for number, entry in enumerate(corpus)]
-    recipe = replace(SMALL, procedural=0.2, pictures=24, batch=4, validation=4)
+    recipe = replace(SMALL, procedural=0.2, images=24, batch=4, validation=4)
     prepared = store.prepare(recipe, entries, "train", tmp_path / "train", workers=0)
     tokenizer = weights.load("tiny").tokenizer
     reader = FeatureReader(prepared, tokenizer, Stem(8), standard(prepared.pooled))
@@ -312,8 +312,8 @@ def test_the_stem_is_the_published_cnn_after_training_too(
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"batch": 7}, "pictures are at least one batch"),
-        ({"validation": 1}, "validation pictures"),
+        ({"batch": 7}, "images are at least one batch"),
+        ({"validation": 1}, "validation images"),
         ({"window": 16}, "within the grid"),
         ({"backbone": "ViT-B-16"}, "stem of a CNN"),
         ({"noise": -0.1}, r"noise of a recipe lies in \[0, "),

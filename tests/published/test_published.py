@@ -100,7 +100,7 @@ def test_brain_mri_is_three_data_sets() -> None:
     }
 
 
-def test_pictures_and_options_of_a_paper_go_with_its_rows() -> None:
+def test_images_and_options_of_a_paper_go_with_its_rows() -> None:
     (row,) = published.rows("wmoe-clip", "ksdd2", "winclip", "image_ap")
     assert row.pack is not None
     assert row.pack.total == (356, 356)

@@ -34,34 +34,34 @@ class Dice:
         return torch.randn(shape, generator=self._generator).numpy().astype(np.float64)
 
 
-def noisy(picture: Array, taken: tuple[int, int], dice: Dice) -> Array:
-    """3 of 10: pixels of the picture as taken whose draw is above 3 times another draw, then PIL's bicubic resize."""
+def noisy(image: Array, taken: tuple[int, int], dice: Dice) -> Array:
+    """3 of 10: pixels of the image as taken whose draw is above 3 times another draw, then PIL's bicubic resize."""
     if not dice.happens(0.3):
-        return picture
+        return image
     hit = np.argwhere(dice.normal(*taken) > 3)
     factors = dice.normal(3, len(hit))
-    result = picture.copy()
+    result = image.copy()
     for channel in range(3):
         plane = np.zeros(taken, np.float32)
         for number, (row, col) in enumerate(hit):
-            colour = picture[channel, row * ROWS // taken[0], col * COLS // taken[1]]
+            colour = image[channel, row * ROWS // taken[0], col * COLS // taken[1]]
             plane[row, col] = np.clip(colour * factors[channel, number], 0, 1) - colour
         resized = Image.fromarray(plane, mode="F").resize((COLS, ROWS), Image.Resampling.BICUBIC)
-        result[channel] = np.clip(picture[channel] + np.asarray(resized, np.float64), 0, 1)
+        result[channel] = np.clip(image[channel] + np.asarray(resized, np.float64), 0, 1)
     return result
 
 
-def recoloured(picture: Array, dice: Dice) -> Array:
+def recoloured(image: Array, dice: Dice) -> Array:
     """Brightness, contrast, saturation: each by up to a half, each for 7 of 10."""
     brightness, contrast, saturation = (dice.between(0.5, 1.5) if dice.happens(0.7) else 1.0 for _ in range(3))
-    picture = np.clip(picture * brightness, 0, 1)
-    picture = np.clip(picture.mean() + contrast * (picture - picture.mean()), 0, 1)
-    grey = picture.mean(0)
-    return np.clip(grey + saturation * (picture - grey), 0, 1)
+    image = np.clip(image * brightness, 0, 1)
+    image = np.clip(image.mean() + contrast * (image - image.mean()), 0, 1)
+    grey = image.mean(0)
+    return np.clip(grey + saturation * (image - grey), 0, 1)
 
 
 def moved(plane: Array, dice: Dice) -> Array:
-    """Turned by up to 30°, shifted by up to 15 % of each side, mirrored each way; each for half of the pictures."""
+    """Turned by up to 30°, shifted by up to 15 % of each side, mirrored each way; each for half of the images."""
     angle = math.radians(dice.between(-30, 30)) if dice.happens(0.5) else 0.0
     right, down = dice.between(-0.15, 0.15), dice.between(-0.15, 0.15)
     right, down = (right * COLS, down * ROWS) if dice.happens(0.5) else (0.0, 0.0)
@@ -74,13 +74,13 @@ def moved(plane: Array, dice: Dice) -> Array:
     return ndimage.affine_transform(plane, back, offset, order=1, mode="grid-constant", cval=0.0)
 
 
-def written_out(picture: Array, mask: Array, seed: int, taken: tuple[int, int]) -> tuple[Array, Array]:
-    """The picture, and how much of each pixel is anomalous."""
+def written_out(image: Array, mask: Array, seed: int, taken: tuple[int, int]) -> tuple[Array, Array]:
+    """The image, and how much of each pixel is anomalous."""
     dice = Dice(seed)
-    picture = recoloured(noisy(picture, taken, dice), dice)
+    image = recoloured(noisy(image, taken, dice), dice)
     state = dice._generator.get_state()
     layers = []
-    for plane in (*(picture - np.reshape(OUTSIDE, (3, 1, 1))), mask):
+    for plane in (*(image - np.reshape(OUTSIDE, (3, 1, 1))), mask):
         dice._generator.set_state(state)  # all are moved alike
         layers.append(moved(plane, dice))
     return np.clip(np.stack(layers[:3]) + np.reshape(OUTSIDE, (3, 1, 1)), 0, 1), layers[3]
@@ -90,19 +90,19 @@ def drawn() -> tuple[Tensor, Tensor]:
     """Blobs of colour, and a mask that lies in a corner."""
     generator = torch.Generator().manual_seed(0)
     small = torch.rand(1, 3, 4, 6, generator=generator)
-    picture = torch.nn.functional.interpolate(small, (ROWS, COLS), mode="bilinear", align_corners=False)[0]
+    image = torch.nn.functional.interpolate(small, (ROWS, COLS), mode="bilinear", align_corners=False)[0]
     mask = torch.zeros(ROWS, COLS)
     mask[3:14, 5:17] = 1
-    return picture, mask
+    return image, mask
 
 
 @pytest.mark.parametrize("taken", [(ROWS, COLS), (60, 108)])
 def test_augmentation_is_the_draws_written_out(taken: tuple[int, int]) -> None:
-    picture, mask = drawn()
+    image, mask = drawn()
     noise = moves = 0
     for seed in range(60):
-        changed, changed_mask = augment(picture, mask, seed, OUTSIDE, taken)
-        expected, share = written_out(picture.numpy().astype(np.float64), mask.numpy().astype(np.float64), seed, taken)
+        changed, changed_mask = augment(image, mask, seed, OUTSIDE, taken)
+        expected, share = written_out(image.numpy().astype(np.float64), mask.numpy().astype(np.float64), seed, taken)
         np.testing.assert_allclose(changed.numpy(), expected, rtol=0, atol=2e-4)
         sure = np.abs(share - 0.5) > 1e-3
         np.testing.assert_array_equal(changed_mask.numpy()[sure], share[sure] > 0.5)

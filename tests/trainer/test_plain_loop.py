@@ -78,7 +78,7 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Two classes of ten pictures; one anomalous picture has an empty mask, so that a label is not read off a mask."""
+    """Two classes of ten images; one anomalous image has an empty mask, so that a label is not read off a mask."""
     for name in ("metal_nut", "tile"):
         given = draw(tmp_path / "data", COUNT, SIDE, name)
     empty = tmp_path / "data" / "tile" / "ground_truth" / "square" / "005_mask.png"
@@ -155,8 +155,8 @@ def seed_of(*numbers: int) -> int:
 
 
 def read(sample: Any) -> tuple[Tensor, Tensor]:
-    """Pixels in [0, 1] and mask; pictures have the size of the method, so that nothing is resized."""
-    pixels = torch.from_numpy(np.array(Image.open(sample.picture), np.float32) / np.float32(255)).permute(2, 0, 1)
+    """Pixels in [0, 1] and mask; images have the size of the method, so that nothing is resized."""
+    pixels = torch.from_numpy(np.array(Image.open(sample.image), np.float32) / np.float32(255)).permute(2, 0, 1)
     mask = np.zeros((SIDE, SIDE), np.float32) if sample.mask is None else np.array(Image.open(sample.mask)) > 0
     return pixels, torch.from_numpy(mask.astype(np.float32))
 
@@ -176,7 +176,7 @@ def test_training_is_a_plain_loop(data: str, tmp_path: Path) -> None:
     ours = trained(data, tmp_path / "run")
     assert_agree(ours, plain(data))
     assert {name for names in ours[0].names for name in names} == {"metal nut", "tile"}
-    assert [len(names) for names in ours[0].names] == [4, 4, 4, 4, 4] * 3  # 20 pictures
+    assert [len(names) for names in ours[0].names] == [4, 4, 4, 4, 4] * 3  # 20 images
 
 
 def test_a_last_batch_that_is_smaller_is_trained_on(data: str, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_last_batch_that_is_smaller_is_trained_on(data: str, tmp_path: Path) -
     assert_agree(ours, plain(data, batch_size=7))
 
 
-def test_augmented_training_is_a_plain_loop_over_other_pictures(data: str, tmp_path: Path) -> None:
+def test_augmented_training_is_a_plain_loop_over_other_images(data: str, tmp_path: Path) -> None:
     def change(pixels: Tensor, mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return augment(pixels, mask, seed, CONFIG.mean, (SIDE, SIDE))
 

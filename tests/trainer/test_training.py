@@ -44,7 +44,7 @@ def finish(run: TrainingRun, resume: bool = False) -> dict[str, torch.Tensor]:
     done = begin(run, resume)
     list(run.observe())
     list(run.epochs(done))
-    return load_file(run.folder / "learnt.safetensors")
+    return load_file(run.folder / "trained_state.safetensors")
 
 
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], tolerance: float = 0) -> None:
@@ -64,12 +64,14 @@ def test_it_learns_and_leaves_a_detector_that_loads(recipe: Recipe, data: str, t
     card = json.loads((folder / "training.json").read_text())
     assert card["epochs_done"] == 8
     assert card["classes"] == {"metal nut": 8}
-    assert card["trained_parameters"] == sum(one.numel() for one in load_file(folder / "learnt.safetensors").values())
-    assert len(set((folder / "pictures.txt").read_text().split())) == 8
+    assert card["trained_parameters"] == sum(
+        one.numel() for one in load_file(folder / "trained_state.safetensors").values()
+    )
+    assert len(set((folder / "images.txt").read_text().split())) == 8
 
 
 def _head(folder: Path) -> dict[str, torch.Tensor]:
-    return {"head.weight": load_file(folder / "learnt.safetensors")["head.weight"]}
+    return {"head.weight": load_file(folder / "trained_state.safetensors")["head.weight"]}
 
 
 @pytest.mark.parametrize("recipe", [READER, EDITOR])
@@ -89,7 +91,7 @@ def test_a_run_that_was_broken_off_ends_in_the_same_bits(
 
 def test_a_finished_run_resumes_to_itself(data: str, tmp_path: Path) -> None:
     done = finish(prepared(EDITOR, data, tmp_path / "out"))
-    (tmp_path / "out" / "learnt.safetensors").unlink()  # as a kill between two files leaves it
+    (tmp_path / "out" / "trained_state.safetensors").unlink()  # as a kill between two files leaves it
     assert_same(finish(prepared(EDITOR, data, tmp_path / "out"), resume=True), done)
 
 
@@ -110,12 +112,12 @@ def test_the_users_random_numbers_are_not_disturbed(data: str, tmp_path: Path) -
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
-def test_the_frozen_tower_sees_every_picture_once(data: str, tmp_path: Path) -> None:
+def test_the_frozen_tower_sees_every_image_once(data: str, tmp_path: Path) -> None:
     cached = prepared(READER, data, tmp_path / "cached")
     uncached = prepared(READER, data, tmp_path / "uncached", cache=None)
     first = finish(cached)
     assert isinstance(cached.method, ToyReader)
-    assert cached.method.seen == len(cached.pictures)
+    assert cached.method.seen == len(cached.images)
     assert_same(finish(uncached), first, tolerance=1e-4)
     again = prepared(READER, data, tmp_path / "again")
     assert_same(finish(again), first)
@@ -185,7 +187,7 @@ def test_a_run_goes_on_for_more_epochs_to_the_bits_of_a_long_one(recipe: Recipe,
         begin(prepared(short, data, tmp_path / "out"), resume=True)
 
 
-@pytest.mark.parametrize("name", ["learnt.safetensors", "training.json", "pictures.txt"])
+@pytest.mark.parametrize("name", ["trained_state.safetensors", "training.json", "images.txt"])
 def test_a_run_writes_over_no_file_from_elsewhere(name: str, data: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
@@ -206,13 +208,13 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_done(data: str, tmp_
     run = prepared(EDITOR, data, tmp_path / "out")
     epochs = run.epochs()
     next(epochs)
-    before = (tmp_path / "out" / "learnt.safetensors").read_bytes()
+    before = (tmp_path / "out" / "trained_state.safetensors").read_bytes()
     with torch.no_grad():
         assert isinstance(run.method, ToyEditor)
         run.method.head.weight.fill_(float("nan"))
     with pytest.raises(ZsadError, match=r"a loss is finite; got dice at step 1 of epoch 2"):
         next(epochs)
-    assert (tmp_path / "out" / "learnt.safetensors").read_bytes() == before
+    assert (tmp_path / "out" / "trained_state.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -225,7 +227,7 @@ def test_training_that_diverges_ends_with_what_is_not_finite(
     recipe = Recipe(method, backbone="small", weights="random", options=changed, training=training)
     with pytest.raises(ZsadError, match=r"a (loss|parameter) is finite; got .* epoch 1"):
         finish(prepared(recipe, data, tmp_path / "out", precision=precision))
-    assert not (tmp_path / "out/learnt.safetensors").exists()
+    assert not (tmp_path / "out/trained_state.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_a_folder_that_cannot_be_written_is_named(data: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("damage", ["missing", "other names", "other shapes"])
 def test_a_detector_whose_tensors_do_not_fit_is_refused(damage: str, data: str, tmp_path: Path) -> None:
     tensors = finish(prepared(EDITOR, data, tmp_path / "out"))
-    path = tmp_path / "out" / "learnt.safetensors"
+    path = tmp_path / "out" / "trained_state.safetensors"
     path.unlink()
     if damage == "other names":
         save_file({"head.wait": tensors["head.weight"]}, path)
@@ -300,7 +302,7 @@ def test_kill_at_any_moment_then_resume_gives_the_same_bits(moment: str, tmp_pat
     else:
         assert json.loads((folder / "training.json").read_text())["epochs_done"] < 4
     subprocess.run(command("killed", "--resume"), check=True, **quiet)
-    whole, killed = ((tmp_path / name / "learnt.safetensors").read_bytes() for name in ("whole", "killed"))
+    whole, killed = ((tmp_path / name / "trained_state.safetensors").read_bytes() for name in ("whole", "killed"))
     assert killed == whole
 
 
@@ -321,14 +323,14 @@ def test_options_that_leave_nothing_to_train_are_used_untrained(data: str, tmp_p
     with pytest.raises(ConfigError, match="has something to train"):
         prepared(recipe, data, tmp_path / "out")
     detector = zsad.load("kanoclip", backbone="small", weights="random", options=off)
-    assert 0 <= detector.predict(samples_of([data])[0].picture).score <= 1
+    assert 0 <= detector.predict(samples_of([data])[0].image).score <= 1
 
 
 # --- the cache ---
 
 
 def test_folders_that_are_no_caches_are_never_touched(data: str, tmp_path: Path) -> None:
-    for name in ("pictures", "a" * 32):
+    for name in ("images", "a" * 32):
         (tmp_path / "cache" / name).mkdir(parents=True)
         (tmp_path / "cache" / name / "mine.bin").write_bytes(bytes(100_000))
     finish(prepared(READER, data, tmp_path / "out", cache_bytes=20_000))
@@ -347,7 +349,7 @@ def test_what_is_damaged_is_observed_again(damage: str, file: str, data: str, tm
     again = prepared(READER, data, tmp_path / "two")
     assert_same(finish(again), first)
     assert isinstance(again.method, ToyReader)
-    assert again.method.seen == len(again.pictures)
+    assert again.method.seen == len(again.images)
 
 
 def test_a_cache_that_was_not_filled_is_never_read(data: str, tmp_path: Path) -> None:
@@ -355,10 +357,10 @@ def test_a_cache_that_was_not_filled_is_never_read(data: str, tmp_path: Path) ->
     next(half.observe())
     list(half.epochs())
     none = finish(prepared(READER, data, tmp_path / "none", cache=None, micro_batch=1))
-    assert_same(load_file(tmp_path / "half" / "learnt.safetensors"), none)
+    assert_same(load_file(tmp_path / "half" / "trained_state.safetensors"), none)
 
 
-def test_augmented_pictures_are_not_observed_once(data: str, tmp_path: Path) -> None:
+def test_augmented_images_are_not_observed_once(data: str, tmp_path: Path) -> None:
     recipe = Recipe("toy-reader", backbone="small", weights="random", training={"augment": True})
     with_cache, without = (
         finish(prepared(recipe, data, tmp_path / name, cache=cache))

@@ -1,4 +1,4 @@
-"""Two methods small enough to train in a moment, and pictures for them."""
+"""Two methods small enough to train in a moment, and images for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def register_toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def draw(folder: Path, count: int = 4, side: int = 48, class_name: str = "metal_nut") -> str:
-    """An MVTec tree of normal and anomalous pictures, a white square with its mask on noise; as LAYOUT:PATH."""
+    """An MVTec tree of normal and anomalous images, a white square with its mask on noise; as LAYOUT:PATH."""
     rng = np.random.default_rng(0)
     for number in range(2 * count):
         kind = "good" if number < count else "square"

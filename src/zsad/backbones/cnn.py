@@ -1,4 +1,4 @@
-"""Convolutional networks that sum up a picture in one vector, for methods that look beside CLIP.
+"""Convolutional networks that sum up an image in one vector, for methods that look beside CLIP.
 
     load("efficientnet-lite0")                   ImageNet's, in the package: it is the stem of the embedded backbone
     load("resnet50", "microsoft/resnet-50")      a ResNet in the form of transformers: a local folder or a hub name
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsad.backbones.config import embedded_weights
+from zsad.backbones.skip_init import SkipInit
 from zsad.backbones.stem import DEEP, STAGES, EfficientNet
-from zsad.backbones.undrawn import SkipInit
 from zsad.errors import DependencyError, WeightsError, unknown_name
 
 CnnName = Literal["efficientnet-lite0", "resnet50"]
@@ -59,7 +59,7 @@ class Cnn(nn.Module, ABC):
 
 
 class EfficientNetLite0(Cnn):
-    """EfficientNet-Lite0 (Tan & Le, ICML 2019) up to its last block, on the picture at 224×224 px: 2.9 M weights."""
+    """EfficientNet-Lite0 (Tan & Le, ICML 2019) up to its last block, on the image at 224×224 px: 2.9 M weights."""
 
     side = 224
     channels = STAGES[DEEP].channels
@@ -74,7 +74,7 @@ class EfficientNetLite0(Cnn):
 
 
 class ResNet(Cnn):
-    """A residual network (He et al., CVPR 2016) from transformers, on the picture at its own size."""
+    """A residual network (He et al., CVPR 2016) from transformers, on the image at its own size."""
 
     mean: Tensor
     std: Tensor

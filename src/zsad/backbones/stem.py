@@ -76,7 +76,7 @@ class Stem(EfficientNet):
         width: of the tower.
 
     Attributes:
-        mean, deviation: of each feature over pictures; what is projected has been standardised by them.
+        mean, deviation: of each feature over images; what is projected has been standardised by them.
     """
 
     mean: Tensor

@@ -23,8 +23,8 @@ from zsad.backbones.config import (
 from zsad.backbones.finding import Source, find, merges_beside
 from zsad.backbones.hashes import file_hash
 from zsad.backbones.reading import read_state
+from zsad.backbones.skip_init import SkipInit
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.backbones.undrawn import SkipInit
 from zsad.errors import WeightsError
 from zsad.tensors.reading import check_finite
 

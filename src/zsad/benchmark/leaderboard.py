@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 
-from zsad.benchmark import unchanged
-from zsad.benchmark.beside import PublishedResult, others, printed
+from zsad.benchmark import input_checks
 from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, takes_part
+from zsad.benchmark.published_results import PublishedResult, others, printed
 from zsad.benchmark.recipe import BenchmarkDetector, Split
 from zsad.benchmark.running import read_record, undone
 from zsad.evaluator import disk
@@ -136,9 +136,9 @@ def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
         command: what the user typed.
 
     Raises:
-        ConfigError, InputError: an evaluation or a record cannot be read, or evaluations are of different pictures.
+        ConfigError, InputError: an evaluation or a record cannot be read, or evaluations are of different images.
     """
-    unchanged.check(plan, out, {})
+    input_checks.check(plan, out, {})
     found = _found(plan, out)
     tables = tuple(
         _table(plan, split, data_set, found)
@@ -298,20 +298,20 @@ def _facts(plan: Plan, found: Found) -> list[str]:
     if shots := [number for number in told.shots if number]:
         seeds = ", ".join(map(str, told.shots_seeds))
         said.append(
-            f"With shots, each class is judged by a memory of {' or '.join(map(str, shots))} normal pictures of its "
+            f"With shots, each class is judged by a memory of {' or '.join(map(str, shots))} normal images of its "
             f"own train split, drawn with seed{'s' * (len(told.shots_seeds) > 1)} {seeds}."
         )
     if len(told.seeds) > 1 or (shots and len(told.shots_seeds) > 1):
         said.append("± is the sample standard deviation over seeds. What is not trained has none.")
     if any(metric.low is not None for one in evaluations for metric in one.data_sets[0].means.values()):
-        said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the pictures.")
-    size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each picture's own size"
+        said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the images.")
+    size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each image's own size"
     said.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
     said.append(
         "PRO is exact; PRO-200 is taken at 200 thresholds, as published code does: papers' PRO stands beside it."
     )
-    if told.most is not None:
-        said.append(f"Trained on at most {told.most} pictures of each class and state, drawn with seed 0.")
+    if told.max_train_images is not None:
+        said.append(f"Trained on at most {told.max_train_images} images of each class and state, drawn with seed 0.")
     if len(versions := sorted({one.version for one in evaluations})) > 1:
         said.append(f"Evaluated by different versions of zsad, which may differ: {', '.join(versions)}.")
     return said

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from zsad import pages, published
 from zsad.benchmark._html import Cell, link, measured, table
-from zsad.benchmark.beside import PublishedResult, source_of
 from zsad.benchmark.leaderboard import Leaderboard, LeaderboardRow, Table
+from zsad.benchmark.published_results import PublishedResult, source_of
 from zsad.benchmark.tables import (
     Footnotes,
     PublishedRow,
@@ -213,7 +213,7 @@ def _others(one: Table, notes: Footnotes) -> str:
         return ""
     found: dict[tuple[str, str], dict[str, PublishedNumber]] = {}
     for row in one.others:
-        shown = f", {counted(row.shots, 'shot')}" if row.shots else ""
+        shown = f", {pluralised(row.shots, 'shot')}" if row.shots else ""
         found.setdefault((published.methods()[row.method] + shown, source_of(row)), {})[row.metric] = row
     metrics = [name for name in published.METRICS if any(name in values for values in found.values())]
     head = ["method", "published in", *(TITLES[name].removesuffix("-200") for name in metrics)]

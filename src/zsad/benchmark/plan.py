@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from zsad.benchmark.known import ClassListing, known
+from zsad.benchmark.data_sets import ClassListing, known
 from zsad.benchmark.recipe import Benchmark, BenchmarkDetector, Split
 from zsad.data.choice import some
 from zsad.data.layouts import Sample
@@ -78,23 +78,28 @@ class Plan:
     skipped: Mapping[str, str]
     runs: tuple[BenchmarkRun, ...]
 
-    def pictures(self, split: Split) -> list[Sample]:
-        """What is trained on: as many of the test pictures of each data set as the recipe says."""
+    def images(self, split: Split) -> list[Sample]:
+        """What is trained on: as many of the test images of each data set as the recipe says."""
         found = [self.data[name].samples for name in split.train]
         return [
             sample
             for samples in found
-            for sample in some([one for one in samples if one.split == "test"], self.benchmark.most)
+            for sample in some([one for one in samples if one.split == "test"], self.benchmark.max_train_images)
         ]
 
     def made_of(self, run: BenchmarkRun) -> dict[str, Any]:
-        """All that decides the numbers of a run, beside the pictures, the code and the machine."""
+        """All that decides the numbers of a run, beside the images, the code and the machine."""
         recipe, told = asdict(run.entrant.recipe), self.benchmark
         for words in ("paper", "published"):
             del recipe[words]
-        made = {"detector": recipe, "resolution": told.resolution, "most_tested": told.most_tested}
+        made = {"detector": recipe, "resolution": told.resolution, "max_test_images": told.max_test_images}
         if run.entrant.trained:
-            made |= {"train": run.split.train, "seed": run.seed, "precision": told.precision, "most": told.most}
+            made |= {
+                "train": run.split.train,
+                "seed": run.seed,
+                "precision": told.precision,
+                "max_train_images": told.max_train_images,
+            }
         if run.entrant.shots:
             made |= {"shots": run.entrant.shots, "shots_seed": run.shots_seed}
         return json.loads(json.dumps(made))

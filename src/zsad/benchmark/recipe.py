@@ -1,10 +1,10 @@
 """What a benchmark compares: a TOML file that names detectors, data sets, what is trained on, and seeds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from zsad import methods
 from zsad.backbones.config import Activation, PositionResize
@@ -24,8 +24,8 @@ class Split:
 
     Attributes:
         name: for tables and folders.
-        train: data sets whose test pictures are trained on, as the papers do.
-        test: data sets whose test pictures are evaluated.
+        train: data sets whose test images are trained on, as the papers do.
+        test: data sets whose test images are evaluated.
         detectors: those that take part; all where not given.
     """
 
@@ -67,17 +67,19 @@ class Benchmark:
         backbone, weights, activation, position_resize, image_size: of all detectors; where not given, each has its own
             recipe's.
         seeds: of training; each is a run. What is not trained has none.
-        shots: of each class, how many normal pictures of its own train split a detector is shown before it judges that
+        shots: of each class, how many normal images of its own train split a detector is shown before it judges that
             class; each number is a line of the tables, of methods with a few-shot mode. 0 is zero-shot.
         shots_seeds: of the draws of these; each is a run.
         precision: of training. Evaluations are in fp32.
-        resolution: side in px at which maps and masks are compared; 0 compares at each picture's own size.
+        resolution: side in px at which maps and masks are compared; 0 compares at each image's own size.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
-        most: training pictures of each class and state, for quick runs; all where not given.
-        most_tested: pictures of each class and state that are evaluated, for quick runs; all where not given.
+        max_train_images: training images of each class and state, for quick runs; all where not given.
+        max_test_images: images of each class and state that are evaluated, for quick runs; all where not given.
         change: what is different for a detector, by its name.
         untrained: detectors whose options leave nothing to train, beside the methods that never are.
     """
+
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"most": "max_train_images", "most_tested": "max_test_images"}
 
     title: str
     detectors: tuple[str, ...]
@@ -95,8 +97,8 @@ class Benchmark:
     precision: Literal["fp32", "bf16"] = "fp32"
     resolution: int = 518
     resamples: int = 1000
-    most: int | None = None
-    most_tested: int | None = None
+    max_train_images: int | None = None
+    max_test_images: int | None = None
     change: dict[str, Change] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
 
@@ -110,7 +112,7 @@ class Benchmark:
         ):
             if not values:
                 raise ConfigError(f"a benchmark has at least one {what}", "none", f"add a {what}")
-        for what, least in (("most", 1), ("most_tested", 1), ("resolution", 0), ("resamples", 0)):
+        for what, least in (("max_train_images", 1), ("max_test_images", 1), ("resolution", 0), ("resamples", 0)):
             value = getattr(self, what)
             if value is not None and value < least:
                 raise ConfigError(f"{what} of a benchmark is at least {least}", value, f"say {least} or more")
@@ -154,7 +156,7 @@ class BenchmarkDetector:
         recipe: how it is made and trained, with the benchmark's changes.
         trained: whether it is trained before it is used.
         is_row: whether it is a row of a paper's ablations, whose own numbers its recipe holds.
-        shots: normal pictures of each class that it is shown.
+        shots: normal images of each class that it is shown.
         base: its name whatever it is shown, by which it is trained.
     """
 
@@ -167,7 +169,7 @@ class BenchmarkDetector:
     base: str = ""
 
     def shown(self, shots: int, seeds: Sequence[int]) -> "BenchmarkDetector":
-        """The same detector that is shown so many normal pictures of each class, drawn with these seeds."""
+        """The same detector that is shown so many normal images of each class, drawn with these seeds."""
         if not shots:
             return replace(self, base=self.name)
         words = pluralised(shots, "shot")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zsad.backbones.prompt_cache import cache_dir
-from zsad.benchmark import known, unchanged
+from zsad.benchmark import data_sets, input_checks
 from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
+from zsad.benchmark.recipe import Benchmark
 from zsad.config import check_within, check_workers, from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator import disk
@@ -38,9 +39,9 @@ class Machine:
 
     Attributes:
         device: as :func:`zsad.load` takes it.
-        batch_size: pictures that are evaluated together.
+        batch_size: images that are evaluated together.
         micro_batch: images of a training step that go through at once; all where not given.
-        workers: threads that read pictures.
+        workers: threads that read images.
         cache: where views of frozen towers are kept; by default in the user's cache folder.
         cache_gb: most gigabytes that they take up; 0 keeps none.
     """
@@ -54,7 +55,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         check_workers(self.workers)
-        check_within("the number of pictures in a batch", self.batch_size, 1, MOST_AT_ONCE)
+        check_within("the number of images in a batch", self.batch_size, 1, MOST_AT_ONCE)
         check_within("the room of the cache in GB", self.cache_gb, 0, MOST_GB)
         if self.micro_batch is not None:
             check_within("the number of images that go through at once", self.micro_batch, 1, MOST_AT_ONCE)
@@ -80,7 +81,7 @@ class Record:
 
 
 def check(plan: Plan, out: Path) -> None:
-    """Make sure, before any work, that the folder holds no runs of another benchmark or of other pictures.
+    """Make sure, before any work, that the folder holds no runs of another benchmark or of other images.
 
     Raises:
         ConfigError: a run in it was made otherwise than the recipe now says, or of other data than are found now.
@@ -99,7 +100,7 @@ def check(plan: Plan, out: Path) -> None:
             f"another {'; another '.join(changed)}",
             "choose another --out, or put the recipe back",
         )
-    unchanged.check(plan, out, plan.data)
+    input_checks.check(plan, out, plan.data)
 
 
 def _check_ours(out: Path) -> None:
@@ -108,7 +109,7 @@ def _check_ours(out: Path) -> None:
     if RECIPE in found:
         ours = disk.read_json(out / RECIPE).keys() >= {"title", "data", "split"}
     else:
-        ours = (out / known.FILE).exists()
+        ours = (out / data_sets.FILE).exists()
     if found and not ours:
         rule = "a benchmark goes on with a benchmark and writes over no other file"
         raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
@@ -129,9 +130,9 @@ def alone_in(out: Path, shard: tuple[int, int] | None = None, collects: bool = F
 
 def keep(plan: Plan, out: Path) -> None:
     """Write the recipe as it was read, and what is known of the data."""
-    with alone_with(out / known.FILE, waiting=True):
+    with alone_with(out / data_sets.FILE, waiting=True):
         disk.write_json(out / RECIPE, asdict(plan.benchmark))
-        known.write(plan.known, out)
+        data_sets.write(plan.known, out)
 
 
 def read_record(run: BenchmarkRun, out: Path) -> Record | None:
@@ -141,7 +142,12 @@ def read_record(run: BenchmarkRun, out: Path) -> Record | None:
         ConfigError, InputError: it cannot be read.
     """
     path = _record_path(run, out)
-    return from_mapping(Record, disk.read_json(path), str(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    record = from_mapping(Record, disk.read_json(path), str(path))
+    return replace(
+        record, made_of={Benchmark.OLDER_NAMES.get(key, key): value for key, value in record.made_of.items()}
+    )
 
 
 def undone(run: BenchmarkRun, out: Path) -> list[str]:
@@ -167,7 +173,7 @@ def do(
         machine: where it runs.
         say: takes a line about how it goes.
         command: what the user typed.
-        watch: called while pictures are evaluated.
+        watch: called while images are evaluated.
 
     Returns:
         The runs that failed.
@@ -256,7 +262,7 @@ class _RunExecution:
         with alone(folder):
             training = prepare(
                 self.run.entrant.recipe,
-                self.plan.pictures(self.run.split),
+                self.plan.images(self.run.split),
                 folder,
                 seed=self.run.seed,
                 circumstances=circumstances,
@@ -265,7 +271,7 @@ class _RunExecution:
             if done < training.training.epochs:
                 teller.begun(training)
                 for seen in training.observe():
-                    teller.observed(seen, len(training.pictures))
+                    teller.observed(seen, len(training.images))
                 for epoch in training.epochs(done):
                     teller.epoch(epoch)
         return load(folder, device=machine.device, batch_size=machine.batch_size)
@@ -299,16 +305,16 @@ class _RunExecution:
             folder,
             resolution=told.resolution or None,
             resamples=told.resamples,
-            most=told.most_tested,
+            max_images=told.max_test_images,
             shots=self.run.entrant.shots,
             shots_seed=self.run.shots_seed or 0,
-            overwrite=True,  # what is here is not done, and may be of a detector or of pictures that are gone
+            overwrite=True,  # what is here is not done, and may be of a detector or of images that are gone
             command=self.command,
             watch=self.watch,
         )
         (result,) = found.data_sets
-        pictures = sum(one.normal + one.anomalous for one in result.classes)
-        self.say(f"{name}: {pictures} pictures, {clock(time.perf_counter() - began)}")
+        images = sum(one.normal + one.anomalous for one in result.classes)
+        self.say(f"{name}: {images} images, {clock(time.perf_counter() - began)}")
 
     def _write(self) -> None:
         disk.write_json(_record_path(self.run, self.out), asdict(self.record))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from zsad import spreadsheets
-from zsad.benchmark.beside import PublishedResult
 from zsad.benchmark.leaderboard import Leaderboard, LeaderboardRow, Score, Table
+from zsad.benchmark.published_results import PublishedResult
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.wording import in_markdown, markdown_code
 

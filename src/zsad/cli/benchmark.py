@@ -48,11 +48,11 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Plan, do what is not done, and write the leaderboard."""
-    from zsad.benchmark import known, plan, recipe, running
+    from zsad.benchmark import data_sets, plan, recipe, running
 
     benchmark = recipe.read(options.recipe)
     entrants = recipe.entrants(benchmark, options.recipe.parent)
-    written = known.read(options.out) if options.collect else {}
+    written = data_sets.read(options.out) if options.collect else {}
     found = plan.find(benchmark, options.data_root, options.data, options.skip_missing, without=written)
     planned = plan.plan(benchmark, entrants, *found, written)
     chosen = plan.share(planned.runs, options.shard, options.only)
@@ -134,15 +134,13 @@ def shard(text: str) -> tuple[int, int]:
 def _data(planned: "Plan") -> str:
     from zsad.data.choice import some
 
-    most = planned.benchmark.most_tested
+    most = planned.benchmark.max_test_images
     lines = []
     for name, found in planned.data.items():
         tested = [one for one in found.samples if one.split == "test"]
         classes = len({one.class_name for one in tested})
         size = f"{len(some(tested, most))} of {len(tested)}" if most else f"{len(tested)}"
-        lines.append(
-            f"{name:<20} {size:>14} test pictures, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}"
-        )
+        lines.append(f"{name:<20} {size:>14} test images, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}")
     lines += [f"{name:<20} missing: skipped" for name in planned.skipped if name in planned.benchmark.data]
     return "\n".join(lines)
 

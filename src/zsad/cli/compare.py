@@ -7,8 +7,8 @@ from pathlib import Path
 from zsad.cli.options import Verbs
 from zsad.wording import say
 
-ABOUT = """Hold two evaluations of the same pictures against each other: how far apart the detectors are in each metric,
-and whether the pictures are enough to say so. Evaluations of several trainings: zsad compare A1 A2 --against B1 B2."""
+ABOUT = """Hold two evaluations of the same images against each other: how far apart the detectors are in each metric,
+and whether the images are enough to say so. Evaluations of several trainings: zsad compare A1 A2 --against B1 B2."""
 
 
 def add(verbs: Verbs) -> None:

@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
         options.train,
         [_training(folder) for folder in options.detector],
         options.workers,
-        lambda facts, total: tqdm(facts, total=total, unit="picture", disable=None),
+        lambda facts, total: tqdm(facts, total=total, unit="image", disable=None),
     )
     say(json.dumps(as_json(checked), indent=2) if options.json else "\n".join(as_text(checked, _width())))
     return 1 if checked.has_errors else 0
@@ -80,7 +80,7 @@ def _training(detector: str) -> "RecordedTraining":
     folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
     past = checkpoint.read_training_record(folder)
-    return RecordedTraining(folder.resolve().name, frozenset(past.pictures), tuple(past.training.get("classes", ())))
+    return RecordedTraining(folder.resolve().name, frozenset(past.images), tuple(past.training.get("classes", ())))
 
 
 def _width() -> int:
@@ -185,4 +185,4 @@ def _summary(checked: "Checked") -> str:
         pluralised(sum(finding.severity == severity for finding in checked.findings), severity)
         for severity in ("error", "warning", "note")
     ]
-    return f"{counted(len(checked.data_sets), 'data set')}: {', '.join(numbers)}"
+    return f"{pluralised(len(checked.data_sets), 'data set')}: {', '.join(numbers)}"

@@ -1,4 +1,4 @@
-"""``zsad data draw --out DIR``: a data set of drawn defects, on drawn pictures or on photographs of your own."""
+"""``zsad data draw --out DIR``: a data set of drawn defects, on drawn images or on photographs of your own."""
 
 import shlex
 from argparse import ArgumentParser, Namespace
@@ -19,14 +19,14 @@ are practice: how good a detector is, only real ones tell."""
 def add(parser: ArgumentParser) -> None:
     """Add what it takes."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; read it as mvtec:DIR")
-    parser.add_argument("--pictures", type=int, default=1000, metavar="N", help="how many (default: 1000)")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="how many (default: 1000)")
     parser.add_argument("--size", type=int, default=224, metavar="PX", help="side, or shorter side (default: 224)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same pictures (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same images (default: 0)")
     parser.add_argument("--damaged", type=float, default=0.5, metavar="SHARE", help="with defects (default: 0.5)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw (default: 2)")
     own = parser.add_argument_group("photographs")
     own.add_argument("--on", nargs="+", default=[], metavar="PATH", help="of good parts; files, or folders of them")
-    own.add_argument("--share", type=float, metavar="SHARE", help="pictures that are made of them (default: all)")
+    own.add_argument("--share", type=float, metavar="SHARE", help="images that are made of them (default: all)")
     own.add_argument(
         "--crop",
         type=float,
@@ -48,9 +48,9 @@ def run(options: Namespace) -> int:
 
     found = find(options.on) if options.on else FoundImages()
     check_some(found)
-    photographs = tuple(map(str, found.pictures))
+    photographs = tuple(map(str, found.images))
     drawing = Drawing(
-        pictures=options.pictures,
+        images=options.images,
         side=options.size,
         seed=options.seed,
         damaged=options.damaged,
@@ -60,8 +60,8 @@ def run(options: Namespace) -> int:
         class_name=options.class_name.replace(" ", "_"),
     )
 
-    def shown(pictures: Iterator["Written"], total: int) -> Iterator["Written"]:
-        return iter(tqdm(pictures, total=total, unit="picture", disable=None))
+    def shown(images: Iterator["Written"], total: int) -> Iterator["Written"]:
+        return iter(tqdm(images, total=total, unit="image", disable=None))
 
     drawn = write(drawing, options.out, options.workers, shown)
     reasons = [*(failure.message for failure in found.left_out), *drawn.unusable.values()]
@@ -77,12 +77,12 @@ def as_text(drawn: "WrittenDataSet", folder: Path, left_out: int) -> Iterator[st
 
     kinds = drawn.kinds
     classes = ", ".join(f"{count:,} of class {name}" for name, count in drawn.classes.items())
-    yield f"{folder}: {counted(sum(kinds.values()), 'picture')}, {classes}"
+    yield f"{folder}: {pluralised(sum(kinds.values()), 'image')}, {classes}"
     width = max(map(len, kinds))
     for kind in sorted(kinds, key=lambda kind: (kind != GOOD, kind == COMBINED, kind)):
         means = "  (defects of several kinds)" if kind == COMBINED else ""
         yield f"  {kind:<{width}}  {kinds[kind]:>7,}{means}"
     if left_out:
-        yield f"{counted(left_out, 'photograph')} could not be drawn on: see the lines above (exit status 1)."
+        yield f"{pluralised(left_out, 'photograph')} could not be drawn on: see the lines above (exit status 1)."
     yield f"record: {folder / RECORD}"
     yield f"next: zsad train fe-clip --data {shlex.quote(f'mvtec:{folder}')} --out RUN"

@@ -12,8 +12,8 @@ def add(verbs: Verbs) -> None:
     about = "Score real photographs of good and of cracked solar cells, and write heat maps and a report."
     parser = verbs.add_parser("demo", help="score real photographs of solar cells", description=about)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
-    parser.add_argument("--pictures", type=int, default=24, metavar="N", help="of each kind (default: 24)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures are chosen (default: 0)")
+    parser.add_argument("--images", type=int, default=24, metavar="N", help="of each kind (default: 24)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which images are chosen (default: 0)")
     add_detector(parser)
     add_machine(parser)
     parser.set_defaults(run=run)
@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
     from zsad.report import ReportWriter
 
     elpv = get("elpv")
-    samples = demo.choose(elpv.samples(demo.photographs()), options.pictures, options.seed)
+    samples = demo.choose(elpv.samples(demo.photographs()), options.images, options.seed)
     detector = load_detector(options)
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
         outcomes = demo.run(detector, samples, report, options.out)

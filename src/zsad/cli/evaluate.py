@@ -29,10 +29,10 @@ def add(verbs: Verbs) -> None:
     data.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
     data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
     data.add_argument(
-        "--most", type=int, metavar="N", help="a quick look at N pictures of each class and state (default: all)"
+        "--max-images", type=int, metavar="N", help="a quick look at N images of each class and state (default: all)"
     )
     data.add_argument(
-        "--allow-training-data", action="store_true", help="also pictures that the detector has seen; results say so"
+        "--allow-training-data", action="store_true", help="also images that the detector has seen; results say so"
     )
     how = parser.add_argument_group("protocol")
     how.add_argument(
@@ -40,14 +40,14 @@ def add(verbs: Verbs) -> None:
         type=resolution,
         default=518,
         metavar="PX|own",
-        help="side at which maps and masks are compared, or each picture's own size (default: 518)",
+        help="side at which maps and masks are compared, or each image's own size (default: 518)",
     )
     how.add_argument(
         "--shots",
         type=int,
         default=0,
         metavar="K",
-        help="show the detector K normal pictures of each class's own train split before it judges that class "
+        help="show the detector K normal images of each class's own train split before it judges that class "
         "(default: 0; of methods with a few-shot mode)",
     )
     how.add_argument("--shots-seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
@@ -74,7 +74,7 @@ def run(options: Namespace) -> int:
             resolution=options.resolution,
             split=options.split,
             classes=options.classes,
-            most=options.most,
+            max_images=options.max_images,
             shots=options.shots,
             shots_seed=options.shots_seed,
             resamples=0 if options.no_intervals else 1000,
@@ -108,7 +108,7 @@ class Bars:
         if self._bar is None or name != self._name:
             self.close()
             self._name = name
-            self._bar = tqdm(desc=printable(name), total=progress.of, unit="picture", disable=None, file=sys.stderr)
+            self._bar = tqdm(desc=printable(name), total=progress.of, unit="image", disable=None, file=sys.stderr)
         self._bar.update(progress.scored - self._bar.n)
 
     def close(self) -> None:
@@ -128,12 +128,12 @@ def told(evaluation: "Evaluation") -> str:
         warnings = [line for said in found.warnings for line in wrap(f"! {said}", WIDTH, subsequent_indent="  ")]
         parts.append("\n".join([table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
     at = evaluation.protocol.resolution
-    where = f"{at}×{at} px" if at else "each picture's own size"
+    where = f"{at}×{at} px" if at else "each image's own size"
     legend = [f"Percent; classes count alike; maps and masks compared at {where}."]
     if shots := evaluation.protocol.shots:
         legend += wrap(
             f"Few-shot ({evaluation.protocol.shown}): each class is judged by a memory of "
-            f"{counted(shots, 'normal picture')} of its own train split.",
+            f"{pluralised(shots, 'normal image')} of its own train split.",
             WIDTH,
         )
     return "\n\n".join([*parts, "\n".join(legend)])
@@ -141,12 +141,12 @@ def told(evaluation: "Evaluation") -> str:
 
 def spent(found: "DataSetResult") -> str:
     """What a data set took."""
-    pictures, seconds = (
+    images, seconds = (
         sum(one.normal + one.anomalous for one in found.classes),
         sum(one.seconds for one in found.classes),
     )
     memory = max(one.peak_memory_mb for one in found.classes)
-    return f"{pictures} pictures in {seconds:.1f} s, {pictures / seconds:.1f} a second; peak memory {memory:.0f} MB"
+    return f"{images} images in {seconds:.1f} s, {images / seconds:.1f} a second; peak memory {memory:.0f} MB"
 
 
 def resolution(text: str) -> int | None:

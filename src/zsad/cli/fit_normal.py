@@ -1,4 +1,4 @@
-"""``zsad fit-normal DETECTOR``: show a detector a few pictures of normal things, which it remembers from then on."""
+"""``zsad fit-normal DETECTOR``: show a detector a few images of normal things, which it remembers from then on."""
 
 import sys
 from argparse import Namespace
@@ -11,14 +11,14 @@ from zsad.wording import say
 if TYPE_CHECKING:
     from zsad.data.sources import LeftOut
 
-ABOUT = """Show a detector a few pictures of normal things of one kind. What it remembers is saved with it, and pictures
-are then also compared with that. A detector that remembers pictures already keeps these as well."""
+ABOUT = """Show a detector a few images of normal things of one kind. What it remembers is saved with it, and images
+are then also compared with that. A detector that remembers images already keeps these as well."""
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("fit-normal", help="show a detector a few normal pictures", description=ABOUT)
-    parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="pictures of normal things")
+    parser = verbs.add_parser("fit-normal", help="show a detector a few normal images", description=ABOUT)
+    parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="images of normal things")
     parser.add_argument(
         "--class-name",
         default="",
@@ -39,14 +39,14 @@ def run(options: Namespace) -> int:
 
     found = find([options.normal])
     refuse(found.left_out)
-    chosen = choose(found.pictures, options.shots, options.seed)
+    chosen = choose(found.images, options.shots, options.seed)
     detector = load_detector(options)
     say(describe(detector))
     detector.fit_normal([*chosen], options.class_name)
     detector.save(options.out)
     if options.shots is not None:
         say("\n".join(f"normal: {path}" for path in chosen))
-    say(f"{len(chosen)} normal picture{'s' * (len(chosen) != 1)} remembered.")
+    say(f"{len(chosen)} normal image{'s' * (len(chosen) != 1)} remembered.")
     say(f"remembers: {detector.remembers}")
     for said in detector.doubts(options.class_name or "object"):
         say(f"! {said}")
@@ -65,12 +65,12 @@ def refuse(left_out: "list[LeftOut]") -> None:
     for one in left_out:
         print(f"zsad: left out: {one.message}", file=sys.stderr)
     if left_out:
-        value = f"{counted(len(left_out), 'file')} that cannot, such as {left_out[0].source}"
-        raise InputError("every picture of normal things can be read", value, "convert them, or move them away")
+        value = f"{pluralised(len(left_out), 'file')} that cannot, such as {left_out[0].source}"
+        raise InputError("every image of normal things can be read", value, "convert them, or move them away")
 
 
-def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
-    """As many of the pictures as are asked for, see :func:`zsad.data.choice.drawn`; all where no number is given.
+def choose(images: list[Path], shots: int | None, seed: int) -> list[Path]:
+    """As many of the images as are asked for, see :func:`zsad.data.choice.drawn`; all where no number is given.
 
     Raises:
         ConfigError: there are fewer, or none is asked for.
@@ -81,8 +81,8 @@ def choose(pictures: list[Path], shots: int | None, seed: int) -> list[Path]:
 
     check_seed(seed)
     if shots is None:
-        return pictures
-    if not 1 <= shots <= len(pictures):
-        rule = f"the shots are at least 1 and at most the {len(pictures)} pictures that there are"
-        raise ConfigError(rule, shots, "say fewer, or add pictures" if shots > 0 else "say --shots 1 or more")
-    return drawn(pictures, shots, seed)
+        return images
+    if not 1 <= shots <= len(images):
+        rule = f"the shots are at least 1 and at most the {len(images)} images that there are"
+        raise ConfigError(rule, shots, "say fewer, or add images" if shots > 0 else "say --shots 1 or more")
+    return drawn(images, shots, seed)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zsad.gallery.choice import GalleryCandidate
     from zsad.predictor import Detector
 
-ABOUT = """Draw pictures, ground truth and the maps of detectors side by side, as in the papers' figures. All
+ABOUT = """Draw images, ground truth and the maps of detectors side by side, as in the papers' figures. All
 maps have one colour scale, from 0 to 1: none is stretched to its own extremes."""
 
 
@@ -23,14 +23,14 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("--backbone", metavar="NAME", help="of detectors given by name (default: tiny)")
     parser.add_argument("--weights", metavar="TAG|PATH|REPO", help="of detectors given by name")
-    data = parser.add_argument_group("pictures (default: 4 of each class, drawn at random)")
+    data = parser.add_argument_group("images (default: 4 of each class, drawn at random)")
     data.add_argument(
         "--data", action="append", required=True, metavar="[NAME=]LAYOUT:PATH", help="see zsad datasets; repeatable"
     )
     data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
     which = data.add_mutually_exclusive_group()
     which.add_argument(
-        "--pictures", nargs="+", metavar="FILE", help="names or ends of paths in the data, such as 'bent_lead/00?.png'"
+        "--images", nargs="+", metavar="FILE", help="names or ends of paths in the data, such as 'bent_lead/00?.png'"
     )
     which.add_argument("--random", type=int, metavar="N", help="N of each class, kinds of defect in turn")
     which.add_argument("--worst", type=int, metavar="N", help="N of each class that the first detector ranks worst")
@@ -38,14 +38,14 @@ def add(verbs: Verbs) -> None:
     data.add_argument("--seed", type=int, default=0, metavar="N", help="of --random (default: 0)")
     data.add_argument("--evaluation", type=Path, metavar="DIR", help="ranks by it, for --worst and --best")
     data.add_argument(
-        "--most", type=int, default=50, metavar="N", help="without it: of each class and state (default: 50)"
+        "--max-images", type=int, default=50, metavar="N", help="without it: of each class and state (default: 50)"
     )
     how = parser.add_argument_group("figure")
     how.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .png or .pdf")
     how.add_argument("--label", action="append", metavar="NAME", help="of each detector, in their order; repeatable")
-    how.add_argument("--columns", type=int, metavar="N", help="pictures side by side (default: 1; transposed: 6)")
-    how.add_argument("--transpose", action="store_true", help="pictures side by side, detectors below each other")
-    how.add_argument("--map-only", action="store_true", help="maps alone, not laid over their pictures")
+    how.add_argument("--columns", type=int, metavar="N", help="images side by side (default: 1; transposed: 6)")
+    how.add_argument("--transpose", action="store_true", help="images side by side, detectors below each other")
+    how.add_argument("--map-only", action="store_true", help="maps alone, not laid over their images")
     add_machine(parser)
     parser.set_defaults(run=run)
 
@@ -71,24 +71,24 @@ def run(options: Namespace) -> int:
     for said in drawn.warnings:
         say(f"! {said}")
     sheets = f", {drawn.pages} pages" if drawn.pages > 1 else ""
-    pictures = f"{drawn.pictures} picture{'s' if drawn.pictures > 1 else ''}"
-    say(f"figure: {options.out} ({pictures}{sheets})")
+    images = f"{drawn.images} image{'s' if drawn.images > 1 else ''}"
+    say(f"figure: {options.out} ({images}{sheets})")
     return 0
 
 
 def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
-    """The pictures that were asked for."""
+    """The images that were asked for."""
     from zsad.errors import ConfigError
     from zsad.evaluator import disk
-    from zsad.evaluator.subject import fingerprint
+    from zsad.evaluator.detector_info import fingerprint
     from zsad.gallery.choice import at_random, evaluated_scores, extreme, named, predicted_scores
 
     ranked = options.worst is not None or options.best is not None
     if options.evaluation and not ranked:
-        rule = "an evaluation ranks pictures, for --worst or --best"
+        rule = "an evaluation ranks images, for --worst or --best"
         raise ConfigError(rule, options.evaluation, "say one of them, or leave --evaluation out")
-    if options.pictures:
-        return named(found, options.pictures)
+    if options.images:
+        return named(found, options.images)
     if not ranked:
         return at_random(found, 4 if options.random is None else options.random, options.seed)
     if options.evaluation:
@@ -97,7 +97,7 @@ def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespac
         if ranking.fingerprint != fingerprint(first):
             say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:
-        scores = predicted_scores(found, first, options.most)
+        scores = predicted_scores(found, first, options.max_images)
     if options.worst is None:
         return extreme(found, "best", options.best, scores)
     return extreme(found, "worst", options.worst, scores)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zsad.knowledge.questions import Question
 
 SENT_SIDE = 1024
-"""Longer side in px, at most, of a picture that is sent."""
+"""Longer side in px, at most, of an image that is sent."""
 
 
 def add(verbs: Verbs) -> None:
@@ -43,7 +43,7 @@ def _add_build(parser: ArgumentParser) -> None:
         "--data",
         type=_layout_and_path,
         metavar="LAYOUT:PATH",
-        help="a data set (see zsad datasets): its classes, and its anomalous pictures if --vision-model is given",
+        help="a data set (see zsad datasets): its classes, and its anomalous images if --vision-model is given",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/knowledge.json"), metavar="FILE", help="%(default)s")
     parser.add_argument("--again", action="store_true", help="ask also about classes that the package knows")
@@ -52,7 +52,7 @@ def _add_build(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("endpoint")
     group.add_argument("--base-url", default="https://api.openai.com/v1", metavar="URL", help="default: %(default)s")
     group.add_argument("--model", required=True, metavar="NAME", help="for questions about classes")
-    group.add_argument("--vision-model", metavar="NAME", help="for questions about pictures (default: none are asked)")
+    group.add_argument("--vision-model", metavar="NAME", help="for questions about images (default: none are asked)")
     group.add_argument(
         "--api-key-variable",
         default="OPENAI_API_KEY",
@@ -76,7 +76,7 @@ def _show(options: Namespace) -> int:
         ("same name", ", ".join(others)),
         ("normal", entry.background),
         *(("abnormal", sentence) for sentence in entry.llm),
-        *((f"picture {key[:7]}", sentence) for key, sentences in entry.vqa.items() for sentence in sentences),
+        *((f"image {key[:7]}", sentence) for key, sentences in entry.vqa.items() for sentence in sentences),
     ]
     say("\n".join(line for name, text in rows if text for line in _wrapped(name, text)))
     return 0
@@ -106,9 +106,9 @@ def _asked(options: Namespace) -> int:
     from zsad.knowledge.build import build, open_questions
 
     classes = list(options.classes)
-    pictures: list[tuple[Path, str]] = []
+    images: list[tuple[Path, str]] = []
     if options.data:
-        of_data, pictures = _of_data(*options.data)
+        of_data, images = _of_data(*options.data)
         classes += of_data
     if not classes:
         raise ConfigError("there is something to ask about", "no class", "give --classes NAME or --data LAYOUT:PATH")
@@ -118,24 +118,24 @@ def _asked(options: Namespace) -> int:
         raise ConfigError("a limit is at least 1 question", options.limit, "leave --limit out for all")
     own = Knowledge.read(options.out) if options.out.exists() else Knowledge({}, {})
     known = Knowledge({}, {}) if options.again else Knowledge.shipped()
-    questions = open_questions(classes, pictures if options.vision_model else [], own, known)
+    questions = open_questions(classes, images if options.vision_model else [], own, known)
     model = _model(options)
     if options.dry_run:
         return _dry_run(questions, model, options.limit)
     outcome = _follow(build(questions, model, own, known, options.out, options.limit), len(questions))
-    if pictures and not options.vision_model:
-        say(f"{counted(len(pictures), 'anomalous picture')} not described: give --vision-model.")
+    if images and not options.vision_model:
+        say(f"{pluralised(len(images), 'anomalous image')} not described: give --vision-model.")
     say(_summary(outcome, options.out))
     return 1 if outcome and outcome.refused else 0
 
 
 def _of_data(layout: str, path: Path) -> tuple[list[str], list[tuple[Path, str]]]:
-    """Classes of a data set, and its anomalous pictures with theirs."""
+    """Classes of a data set, and its anomalous images with theirs."""
     from zsad.data import layouts
 
     samples = layouts.get(layout).samples(path)
-    pictures = [(sample.picture, sample.class_name) for sample in samples if sample.label == 1]
-    return list(dict.fromkeys(sample.class_name for sample in samples)), pictures
+    images = [(sample.image, sample.class_name) for sample in samples if sample.label == 1]
+    return list(dict.fromkeys(sample.class_name for sample in samples)), images
 
 
 def _model(options: Namespace) -> "Model":
@@ -160,7 +160,7 @@ def _model(options: Namespace) -> "Model":
 
 
 def _to_png(path: Path) -> bytes:
-    """Any picture as an 8-bit PNG of at most ``SENT_SIDE`` px a side."""
+    """Any image as an 8-bit PNG of at most ``SENT_SIDE`` px a side."""
     from io import BytesIO
 
     from PIL import Image
@@ -179,7 +179,7 @@ def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> 
     asked = [question for question in questions if model.kept(question) is None][:limit]
     for question in asked:
         say(f"{question}: {question.prompt}")
-    say(f"{counted(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
+    say(f"{pluralised(len(asked), 'request')} to {model.endpoint.base_url}, if no answer is refused.")
     return 0
 
 
@@ -198,8 +198,8 @@ def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
 def _summary(outcome: "Outcome | None", out: Path) -> str:
     if outcome is None:
         return "Nothing to ask: all of this is known (--again asks about classes that the package knows)."
-    text = f"{counted(outcome.taken, 'answer')} taken, {outcome.kept} from earlier runs"
-    text += f"; {counted(outcome.left, 'question')} left (--limit)" * bool(outcome.left)
+    text = f"{pluralised(outcome.taken, 'answer')} taken, {outcome.kept} from earlier runs"
+    text += f"; {pluralised(outcome.left, 'question')} left (--limit)" * bool(outcome.left)
     text += f"; {len(outcome.refused)} refused: see the lines above (exit status 1)" * bool(outcome.refused)
     return f"{text}.\nknowledge: {out}"
 

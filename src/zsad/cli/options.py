@@ -85,7 +85,7 @@ def add_machine(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
     group.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: fp32")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures at a time (default: 1)")
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)")
 
 
 def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":

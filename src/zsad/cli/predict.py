@@ -1,4 +1,4 @@
-"""``zsad predict PATH...``: score pictures, draw heat maps, write a report."""
+"""``zsad predict PATH...``: score images, draw heat maps, write a report."""
 
 import os
 import sys
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     Answer = tuple[DecodedImage, Prediction] | Failure
 
 MOST = 3
-"""Kinds of notes on pictures that the terminal names."""
+"""Kinds of notes on images that the terminal names."""
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "predict",
-        help="score pictures and draw heat maps",
-        description="Score pictures of things the model was never trained on, and draw where they look anomalous. "
-        "Exit status: 0 every picture has a score, 1 some have none and are named, 2 nothing could be done.",
+        help="score images and draw heat maps",
+        description="Score images of things the model was never trained on, and draw where they look anomalous. "
+        "Exit status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done.",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder or glob pattern")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder or glob pattern")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, such as "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="score from which a picture is anomalous (default: 0.5, not calibrated)",
+        help="score from which an image is anomalous (default: 0.5, not calibrated)",
     )
     add_detector(parser)
     add_machine(parser)
@@ -54,13 +54,13 @@ def run(options: Namespace) -> int:
     found = _found(options)
     detector = load_detector(options, options.threshold)
     say(describe(detector))
-    stream = detector.stream(found.pictures, options.class_name)
+    stream = detector.stream(found.images, options.class_name)
     with telling() as told:
         told += detector.doubts(options.class_name)
         for doubt in told:
             say(f"zsad: warning: {doubt}", stderr=True)
-        answers = iter(tqdm(stream, total=len(found.pictures), unit="picture", disable=None))
-        # What is wrong with every picture shows before an earlier report is replaced.
+        answers = iter(tqdm(stream, total=len(found.images), unit="image", disable=None))
+        # What is wrong with every image shows before an earlier report is replaced.
         begun = _up_to_a_score(answers)
         with ReportWriter(options.out, run_info(detector, options.class_name), told, found.besides()) as report:
             for failure in found.left_out:
@@ -77,11 +77,11 @@ def _found(options: Namespace) -> "FoundImages":
     from zsad.errors import InputError
 
     found = find(options.paths)
-    # Heat maps of an earlier run are no pictures to score.
-    outside = [path for path in found.pictures if not _below(path, options.out)]
-    if found.pictures and not outside:
-        raise InputError("there is a picture to score outside of the output folder", "none", "choose another --out")
-    found.pictures = outside
+    # Heat maps of an earlier run are no images to score.
+    outside = [path for path in found.images if not _below(path, options.out)]
+    if found.images and not outside:
+        raise InputError("there is an image to score outside of the output folder", "none", "choose another --out")
+    found.images = outside
     for failure in found.left_out:
         say(f"zsad: left out: {failure.message}", stderr=True)
     check_some(found)
@@ -123,26 +123,26 @@ def summary(report: "ReportWriter", found: "FoundImages") -> Iterator[str]:
 
     scored = [entry.is_anomalous for entry in report.entries]
     threshold = f"{report.run.threshold:g}"
-    yield f"{counted(len(scored), 'picture')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
+    yield f"{pluralised(len(scored), 'image')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
     if report.failures:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
     said = [f"note: {doubt}" for doubt in report.doubts]
     said += remarks([entry.notes for entry in report.entries])
     if found.besides():
-        said.append(f"not taken for pictures: {found.besides()}")
+        said.append(f"not taken for images: {found.besides()}")
     for text in said:
         yield from wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Notes on pictures, each kind once, with how many have it.
+    """Notes on images, each kind once, with how many have it.
 
     >>> list(remarks([("page 1 of 7 was read",), (), ("page 1 of 7 was read",)]))
-    ['note: 2 pictures: page 1 of 7 was read']
+    ['note: 2 images: page 1 of 7 was read']
     """
 
     kinds = Counter(note for one in notes for note in one)
     for note, count in kinds.most_common(MOST):
-        yield f"note: {counted(count, 'picture')}: {note}"
+        yield f"note: {pluralised(count, 'image')}: {note}"
     if len(kinds) > MOST:
-        yield f"note: {len(kinds) - MOST:,} more kinds of notes, in the report at their pictures"
+        yield f"note: {len(kinds) - MOST:,} more kinds of notes, in the report at their images"

@@ -24,8 +24,8 @@ def add(verbs: Verbs) -> None:
         help="JSON lines: file, caption, label, source (none if all is drawn)",
     )
     parser.add_argument("--sources", type=Path, metavar="FILE", help="JSON: repository and terms of each source")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="pictures, checkpoints, log and model")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw pictures (default: 2)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="images, checkpoints, log and model")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw images (default: 2)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")
     parser.set_defaults(run=run)
 

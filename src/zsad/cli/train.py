@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zsad.trainer.loop import Epoch
 
 ABOUT = """Train a method on an auxiliary data set, as its paper does or as a recipe says. Methods of this family learn
-from the test split of the data set, with its anomalous pictures and their masks, and are then used on other data."""
+from the test split of the data set, with its anomalous images and their masks, and are then used on other data."""
 
 
 def add(verbs: Verbs) -> None:

@@ -20,9 +20,9 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str) -> Pixels:
 def _check_shape(array: Shaped[np.ndarray, "..."], name: str) -> None:
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         raise InputError(
-            "an array picture has the shape (rows, cols) or (rows, cols, 1, 3 or 4)",
+            "an array image has the shape (rows, cols) or (rows, cols, 1, 3 or 4)",
             f"{name} of shape {array.shape}",
-            "put the channels last, and pass the pictures of a batch one by one",
+            "put the channels last, and pass the images of a batch one by one",
         )
     check_size(array.shape[0], array.shape[1], name)
 
@@ -36,7 +36,7 @@ def _to_unsigned(array: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarr
     if kind == "f":
         return _floats(array, name)
     raise InputError(
-        "an array picture is of uint8, uint16, bool or float",
+        "an array image is of uint8, uint16, bool or float",
         f"{name} of {array.dtype}",
         "convert it, for example to float by dividing by its largest possible value",
     )
@@ -47,7 +47,7 @@ def _floats(array: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarray, "
         return from_unit(array)
     except ValueError as error:
         raise InputError(
-            "a float picture is finite and lies in [0, 1]",
+            "a float image is finite and lies in [0, 1]",
             f"{name} with values from {array.min()} to {array.max()}",
             "divide it by its largest possible value",
         ) from error

@@ -19,7 +19,7 @@ def read(stream: Stream, name: str) -> DecodedImage:
         stream.seek(0)
     if bits == 8:
         return _pillow.read(stream, name)
-    require("imagecodecs", "codecs", f"an AVIF picture of {bits} bits", name)
+    require("imagecodecs", "codecs", f"an AVIF image of {bits} bits", name)
     with _pillow.open_image(stream, name) as image:
         check_size(image.height, image.width, name)
         with reading(name):
@@ -27,7 +27,7 @@ def read(stream: Stream, name: str) -> DecodedImage:
 
 
 def _bits(head: bytes) -> int:
-    """The most of any of its pictures, alpha among them."""
+    """The most of any of its images, alpha among them."""
     depths = [8]
     for part in head.split(CONFIGURATION)[1:]:
         said = part[2] if len(part) > 2 else 0

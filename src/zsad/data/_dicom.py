@@ -54,18 +54,16 @@ def _check_inflated(stream: Stream) -> None:
 
 
 def _check_object(dataset: "pydicom.Dataset", name: str) -> None:
-    """Refuse what is no picture, and what is several."""
+    """Refuse what is no image, and what is several."""
     if "PixelData" not in dataset:
         raise InputError(
-            "a DICOM picture has pixel data of whole numbers",
+            "a DICOM image has pixel data of whole numbers",
             f"{name} ({_object_name(dataset)})",
-            "name the files that hold pictures",
+            "name the files that hold images",
         )
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise InputError(
-            "a DICOM picture has one frame", f"{name} with {frames} frames", "export the frames one by one"
-        )
+        raise InputError("a DICOM image has one frame", f"{name} with {frames} frames", "export the frames one by one")
 
 
 def _object_name(dataset: "pydicom.Dataset") -> str:
@@ -81,7 +79,7 @@ def _check_samples(dataset: "pydicom.Dataset", name: str) -> None:
     allowed = COLOURS if int(dataset.SamplesPerPixel) > 1 else (*GREYS, PALETTE)
     if dataset.PhotometricInterpretation not in allowed:
         raise InputError(
-            f"a DICOM picture of {dataset.SamplesPerPixel} samples a pixel is in {', '.join(allowed)}",
+            f"a DICOM image of {dataset.SamplesPerPixel} samples a pixel is in {', '.join(allowed)}",
             f"{name} in {dataset.PhotometricInterpretation}",
             "export it in one of these, or as PNG or TIFF",
         )

@@ -38,7 +38,7 @@ def decompress(dataset: "pydicom.Dataset", name: str) -> None:
     if _pydicom_can(dataset):
         return
     if syntax.keyword not in CODECS:
-        raise InputError("a DICOM picture is in a known encoding of still pictures", f"{name} ({syntax.name})", EXPORT)
+        raise InputError("a DICOM image is in a known encoding of still images", f"{name} ({syntax.name})", EXPORT)
     require("imagecodecs", "codecs", f"DICOM in {syntax.name}", name)
     _store(dataset, _decode(_frame(dataset), CODECS[syntax.keyword]))
 

@@ -1,4 +1,4 @@
-"""How well a mask fits a picture: by how strong the picture's edges are along its own."""
+"""How well a mask fits an image: by how strong the image's edges are along its own."""
 
 import numpy as np
 from jaxtyping import Bool

@@ -1,4 +1,4 @@
-"""HEIC and other HEIF pictures -> RGB pixels. Needs the extra ``heic``."""
+"""HEIC and other HEIF images -> RGB pixels. Needs the extra ``heic``."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from zsad.types import DecodedImage
 
 
 def read(stream: Stream, name: str) -> DecodedImage:
-    """Decode a HEIF file that is open for reading: its primary picture.
+    """Decode a HEIF file that is open for reading: its primary image.
 
     It is turned as the file's transformations say, never also by EXIF, which only repeats them (ISO/IEC 23008-12).
     """
-    require("pillow_heif", "heic", "a HEIC picture", name)
+    require("pillow_heif", "heic", "a HEIC image", name)
     from pillow_heif import open_heif
 
     with reading(name):
@@ -23,5 +23,5 @@ def read(stream: Stream, name: str) -> DecodedImage:
         if bits > 8:  # they come in the high bits of 16
             samples = full_range(samples >> (16 - bits), 2**bits - 1)
         pixels = to_rgb(samples, premultiplied=image.premultiplied_alpha)
-    several = (f"picture {file.primary_index + 1} of {len(file)} was read",)
+    several = (f"image {file.primary_index + 1} of {len(file)} was read",)
     return DecodedImage(pixels, name, several if len(file) > 1 else ())

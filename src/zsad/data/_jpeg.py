@@ -25,14 +25,12 @@ class JpegFrame:
 
 
 def read(stream: Stream, name: str) -> DecodedImage:
-    """Decode a JPEG that is open for reading; the first of its pictures."""
+    """Decode a JPEG that is open for reading; the first of its images."""
     with reading(name):
         frame = frame_of(stream.read(HEAD_LENGTH))
         stream.seek(0)
     if found := frame and _other_kind(frame):
-        raise InputError(
-            "a JPEG picture has 8 bits a sample and is lossy", f"{name} ({found})", "save it as PNG or TIFF"
-        )
+        raise InputError("a JPEG image has 8 bits a sample and is lossy", f"{name} ({found})", "save it as PNG or TIFF")
     return _pillow.read(stream, name)
 
 

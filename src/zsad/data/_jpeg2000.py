@@ -21,7 +21,7 @@ FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # where a codestream desc
 
 
 def read(stream: Stream, name: str) -> DecodedImage:
-    """Decode a JP2 file or a codestream that is open for reading; the first of its pictures."""
+    """Decode a JP2 file or a codestream that is open for reading; the first of its images."""
     with reading(name):
         content = stream.read()
         streams = codestreams(content)
@@ -31,13 +31,13 @@ def read(stream: Stream, name: str) -> DecodedImage:
         stream.seek(0)
     if len(set(depths)) > 1 or not 1 <= depths[0] <= 16:
         raise InputError(
-            "a JPEG 2000 picture has unsigned samples of one depth, up to 16 bits",
+            "a JPEG 2000 image has unsigned samples of one depth, up to 16 bits",
             f"{name} with components of {', '.join(map(str, depths))} bits",
             "save it as PNG or TIFF",
         )
     deep = len(depths) > 1 and depths[0] > 8
     pixels = _by_imagecodecs(streams[0], depths[0], name) if deep else _by_pillow(stream, depths[0], name)
-    notes = (f"picture 1 of {len(streams)} was read",) if len(streams) > 1 else ()
+    notes = (f"image 1 of {len(streams)} was read",) if len(streams) > 1 else ()
     return DecodedImage(pixels, name, notes)
 
 
@@ -53,7 +53,7 @@ def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:
 
 
 def _by_imagecodecs(codestream: bytes, bits: int, name: str) -> Pixels:
-    require("imagecodecs", "codecs", f"a JPEG 2000 picture of {bits} bits in colour", name)
+    require("imagecodecs", "codecs", f"a JPEG 2000 image of {bits} bits in colour", name)
     with reading(name):
         return to_rgb(full_range(_decode(codestream), 2**bits - 1))
 

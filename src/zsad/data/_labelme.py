@@ -23,7 +23,7 @@ from zsad.errors import InputError
 LINE_WIDTH, POINT_RADIUS = 10, 5
 BACKGROUND, IGNORED = "_background_", "__ignore__"
 LIMIT = 256 * 2**20
-"""Bytes of a file: it may hold the picture too."""
+"""Bytes of a file: it may hold the image too."""
 MOST_POINTS = 100_000
 """Of all shapes of a file."""
 MOST_DRAWN = 4_000_000_000
@@ -48,7 +48,7 @@ def drawn(path: Path) -> UInt8[np.ndarray, "rows cols"]:
             _draw(image, shape, points)
     except BROKEN as error:
         rule = "a mask in JSON is of labelme, with imageHeight, imageWidth and shapes"
-        raise InputError(rule, f"{path}: {error}", "save it anew with labelme, or draw it as a picture") from error
+        raise InputError(rule, f"{path}: {error}", "save it anew with labelme, or draw it as an image") from error
     return np.asarray(image)
 
 
@@ -70,7 +70,7 @@ def _list(content: Shape, key: str) -> list[object]:
 
 
 def _checked(shape: object, size: tuple[int, int]) -> tuple[Shape, list[Point]]:
-    """A shape of a known kind and its points, which lie in the picture or within its length beside it."""
+    """A shape of a known kind and its points, which lie in the image or within its length beside it."""
     if not isinstance(shape, dict):
         raise ValueError(f"a shape that is no object, but {type(shape).__name__}")
     kind = _kind(shape)
@@ -95,7 +95,7 @@ def _point(value: object, size: tuple[int, int]) -> Point:
         raise ValueError(f"a point {value!r:.60}")
     x, y = float(value[0]), float(value[1])
     if not (-size[0] <= x <= 2 * size[0] and -size[1] <= y <= 2 * size[1]):
-        raise ValueError(f"a point at ({x:g}, {y:g}) of a picture of {size[0]}×{size[1]} px (width×height)")
+        raise ValueError(f"a point at ({x:g}, {y:g}) of an image of {size[0]}×{size[1]} px (width×height)")
     return x, y
 
 

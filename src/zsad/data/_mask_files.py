@@ -91,12 +91,12 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
         stream.seek(0)
     kind = kinds.kind_of(head, name)
     if kind is not None and (kind.refused is not None or kind is kinds.DICOM):
-        raise InputError("a mask is a picture, or JSON of labelme", f"{name}: {kind.name}", "save it as PNG")
+        raise InputError("a mask is an image, or JSON of labelme", f"{name}: {kind.name}", "save it as PNG")
     if kind is kinds.TIFF:
         return _of_tiff(stream, name)
     if kind is kinds.NETPBM and (found := _netpbm.samples_of(stream, name)):
         if found[1]:
-            raise _several(name, "a picture after the first")
+            raise _several(name, "an image after the first")
         return StoredMask(*_split(found[0]))
     if kind not in PILLOWS:
         return StoredMask(decode(name).pixels, loss="possible", is_turned=True)

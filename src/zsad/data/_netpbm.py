@@ -41,16 +41,16 @@ class NetpbmHeader:
 
 
 def read(stream: Stream, name: str) -> DecodedImage:
-    """Decode a Netpbm file that is open for reading; the first of its pictures."""
+    """Decode a Netpbm file that is open for reading; the first of its images."""
     found = samples_of(stream, name)
     if found is None:
         return _pillow.read(stream, name)
     samples, further = found
-    return DecodedImage(to_rgb(samples), name, ("picture 1 of several was read",) if further else ())
+    return DecodedImage(to_rgb(samples), name, ("image 1 of several was read",) if further else ())
 
 
 def samples_of(stream: Stream, name: str) -> tuple[Shaped[np.ndarray, "rows cols channels"], bool] | None:
-    """Grey or RGB, with alpha where there is some, and whether another picture follows; None for what Pillow reads."""
+    """Grey or RGB, with alpha where there is some, and whether another image follows; None for what Pillow reads."""
     with reading(name):
         head = _head(stream.read(HEAD_LENGTH))
         stream.seek(0)

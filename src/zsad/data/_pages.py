@@ -1,4 +1,4 @@
-"""What the pages of a TIFF are: pictures of their own, smaller copies, or what a sensor saw. Nothing is decoded."""
+"""What the pages of a TIFF are: images of their own, smaller copies, or what a sensor saw. Nothing is decoded."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def check_pages(stream: Stream, name: str) -> tuple[str, ...]:
     """What is to be noted of a TIFF of which the first page is read.
 
     Raises:
-        InputError: the first page is not the picture: a thumbnail, or camera raw.
+        InputError: the first page is not the image: a thumbnail, or camera raw.
     """
     from tifffile import TiffFile
 
@@ -34,10 +34,10 @@ def check_pages(stream: Stream, name: str) -> tuple[str, ...]:
         check_size(first.imagelength, first.imagewidth, name)
         _check_first(first, name)
         _check_segments(first)
-        pictures = _pictures(file, first)
-    if pictures == 1:
+        images = _images(file, first)
+    if images == 1:
         return ()
-    return (f"page 1 of {pictures if pictures <= MOST_PAGES else f'more than {MOST_PAGES}'} was read",)
+    return (f"page 1 of {images if images <= MOST_PAGES else f'more than {MOST_PAGES}'} was read",)
 
 
 def _check_first(page: "tifffile.TiffPage", name: str) -> None:
@@ -45,9 +45,9 @@ def _check_first(page: "tifffile.TiffPage", name: str) -> None:
         raise kinds.refusal(kinds.CAMERA_RAW, name)
     if page.subfiletype & REDUCED:
         raise InputError(
-            "the first page of a TIFF is its picture",
+            "the first page of a TIFF is its image",
             f"{name} (a thumbnail of another page, as in camera raw files)",
-            "save the picture itself as TIFF or PNG; develop camera raw first",
+            "save the image itself as TIFF or PNG; develop camera raw first",
         )
 
 
@@ -57,8 +57,8 @@ def _check_segments(page: "tifffile.TiffPage") -> None:
         raise ValueError("strips or tiles are missing")
 
 
-def _pictures(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
-    """How many pictures there are, each on its page; ImageJ and MetaMorph also write stacks as one page.
+def _images(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
+    """How many images there are, each on its page; ImageJ and MetaMorph also write stacks as one page.
 
     What Aperio's slides have besides are levels of a pyramid, a thumbnail and a label.
     """
@@ -68,7 +68,7 @@ def _pictures(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
     stacked = int(imagej[1]) if imagej and first.is_imagej else 1
     if METAMORPH_PLANES in first.tags:
         stacked = first.tags[METAMORPH_PLANES].count
-    return max(stacked, 1 + sum(_is_picture(page) for page in _further(file)))
+    return max(stacked, 1 + sum(_is_image(page) for page in _further(file)))
 
 
 def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
@@ -85,5 +85,5 @@ def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
         yield page
 
 
-def _is_picture(page: "tifffile.TiffPage") -> bool:
+def _is_image(page: "tifffile.TiffPage") -> bool:
     return not page.subfiletype & (REDUCED | MASK)

@@ -69,7 +69,7 @@ def _samples(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols *ch
         return from_unit(np.asarray(image))
     if image.mode not in SHALLOW_MODES:
         raise InputError(
-            f"a picture is in one of the colour modes {', '.join(SHALLOW_MODES + DEEP_MODES)}, I, F",
+            f"an image is in one of the colour modes {', '.join(SHALLOW_MODES + DEEP_MODES)}, I, F",
             f"{name} in mode {image.mode}",
             "convert it to RGB first",
         )
@@ -85,11 +85,11 @@ def _deep(image: Image.Image) -> Shaped[np.ndarray, "rows cols"]:
 
 
 def _whole_numbers(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols"]:
-    """Mode I holds 32-bit numbers, by Pillow's convention those of a 16-bit picture."""
+    """Mode I holds 32-bit numbers, by Pillow's convention those of a 16-bit image."""
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65535:
         raise InputError(
-            "a picture of whole numbers lies in [0, 65535]",
+            "an image of whole numbers lies in [0, 65535]",
             f"{name} with values from {grey.min()} to {grey.max()}",
             "scale it to 16 bits first",
         )
@@ -112,7 +112,7 @@ def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:
 
 
 def orientation_of(path: Path) -> object:
-    """EXIF orientation that a picture's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
+    """EXIF orientation that an image's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
     try:
         with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
             return orientation(image)

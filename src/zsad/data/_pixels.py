@@ -1,4 +1,4 @@
-"""Arithmetic on pixel arrays that the decoders share. Nothing here chooses a scale by what a picture contains."""
+"""Arithmetic on pixel arrays that the decoders share. Nothing here chooses a scale by what an image contains."""
 
 from collections.abc import Callable
 

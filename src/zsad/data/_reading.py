@@ -73,23 +73,23 @@ def require(package: str, extra: str, what: str, name: str) -> None:
 def unreadable(name: str, reason: str) -> InputError:
     """The error for a file that cannot be decoded."""
     return InputError(
-        "a picture must be a whole image file of a known kind",
+        "an image must be a whole image file of a known kind",
         f"{name} ({reason})",
         "replace it, or save it again as PNG, JPEG, BMP, TIFF or WebP",
     )
 
 
 def check_size(rows: int, cols: int, name: str) -> None:
-    """Refuse a picture without pixels or with more than ``MAX_PIXELS``; to be called before its pixels are decoded."""
+    """Refuse an image without pixels or with more than ``MAX_PIXELS``; to be called before its pixels are decoded."""
     if rows < 1 or cols < 1:
-        raise InputError("a picture must have at least one pixel", f"{name} ({rows} x {cols})", "replace the picture")
+        raise InputError("an image must have at least one pixel", f"{name} ({rows} x {cols})", "replace the image")
     if rows * cols > MAX_PIXELS:
         raise _too_large(name, f"{rows} x {cols} = {rows * cols} pixels")
 
 
 def _too_large(name: str, found: str) -> InputError:
     return InputError(
-        f"a picture has at most {MAX_PIXELS} pixels", f"{name} ({found})", "scale it down or cut it into pieces first"
+        f"an image has at most {MAX_PIXELS} pixels", f"{name} ({found})", "scale it down or cut it into pieces first"
     )
 
 

@@ -1,10 +1,10 @@
 """Whether data sets are what they should be before numbers are taken on them: complete, readable, and apart.
 
-    specifications -> DataSet -> Facts of every picture -> counts, and Finding by Finding what is wrong
+    specifications -> DataSet -> Facts of every image -> counts, and Finding by Finding what is wrong
 
-Every picture and mask is decoded once, to its last pixel; what stays in memory is some hundred bytes of each. Copies
-are found by the decoded pixels, so that another lossless format hides none; a picture that was compressed again, scaled
-or turned is another picture here.
+Every image and mask is decoded once, to its last pixel; what stays in memory is some hundred bytes of each. Copies
+are found by the decoded pixels, so that another lossless format hides none; an image that was compressed again, scaled
+or turned is another image here.
 """
 
 from collections import Counter
@@ -75,14 +75,14 @@ def check(
     workers: int = 2,
     follow: Follow = lambda facts, total: facts,
 ) -> Checked:
-    """Look at every picture and mask of some data sets, and hold them against each other.
+    """Look at every image and mask of some data sets, and hold them against each other.
 
     Args:
         specifications: each ``[NAME=]LAYOUT:PATH``.
         trained_on: those of them, or others, that something is trained on that is then tested on the rest.
         detectors: what these have seen must not be among the data.
         workers: threads that read.
-        follow: is given the facts of all pictures as they come, with their number.
+        follow: is given the facts of all images as they come, with their number.
 
     Raises:
         ConfigError: something is no specification, or its layout does not exist.

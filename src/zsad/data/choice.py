@@ -1,4 +1,4 @@
-"""Some of the pictures of a data set, the same ones every time."""
+"""Some of the images of a data set, the same ones every time."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     if most is None:
         return list(samples)
     if most < 1:
-        raise ConfigError("a quick look takes at least one picture", most, "say 1 or more")
+        raise ConfigError("a quick look takes at least one image", most, "say 1 or more")
     groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
         groups[sample.class_name, sample.label].append(number)
@@ -32,11 +32,11 @@ def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     return [samples[number] for number in sorted(kept)]
 
 
-def drawn(pictures: Sequence[T], shots: int, seed: int) -> list[T]:
-    """So many of the pictures as the seed draws them, in their order; nothing but their number and the seed decides.
+def drawn(images: Sequence[T], shots: int, seed: int) -> list[T]:
+    """So many of the images as the seed draws them, in their order; nothing but their number and the seed decides.
 
     >>> drawn("abcdefghij", 4, 0)
     ['a', 'c', 'g', 'j']
     """
     check_seed(seed)
-    return [pictures[number] for number in sorted(Random(seed).sample(range(len(pictures)), shots))]
+    return [images[number] for number in sorted(Random(seed).sample(range(len(images)), shots))]

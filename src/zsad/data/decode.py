@@ -1,12 +1,12 @@
-"""Decoding that never lies: any picture -> upright RGB at its own depth, or an error that names it.
+"""Decoding that never lies: any image -> upright RGB at its own depth, or an error that names it.
 
-What is done to a picture on its way in, and nothing else:
+What is done to an image on its way in, and nothing else:
 
-* grey, palette and 1-bit pictures become RGB; colours are otherwise taken as they stand. Embedded ICC profiles are
+* grey, palette and 1-bit images become RGB; colours are otherwise taken as they stand. Embedded ICC profiles are
   ignored, as CLIP's own preprocessing ignores them; CMYK becomes RGB by the plain formula (1 - ink) x (1 - black).
-* transparency is composited on white. A picture that is opaque everywhere is not changed.
+* transparency is composited on white. An image that is opaque everywhere is not changed.
 * EXIF (and TIFF) orientation is applied. An EXIF block that cannot be read counts as no orientation.
-* samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what a picture happens
+* samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what an image happens
   to contain; one that uses a sixteenth of the range or less says so in its notes.
 * what is known and not read is refused by its kind (camera raw, volumes, video, microscopes' own formats).
 * of several pages or frames the first is read, and the notes say so; a DICOM file with several frames is refused.
@@ -33,7 +33,7 @@ Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 
 def decode(source: Source, name: str | None = None) -> DecodedImage:
-    """Read one picture.
+    """Read one image.
 
     Args:
         source: a path; the bytes of a file; a PIL image (its current frame); or an array of shape (rows, cols),
@@ -42,22 +42,22 @@ def decode(source: Source, name: str | None = None) -> DecodedImage:
         name: what to call it in the result and in errors; a path is its own name.
 
     Returns:
-        The picture: upright RGB, pixels of shape (rows, cols, 3) in uint8, or uint16 for anything deeper than 8 bits.
+        The image: upright RGB, pixels of shape (rows, cols, 3) in uint8, or uint16 for anything deeper than 8 bits.
 
     Raises:
-        InputError: it is missing, empty, truncated, not a picture, of more than ``MAX_PIXELS`` pixels, or of a
+        InputError: it is missing, empty, truncated, not an image, of more than ``MAX_PIXELS`` pixels, or of a
             kind that cannot be shown without guessing. The message names it.
         DependencyError: it needs an extra that is not installed: ``dicom``; ``heic``; ``codecs`` for compressions that
             Pillow does not have and for depths that it rounds down. The message names it.
     """
     called = name or _name_of(source)
-    picture = _read(source, called)
-    pixels = np.ascontiguousarray(picture.pixels)
-    return DecodedImage(pixels, called, (*picture.notes, *_of_range(pixels)))
+    image = _read(source, called)
+    pixels = np.ascontiguousarray(image.pixels)
+    return DecodedImage(pixels, called, (*image.notes, *_of_range(pixels)))
 
 
 def _of_range(pixels: Pixels) -> tuple[str, ...]:
-    """Noted where a picture uses a sixteenth of its range, or less, as that of a 12-bit camera in 16-bit samples."""
+    """Noted where an image uses a sixteenth of its range, or less, as that of a 12-bit camera in 16-bit samples."""
     top, low, high = int(np.iinfo(pixels.dtype).max), int(pixels.min()), int(pixels.max())
     if high - low > top // 16:
         return ()
@@ -81,15 +81,15 @@ def _read(source: object, name: str) -> DecodedImage:
         return _from_stream(BytesIO(source), name)
     if isinstance(source, str | os.PathLike):
         return _from_path(source, name)
-    raise InputError("a picture is a path, bytes, a PIL image or an array", type(source).__name__, "pass one of these")
+    raise InputError("an image is a path, bytes, a PIL image or an array", type(source).__name__, "pass one of these")
 
 
 def _from_path(source: str | os.PathLike[str], name: str) -> DecodedImage:
     path = Path(source)
     if not os.path.exists(path):
-        raise InputError("a picture file must exist", name, "check the path")
+        raise InputError("an image file must exist", name, "check the path")
     if not path.is_file():
-        raise InputError("a picture must be a file", f"{name} (a folder or a device)", "name the files in it")
+        raise InputError("an image must be a file", f"{name} (a folder or a device)", "name the files in it")
     with reading(name):
         stream = path.open("rb")
     with stream:

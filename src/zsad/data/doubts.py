@@ -15,7 +15,7 @@ Doubt = Literal[
     "turned-otherwise",
 ]
 
-EITHER_VIEW = "of a picture that EXIF turns or mirrors, where the size does not tell the view it was drawn on"
+EITHER_VIEW = "of an image that EXIF turns or mirrors, where the size does not tell the view it was drawn on"
 
 DOUBTS: Mapping[Doubt, str] = MappingProxyType(
     {

@@ -17,7 +17,7 @@ Mark = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of picture file, or of file that is taken for one.
+    """A kind of image file, or of file that is taken for one.
 
     Attributes:
         name: with its article, as in messages.
@@ -36,35 +36,35 @@ class FileKind:
     in_tiff: bool = False
 
 
-SLICES = "export the slices that are to be scored as single pictures"
-FRAMES = "export the frames that are to be scored as pictures"
+SLICES = "export the slices that are to be scored as single images"
+FRAMES = "export the frames that are to be scored as images"
 FLATTEN = "export it as PNG or TIFF"
 DEVELOP = "develop it to TIFF, PNG or JPEG first"
 CHANNELS = "export the planes that are to be scored as TIFF or PNG"
 REGION = "export the region that is to be scored as TIFF or PNG"
-TABLE = "save each picture as PNG or TIFF"
+TABLE = "save each image as PNG or TIFF"
 
-PNG = FileKind("a PNG picture", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
-JPEG = FileKind("a JPEG picture", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
+PNG = FileKind("a PNG image", (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),))
+JPEG = FileKind("a JPEG image", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ((0, b"\xff\xd8\xff"),))
 TIFF = FileKind(
-    "a TIFF picture",
+    "a TIFF image",
     (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs"),
     tuple((0, start) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 )
-BMP = FileKind("a BMP picture", (".bmp", ".dib"), ((0, b"BM"),))
-GIF = FileKind("a GIF picture", (".gif",), ((0, b"GIF87a"), (0, b"GIF89a")))
-WEBP = FileKind("a WebP picture", (".webp",), ((8, b"WEBP"),))
+BMP = FileKind("a BMP image", (".bmp", ".dib"), ((0, b"BM"),))
+GIF = FileKind("a GIF image", (".gif",), ((0, b"GIF87a"), (0, b"GIF89a")))
+WEBP = FileKind("a WebP image", (".webp",), ((8, b"WEBP"),))
 NETPBM = FileKind(
-    "a Netpbm picture",
+    "a Netpbm image",
     (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
     tuple((0, b"P" + bytes([letter, space])) for letter in b"1234567f" for space in b"\n\r\t #"),
 )
-AVIF = FileKind("an AVIF picture", (".avif", ".avifs"))
-HEIF = FileKind("a HEIC picture", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
+AVIF = FileKind("an AVIF image", (".avif", ".avifs"))
+HEIF = FileKind("a HEIC image", (".heic", ".heif", ".hif", ".heics", ".heifs"), extra="heic")
 """By the brands of its container, as AVIF, camera raw of Canon and video are: see ``_of_brands``."""
 DICOM = FileKind("a DICOM file", (".dcm", ".dicom", ".dic", ".ima"), ((128, b"DICM"),), extra="dicom")
 JPEG_2000 = FileKind(
-    "a JPEG 2000 picture",
+    "a JPEG 2000 image",
     (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".jph", ".jhc"),
     ((0, b"\0\0\0\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
 )
@@ -118,7 +118,7 @@ REFUSED = (
     FileKind("an Olympus OIR file", (".oir", ".poir"), ((0, b"OLYMPUSRAWFORMAT"),), CHANNELS),
     FileKind("an Olympus OIB file", (".oib", ".oif"), (), CHANNELS),
     FileKind("an Olympus VSI file", (".vsi", ".ets"), (), CHANNELS),
-    FileKind("a whole-slide picture", (".ndpi", ".scn", ".bif", ".mrxs", ".vms"), (), REGION, in_tiff=True),
+    FileKind("a whole-slide image", (".ndpi", ".scn", ".bif", ".mrxs", ".vms"), (), REGION, in_tiff=True),
     FileKind("an Imaris file", (".ims",), (), CHANNELS),
     FileKind("a Gatan file", (".dm3", ".dm4"), (), CHANNELS),
     FileKind("a Photoshop file", (".psd", ".psb"), ((0, b"8BPS"),), FLATTEN),
@@ -128,12 +128,10 @@ REFUSED = (
     FileKind("a PostScript document", (".eps", ".ps", ".ai"), ((0, b"%!PS"), (0, b"\xc5\xd0\xd3\xc6")), FLATTEN),
     FileKind("a Windows metafile", (".wmf", ".emf"), ((0, b"\xd7\xcd\xc6\x9a"), (40, b" EMF")), FLATTEN),
     FileKind("a DjVu document", (".djvu", ".djv"), ((0, b"AT&TFORM"),), FLATTEN),
+    FileKind("an OpenEXR image", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"),
+    FileKind("a PFM image in colour", (), tuple((0, b"PF" + space) for space in (b"\n", b"\r", b" ")), FLATTEN),
     FileKind(
-        "an OpenEXR picture", (".exr",), ((0, b"v/1\1"),), "map its tones to 8 or 16 bits, and save as PNG or TIFF"
-    ),
-    FileKind("a PFM picture in colour", (), tuple((0, b"PF" + space) for space in (b"\n", b"\r", b" ")), FLATTEN),
-    FileKind(
-        "a Radiance HDR picture",
+        "a Radiance HDR image",
         (".hdr", ".rgbe", ".pic"),
         ((0, b"#?RADIANCE"), (0, b"#?RGBE")),
         "map its tones to 8 or 16 bits, and save as PNG or TIFF",
@@ -144,19 +142,19 @@ REFUSED = (
         ((0, b"SIMPLE  ="),),
         "choose black and white, and save as 16-bit PNG or TIFF",
     ),
-    FileKind("a JPEG XL picture", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), FLATTEN),
-    FileKind("a JPEG-LS picture", (".jls",), (), FLATTEN),
-    FileKind("a JPEG XR picture", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
-    FileKind("a Targa picture", (".tga",), (), FLATTEN),
-    FileKind("a PCX picture", (".pcx", ".dcx"), (), FLATTEN),
+    FileKind("a JPEG XL image", (".jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")), FLATTEN),
+    FileKind("a JPEG-LS image", (".jls",), (), FLATTEN),
+    FileKind("a JPEG XR image", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc"),), FLATTEN),
+    FileKind("a Targa image", (".tga",), (), FLATTEN),
+    FileKind("a PCX image", (".pcx", ".dcx"), (), FLATTEN),
     FileKind("a DirectDraw texture", (".dds",), ((0, b"DDS "),), FLATTEN),
     FileKind("an icon", (".ico", ".icns", ".cur"), ((0, b"\0\0\1\0"), (0, b"icns"), (0, b"\0\0\2\0")), FLATTEN),
-    FileKind("an SGI picture", (".sgi", ".rgb", ".rgba", ".bw"), ((0, b"\x01\xda"),), FLATTEN),
-    FileKind("a Sun raster picture", (".ras",), ((0, b"\x59\xa6\x6a\x95"),), FLATTEN),
+    FileKind("an SGI image", (".sgi", ".rgb", ".rgba", ".bw"), ((0, b"\x01\xda"),), FLATTEN),
+    FileKind("a Sun raster image", (".ras",), ((0, b"\x59\xa6\x6a\x95"),), FLATTEN),
     FileKind("an X bitmap", (".xbm", ".xpm"), ((0, b"/* XPM */"),), FLATTEN),
-    FileKind("a QOI picture", (".qoi",), ((0, b"qoif"),), FLATTEN),
-    FileKind("a BPG picture", (".bpg",), ((0, b"BPG\xfb"),), FLATTEN),
-    FileKind("a FLIF picture", (".flif",), ((0, b"FLIF"),), FLATTEN),
+    FileKind("a QOI image", (".qoi",), ((0, b"qoif"),), FLATTEN),
+    FileKind("a BPG image", (".bpg",), ((0, b"BPG\xfb"),), FLATTEN),
+    FileKind("a FLIF image", (".flif",), ((0, b"FLIF"),), FLATTEN),
     FileKind("a dump of a camera's samples", (".raw", ".bayer", ".yuv", ".nv12"), (), TABLE),
     FileKind("a NumPy file", (".npy", ".npz"), ((0, b"\x93NUMPY"),), "pass its array to detector.predict, or " + TABLE),
     FileKind("an HDF5 file", (".h5", ".hdf5", ".he5"), ((0, b"\x89HDF\r\n\x1a\n"),), TABLE),

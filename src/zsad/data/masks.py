@@ -1,6 +1,6 @@
 """Masks: the truth per pixel.
 
-    files -> what each stores -> what is anomalous in it -> laid over the upright picture -> any of them
+    files -> what each stores -> what is anomalous in it -> laid over the upright image -> any of them
 
 Whatever has to be decided on the way, and could be decided otherwise, is a doubt, which checks of data sets and
 evaluations report.
@@ -26,15 +26,15 @@ from zsad.errors import InputError
 from zsad.types import Size
 
 TELLING = 1.5
-"""How many times as strong the edges of a picture must be along a mask for it to be the better place."""
+"""How many times as strong the edges of an image must be along a mask for it to be the better place."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Which pixels of a picture are anomalous.
+    """Which pixels of an image are anomalous.
 
     Attributes:
-        pixels: of the upright picture.
+        pixels: of the upright image.
         doubts: what may be wrong with it, in alphabetical order.
     """
 
@@ -44,13 +44,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Mask:
-    """What a mask file says, before it is laid over a picture.
+    """What a mask file says, before it is laid over an image.
 
     Attributes:
         values: of its pixels; 0 is the background.
         threshold: the value above which a pixel is anomalous.
         doubts: what may be wrong with that.
-        is_upright: whether it is known to be drawn on the upright view of the picture.
+        is_upright: whether it is known to be drawn on the upright view of the image.
     """
 
     values: Shaped[np.ndarray, "rows cols"]
@@ -64,38 +64,38 @@ class Mask:
         return count(self.values)
 
 
-def read_mask(masks: Path | Sequence[Path], size: Size, picture: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
-    """Which pixels of a picture are anomalous; see :func:`read_truth`."""
-    return read_truth([masks] if isinstance(masks, Path) else masks, size, picture).pixels
+def read_mask(masks: Path | Sequence[Path], size: Size, image: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
+    """Which pixels of an image are anomalous; see :func:`read_truth`."""
+    return read_truth([masks] if isinstance(masks, Path) else masks, size, image).pixels
 
 
-def read_truth(masks: Sequence[Path], size: Size, picture: Path | None = None) -> Truth:
-    """Which pixels of a picture are anomalous: those that any of its masks marks.
+def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> Truth:
+    """Which pixels of an image are anomalous: those that any of its masks marks.
 
     A mask marks what is not its background, which is black where there is black, else the colour of most of its border;
     in a file with lossy compression, what is above one half of the brightest value. Where pixels are transparent, it
     marks the others. A file ``*.json`` holds shapes of labelme.
 
-    A mask is taken as drawn on the picture's pixels as they are stored: where a picture asks to be turned (EXIF), and
-    is turned when it is decoded, its mask is turned with it. It was drawn on the upright picture where only that has
+    A mask is taken as drawn on the image's pixels as they are stored: where an image asks to be turned (EXIF), and
+    is turned when it is decoded, its mask is turned with it. It was drawn on the upright image where only that has
     its size, where the mask itself says how it is turned, and in labelme.
 
     Args:
         masks: the files.
-        size: (rows, cols) of the picture that they belong to, upright.
-        picture: the file of that picture; where not given, nothing is turned.
+        size: (rows, cols) of the image that they belong to, upright.
+        image: the file of that image; where not given, nothing is turned.
 
     Raises:
-        InputError: a file cannot be read, or only by guessing, or its size is not the picture's.
+        InputError: a file cannot be read, or only by guessing, or its size is not the image's.
     """
     pixels, doubts = np.zeros(size, bool), set[Doubt]()
     for path in masks:
-        marked, found = laid_over(mask_of(path), size, picture)
+        marked, found = laid_over(mask_of(path), size, image)
         if marked.shape != size:
             raise InputError(
-                "a mask has the size of its picture",
+                "a mask has the size of its image",
                 f"{path} of {marked.shape[0]}×{marked.shape[1]} px for {size[0]}×{size[1]} px",
-                "check which picture it belongs to",
+                "check which image it belongs to",
             )
         pixels |= marked
         doubts |= found
@@ -109,31 +109,31 @@ def mask_of(path: Path) -> Mask:
         InputError: it cannot be read, or only by guessing.
     """
     if path.suffix.lower() == ".json":
-        return Mask(drawn(path), 0, frozenset(), is_upright=True)  # labelme shows pictures upright
+        return Mask(drawn(path), 0, frozenset(), is_upright=True)  # labelme shows images upright
     file = stored(path)
     values, threshold, doubts = values_of(file, str(path))
     return Mask(values, threshold, frozenset(doubts), file.is_turned)
 
 
 def laid_over(
-    mask: Mask, size: Size, picture: Path | None
+    mask: Mask, size: Size, image: Path | None
 ) -> tuple[Bool[np.ndarray, "upright_rows upright_cols"], set[Doubt]]:
-    """What a mask marks, turned as its picture is, and all that may be wrong with it; see :func:`read_truth`.
+    """What a mask marks, turned as its image is, and all that may be wrong with it; see :func:`read_truth`.
 
     Raises:
-        InputError: the picture has to be looked at, and cannot be read.
+        InputError: the image has to be looked at, and cannot be read.
     """
     marked, doubts = mask.values > mask.threshold, set(mask.doubts)
     if most_is_anomalous(marked):
         doubts.add("mostly-anomalous")
-    orientation = None if picture is None or mask.is_upright else orientation_of(picture)
-    if orientation not in TURNED or picture is None:
+    orientation = None if image is None or mask.is_upright else orientation_of(image)
+    if orientation not in TURNED or image is None:
         return marked, doubts
     turned = upright(marked, orientation)
     if marked.shape == size != turned.shape:
         return marked, doubts
     if marked.shape == turned.shape == size and (marked != turned).any():
-        shown = decode(picture).pixels
+        shown = decode(image).pixels
         doubts.add("turned-otherwise" if along(marked, shown) > TELLING * along(turned, shown) else "turned-mask")
     return turned, doubts
 

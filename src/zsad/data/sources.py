@@ -1,4 +1,4 @@
-"""What a user names -> the picture files meant: files, folders and glob patterns; and what lies there besides."""
+"""What a user names -> the image files meant: files, folders and glob patterns; and what lies there besides."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from zsad.data.kinds import HEAD_LENGTH, READ, FileKind, kind_of, kind_of_name, 
 from zsad.errors import InputError
 from zsad.wording import pluralised
 
-PICTURE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
-"""Files in a folder that count as pictures, whatever their case; those without a known suffix by their first bytes."""
+IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
+"""Files in a folder that count as images, whatever their case; those without a known suffix by their first bytes."""
 
 LEFTOVERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found")
 )
-"""Folders that archives, file servers and systems leave among pictures: thumbnails and what was deleted. Case does not
+"""Folders that archives, file servers and systems leave among images: thumbnails and what was deleted. Case does not
 count. Others of theirs are hidden (``.@__thumb``, ``.thumbnails``, ``._part.jpg``)."""
 
 PLAIN_SUFFIXES = frozenset(
@@ -33,7 +33,7 @@ PLAIN_SUFFIXES = frozenset(
         *(".step", ".stp", ".dwg", ".dxf"),
     )
 )
-"""Files that plainly are no pictures; they are not opened."""
+"""Files that plainly are no images; they are not opened."""
 INDEX = "dicomdir"
 """The table of contents of a DICOM medium, in DICOM's own form."""
 
@@ -47,7 +47,7 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What may have been meant as a picture and cannot be read.
+    """What may have been meant as an image and cannot be read.
 
     Attributes:
         source: its path.
@@ -63,26 +63,26 @@ class FoundImages:
     """What lies where a user pointed.
 
     Attributes:
-        pictures: what is to be read, in the order of the arguments and in natural order.
+        images: what is to be read, in the order of the arguments and in natural order.
         left_out: kinds that are known and not read, broken links, pipes and devices, folders that are closed.
-        others: how many files plainly are no pictures, by suffix (``""`` where there is none).
+        others: how many files plainly are no images, by suffix (``""`` where there is none).
         not_entered: names of folders that are hidden or leftovers, see ``LEFTOVERS``.
     """
 
-    pictures: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     not_entered: Counter[str] = field(default_factory=Counter)
 
     def add(self, more: "FoundImages") -> None:
         """Take in what was found elsewhere."""
-        self.pictures += more.pictures
+        self.images += more.images
         self.left_out += more.left_out
         self.others += more.others
         self.not_entered += more.not_entered
 
     def besides(self) -> str:
-        """What was not taken for pictures, in words; empty where there is nothing.
+        """What was not taken for images, in words; empty where there is nothing.
 
         >>> Found(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
         '3 other files (2 .csv, 1 without suffix), 1 hidden or thumbnail folder (@eaDir)'
@@ -91,7 +91,7 @@ class FoundImages:
         if self.others:
             what = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.others.most_common(5)]
             more = ["…"] * (len(self.others) > 5)
-            said.append(f"{counted(self.others.total(), 'other file')} ({', '.join(what + more)})")
+            said.append(f"{pluralised(self.others.total(), 'other file')} ({', '.join(what + more)})")
         if self.not_entered:
             names = [name for name, _ in self.not_entered.most_common(5)]
             folders = pluralised(self.not_entered.total(), "hidden or thumbnail folder")
@@ -100,13 +100,13 @@ class FoundImages:
 
 
 def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
-    """Picture files, in the order of the arguments, each once, and what was left out.
+    """Image files, in the order of the arguments, each once, and what was left out.
 
     Args:
         paths: each a file (taken whatever its suffix), a folder (searched at every depth, in natural order: part2
             before part10; hidden files and folders and ``LEFTOVERS`` are passed over), or a glob pattern with ``*``,
             ``?``, ``[...]`` or ``**`` (a folder that matches is searched like one that was named). Only files of
-            unknown suffix are opened: a broken picture is found here and refused when it is decoded.
+            unknown suffix are opened: a broken image is found here and refused when it is decoded.
 
     Returns:
         What was found. Two paths to one file count as one, in the first position.
@@ -118,44 +118,44 @@ def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
     found = FoundImages()
     for argument in arguments:
         found.add(_expand(Path(argument)))
-    found.pictures = _once(found.pictures)
+    found.images = _once(found.images)
     found.left_out = list({one.source: one for one in found.left_out}.values())
     return found
 
 
-def find_pictures(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The pictures of :func:`find`; at least one where something was named.
+def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The images of :func:`find`; at least one where something was named.
 
     Raises:
         InputError: as :func:`find`, or all that was found cannot be read.
     """
     found = find(paths)
     check_some(found)
-    return found.pictures
+    return found.images
 
 
 def check_some(found: FoundImages) -> None:
-    """Refuse what has no picture that can be read.
+    """Refuse what has no image that can be read.
 
     Raises:
         InputError: it names the first of those that cannot.
     """
-    if found.left_out and not found.pictures:
-        value = f"{counted(len(found.left_out), 'file')} that cannot, such as {found.left_out[0].source}"
-        raise InputError("there is a picture that can be read", value, "convert them to PNG or TIFF, or name others")
+    if found.left_out and not found.images:
+        value = f"{pluralised(len(found.left_out), 'file')} that cannot, such as {found.left_out[0].source}"
+        raise InputError("there is an image that can be read", value, "convert them to PNG or TIFF, or name others")
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder at every depth, in natural order; there may be none.
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder at every depth, in natural order; there may be none.
 
-    Links to folders are followed, but no folder is entered twice, so that a loop ends. What has the suffix of a picture
+    Links to folders are followed, but no folder is entered twice, so that a loop ends. What has the suffix of an image
     and is none, such as a broken link or a pipe, is left for the decoder to name.
 
     Raises:
         InputError: a folder cannot be read.
     """
-    pictures = [path for path in _files(folder, _refuse) if is_picture(path)]
-    return sorted(pictures, key=natural_key)
+    images = [path for path in _files(folder, _refuse) if is_image(path)]
+    return sorted(images, key=natural_key)
 
 
 def look(folder: Path) -> FoundImages:
@@ -183,7 +183,7 @@ def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or of what archives and file servers leave among pictures.
+    """Whether a file or folder of this name is hidden, or of what archives and file servers leave among images.
 
     >>> [is_leftover(name) for name in ("@eaDir", "._part.jpg", "__MACOSX", "good")]
     [True, True, True, False]
@@ -191,7 +191,7 @@ def is_leftover(name: str) -> bool:
     return name.startswith(".") or name.casefold() in LEFTOVERS
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a file is of a kind that is read: by its suffix, else by its first bytes."""
     if kind_of_name(path.name) in READ or _is_plain(path):
         return not _is_plain(path)
@@ -203,21 +203,21 @@ def is_picture(path: Path) -> bool:
 
 def _expand(path: Path) -> FoundImages:
     if os.path.isdir(path):
-        return _not_empty(look(path), path, "a folder must contain a picture")
+        return _not_empty(look(path), path, "a folder must contain an image")
     if os.path.exists(path):
         return FoundImages([path])
     if _is_pattern(str(path)):
-        return _not_empty(_matches(path), path, "a pattern must match a picture")
-    raise InputError("a path to pictures must exist", path, "check the spelling")
+        return _not_empty(_matches(path), path, "a pattern must match an image")
+    raise InputError("a path to images must exist", path, "check the spelling")
 
 
 def _not_empty(found: FoundImages, path: Path, rule: str) -> FoundImages:
-    if not found.pictures and not found.left_out:
+    if not found.images and not found.left_out:
         besides = found.besides()
         raise InputError(
             rule,
             f"{path} ({besides or 'empty'})",
-            "check the path; pictures end in .png .jpg .tif .bmp .webp .dcm .heic and the like",
+            "check the path; images end in .png .jpg .tif .bmp .webp .dcm .heic and the like",
         )
     return found
 
@@ -255,21 +255,21 @@ def _sort(path: Path, found: FoundImages) -> None:
     try:
         special = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
         if special:
-            found.left_out.append(_left_out(path, "a picture is a file", special, "move it away"))
+            found.left_out.append(_left_out(path, "an image is a file", special, "move it away"))
         elif (named := kind_of_name(path.name)) in READ:
-            found.pictures.append(path)
+            found.images.append(path)
         else:
             _sort_by_kind(path, _kind_by_content(path) or named, found)
     except OSError as error:
         reason = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else str(error.strerror)
-        found.left_out.append(_left_out(path, "a picture must be readable", reason, "restore it, or move it away"))
+        found.left_out.append(_left_out(path, "an image must be readable", reason, "restore it, or move it away"))
 
 
 def _sort_by_kind(path: Path, kind: FileKind | None, found: FoundImages) -> None:
     if kind is None:
         found.others[path.suffix.lower()] += 1
     elif kind in READ:
-        found.pictures.append(path)
+        found.images.append(path)
     else:
         found.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
 
@@ -310,11 +310,11 @@ def _is_pattern(text: str) -> bool:
     return re.search(r"[*?\[]", text) is not None
 
 
-def _once(pictures: Iterable[Path]) -> list[Path]:
+def _once(images: Iterable[Path]) -> list[Path]:
     """Each file under the first of its paths."""
     first: dict[str, Path] = {}
-    for picture in pictures:
-        first.setdefault(os.path.realpath(picture), picture)
+    for image in images:
+        first.setdefault(os.path.realpath(image), image)
     return list(first.values())
 
 

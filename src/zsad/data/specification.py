@@ -86,7 +86,7 @@ def samples_of(
             raise unknown_name(f"class of {', '.join(specifications)}", name, known)
     kept = [sample for sample in found if classes is None or sample.class_name in classes]
     if not kept:
-        raise InputError(f"a data set has pictures in its split {split!r}", ", ".join(specifications), "name another")
+        raise InputError(f"a data set has images in its split {split!r}", ", ".join(specifications), "name another")
     return kept
 
 

@@ -18,7 +18,7 @@ SIDE = 200
 """Longer side of a thumbnail in px."""
 
 LARGEST = 20_000
-"""Characters that a thumbnail may take, 15 kB; pictures of which it needs more are packed more tightly."""
+"""Characters that a thumbnail may take, 15 kB; images of which it needs more are packed more tightly."""
 
 QUALITIES = (80, 65, 50, 35, 20)
 
@@ -62,7 +62,7 @@ def fold_out(found: ClassResult, kept: ClassFiles, place: str, most: int) -> str
 
 
 def best_threshold(images: Sequence[ImageResult]) -> float | None:
-    """The score from which pictures count as anomalous where F1 is highest; the lowest such score.
+    """The score from which images count as anomalous where F1 is highest; the lowest such score.
 
     None where a state is missing.
     """
@@ -93,7 +93,7 @@ def _facts(found: ClassResult) -> str:
         "left out: unlabelled": f"{found.unlabelled:,}",
         "left out: unreadable": f"{len(found.unreadable):,}",
         "seen in training": f"{found.seen_in_training:,}",
-        **({"shown before": pluralised(len(found.shots), "normal picture")} if found.shots else {}),
+        **({"shown before": pluralised(len(found.shots), "normal image")} if found.shots else {}),
         "time": f"{found.seconds:.1f} s",
         "peak memory": f"{found.peak_memory_mb:,.0f} MB",
     }
@@ -104,11 +104,11 @@ def _facts(found: ClassResult) -> str:
 
 
 def _shots(found: ClassResult) -> str:
-    """Which pictures the detector was shown."""
+    """Which images the detector was shown."""
     if not found.shots:
         return ""
     names = "".join(f"<li><bdi>{escape(source)}</bdi></li>" for source in found.shots)
-    return f'<h4>Normal pictures that the detector was shown</h4><ul class="sources">{names}</ul>'
+    return f'<h4>Normal images that the detector was shown</h4><ul class="sources">{names}</ul>'
 
 
 def _curves(found: ClassResult, kept: ClassFiles) -> str:
@@ -125,7 +125,7 @@ def _curves(found: ClassResult, kept: ClassFiles) -> str:
                 f"<figure>{drawing}<figcaption>{title}<small>{_beside(found, name)}</small></figcaption></figure>"
             )
     if not drawn:
-        return '<p class="missing">There are no curves: the pictures of this class define none.</p>'
+        return '<p class="missing">There are no curves: the images of this class define none.</p>'
     return f'<h4>Curves</h4><div class="curves">{"".join(drawn)}</div>'
 
 
@@ -150,39 +150,39 @@ def _scores(kept: ClassFiles) -> str:
     if kept.images is None:
         return '<p class="missing">There is no histogram of scores: images.csv is missing.</p>'
     if not kept.images:
-        return '<p class="missing">There is no histogram of scores: no picture was scored.</p>'
+        return '<p class="missing">There is no histogram of scores: no image was scored.</p>'
     normal, anomalous = ([one.score for one in kept.images if one.label == label] for label in (0, 1))
     threshold = best_threshold(kept.images)
     return (
-        '<h4>Scores of the pictures</h4><p class="key"><span class="anomalous">anomalous, above the line</span> '
+        '<h4>Scores of the images</h4><p class="key"><span class="anomalous">anomalous, above the line</span> '
         f'<span class="normal">normal, below it</span></p>{histogram(normal, anomalous, threshold)}'
         f"{_at(threshold, normal, anomalous)}"
     )
 
 
 def _at(threshold: float | None, normal: Sequence[float], anomalous: Sequence[float]) -> str:
-    """What the threshold of F1-max means in pictures."""
+    """What the threshold of F1-max means in images."""
     if threshold is None:
-        return '<p class="sub">F1-max has no threshold: a state has no picture.</p>'
+        return '<p class="sub">F1-max has no threshold: a state has no image.</p>'
     found = sum(score >= threshold for score in anomalous)
     wrong = sum(score >= threshold for score in normal)
     return (
-        f'<p class="sub">From a score of {threshold:.4f}, {found:,} of {counted(len(anomalous), "anomalous picture")} '
-        f"and {wrong:,} of {counted(len(normal), 'normal picture')} are called anomalous. This threshold is chosen "
+        f'<p class="sub">From a score of {threshold:.4f}, {found:,} of {pluralised(len(anomalous), "anomalous image")} '
+        f"and {wrong:,} of {pluralised(len(normal), 'normal image')} are called anomalous. This threshold is chosen "
         "with the truth at hand; one that is fixed beforehand does no better.</p>"
     )
 
 
 def _misses(kept: ClassFiles, most: int) -> str:
     if kept.misses is None:
-        return '<p class="missing">There are no pictures of misses: worst/worst.json is missing.</p>'
+        return '<p class="missing">There are no images of misses: worst/worst.json is missing.</p>'
     if not kept.misses:
-        return '<p class="missing">There are no pictures of misses: none was kept.</p>'
+        return '<p class="missing">There are no images of misses: none was kept.</p>'
     shown = _mixed(kept.misses)[:most]
     more = f" {len(shown)} of {len(kept.misses)} that were kept are shown." if len(shown) < len(kept.misses) else ""
     return (
-        '<h4>Worst misses</h4><p class="sub">Picture, truth, and heat map on the fixed scale from 0 to 1. '
-        "Missed are anomalous pictures of low score, false alarms normal ones of high score; misplaced are maps that "
+        '<h4>Worst misses</h4><p class="sub">Image, truth, and heat map on the fixed scale from 0 to 1. '
+        "Missed are anomalous images of low score, false alarms normal ones of high score; misplaced are maps that "
         f"are high elsewhere than the defect.{more} {LEGEND}</p>"
         f'<div class="misses">{"".join(_miss(one, kept.worst) for one in shown)}</div>'
     )
@@ -196,7 +196,7 @@ def _mixed(misses: Sequence[WorstImage]) -> list[WorstImage]:
 
 def _miss(miss: WorstImage, folder: Path) -> str:
     overlap = "" if miss.pixel_auroc is None else f", pixel AUROC {percent(miss.pixel_auroc)}"
-    files = {"picture": miss.picture, "mask": miss.mask, "heat map": miss.overlay}
+    files = {"image": miss.image, "mask": miss.mask, "heat map": miss.overlay}
     shown = "".join(
         _shown(folder / Path(name).name if name else None, what, miss.source) for what, name in files.items()
     )

@@ -53,7 +53,7 @@ def curve(
 
 
 def histogram(normal: Sequence[float], anomalous: Sequence[float], threshold: float | None) -> str:
-    """How many pictures of each state have which score: anomalous above the axis, normal below it.
+    """How many images of each state have which score: anomalous above the axis, normal below it.
 
     Bars are shares of their state on one scale, so that the rarer state is as visible as the other. The axis runs from
     the lowest score to the highest.
@@ -72,7 +72,7 @@ def histogram(normal: Sequence[float], anomalous: Sequence[float], threshold: fl
         _bars(count, edges, most, state) for count, state in zip(counts, ("normal", "anomalous"), strict=True)
     )
     axis = TOP + RISE
-    said = f"Scores of {len(anomalous)} anomalous and {len(normal)} normal pictures, from {low:.3f} to {high:.3f}"
+    said = f"Scores of {len(anomalous)} anomalous and {len(normal)} normal images, from {low:.3f} to {high:.3f}"
     mark = "" if threshold is None else _mark(100 * (threshold - low) / (high - low), threshold)
     return (
         f'<svg class="scores" height="{2 * axis + 32}" role="img" aria-label="{said}">{bars}'

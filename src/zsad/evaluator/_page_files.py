@@ -14,7 +14,7 @@ class ClassFiles:
     """What lies beside the result of a class.
 
     Attributes:
-        images: each picture.
+        images: each image.
         curves: by the names of their metrics.
         misses: the worst.
         worst: folder of their files.

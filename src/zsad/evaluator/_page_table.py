@@ -8,7 +8,7 @@ from zsad.evaluator.results import IMAGE_METRICS, METRICS, PIXEL_METRICS, TITLES
 
 UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 
-PICTURES = ("normal", "anomalous", "without mask", "unreadable")
+IMAGES = ("normal", "anomalous", "without mask", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class TableRow:
         name: HTML of its first cell.
         key: the name that it is sorted and filtered by.
         metrics: by the names of ``METRICS``.
-        pictures: numbers, as ``PICTURES`` names them.
-        seconds: a picture; None where there is none.
+        images: numbers, as ``IMAGES`` names them.
+        seconds: an image; None where there is none.
         of: among how many classes a mean was to be taken; 1 for a class.
     """
 
     name: str
     key: str
     metrics: Mapping[str, Metric]
-    pictures: tuple[int, int, int, int]
+    images: tuple[int, int, int, int]
     seconds: float | None
     of: int = 1
 
@@ -48,39 +48,39 @@ def of_classes(found: DataSetResult, links: Sequence[str], place: str) -> str:
             f'<a href="#{link}">{escape(one.class_name)}</a>{doubt([one])}',
             one.class_name,
             one.metrics,
-            pictures_of(one),
+            images_of(one),
             seconds_of([one]),
         )
         for one, link in zip(found.classes, links, strict=True)
     ]
-    mean = total(found, f"mean of {counted(len(rows), 'class', 'classes')}", "")
+    mean = total(found, f"mean of {pluralised(len(rows), 'class', 'classes')}", "")
     return table(f"{found.name}: what was found of each class", "class", rows, mean, place)
 
 
 def total(found: DataSetResult, name: str, key: str) -> TableRow:
-    """A data set as one line: its means, and the sums of its pictures."""
+    """A data set as one line: its means, and the sums of its images."""
     normal, anomalous, without_mask, unreadable = (
-        sum(numbers) for numbers in zip(*map(pictures_of, found.classes), strict=True)
+        sum(numbers) for numbers in zip(*map(images_of, found.classes), strict=True)
     )
-    pictures = normal, anomalous, without_mask, unreadable
+    images = normal, anomalous, without_mask, unreadable
     marked = name + doubt(found.classes)
-    return TableRow(marked, key, found.means, pictures, seconds_of(found.classes), len(found.classes))
+    return TableRow(marked, key, found.means, images, seconds_of(found.classes), len(found.classes))
 
 
 def doubt(found: Sequence[ClassResult]) -> str:
-    """A mark for numbers that rest on pictures which the detector had seen; empty where there is none."""
+    """A mark for numbers that rest on images which the detector had seen; empty where there is none."""
     return ' <span class="badge bad">seen in training</span>' if any(one.seen_in_training for one in found) else ""
 
 
-def pictures_of(found: ClassResult) -> tuple[int, int, int, int]:
-    """As ``PICTURES`` names them."""
+def images_of(found: ClassResult) -> tuple[int, int, int, int]:
+    """As ``IMAGES`` names them."""
     return found.normal, found.anomalous, found.without_mask, len(found.unreadable)
 
 
 def seconds_of(found: Sequence[ClassResult]) -> float | None:
-    """For a picture, on average; None where there is no picture."""
-    pictures = sum(one.normal + one.anomalous for one in found)
-    return sum(one.seconds for one in found) / pictures if pictures else None
+    """For an image, on average; None where there is no image."""
+    images = sum(one.normal + one.anomalous for one in found)
+    return sum(one.seconds for one in found) / images if images else None
 
 
 def table(caption: str, first: str, rows: Sequence[TableRow], mean: TableRow | None, place: str) -> str:
@@ -128,14 +128,14 @@ def _head(first: str) -> str:
         f'<th scope="col" rowspan="2" data-text>{first}</th>'
         f'<th scope="colgroup" colspan="{len(IMAGE_METRICS)}">image, %</th>'
         f'<th scope="colgroup" colspan="{len(PIXEL_METRICS)}">pixel, %</th>'
-        f'<th scope="colgroup" colspan="{len(PICTURES)}">pictures</th>'
-        '<th scope="col" rowspan="2" title="reading, the detector, and counting">seconds a picture</th>'
+        f'<th scope="colgroup" colspan="{len(IMAGES)}">images</th>'
+        '<th scope="col" rowspan="2" title="reading, the detector, and counting">seconds an image</th>'
     )
     names = [TITLES[name].removeprefix("image ").removeprefix("pixel ") for name in METRICS]
-    starts = IMAGE_METRICS[0], PIXEL_METRICS[0], PICTURES[0]
+    starts = IMAGE_METRICS[0], PIXEL_METRICS[0], IMAGES[0]
     titles = "".join(
         f'<th scope="col"{" class=start" if key in starts else ""}>{name}</th>'
-        for key, name in zip((*METRICS, *PICTURES), (*names, *PICTURES), strict=True)
+        for key, name in zip((*METRICS, *IMAGES), (*names, *IMAGES), strict=True)
     )
     return f"<thead><tr>{groups}</tr><tr>{titles}</tr></thead>"
 
@@ -145,14 +145,14 @@ def _line(row: TableRow, reasons: Sequence[str], place: str) -> str:
         _cell(row.metrics.get(name, UNMEASURED), row.of, reasons, place, name in (IMAGE_METRICS[0], PIXEL_METRICS[0]))
         for name in METRICS
     )
-    pictures = "".join(
+    images = "".join(
         f'<td data-value="{number}"{"" if position else " class=start"}>{number:,}</td>'
-        for position, number in enumerate(row.pictures)
+        for position, number in enumerate(row.images)
     )
     seconds = '<td class="start">–</td>'
     if row.seconds is not None:
         seconds = f'<td class="start" data-value="{row.seconds!r}">{row.seconds:.2f}</td>'
-    return f'<tr data-key="{escape(row.key)}"><th scope="row">{row.name}</th>{metrics}{pictures}{seconds}</tr>'
+    return f'<tr data-key="{escape(row.key)}"><th scope="row">{row.name}</th>{metrics}{images}{seconds}</tr>'
 
 
 def _cell(metric: Metric, of: int, reasons: Sequence[str], place: str, starts: bool) -> str:

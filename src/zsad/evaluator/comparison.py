@@ -1,6 +1,6 @@
-"""Two detectors on the same pictures: how far apart they are, and whether the pictures are enough to say so.
+"""Two detectors on the same images: how far apart they are, and whether the images are enough to say so.
 
-Every resample draws the same pictures for both, so that a picture that is hard for both does not blur the difference.
+Every resample draws the same images for both, so that an image that is hard for both does not blur the difference.
 With several evaluations a side, for instance one for each seed of training, a resample draws these, too.
 
     difference     B less A, of the metrics of the whole classes
@@ -220,7 +220,7 @@ def _measured(
 def _shown_otherwise(
     left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], found: Mapping[str, Classes]
 ) -> list[str]:
-    """Where the detectors remembered other normal pictures while they judged."""
+    """Where the detectors remembered other normal images while they judged."""
     memories = [_memories(name, side) for name, side in (("A", left), ("B", right))]
     said = [words for words in memories if words]
     shots = [sorted({one.evaluation.protocol.shots for one in side}) for side in (left, right)]
@@ -228,7 +228,7 @@ def _shown_otherwise(
         a, b = (" or ".join(str(number or "none") for number in side) for side in shots)
         return [
             *said,
-            f"The detectors were not shown the same: of each class, A {a} and B {b} of its normal training pictures. "
+            f"The detectors were not shown the same: of each class, A {a} and B {b} of its normal training images. "
             f"The difference is also that of the shots.",
         ]
     others = [
@@ -238,7 +238,7 @@ def _shown_otherwise(
         if len({frozenset(part.result.shots.values()) for part in scored}) > 1
     ]
     if others:
-        said.append(f"The detectors were shown other normal pictures, as they were drawn, of {', '.join(others)}.")
+        said.append(f"The detectors were shown other normal images, as they were drawn, of {', '.join(others)}.")
     return said
 
 
@@ -277,8 +277,8 @@ def _warnings(
         for one, scored in classes.items():
             results = [part.result for part in scored]
             if seen := max(result.seen_in_training for result in results):
-                said.append(f"A detector was trained on {seen} of the pictures of {name} {one}.")
+                said.append(f"A detector was trained on {seen} of the images of {name} {one}.")
             for state, count in (("normal", results[0].normal), ("anomalous", results[0].anomalous)):
                 if 0 < count < FEW:
-                    said.append(f"{name} {one} has {count} {state} pictures: so few make intervals too narrow.")
+                    said.append(f"{name} {one} has {count} {state} images: so few make intervals too narrow.")
     return said

@@ -71,12 +71,12 @@ def _cell(one: Difference) -> str:
 
 def _legend(found: Comparison) -> str:
     at = found.protocol.resolution
-    where = f"{at}×{at} px" if at else "each picture's own size"
+    where = f"{at}×{at} px" if at else "each image's own size"
     several = len(found.a) > 1 or len(found.b) > 1
-    what = "evaluations and pictures" if several else "pictures"
+    what = "evaluations and images" if several else "images"
     said = [
         f"Percent; maps and masks compared at {where}.",
-        f"{found.resamples} resamples of the {what}, with the same pictures for A and B; p is two-sided.",
+        f"{found.resamples} resamples of the {what}, with the same images for A and B; p is two-sided.",
     ]
     if any(len(one.classes) > 1 for one in found.data_sets):
         said.append(

@@ -94,6 +94,6 @@ def _with_verdict(one: Difference, p: float, confidence: float) -> Difference:
     assert one.low is not None
     assert one.high is not None
     drawn = one.low + one.high
-    # Where the pictures and their resamples do not point the same way, nothing is shown.
+    # Where the images and their resamples do not point the same way, nothing is shown.
     shown = p <= 1 - confidence and one.difference * drawn > 0
     return replace(one, p_corrected=p, verdict=(B_BETTER if drawn > 0 else A_BETTER) if shown else NOT_SHOWN)

@@ -69,7 +69,7 @@ def read_class(folder: Path) -> ClassResult:
 
 
 def read_images(folder: Path) -> tuple[ImageResult, ...]:
-    """What was found of each picture of the class in that folder, in the order of the data set.
+    """What was found of each image of the class in that folder, in the order of the data set.
 
     Raises:
         InputError: the table is missing or cannot be read.
@@ -132,7 +132,7 @@ def write_class(result: ClassResult, folder: Path) -> None:
 
 
 def write_images(images: Sequence[ImageResult], folder: Path) -> None:
-    """Write the table of pictures, numbers with all their digits."""
+    """Write the table of images, numbers with all their digits."""
     # The name of a file need not be Unicode: its bytes are written as they are.
     text = spreadsheets.table(COLUMNS, map(asdict, images))
     write_atomically(folder / IMAGES, text.encode("utf-8", "surrogateescape"), lasting=True)

@@ -11,14 +11,14 @@ import torch
 
 from zsad.data.specification import DataSet, Split
 from zsad.evaluator import disk, leakage, page
+from zsad.evaluator.detector_info import detector_info
 from zsad.evaluator.folder import begin
 from zsad.evaluator.means import means
 from zsad.evaluator.one_class import Progress, Watch, evaluate_class
 from zsad.evaluator.plan import PlannedSet, plan
 from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
-from zsad.evaluator.shots import check_detector, check_pictures
+from zsad.evaluator.shots import check_detector, check_images
 from zsad.evaluator.shots import warnings as shots_warnings
-from zsad.evaluator.subject import detector_info
 from zsad.evaluator.warnings import of_data
 from zsad.locks import alone
 from zsad.predictor import Detector, load
@@ -32,7 +32,7 @@ def evaluate(
     resolution: int | None = 518,
     split: Split = "test",
     classes: Sequence[str] | None = None,
-    most: int | None = None,
+    max_images: int | None = None,
     shots: int = 0,
     shots_seed: int = 0,
     confidence: float = 0.95,
@@ -50,33 +50,33 @@ def evaluate(
         detector: a loaded one, or what :func:`zsad.load` takes.
         data: data sets, each ``LAYOUT:PATH`` or ``NAME=LAYOUT:PATH``.
         out: folder of the evaluation; ``zsad.evaluator.results`` says what is in it.
-        resolution, split, confidence, resamples, most, shots, shots_seed: the protocol, see
+        resolution, split, confidence, resamples, max_images, shots, shots_seed: the protocol, see
             :class:`zsad.evaluator.results.Protocol`.
         classes: the classes that are wanted; all where not given.
-        allow_training_data: evaluate also on pictures that the detector was trained on or remembers; results say so.
+        allow_training_data: evaluate also on images that the detector was trained on or remembers; results say so.
         overwrite: replace another evaluation in ``out``; no other file is deleted or written over.
         command: what the user typed, for the record.
-        watch: called before the first picture of each class and after every picture.
+        watch: called before the first image of each class and after every image.
 
     Returns:
         What ``OUT/evaluation.json`` holds.
 
     Raises:
         ConfigError: something asked for does not exist or does not fit, ``out`` holds another evaluation or is
-            written by another process, or a detector that is to be shown shots cannot be or remembers pictures already.
+            written by another process, or a detector that is to be shown shots cannot be or remembers images already.
         InputError: data cannot be read, the detector has seen some of them, or a class has too few to show.
     """
-    protocol = Protocol(resolution, split, confidence, resamples, most, shots, shots_seed)
+    protocol = Protocol(resolution, split, confidence, resamples, max_images, shots, shots_seed)
     loaded = detector if isinstance(detector, Detector) else load(detector)
     if shots:
         check_detector(loaded)
     planned = plan(data, protocol, classes)
     if not allow_training_data:
         leakage.refuse_seen(planned, loaded.past)
-    check_pictures(planned)
+    check_images(planned)
     who, folder = detector_info(loaded), Path(out)
     with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
-        begin(folder, who, loaded.past.pictures, protocol, planned, overwrite)
+        begin(folder, who, loaded.past.images, protocol, planned, overwrite)
         found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
         evaluation = Evaluation(
             subject=who,

@@ -109,13 +109,14 @@ def _words(
 
 
 def _class(one: PlannedClass) -> dict[str, Any]:
-    words = {"pictures": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
+    words = {"images": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
     shots = {shot.source: shot.content for shot in one.shots}
     return words | ({"shots": shots} if shots else {})
 
 
 def _different(found: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What is another, by the keys of a plan; what an older plan did not know of is as it is by default."""
-    then = {**found, "protocol": asdict(Protocol()) | found["protocol"]}
+    protocol = {Protocol.OLDER_NAMES.get(key, key): value for key, value in found["protocol"].items()}
+    then = {**found, "protocol": asdict(Protocol()) | protocol}
     then["detector"] = {"remembers": {}, "memory": 0} | found["detector"]
     return [key for key in ours if then.get(key) != ours[key]]

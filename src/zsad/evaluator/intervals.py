@@ -1,7 +1,7 @@
-"""How far the metrics of a class might be off for want of pictures: a percentile bootstrap over its pictures.
+"""How far the metrics of a class might be off for want of images: a percentile bootstrap over its images.
 
 Each state is drawn by itself, so that neither can vanish. Metrics of images and of pixels share their draws, and of a
-picture that is drawn twice every pixel counts twice.
+image that is drawn twice every pixel counts twice.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from jaxtyping import Float, Int
 from zsad.evaluator.results import ImageResult
 from zsad.metrics.bootstrap import percentiles, stratified_weights
 from zsad.metrics.draws import image_draws
-from zsad.metrics.per_picture import PictureCounts
+from zsad.metrics.per_image import ImageCounts
 
 T = TypeVar("T")
 Draws = Mapping[str, Float[np.ndarray, "draws"]]
 """Metrics of each resample by the names of ``METRICS``; NaN where a resample does not define one."""
 
 
-def resamples(labels: Sequence[int], draws: int, *names: str) -> Int[np.ndarray, "draws pictures"]:
-    """How often each picture is drawn in each resample.
+def resamples(labels: Sequence[int], draws: int, *names: str) -> Int[np.ndarray, "draws images"]:
+    """How often each image is drawn in each resample.
 
     Args:
         labels: 0 normal, 1 anomalous.
@@ -33,15 +33,13 @@ def resamples(labels: Sequence[int], draws: int, *names: str) -> Int[np.ndarray,
     return stratified_weights(labels, draws, list(digest))
 
 
-def class_draws(
-    images: Sequence[ImageResult], counts: PictureCounts, weights: Int[np.ndarray, "draws pictures"]
-) -> Draws:
+def class_draws(images: Sequence[ImageResult], counts: ImageCounts, weights: Int[np.ndarray, "draws images"]) -> Draws:
     """All metrics of a class that have intervals, of each resample.
 
     Args:
         images: of the class.
         counts: of the pixels of those that have a mask or are normal, in the same order.
-        weights: how often each picture is drawn in each resample.
+        weights: how often each image is drawn in each resample.
     """
     scores, labels = [image.score for image in images], [image.label for image in images]
     found = named("image", image_draws(scores, labels, weights))
@@ -52,7 +50,7 @@ def class_draws(
 
 
 def lack_masks(images: Sequence[ImageResult]) -> bool:
-    """Whether there are anomalous pictures and none of them has a mask; metrics of pixels would mean nothing."""
+    """Whether there are anomalous images and none of them has a mask; metrics of pixels would mean nothing."""
     anomalous = [image for image in images if image.label]
     return bool(anomalous) and all(image.anomalous_share is None for image in anomalous)
 

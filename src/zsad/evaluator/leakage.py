@@ -9,13 +9,13 @@ from zsad.evaluator.plan import PlannedClass, PlannedSet
 
 
 def seen_in_training(one: PlannedClass, past: TrainingRecord) -> int:
-    """How many pictures of a class the detector was trained on, remembers or is shown for it, by their content."""
-    known = {*past.pictures, *(shot.content for shot in one.shots)} - {""}
+    """How many images of a class the detector was trained on, remembers or is shown for it, by their content."""
+    known = {*past.images, *(shot.content for shot in one.shots)} - {""}
     return sum(item.content in known for item in one.items)
 
 
 def refuse_seen(planned: Sequence[PlannedSet], past: TrainingRecord) -> None:
-    """Make sure that no picture was seen before.
+    """Make sure that no image was seen before.
 
     Raises:
         InputError: some were; it says how many of which class.
@@ -24,14 +24,14 @@ def refuse_seen(planned: Sequence[PlannedSet], past: TrainingRecord) -> None:
     words = [f"{count} of {len(one.items)} of {one.name} ({one.data_set})" for count, one in counts if count]
     if words:
         raise InputError(
-            "a detector is evaluated on pictures that it was not trained on and does not remember",
+            "a detector is evaluated on images that it was not trained on and does not remember",
             ", ".join(words),
             "name other data, or say --allow-training-data (in Python: allow_training_data=True) and results will warn",
         )
 
 
 def warnings(planned: PlannedSet, past: TrainingRecord, is_trained: bool) -> list[str]:
-    """What a reader must know of the pictures and classes that the detector has seen, in full sentences.
+    """What a reader must know of the images and classes that the detector has seen, in full sentences.
 
     Args:
         planned: the data.
@@ -42,11 +42,11 @@ def warnings(planned: PlannedSet, past: TrainingRecord, is_trained: bool) -> lis
     for one in planned.classes:
         if count := seen_in_training(one, past):
             said.append(
-                f"{one.name}: {count} of {len(one.items)} pictures were seen by the detector in training or as normal "
-                f"pictures to remember. The numbers of this class, and the means, say nothing of unseen data."
+                f"{one.name}: {count} of {len(one.items)} images were seen by the detector in training or as normal "
+                f"images to remember. The numbers of this class, and the means, say nothing of unseen data."
             )
     if not past.is_on_record or (is_trained and not past.training):
-        said.append("It is not on record on which pictures the detector was trained: some of these may be among them.")
+        said.append("It is not on record on which images the detector was trained: some of these may be among them.")
     trained_on = {in_words(name).casefold() for name in past.training.get("classes", {})}
     same = [one.name for one in planned.classes if one.prompt.casefold() in trained_on]
     if same:

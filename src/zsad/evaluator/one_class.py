@@ -1,4 +1,4 @@
-"""One class of a data set: score its pictures, hold them against the truth, leave the result on disk."""
+"""One class of a data set: score its images, hold them against the truth, leave the result on disk."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from zsad.evaluator import disk
-from zsad.evaluator.gathered import ClassEvaluator
+from zsad.evaluator.class_evaluator import ClassEvaluator
 from zsad.evaluator.plan import PlannedClass
 from zsad.evaluator.results import ClassResult, Protocol
 from zsad.evaluator.shots import shown
@@ -22,7 +22,7 @@ class Progress:
 
     Attributes:
         data_set, class_name: what is being scored.
-        scored: pictures of the class that are done.
+        scored: images of the class that are done.
         of: how many there will be.
     """
 
@@ -38,15 +38,15 @@ Watch = Callable[[Progress], None]
 def evaluate_class(
     detector: Detector, planned: PlannedClass, protocol: Protocol, folder: Path, seen: int, watch: Watch
 ) -> ClassResult:
-    """Score the pictures of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
+    """Score the images of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
 
     Args:
-        detector: looks at the pictures, after it was shown the normal ones that are planned for it.
-        planned: the pictures.
+        detector: looks at the images, after it was shown the normal ones that are planned for it.
+        planned: the images.
         protocol: how maps and masks are compared.
         folder: of the class.
-        seen: how many of the pictures the detector was trained on.
-        watch: called before the first picture and after each.
+        seen: how many of the images the detector was trained on.
+        watch: called before the first image and after each.
     """
     began, on_gpu = time.perf_counter(), torch.device(detector.settings.device).type == "cuda"
     if on_gpu:
@@ -55,7 +55,7 @@ def evaluate_class(
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
     with shown(detector, planned):
-        answers = detector.stream([item.sample.picture for item in planned.items], planned.prompt, size)
+        answers = detector.stream([item.sample.image for item in planned.items], planned.prompt, size)
         for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
             gathered.add(item, answer)
             watch(Progress(planned.data_set, planned.name, number, len(planned.items)))

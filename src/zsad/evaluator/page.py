@@ -67,33 +67,33 @@ def page(evaluation: Evaluation, folders: dict[tuple[str, str], Path]) -> str:
 
 def in_words(protocol: Protocol) -> list[str]:
     """A protocol in sentences for people."""
-    pictures = f"Pictures are those of the split “{protocol.split}”"
-    if protocol.most is not None:
-        pictures += f", of each class and state {protocol.most} at most"
-    size = "Maps and masks are compared at each picture's own size."
+    images = f"Images are those of the split “{protocol.split}”"
+    if protocol.max_images is not None:
+        images += f", of each class and state {protocol.max_images} at most"
+    size = "Maps and masks are compared at each image's own size."
     if protocol.resolution is not None:
         side = protocol.resolution
-        size = f"Maps and masks are compared at {side} × {side} px, whatever size a picture or the detector has."
+        size = f"Maps and masks are compared at {side} × {side} px, whatever size an image or the detector has."
     shots = []
     if protocol.shots:
         shots = [
-            f"Few-shot: before each class the detector was shown {counted(protocol.shots, 'normal picture')} of the "
+            f"Few-shot: before each class the detector was shown {pluralised(protocol.shots, 'normal image')} of the "
             f"train split of that class, drawn with seed {protocol.shots_seed}, and none of any other class."
         ]
     intervals = "There are no intervals."
     if protocol.resamples:
         intervals = (
             f"Small numbers below a metric are its {100 * protocol.confidence:g} % bootstrap interval, over "
-            f"{protocol.resamples:,} resamples of the pictures: how far the number may be off for want of pictures. "
+            f"{protocol.resamples:,} resamples of the images: how far the number may be off for want of images. "
             "PRO-200 has none."
         )
     return [
-        f"{pictures}.",
+        f"{images}.",
         *shots,
         size,
         intervals,
-        "Means count each class alike, however many pictures it has; one that does not define a metric is left out.",
-        "F1-max is taken at the threshold that is best for the very pictures it is measured on, so it flatters.",
+        "Means count each class alike, however many images it has; one that does not define a metric is left out.",
+        "F1-max is taken at the threshold that is best for the very images it is measured on, so it flatters.",
         "PRO is exact: the mean share of a defect that is found, up to a false positive rate of 0.3.",
         "PRO-200 is PRO as most published code takes it, at 200 thresholds: compare this one with tables in papers.",
         "Results of different protocols are not comparable.",
@@ -150,21 +150,21 @@ def _training(subject: DetectorInfo) -> str:
     classes = ", ".join(f"{name} ({number:,})" for name, number in subject.trained_on.items())
     epochs = [] if subject.epochs is None else [pluralised(subject.epochs, "epoch")]
     seed = [] if subject.seed is None else [f"seed {subject.seed}"]
-    return "; ".join([f"{counted(sum(subject.trained_on.values()), 'picture')}: {classes}", *epochs, *seed])
+    return "; ".join([f"{pluralised(sum(subject.trained_on.values()), 'image')}: {classes}", *epochs, *seed])
 
 
 def _memory(evaluation: Evaluation) -> str:
     """What the detector remembered while it judged."""
     subject, protocol = evaluation.subject, evaluation.protocol
     if protocol.shots:
-        pictures = pluralised(protocol.shots, "normal picture")
-        return f"{pictures} of the class that it judges, drawn with seed {protocol.shots_seed}"
+        images = pluralised(protocol.shots, "normal image")
+        return f"{images} of the class that it judges, drawn with seed {protocol.shots_seed}"
     return in_brief(subject.remembers, subject.memory) or "nothing"
 
 
 def _size(found: DataSetResult) -> str:
-    pictures = sum(one.normal + one.anomalous for one in found.classes)
-    size = f"{counted(len(found.classes), 'class', 'classes')}, {counted(pictures, 'picture')}"
+    images = sum(one.normal + one.anomalous for one in found.classes)
+    size = f"{pluralised(len(found.classes), 'class', 'classes')}, {pluralised(images, 'image')}"
     layout = "" if found.layout == found.name else f", laid out as {found.layout}"
     return f"{found.name}: {size}{layout}"
 

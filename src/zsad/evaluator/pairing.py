@@ -1,4 +1,4 @@
-"""What several evaluations have in common: classes, and in them pictures, by their content and with the same truth."""
+"""What several evaluations have in common: classes, and in them images, by their content and with the same truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws
 from zsad.evaluator.results import ClassResult, Evaluation, ImageResult
-from zsad.metrics.per_picture import PictureCounts
+from zsad.metrics.per_image import ImageCounts
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class ClassScores:
 
     Attributes:
         result: what was found of the class.
-        images: of its pictures, in its own order.
+        images: of its images, in its own order.
         places: of each of them in the order that all evaluations share.
         folder: of its files.
     """
 
     result: ClassResult
     images: tuple[ImageResult, ...]
-    places: Int[np.ndarray, "pictures"]
+    places: Int[np.ndarray, "images"]
     folder: Path
 
-    def draws(self, weights: Int[np.ndarray, "draws pictures"]) -> Draws:
-        """Metrics of each resample of the pictures, these being in the order that all evaluations share."""
-        counts = PictureCounts.load(self.folder / disk.COUNTS)
+    def draws(self, weights: Int[np.ndarray, "draws images"]) -> Draws:
+        """Metrics of each resample of the images, these being in the order that all evaluations share."""
+        counts = ImageCounts.load(self.folder / disk.COUNTS)
         return class_draws(self.images, counts, weights[:, self.places])
 
 
@@ -72,7 +72,7 @@ def check_protocols(evaluations: Sequence[Evaluation]) -> None:
     """
     first = evaluations[0].protocol
     for other in evaluations[1:]:
-        for key in ("resolution", "split", "most"):
+        for key in ("resolution", "split", "max_images"):
             ours, theirs = getattr(first, key), getattr(other.protocol, key)
             if ours != theirs:
                 rule = f"evaluations that are compared have one {key}"
@@ -85,7 +85,7 @@ def paired(name: tuple[str, str], sides: Sequence[OpenEvaluation]) -> tuple[Clas
         return "not in all evaluations"
     tables = [disk.read_images(one.folders[name]) for one in sides]
     if not tables[0]:
-        return "no pictures"
+        return "no images"
     scored = []
     for one, images in zip(sides, tables, strict=True):
         places = places_in(tables[0], images)
@@ -95,12 +95,12 @@ def paired(name: tuple[str, str], sides: Sequence[OpenEvaluation]) -> tuple[Clas
     return tuple(scored)
 
 
-def places_in(shared: Sequence[ImageResult], images: Sequence[ImageResult]) -> Int[np.ndarray, "pictures"] | str:
+def places_in(shared: Sequence[ImageResult], images: Sequence[ImageResult]) -> Int[np.ndarray, "images"] | str:
     """Where each of the images is among the shared ones, known by content; or why they are not the same."""
     wanted, found = ({image.content for image in some} for some in (shared, images))
     if wanted != found or len(shared) != len(images):
         missing, added = len(wanted - found), len(found - wanted)
-        return f"other pictures: {missing} only in the first evaluation, {added} only in another"
+        return f"other images: {missing} only in the first evaluation, {added} only in another"
     places = np.empty(len(images), np.int64)
     places[_sorted(images)] = _sorted(shared)
     for place, image in zip(places.tolist(), images, strict=True):
@@ -110,7 +110,7 @@ def places_in(shared: Sequence[ImageResult], images: Sequence[ImageResult]) -> I
 
 
 def _sorted(images: Sequence[ImageResult]) -> list[int]:
-    """Copies of one picture keep to the order of their labels and names."""
+    """Copies of one image keep to the order of their labels and names."""
     return sorted(range(len(images)), key=lambda at: (images[at].content, images[at].label, images[at].source))
 
 

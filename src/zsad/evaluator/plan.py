@@ -1,4 +1,4 @@
-"""What an evaluation will look at: data sets, their classes, and each picture known by its content."""
+"""What an evaluation will look at: data sets, their classes, and each image known by its content."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ READERS = 2
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """A labelled picture.
+    """A labelled image.
 
     Attributes:
         sample: as the layout has it.
@@ -44,9 +44,9 @@ class PlannedClass:
     Attributes:
         data_set, name: as the data set names them.
         items: what is scored, in the order of the data set.
-        unlabelled: pictures left out, because nobody says what they are.
+        unlabelled: images left out, because nobody says what they are.
         folder: of its files, below that of the evaluation.
-        shots: normal pictures of its train split that the detector is shown for it, in the order of the data set.
+        shots: normal images of its train split that the detector is shown for it, in the order of the data set.
     """
 
     data_set: str
@@ -79,17 +79,17 @@ class PlannedSet:
 def plan(
     data: Sequence[str | DataSet], protocol: Protocol, classes: Sequence[str] | None = None
 ) -> tuple[PlannedSet, ...]:
-    """Find the pictures and read them once, to know them by their content.
+    """Find the images and read them once, to know them by their content.
 
     Args:
         data: data sets, or what :func:`zsad.data.specification.data_set` takes.
-        protocol: says which pictures of them.
+        protocol: says which images of them.
         classes: the classes that are wanted; all where not given. A data set with none of them is left out.
 
     Raises:
         ConfigError: two data sets have one name, or a class, a layout or a specification does not exist.
-        InputError: a path does not exist or has another layout, no picture is left, or a class has too few normal
-            training pictures to show.
+        InputError: a path does not exist or has another layout, no image is left, or a class has too few normal
+            training images to show.
     """
     found = [one if isinstance(one, DataSet) else data_set(one) for one in data]
     _check_names(found)
@@ -104,7 +104,7 @@ def plan(
     kept = tuple(one for one in planned if one.classes)
     if not kept:
         what = ", ".join(one.name for one in found) or "none"
-        raise InputError(f"data sets have pictures in their split {protocol.split!r}", what, "name others")
+        raise InputError(f"data sets have images in their split {protocol.split!r}", what, "name others")
     return kept
 
 
@@ -136,7 +136,7 @@ def _planned_set(
     planned = []
     for name in wanted:
         samples = [one for one in by_class[name] if one.label is not None]
-        items = _items(some(samples, protocol.most), data.root)
+        items = _items(some(samples, protocol.max_images), data.root)
         folder = home / unique_name(name, folders, "class")
         shown = drawn(_normal_training(data, name), protocol.shots, protocol.shots_seed) if protocol.shots else []
         unlabelled = len(by_class[name]) - len(samples)
@@ -151,7 +151,7 @@ def _normal_training(data: DataSet, name: str) -> list[Sample]:
 def _check_shots(
     by_set: Sequence[tuple[DataSet, dict[str, list[Sample]]]], shots: int, classes: Sequence[str] | None
 ) -> None:
-    """Each class has as many normal pictures in its train split as are to be shown."""
+    """Each class has as many normal images in its train split as are to be shown."""
     if not shots:
         return
     there = {
@@ -162,7 +162,7 @@ def _check_shots(
     }
     if few := [f"{count} of {name}" for name, count in there.items() if count < shots]:
         raise InputError(
-            f"each class has at least the {counted(shots, 'shot')} among the normal pictures of its train split",
+            f"each class has at least the {pluralised(shots, 'shot')} among the normal images of its train split",
             ", ".join(few),
             "say fewer --shots, or name by --classes those that have them",
         )
@@ -170,11 +170,11 @@ def _check_shots(
 
 def _items(samples: Sequence[Sample], root: Path) -> tuple[PlannedImage, ...]:
     with readers(READERS) as pool:
-        pictures = pool.map(_content, [[one.picture] for one in samples])
+        images = pool.map(_content, [[one.image] for one in samples])
         masks = pool.map(_content, [one.masks for one in samples])
         return tuple(
-            PlannedImage(sample, sample.source(root), int(sample.label or 0), picture, mask)
-            for sample, picture, mask in zip(samples, pictures, masks, strict=True)
+            PlannedImage(sample, sample.source(root), int(sample.label or 0), image, mask)
+            for sample, image, mask in zip(samples, images, masks, strict=True)
         )
 
 

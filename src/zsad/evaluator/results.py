@@ -5,9 +5,9 @@
     OUT/classes/<data set>/<class>/class.json    a ClassResult, written when the class is done
                                   /images.csv    an ImageResult a line
                                   /curves.json   Curves for drawing: image_roc, image_pr, pixel_roc, pixel_pr, pixel_pro
-                                  /counts.npz    PictureCounts: what pixel metrics of any resample are made of
+                                  /counts.npz    ImageCounts: what pixel metrics of any resample are made of
                                   /draws.npz     the metrics of each resample, behind the intervals
-                                  /worst/*       worst.json: the Misses; their pictures, masks and overlays
+                                  /worst/*       worst.json: the Misses; their images, masks and overlays
     OUT/report.html                              one page, self-contained
 
 Numbers are fractions in [0, 1]; tables and pages show percent.
@@ -15,6 +15,7 @@ Numbers are fractions in [0, 1]; tables and pages show percent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from zsad.config import check_seed, check_within
 from zsad.errors import ConfigError
@@ -43,22 +44,24 @@ class Protocol:
     """How detectors are held against data. Results of different protocols are not comparable.
 
     Attributes:
-        resolution: side in px at which maps and masks are compared, whatever size a picture or a detector has; 518 is
-            that of most tables. None compares at each picture's own size.
+        resolution: side in px at which maps and masks are compared, whatever size an image or a detector has; 518 is
+            that of most tables. None compares at each image's own size.
         split: of the data sets.
         confidence: of the intervals.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
-        most: pictures of each class and state, drawn with seed 0, for a quick look; None takes them all.
-        shots: normal pictures of its own train split that the detector is shown of each class before it judges that
+        max_images: images of each class and state, drawn with seed 0, for a quick look; None takes them all.
+        shots: normal images of its own train split that the detector is shown of each class before it judges that
             class, and forgets after; 0 shows none.
         shots_seed: of the draw of these.
     """
+
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"most": "max_images"}
 
     resolution: int | None = 518
     split: str = "test"
     confidence: float = 0.95
     resamples: int = 1000
-    most: int | None = None
+    max_images: int | None = None
     shots: int = 0
     shots_seed: int = 0
 
@@ -69,8 +72,8 @@ class Protocol:
             raise ConfigError("a confidence lies between 0 and 1", self.confidence, "say 0.95")
         if self.resamples < 0:
             raise ConfigError("the number of resamples is not negative", self.resamples, "say 0 for no intervals")
-        if self.most is not None and self.most < 1:
-            raise ConfigError("a quick look takes at least one picture", self.most, "say 1 or more")
+        if self.max_images is not None and self.max_images < 1:
+            raise ConfigError("a quick look takes at least one image", self.max_images, "say 1 or more")
         check_within("a resolution in px", self.resolution or 1, 1, GREATEST_RESOLUTION)
         check_within("the number of resamples", self.resamples, 0, MOST_RESAMPLES)
         check_seed(self.shots_seed)
@@ -86,7 +89,7 @@ class Protocol:
         >>> Protocol(shots=1).shown, Protocol(shots=4, shots_seed=2).shown, Protocol().shown
         ('1 shot, seed 0', '4 shots, seed 2', '')
         """
-        return f"{counted(self.shots, 'shot')}, seed {self.shots_seed}" if self.shots else ""
+        return f"{pluralised(self.shots, 'shot')}, seed {self.shots_seed}" if self.shots else ""
 
 
 @dataclass(frozen=True)
@@ -109,18 +112,18 @@ class Metric:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found of one picture.
+    """What was found of one image.
 
     Attributes:
         source: path below the root of its data set, with ``/``.
-        content: SHA-256 of the file, by which pictures are known in any folder.
+        content: SHA-256 of the file, by which images are known in any folder.
         label: 0 normal, 1 anomalous.
         kind: of defect, as the data set calls it.
         score: P(anomalous) of the image.
         peak: highest value of its map.
         anomalous_share: of its pixels that are anomalous; None where there is no mask.
         truth: hash of the mask as it was compared; empty where there is none.
-        pixel_auroc: of this picture alone; None where it lacks normal or anomalous pixels, or a mask.
+        pixel_auroc: of this image alone; None where it lacks normal or anomalous pixels, or a mask.
     """
 
     source: str
@@ -136,20 +139,22 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class WorstImage:
-    """A picture among the worst of its class.
+    """An image among the worst of its class.
 
     Attributes:
         why: ``"missed"``: anomalous, of the lowest scores; ``"false alarm"``: normal, of the highest;
             ``"misplaced"``: anomalous, with the lowest AUROC of its own pixels.
         source, score, pixel_auroc: as in :class:`ImageResult`.
-        picture, mask, overlay: files beside the list, all of one size; ``mask`` is None where there is none.
+        image, mask, overlay: files beside the list, all of one size; ``mask`` is None where there is none.
     """
+
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"picture": "image"}
 
     why: str
     source: str
     score: float
     pixel_auroc: float | None
-    picture: str
+    image: str
     mask: str | None
     overlay: str
 
@@ -161,18 +166,18 @@ class ClassResult:
     Attributes:
         data_set, class_name: as the data set names them.
         prompt: the class in the words that the detector was told.
-        normal, anomalous: pictures that were scored.
-        unlabelled: pictures left out, because nobody says what they are.
-        without_mask: anomalous pictures that count for image metrics only.
-        blank_masks: anomalous pictures of which no pixel is, in the file or at the resolution of the protocol; all of
+        normal, anomalous: images that were scored.
+        unlabelled: images left out, because nobody says what they are.
+        without_mask: anomalous images that count for image metrics only.
+        blank_masks: anomalous images of which no pixel is, in the file or at the resolution of the protocol; all of
             their pixels count as normal.
-        unreadable: pictures left out, and why, by source.
-        seen_in_training: pictures whose content the detector was trained on.
+        unreadable: images left out, and why, by source.
+        seen_in_training: images whose content the detector was trained on.
         metrics: by the names of ``METRICS``.
-        seconds: for the pictures: reading, the detector, and counting.
+        seconds: for the images: reading, the detector, and counting.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
-        doubts: pictures whose masks may have been read wrongly, by the reasons of ``zsad.data.doubts``.
-        shots: the normal pictures that the detector was shown for this class, and their SHA-256, by source.
+        doubts: images whose masks may have been read wrongly, by the reasons of ``zsad.data.doubts``.
+        shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
     """
 
     data_set: str
@@ -218,10 +223,10 @@ class DetectorInfo:
         name: for tables: the folder's name, or the method's.
         method, options, backbone, weights, image_size, precision, device: what ran.
         fingerprint: content hash of all that decides its answers: card, backbone, learnt tensors.
-        trained_on: classes and number of their pictures, where it was trained.
+        trained_on: classes and number of their images, where it was trained.
         seed: of its training, where it was trained.
         epochs: of its training, where it was trained.
-        remembers: normal pictures that it remembered before it was held against anything, by class; ``""`` where it is
+        remembers: normal images that it remembered before it was held against anything, by class; ``""`` where it is
             not on record of which.
         memory: patches of these at each level. What it is shown of each class is in :class:`Protocol`.
     """

@@ -10,22 +10,22 @@ from zsad.predictor import Detector
 
 
 def check_detector(detector: Detector) -> None:
-    """Make sure that a detector can be shown normal pictures, and was shown none before.
+    """Make sure that a detector can be shown normal images, and was shown none before.
 
     Raises:
-        ConfigError: its method has no few-shot mode, it is not in fp32, or it remembers pictures already.
+        ConfigError: its method has no few-shot mode, it is not in fp32, or it remembers images already.
     """
     detector.few_shot()
     if detector.remembers:
         raise ConfigError(
-            "a detector that is shown pictures of each class remembers none before",
+            "a detector that is shown images of each class remembers none before",
             detector.remembers,
             "name the detector that zsad fit-normal was given, or leave --shots out to evaluate this memory",
         )
 
 
-def check_pictures(planned: Sequence[PlannedSet]) -> None:
-    """Make sure, before any work, that all pictures that will be shown can be read.
+def check_images(planned: Sequence[PlannedSet]) -> None:
+    """Make sure, before any work, that all images that will be shown can be read.
 
     Raises:
         InputError: one cannot; the message names it.
@@ -33,7 +33,7 @@ def check_pictures(planned: Sequence[PlannedSet]) -> None:
     for data in planned:
         for one in data.classes:
             for shot in one.shots:
-                decode(shot.sample.picture)
+                decode(shot.sample.image)
 
 
 @contextmanager
@@ -42,15 +42,15 @@ def shown(detector: Detector, planned: PlannedClass) -> Iterator[None]:
     if not planned.shots:
         yield
         return
-    with detector.remembering([one.sample.picture for one in planned.shots], planned.prompt):
+    with detector.remembering([one.sample.image for one in planned.shots], planned.prompt):
         yield
 
 
 def warnings(planned: PlannedSet) -> list[str]:
-    """What a reader must know of the pictures that are shown, in full sentences."""
+    """What a reader must know of the images that are shown, in full sentences."""
     copies = {one.name: len(one.shots) - len({shot.content for shot in one.shots}) for one in planned.classes}
     return [
-        f"{name}: {counted(count, 'copy', 'copies')} among the normal pictures that the detector was shown."
+        f"{name}: {pluralised(count, 'copy', 'copies')} among the normal images that the detector was shown."
         for name, count in copies.items()
         if count
     ]

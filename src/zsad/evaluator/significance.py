@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 
 def significance(differences: Float[np.ndarray, "draws"]) -> float:
-    """How easily the difference would come from the choice of pictures alone: a two-sided p-value.
+    """How easily the difference would come from the choice of images alone: a two-sided p-value.
 
     Twice the share of resamples in which the difference is 0 or has the other sign, at most 1. The sample itself counts
     as one more resample on the wrong side, so that it is never 0: with 2000 resamples it is at least 0.001.

@@ -8,7 +8,7 @@ from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
 
 FEW = 10
-"""Pictures of a state below which a bootstrap is known to be too sure of itself."""
+"""Images of a state below which a bootstrap is known to be too sure of itself."""
 
 
 def of_data(planned: PlannedSet, results: Sequence[ClassResult], protocol: Protocol) -> list[str]:
@@ -22,10 +22,10 @@ def of_data(planned: PlannedSet, results: Sequence[ClassResult], protocol: Proto
 
 
 def _quick_look(protocol: Protocol) -> list[str]:
-    if protocol.most is None:
+    if protocol.max_images is None:
         return []
     return [
-        f"A quick look: at most {protocol.most} pictures of each class and state, drawn with seed 0. "
+        f"A quick look: at most {protocol.max_images} images of each class and state, drawn with seed 0. "
         f"These are not the numbers of the whole data set."
     ]
 
@@ -33,7 +33,7 @@ def _quick_look(protocol: Protocol) -> list[str]:
 def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
     """A published data set that is not all there, or not as published."""
     counts = planned.data.kind.counts
-    if not planned.data.is_published or protocol.split != "test" or protocol.most is not None:
+    if not planned.data.is_published or protocol.split != "test" or protocol.max_images is not None:
         return []
     found = {one.name: [item.label for item in one.items] for one in planned.classes}
     said = []
@@ -46,13 +46,13 @@ def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
         ours, theirs = (labels.count(0), labels.count(1)), (counts[name].normal, counts[name].anomalous)
         if ours != theirs:
             said.append(
-                f"{name}: {ours[0]} normal and {ours[1]} anomalous pictures; as published {theirs[0]} and {theirs[1]}."
+                f"{name}: {ours[0]} normal and {ours[1]} anomalous images; as published {theirs[0]} and {theirs[1]}."
             )
     return said
 
 
 def _copies(one: PlannedClass) -> list[str]:
-    """The same file more than once: it counts more than once, and resamples take it for several pictures."""
+    """The same file more than once: it counts more than once, and resamples take it for several images."""
     labels: defaultdict[str, list[int]] = defaultdict(list)
     for item in one.items:
         if item.content:
@@ -60,10 +60,10 @@ def _copies(one: PlannedClass) -> list[str]:
     said = []
     if copies := sum(len(found) - 1 for found in labels.values()):
         said.append(
-            f"{one.name}: {counted(copies, 'copy', 'copies')} of pictures that are there already: each counts again."
+            f"{one.name}: {pluralised(copies, 'copy', 'copies')} of images that are there already: each counts again."
         )
     if both := sum(len(set(found)) > 1 for found in labels.values()):
-        said.append(f"{one.name}: {counted(both, 'picture is', 'pictures are')} there as normal and as anomalous.")
+        said.append(f"{one.name}: {pluralised(both, 'image is', 'images are')} there as normal and as anomalous.")
     return said
 
 
@@ -71,24 +71,24 @@ def _class(one: ClassResult) -> list[str]:
     said = []
     if one.unreadable:
         first = ", ".join(list(one.unreadable)[:3]) + (", …" if len(one.unreadable) > 3 else "")
-        left_out = f"{counted(len(one.unreadable), 'picture')} left out, unreadable or with an unreadable mask"
+        left_out = f"{pluralised(len(one.unreadable), 'image')} left out, unreadable or with an unreadable mask"
         said.append(f"{one.class_name}: {left_out}: {first}.")
     if one.without_mask:
         said.append(
-            f"{one.class_name}: {counted(one.without_mask, 'picture')} without a mask, anomalous, "
+            f"{one.class_name}: {pluralised(one.without_mask, 'image')} without a mask, anomalous, "
             f"counted for image metrics only."
         )
     if one.blank_masks:
         said.append(
-            f"{one.class_name}: {counted(one.blank_masks, 'anomalous picture')} without an anomalous pixel, in the "
+            f"{one.class_name}: {pluralised(one.blank_masks, 'anomalous image')} without an anomalous pixel, in the "
             f"mask or at this resolution: all of their pixels count as normal."
         )
     for state, count in (("normal", one.normal), ("anomalous", one.anomalous)):
         if 0 < count < FEW and any(metric.low is not None for metric in one.metrics.values()):
-            said.append(f"{one.class_name}: {counted(count, f'{state} picture')}: so few make intervals too narrow.")
+            said.append(f"{one.class_name}: {pluralised(count, f'{state} image')}: so few make intervals too narrow.")
     for doubt, what in DOUBTS.items():
-        if pictures := one.doubts.get(doubt, 0):
-            said.append(f"{one.class_name}: masks of {counted(pictures, 'picture')} {what}.")
+        if images := one.doubts.get(doubt, 0):
+            said.append(f"{one.class_name}: masks of {pluralised(images, 'image')} {what}.")
     if one.unlabelled:
-        said.append(f"{one.class_name}: {counted(one.unlabelled, 'picture')} without a label left out.")
+        said.append(f"{one.class_name}: {pluralised(one.unlabelled, 'image')} without a label left out.")
     return said

@@ -1,4 +1,4 @@
-"""Which pictures a figure shows: named, drawn at random, or the worst or best of a detector."""
+"""Which images a figure shows: named, drawn at random, or the worst or best of a detector."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Extreme = Literal["worst", "best"]
 
 @dataclass(frozen=True)
 class GalleryCandidate:
-    """A picture that a figure could show.
+    """An image that a figure could show.
 
     Attributes:
         sample: as its layout has it.
@@ -37,11 +37,11 @@ class GalleryCandidate:
 
 
 def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) -> list[GalleryCandidate]:
-    """The labelled pictures of the test splits, of those classes if any are named.
+    """The labelled images of the test splits, of those classes if any are named.
 
     Raises:
         ConfigError: a class does not exist.
-        InputError: there is no such picture.
+        InputError: there is no such image.
     """
     found = [
         GalleryCandidate(sample, one.name, sample.source(one.root))
@@ -56,12 +56,12 @@ def candidates(data: Sequence[DataSet], classes: Sequence[str] | None = None) ->
     kept = [one for one in found if classes is None or one.sample.class_name in classes]
     if not kept:
         what = ", ".join(one.name for one in data) or "none"
-        raise InputError("a figure needs labelled test pictures", what, "name other data")
+        raise InputError("a figure needs labelled test images", what, "name other data")
     return kept
 
 
 def named(found: Sequence[GalleryCandidate], patterns: Sequence[str]) -> list[GalleryCandidate]:
-    """Pictures in the order of the patterns, each once.
+    """Images in the order of the patterns, each once.
 
     Args:
         found: what there is.
@@ -69,20 +69,20 @@ def named(found: Sequence[GalleryCandidate], patterns: Sequence[str]) -> list[Ga
             also matches the end of a path.
 
     Raises:
-        InputError: a pattern matches no picture.
+        InputError: a pattern matches no image.
     """
     chosen: dict[tuple[str, str], GalleryCandidate] = {}
     for pattern in patterns:
         fitting = [one for one in found if fnmatchcase(f"/{one.source}", f"*/{pattern.lstrip('/')}")]
         if not fitting:
             example = f"names are such as {found[0].source}"
-            raise InputError("a pattern matches a picture of the data", repr(pattern), example)
+            raise InputError("a pattern matches an image of the data", repr(pattern), example)
         chosen.update({(one.data_set, one.source): one for one in fitting if (one.data_set, one.source) not in chosen})
     return list(chosen.values())
 
 
 def at_random(found: Sequence[GalleryCandidate], count: int, seed: int) -> list[GalleryCandidate]:
-    """So many of each class, kinds of defect in turn, so that few pictures show most of them; in their own order.
+    """So many of each class, kinds of defect in turn, so that few images show most of them; in their own order.
 
     Raises:
         ConfigError: the count is below 1.
@@ -105,7 +105,7 @@ def extreme(
 ) -> list[GalleryCandidate]:
     """So many of each class: those that a detector ranks worst or best, in that order.
 
-    A picture is the worse, the more pictures of the other state score on its wrong side; of equals, the farther
+    An image is the worse, the more images of the other state score on its wrong side; of equals, the farther
     its own score is on the wrong side of the median. No threshold has a part in it.
 
     Args:
@@ -127,10 +127,10 @@ def extreme(
 
 
 def evaluated_scores(found: Sequence[GalleryCandidate], evaluation: Path) -> dict[tuple[str, str], float]:
-    """Scores that an evaluation has left of these pictures, by the names of data set and source.
+    """Scores that an evaluation has left of these images, by the names of data set and source.
 
     Raises:
-        InputError: it cannot be read, or knows none of the pictures.
+        InputError: it cannot be read, or knows none of the images.
     """
     scores = {
         (data_set, image.source): image.score
@@ -140,18 +140,18 @@ def evaluated_scores(found: Sequence[GalleryCandidate], evaluation: Path) -> dic
     known = {(one.data_set, one.source) for one in found} & scores.keys()
     if not known:
         rule = "the evaluation is one of these data"
-        raise InputError(rule, f"{evaluation} with {len(scores)} other pictures", "name another, or none")
+        raise InputError(rule, f"{evaluation} with {len(scores)} other images", "name another, or none")
     return {key: scores[key] for key in known}
 
 
 def predicted_scores(
     found: Sequence[GalleryCandidate], detector: Detector, most: int | None
 ) -> dict[tuple[str, str], float]:
-    """Scores of these pictures, at most so many of each class and state; what cannot be read has none."""
+    """Scores of these images, at most so many of each class and state; what cannot be read has none."""
     looked_at = {id(sample) for sample in some([one.sample for one in found], most)}
     scores = {}
     for members in by_class([one for one in found if id(one.sample) in looked_at]).values():
-        answers = detector.stream([one.sample.picture for one in members], in_words(members[0].sample.class_name))
+        answers = detector.stream([one.sample.image for one in members], in_words(members[0].sample.class_name))
         for one, answer in zip(members, answers, strict=True):
             if not isinstance(answer, Failure):
                 scores[one.data_set, one.source] = answer[1].score
@@ -159,7 +159,7 @@ def predicted_scores(
 
 
 def by_class(found: Sequence[GalleryCandidate]) -> dict[tuple[str, str], list[GalleryCandidate]]:
-    """Pictures by the names of data set and class."""
+    """Images by the names of data set and class."""
     classes: dict[tuple[str, str], list[GalleryCandidate]] = {}
     for one in found:
         classes.setdefault((one.data_set, one.sample.class_name), []).append(one)
@@ -167,7 +167,7 @@ def by_class(found: Sequence[GalleryCandidate]) -> dict[tuple[str, str], list[Ga
 
 
 def _wrong_side(scores: np.ndarray, truth: np.ndarray) -> list[tuple[float, float]]:
-    """How wrong each picture is: the share of the other state on its wrong side, ties half, and its own distance."""
+    """How wrong each image is: the share of the other state on its wrong side, ties half, and its own distance."""
     found, median = [], float(np.median(scores))
     for score, anomalous in zip(scores, truth, strict=True):
         others = scores[truth != anomalous]
@@ -180,5 +180,5 @@ def _wrong_side(scores: np.ndarray, truth: np.ndarray) -> list[tuple[float, floa
 
 def _positive(count: int) -> int:
     if count < 1:
-        raise ConfigError("a figure shows at least one picture of each class", count, "say 1 or more")
+        raise ConfigError("a figure shows at least one image of each class", count, "say 1 or more")
     return count

@@ -31,12 +31,12 @@ class GalleryFigure:
     """What a figure shows.
 
     Attributes:
-        pictures: how many.
+        images: how many.
         pages: of the file.
         warnings: what must be said beside it, in full sentences.
     """
 
-    pictures: int
+    images: int
     pages: int
     warnings: tuple[str, ...]
 
@@ -51,27 +51,27 @@ def gallery(
     map_only: bool = False,
     transposed: bool = False,
 ) -> GalleryFigure:
-    """Draw pictures, truth and the maps of detectors side by side, all maps on the scale from 0 to 1.
+    """Draw images, truth and the maps of detectors side by side, all maps on the scale from 0 to 1.
 
     Args:
         detectors: a column each, or a line.
-        chosen: the pictures; see :mod:`zsad.gallery.choice`.
+        chosen: the images; see :mod:`zsad.gallery.choice`.
         out: file that ends in .png (240 pixels an inch) or .pdf (300, in pages of at most 11 inches).
         labels: what the detectors are called; by default their own names.
-        columns: pictures beside each other; by default 1, transposed 6.
-        map_only: maps alone, not laid over their pictures.
-        transposed: pictures beside each other and detectors below each other.
+        columns: images beside each other; by default 1, transposed 6.
+        map_only: maps alone, not laid over their images.
+        transposed: images beside each other and detectors below each other.
 
     Raises:
         ConfigError: the ending is another, labels and detectors do not pair, or the figure is too high for a PNG.
-        InputError: a picture or a mask cannot be read, or there is none.
+        InputError: an image or a mask cannot be read, or there is none.
     """
     path, names = Path(out), [detector.name for detector in detectors] if labels is None else list(labels)
     check_file(path)
     if len(names) != len(detectors) or not detectors:
         raise ConfigError("each detector has a label", f"{len(names)} for {len(detectors)}", "give as many, or none")
     if not chosen:
-        raise InputError("a figure shows at least one picture", "none", "choose others")
+        raise InputError("a figure shows at least one image", "none", "choose others")
     style = Style(SCALES[path.suffix.lower()], map_only, transposed)
     shown = _shown(detectors, chosen, style)
     limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
@@ -100,11 +100,11 @@ def check_file(path: Path) -> None:
 
 
 def _shown(detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], style: Style) -> list[list[Panel]]:
-    """The panels of each picture. Detectors go through a class at a time, to encode its name once."""
+    """The panels of each image. Detectors go through a class at a time, to encode its name once."""
     found: dict[int, list[Panel]] = {}
     for members in by_class(chosen).values():
         prompt = in_words(members[0].sample.class_name)
-        streams = [detector.stream([one.sample.picture for one in members], prompt) for detector in detectors]
+        streams = [detector.stream([one.sample.image for one in members], prompt) for detector in detectors]
         for one, *answers in zip(members, *streams, strict=True):
             seen = [_answer(answer) for answer in answers]
             found[id(one)] = panels(one, seen[0][0], [prediction for _, prediction in seen], style)
@@ -113,7 +113,7 @@ def _shown(detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], st
 
 def _answer(answer: tuple[DecodedImage, Prediction] | Failure) -> tuple[DecodedImage, Prediction]:
     if isinstance(answer, Failure):
-        raise InputError("the pictures of a figure can be read", answer.message, "choose others, or repair it")
+        raise InputError("the images of a figure can be read", answer.message, "choose others, or repair it")
     return answer
 
 
@@ -134,9 +134,9 @@ def _save(sheets: Sequence[Image.Image], path: Path, style: Style) -> None:
 
 def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[GalleryCandidate]) -> list[str]:
     """A figure of what a detector was trained on shows nothing of what it can do."""
-    contents = [content_hash(one.sample.picture) for one in chosen]
+    contents = [content_hash(one.sample.image) for one in chosen]
     said = []
     for detector, name in zip(detectors, names, strict=True):
-        if count := len(set(contents) & set(detector.past.pictures)):
-            said.append(f"{name} was trained on {count} of these pictures, or remembers them.")
+        if count := len(set(contents) & set(detector.past.images)):
+            said.append(f"{name} was trained on {count} of these images, or remembers them.")
     return said

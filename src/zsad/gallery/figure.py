@@ -2,12 +2,12 @@
 
     in lines (default)               transposed
 
-            Picture  Truth  A  B     Picture   1  2  3
+            Image  Truth  A  B     Image   1  2  3
         1     ·        ·    ·  ·     Truth     ·  ·  ·
         2     ·        ·    ·  ·     A         ·  ·  ·
         3     ·        ·    ·  ·     B         ·  ·  ·
 
-A band is what is never torn apart by the end of a page: a line of pictures with all their panels.
+A band is what is never torn apart by the end of a page: a line of images with all their panels.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from zsad.gallery.panels import SIDE, Panel, Style, edged
 from zsad.render import INK, PAPER, QUIET, legend, shortened
 
 MARGIN, GAP, GUTTER = 14, 6, 26
-"""Around a page, between panels, and between pictures that stand beside each other; in units."""
+"""Around a page, between panels, and between images that stand beside each other; in units."""
 HEAD, BENEATH = 26, 27
 """Room for a heading and for the line beneath a panel, in units."""
 HEADING, LINE = 15, 12.5
 """Sizes of letters, in units."""
-NOTE = "Beneath each map: the score of the picture, P(anomalous)."
+NOTE = "Beneath each map: the score of the image, P(anomalous)."
 
 
 def pages(
@@ -33,9 +33,9 @@ def pages(
     """The figure, on one page or more.
 
     Args:
-        headings: of the panels of a picture.
-        shown: the panels of each picture.
-        columns: pictures that stand beside each other.
+        headings: of the panels of an image.
+        shown: the panels of each image.
+        columns: images that stand beside each other.
         style: sizes.
         highest: page in pixels, where there is such a limit; a band that is higher has a page of its own.
 
@@ -43,7 +43,7 @@ def pages(
         ConfigError: there are no columns.
     """
     if columns < 1:
-        raise ConfigError("a figure has at least one column of pictures", columns, "say 1 or more")
+        raise ConfigError("a figure has at least one column of images", columns, "say 1 or more")
     lines = [list(shown[start : start + columns]) for start in range(0, len(shown), columns)]
     draw = _band_transposed if style.transposed else _band
     bands = [draw(headings, line, style) for line in lines]
@@ -79,7 +79,7 @@ def _page(parts: Sequence[Image.Image], width: int, style: Style) -> Image.Image
 
 
 def _headings(headings: Sequence[str], columns: int, style: Style) -> Image.Image:
-    """Above the panels of every picture of a line."""
+    """Above the panels of every image of a line."""
     width, side = _line_width(len(headings), columns, style), style.pixels(SIDE)
     strip, font = Image.new("RGB", (width, style.pixels(HEAD)), PAPER), style.font(HEADING)
     draw = ImageDraw.Draw(strip)
@@ -91,7 +91,7 @@ def _headings(headings: Sequence[str], columns: int, style: Style) -> Image.Imag
 
 
 def _band(headings: Sequence[str], line: Sequence[Sequence[Panel]], style: Style) -> Image.Image:
-    """Pictures beside each other, each with its panels in one line."""
+    """Images beside each other, each with its panels in one line."""
     highest = max(panels[0].image.height for panels in line)
     size = _line_width(len(headings), len(line), style), highest + style.pixels(BENEATH)
     band = Image.new("RGB", size, PAPER)
@@ -103,7 +103,7 @@ def _band(headings: Sequence[str], line: Sequence[Sequence[Panel]], style: Style
 
 
 def _band_transposed(headings: Sequence[str], line: Sequence[Sequence[Panel]], style: Style) -> Image.Image:
-    """Pictures beside each other, the panels of each below it, headings at the left."""
+    """Images beside each other, the panels of each below it, headings at the left."""
     gap, head = style.pixels(GAP), style.pixels(HEAD)
     widths = [panels[0].image.width for panels in line]
     highest = max(panels[0].image.height for panels in line)
@@ -138,7 +138,7 @@ def _upwards(text: str, length: int, thickness: int, style: Style) -> Image.Imag
 def _foot(width: int, style: Style) -> Image.Image:
     """The scale, and what the numbers are."""
     scale = legend(width=max(160, min(width, style.pixels(440))))
-    inset = round(24 * min(max(scale.width / 480, 0.6), 2))  # of its bar, which is moved to the edge of the pictures
+    inset = round(24 * min(max(scale.width / 480, 0.6), 2))  # of its bar, which is moved to the edge of the images
     font = style.font(LINE)
     foot = Image.new("RGB", (max(width, scale.width), scale.height + style.pixels(BENEATH)), PAPER)
     foot.paste(scale, (-inset + style.pixels(4), 0))
@@ -151,6 +151,6 @@ def _line_width(panels: int, columns: int, style: Style) -> int:
 
 
 def _left(number: int, column: int, panels: int, style: Style) -> int:
-    """Where a panel of a picture of a line begins."""
+    """Where a panel of an image of a line begins."""
     side, gap, gutter = (style.pixels(one) for one in (SIDE, GAP, GUTTER))
     return column * (panels * side + (panels - 1) * gap + gutter) + number * (side + gap)

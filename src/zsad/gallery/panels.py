@@ -1,4 +1,4 @@
-"""The panels of one picture: itself, the truth, and what each detector says."""
+"""The panels of one image: itself, the truth, and what each detector says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Style:
 
     Attributes:
         scale: pixels of the figure per unit; an inch of paper has 120 units.
-        map_only: maps alone, not laid over their pictures.
-        transposed: pictures beside each other, detectors below each other.
+        map_only: maps alone, not laid over their images.
+        transposed: images beside each other, detectors below each other.
     """
 
     scale: float = 2.0
@@ -49,9 +49,9 @@ class Style:
         return ImageFont.load_default(units * self.scale)
 
     def box(self, size: Size) -> Size:
-        """(rows, cols) in pixels at which a picture is drawn.
+        """(rows, cols) in pixels at which an image is drawn.
 
-        Pictures that stand in a column are equally wide, those in a line equally high, unless they are very long.
+        Images that stand in a column are equally wide, those in a line equally high, unless they are very long.
         """
         unit = SIDE / (size[0] if self.transposed else size[1])
         unit = min(unit, (WIDEST if self.transposed else LONGEST) * SIDE / max(size))
@@ -61,37 +61,35 @@ class Style:
 SIDE = 180
 """Of a panel, in units."""
 LONGEST, WIDEST = 1.5, 2.0
-"""Of the other side of a panel, in sides: of pictures in a column, and in a line."""
+"""Of the other side of a panel, in sides: of images in a column, and in a line."""
 
 
-def panels(
-    one: GalleryCandidate, picture: DecodedImage, predictions: Sequence[Prediction], style: Style
-) -> list[Panel]:
-    """The picture, its truth, and a map a detector, all of one size.
+def panels(one: GalleryCandidate, image: DecodedImage, predictions: Sequence[Prediction], style: Style) -> list[Panel]:
+    """The image, its truth, and a map a detector, all of one size.
 
     Raises:
         InputError: the mask cannot be read, or a map is not in [0, 1].
     """
-    box = style.box(picture.size)
-    small = Image.fromarray(eight_bit(picture.pixels)).resize(box[::-1], Image.Resampling.LANCZOS)
+    box = style.box(image.size)
+    small = Image.fromarray(eight_bit(image.pixels)).resize(box[::-1], Image.Resampling.LANCZOS)
     caption = in_words(one.sample.class_name)
     if one.sample.label and one.sample.kind not in ("unknown", "anomalous"):
         caption += f", {in_words(one.sample.kind)}"
     shown = DecodedImage(np.asarray(small), one.source)
     return [
         Panel(small, caption),
-        _truth(one, picture.size, box, style),
+        _truth(one, image.size, box, style),
         *(_map(shown, prediction, style) for prediction in predictions),
     ]
 
 
 def _truth(one: GalleryCandidate, size: Size, box: Size, style: Style) -> Panel:
-    """White on black; of a normal picture, or where nobody has drawn one, the word."""
+    """White on black; of a normal image, or where nobody has drawn one, the word."""
     if one.sample.label == 0:
         return Panel(_word("normal", box, style), "")
     if one.sample.mask is None:
         return Panel(_word("anomalous, no mask", box, style), "")
-    mask = read_mask(one.sample.masks, size, one.sample.picture)
+    mask = read_mask(one.sample.masks, size, one.sample.image)
     share = 100 * mask.mean()
     drawn = Image.fromarray(resize_mask(mask, box).astype(np.uint8) * 255).convert("RGB")
     return Panel(drawn, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
@@ -111,7 +109,7 @@ def _word(text: str, box: Size, style: Style) -> Image.Image:
 
 
 def edged(image: Image.Image, style: Style) -> Image.Image:
-    """With a hairline, so that a picture with a white ground ends somewhere."""
+    """With a hairline, so that an image with a white ground ends somewhere."""
     framed = image.copy()
     width = max(1, style.pixels(0.5))
     ImageDraw.Draw(framed).rectangle((0, 0, image.width - 1, image.height - 1), outline=EDGE, width=width)

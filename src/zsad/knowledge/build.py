@@ -11,7 +11,7 @@ from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.knowledge.chat import Endpoint
 from zsad.knowledge.entry import ClassKnowledge
-from zsad.knowledge.lookup import Knowledge, folded, picture_key
+from zsad.knowledge.lookup import Knowledge, folded, image_key
 from zsad.knowledge.questions import Answer, Question, RejectedAnswer, read_answer
 
 
@@ -21,10 +21,10 @@ class Model:
 
     Attributes:
         endpoint: where.
-        text, vision: names of the models for questions about classes and about pictures.
-        to_png: a picture file as the PNG that is sent.
+        text, vision: names of the models for questions about classes and about images.
+        to_png: an image file as the PNG that is sent.
         count_tokens: length of a text in CLIP's tokens, start and end counted.
-        cache: folder of accepted answers, by content of model, prompt and picture.
+        cache: folder of accepted answers, by content of model, prompt and image.
     """
 
     endpoint: Endpoint
@@ -47,12 +47,12 @@ class Model:
         Raises:
             Refused: none could.
             ConfigError: the endpoint does not work.
-            InputError: the picture cannot be read.
+            InputError: the image cannot be read.
         """
-        picture = self.to_png(question.picture) if question.picture else None
+        image = self.to_png(question.image) if question.image else None
         prompt = question.prompt
         for attempt in range(self.endpoint.retries + 1):
-            text = self.endpoint.ask(self._name(question), prompt, picture)
+            text = self.endpoint.ask(self._name(question), prompt, image)
             try:
                 answer = read_answer(question, text, self.count_tokens)
                 break
@@ -65,7 +65,7 @@ class Model:
         return answer
 
     def _name(self, question: Question) -> str:
-        return self.vision if question.picture else self.text
+        return self.vision if question.image else self.text
 
     def _path(self, question: Question) -> Path:
         return self.cache / f"{question.key(self._name(question))}.json"
@@ -82,26 +82,26 @@ class Outcome:
 
 
 def open_questions(
-    classes: Iterable[str], pictures: Iterable[tuple[Path, str]], own: Knowledge, known: Knowledge
+    classes: Iterable[str], images: Iterable[tuple[Path, str]], own: Knowledge, known: Knowledge
 ) -> list[Question]:
-    """What is to be asked: a class that nobody knows, a picture that the own file does not describe; classes first.
+    """What is to be asked: a class that nobody knows, an image that the own file does not describe; classes first.
 
     Args:
         classes: names.
-        pictures: files of anomalous pictures with their class names; of equal files the first one counts.
+        images: files of anomalous images with their class names; of equal files the first one counts.
         own: what the file holds already.
-        known: what need not be asked either; an entry of it is taken over when a picture of its class is described.
+        known: what need not be asked either; an entry of it is taken over when an image of its class is described.
     """
-    pictures = list(pictures)
+    images = list(images)
     unique: dict[str, str] = {}
-    for name in (*classes, *(name for _, name in pictures)):
+    for name in (*classes, *(name for _, name in images)):
         unique.setdefault(folded(name), name)
     questions = [Question(name) for name in unique.values() if not (own.named(name) or known.named(name))]
     described = {(name, key) for name in unique for at in own.named(name)[:1] for key in own.entries[at].vqa}
-    for picture, name in pictures:
-        if (this := (folded(name), picture_key(picture))) not in described:
+    for image, name in images:
+        if (this := (folded(name), image_key(image))) not in described:
             described.add(this)
-            questions.append(Question(name, picture))
+            questions.append(Question(name, image))
     return questions
 
 
@@ -129,7 +129,7 @@ def build(
         outcome.kept += answer is not None
         if answer is None and limit is not None and asked == limit:
             outcome.left += 1
-        elif question.picture and not (own.named(question.class_name) or known.named(question.class_name)):
+        elif question.image and not (own.named(question.class_name) or known.named(question.class_name)):
             outcome.refused.append(f"{question}: its class has no descriptions")
         else:
             asked += answer is None
@@ -144,11 +144,11 @@ def build(
 
 def _with(own: Knowledge, known: Knowledge, question: Question, answer: Answer) -> Knowledge:
     """The own knowledge and an answer."""
-    if question.picture is None:
+    if question.image is None:
         entry = ClassKnowledge(answer.background, answer.descriptions)
     else:
         source = own if own.named(question.class_name) else known
         entry = source.lookup(question.class_name)
-        described = {picture_key(question.picture): answer.descriptions}
+        described = {image_key(question.image): answer.descriptions}
         entry = entry.extended(ClassKnowledge(entry.background, entry.llm, described))
     return own.merged(Knowledge({question.class_name: entry}, {}))

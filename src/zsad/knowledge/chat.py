@@ -22,7 +22,7 @@ LONGEST_WAIT = 60.0
 """Seconds between two attempts, at most."""
 TRY_AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
 NOT_THIS_QUESTION = (400, 413, 415, 422)
-"""Statuses that refuse one request for what it holds, as a picture that is too large or a content filter."""
+"""Statuses that refuse one request for what it holds, as an image that is too large or a content filter."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Endpoint:
         if not 0 <= self.retries <= MOST_RETRIES:
             raise ConfigError(f"retries are at least 0 and at most {MOST_RETRIES}", self.retries, "correct --retries")
 
-    def ask(self, model: str, prompt: str, picture: bytes | None = None) -> str:
+    def ask(self, model: str, prompt: str, image: bytes | None = None) -> str:
         """The text of the reply.
 
         Args:
             model: name of the model, as the server knows it.
             prompt: what to ask.
-            picture: a PNG that goes with it.
+            image: a PNG that goes with it.
 
         Raises:
             Refused: the server refuses this one request for what it holds, or answers without text.
             ConfigError: it does not answer, or not as a chat endpoint does; no other request will fare better.
         """
-        body = json.dumps({"model": model, "messages": [{"role": "user", "content": _content(prompt, picture)}]})
+        body = json.dumps({"model": model, "messages": [{"role": "user", "content": _content(prompt, image)}]})
         return _text_of(self._post(body.encode("ascii")))
 
     def _post(self, body: bytes) -> bytes:
@@ -116,10 +116,10 @@ class Endpoint:
         return text.replace(self.key, "***") if self.key else text
 
 
-def _content(prompt: str, picture: bytes | None) -> str | list[dict[str, object]]:
-    if picture is None:
+def _content(prompt: str, image: bytes | None) -> str | list[dict[str, object]]:
+    if image is None:
         return prompt
-    url = f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
+    url = f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
     return [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}]
 
 

@@ -17,8 +17,8 @@ class ClassKnowledge:
 
     Attributes:
         background: one sentence about what the normal thing looks like.
-        llm: ``LLM_COUNT`` different sentences about what an abnormal picture of it may show.
-        vqa: sentences about what is wrong in one picture, by the SHA-256 of the content of its file.
+        llm: ``LLM_COUNT`` different sentences about what an abnormal image of it may show.
+        vqa: sentences about what is wrong in one image, by the SHA-256 of the content of its file.
 
     Raises:
         ConfigError: a wrong number of sentences, an empty one, one twice, or a key that is no SHA-256.
@@ -34,13 +34,13 @@ class ClassKnowledge:
         _check_sentences([*self.llm, self.background], "llm and background")
         for key, sentences in self.vqa.items():
             if not re.fullmatch("[0-9a-f]{64}", key):
-                raise ConfigError("a picture under 'vqa' is named by the SHA-256 of its file", repr(key), "hash it")
+                raise ConfigError("an image under 'vqa' is named by the SHA-256 of its file", repr(key), "hash it")
             if not sentences:
-                raise ConfigError("a picture under 'vqa' has at least one description", "none", f"remove {key}")
+                raise ConfigError("an image under 'vqa' has at least one description", "none", f"remove {key}")
             _check_sentences(sentences, f"vqa, {key}")
 
     def extended(self, other: "ClassKnowledge") -> "ClassKnowledge":
-        """The other entry, with what only this one knows of single pictures."""
+        """The other entry, with what only this one knows of single images."""
         return ClassKnowledge(other.background, other.llm, {**self.vqa, **other.vqa})
 
 

@@ -89,19 +89,19 @@ class Knowledge:
             f"{nearest}extend it: zsad knowledge build --classes {class_name!r} --model NAME",
         )
 
-    def descriptions(self, class_name: str, picture: Path | None = None) -> tuple[str, ...]:
-        """The N + M sentences of KAnoCLIP, eq. 3: of the class, and of the picture if it has been described.
+    def descriptions(self, class_name: str, image: Path | None = None) -> tuple[str, ...]:
+        """The N + M sentences of KAnoCLIP, eq. 3: of the class, and of the image if it has been described.
 
         Raises:
             ConfigError: nothing is known of the class.
-            OSError: the picture cannot be read.
+            OSError: the image cannot be read.
         """
         entry = self.lookup(class_name)
-        described = entry.vqa.get(picture_key(picture), ()) if picture and entry.vqa else ()
+        described = entry.vqa.get(image_key(image), ()) if image and entry.vqa else ()
         return (*entry.llm, *described)
 
     def merged(self, other: "Knowledge") -> "Knowledge":
-        """Both, the other first: a class of the same name is replaced, its aliases and described pictures are kept."""
+        """Both, the other first: a class of the same name is replaced, its aliases and described images are kept."""
         entries, aliases = dict(self.entries), dict(self.aliases)
         for key, entry in other.entries.items():
             old = next((known for known in self.named(key) if folded(key) in _names(known)), key)
@@ -136,9 +136,9 @@ def folded(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def picture_key(picture: Path) -> str:
-    """The name under which the descriptions of a picture are kept: SHA-256 of the content of its file."""
-    return hashlib.sha256(picture.read_bytes()).hexdigest()
+def image_key(image: Path) -> str:
+    """The name under which the descriptions of an image are kept: SHA-256 of the content of its file."""
+    return hashlib.sha256(image.read_bytes()).hexdigest()
 
 
 @cache
@@ -167,7 +167,7 @@ def _parse(source: Source, where: str, prefix: str = "") -> Knowledge:
 
 
 def _check_names(values: Mapping[str, object], where: str) -> None:
-    """Refuses two names of one class, also in what is described of single pictures."""
+    """Refuses two names of one class, also in what is described of single images."""
     counts = Counter(map(folded, values))
     for name, count in counts.items():
         if count > 1 or not name.strip("/"):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from zsad.documents import DocumentError, read_json_object
 from zsad.knowledge.entry import LLM_COUNT, plain
-from zsad.knowledge.lookup import picture_key
+from zsad.knowledge.lookup import image_key
 
 VQA_COUNT = 1
-"""m, descriptions of each anomalous picture (KAnoCLIP, section 2.2.1)."""
+"""m, descriptions of each anomalous image (KAnoCLIP, section 2.2.1)."""
 LONGEST = 96
 """Tokens of CLIP that a sentence may have. Its context is 77: a longer one loses its last words there."""
 
@@ -22,7 +22,7 @@ ABOUT_CLASS = (
     "35 words about another kind of anomaly: what it is, where, and its colour, shape and size. The background is one "
     "sentence of at most 35 words about what a normal image of {name} looks like."
 )
-ABOUT_PICTURE = (
+ABOUT_IMAGE = (
     "Identify anomalies in the input image of the specified class ({name}). Describe each anomaly's location, color, "
     "shape, size, and other characteristics. Answer with JSON alone, of this form: "
     '{{"descriptions": [{count} string]}}. A description is one English sentence of at most 35 words.'
@@ -40,30 +40,30 @@ class RejectedAnswer(Exception):  # noqa: N818  # an answer is refused; it is no
 
 @dataclass(frozen=True)
 class Question:
-    """One request: about a class, or about a picture of it.
+    """One request: about a class, or about an image of it.
 
     Attributes:
         class_name: as it stands in the knowledge file.
-        picture: what the question is about, or ``None``.
+        image: what the question is about, or ``None``.
     """
 
     class_name: str
-    picture: Path | None = None
+    image: Path | None = None
 
     @property
     def prompt(self) -> str:
         """The text of the request."""
         name = self.class_name.rpartition("/")[2].replace("_", " ").replace("-", " ")
-        template, count = (ABOUT_PICTURE, VQA_COUNT) if self.picture else (ABOUT_CLASS, LLM_COUNT)
+        template, count = (ABOUT_IMAGE, VQA_COUNT) if self.image else (ABOUT_CLASS, LLM_COUNT)
         return template.format(name=name, count=count)
 
     def key(self, model: str) -> str:
         """SHA-256 of everything that the answer depends on."""
-        picture = picture_key(self.picture) if self.picture else None
-        return hashlib.sha256(json.dumps([model, self.prompt, picture]).encode("ascii")).hexdigest()
+        image = image_key(self.image) if self.image else None
+        return hashlib.sha256(json.dumps([model, self.prompt, image]).encode("ascii")).hexdigest()
 
     def __str__(self) -> str:
-        return f"picture {self.picture} ({self.class_name})" if self.picture else f"class {self.class_name}"
+        return f"image {self.image} ({self.class_name})" if self.image else f"class {self.class_name}"
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def read_answer(question: Question, text: str, count_tokens: Callable[[str], int
             that the model would not answer or saw nothing.
     """
     values = _object_in(text)
-    descriptions = _sentences(values.get("descriptions"), VQA_COUNT if question.picture else LLM_COUNT)
-    background = [] if question.picture else _sentences([values.get("background")], 1)
+    descriptions = _sentences(values.get("descriptions"), VQA_COUNT if question.image else LLM_COUNT)
+    background = [] if question.image else _sentences([values.get("background")], 1)
     for sentence in (*descriptions, *background):
         _check_sentence(sentence, count_tokens)
     for sentence in descriptions:

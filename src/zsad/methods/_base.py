@@ -49,7 +49,7 @@ class Config:
     Attributes:
         sigma: standard deviation, in px at the size at which the method runs, of the Gaussian that smooths the map.
         align_corners: how maps are enlarged, for the loss and for the answer alike: whether the outermost cells have
-            their centres on the picture's border (code of VAND, AdaCLIP, VCP-CLIP, Bayes-PFL and ACD-CLIP), or every
+            their centres on the image's border (code of VAND, AdaCLIP, VCP-CLIP, Bayes-PFL and ACD-CLIP), or every
             cell lies over its own patch (AnomalyCLIP).
         smoothing_window: side, in cells, of the window in which the grid is smoothed before it is enlarged; without
             one the enlarged map is smoothed.
@@ -74,7 +74,7 @@ class Config:
 
     @property
     def enlarging(self) -> Enlarging:
-        """How maps come to the size of pictures, as :func:`zsad.parts.maps.pixel_maps` takes it."""
+        """How maps come to the size of images, as :func:`zsad.parts.maps.pixel_maps` takes it."""
         return Enlarging(sigma=self.sigma, align_corners=self.align_corners, window=self.smoothing_window)
 
 

@@ -1,4 +1,4 @@
-"""What a method adds that can also compare with a few pictures of normal things: a memory of their patches."""
+"""What a method adds that can also compare with a few images of normal things: a memory of their patches."""
 
 from abc import abstractmethod
 from typing import Any

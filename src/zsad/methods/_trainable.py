@@ -35,7 +35,7 @@ class TrainingConfig:
         decay: of the exponential schedule.
         rates: other first rates for parameters whose name contains the key.
         clip_norms: bounds on the norm of the gradient of parameters whose name contains the key.
-        augment: whether pictures are turned, shifted, mirrored, recoloured and overlaid with noise.
+        augment: whether images are turned, shifted, mirrored, recoloured and overlaid with noise.
     """
 
     epochs: int
@@ -99,7 +99,7 @@ class Trainable(Method):
 
 
 class FrozenBackboneMethod(Trainable):
-    """A method that reads the frozen tower and never edits it, so that training runs the tower once per picture."""
+    """A method that reads the frozen tower and never edits it, so that training runs the tower once per image."""
 
     @abstractmethod
     def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:

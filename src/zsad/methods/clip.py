@@ -1,4 +1,4 @@
-"""CLIP as a zero-shot detector: is the picture nearer to a normal or to an anomalous thing?
+"""CLIP as a zero-shot detector: is the image nearer to a normal or to an anomalous thing?
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, used for anomaly
 detection as the row "CLIP" of AnomalyCLIP (Zhou et al., ICLR 2024) and of the tables that copy it.

@@ -1,4 +1,4 @@
-"""WinCLIP: windows of patches, each judged as a small picture of its own.
+"""WinCLIP: windows of patches, each judged as a small image of its own.
 
 Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", CVPR 2023 (zero-shot part).
 

@@ -1,18 +1,18 @@
 """Metrics of detection, exact: of arrays at once, or gathered batch by batch in memory that does not grow."""
 
+from zsad.metrics.accumulators import ImageMetrics, PixelMetrics
 from zsad.metrics.auroc import auroc
 from zsad.metrics.average_precision import average_precision
 from zsad.metrics.bootstrap import bootstrap_interval, percentiles, stratified_weights
 from zsad.metrics.draws import image_draws
 from zsad.metrics.f1_max import f1_max
-from zsad.metrics.gathered import ImageMetrics, PixelMetrics
-from zsad.metrics.per_picture import PictureCounts
+from zsad.metrics.per_image import ImageCounts
 from zsad.metrics.pro import pro, pro_200
 from zsad.metrics.undefined import Undefined
 
 __all__ = [
+    "ImageCounts",
     "ImageMetrics",
-    "PictureCounts",
     "PixelMetrics",
     "Undefined",
     "auroc",

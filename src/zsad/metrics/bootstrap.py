@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from zsad.errors import ConfigError, InputError
 from zsad.metrics.checks import paired_scores
-from zsad.metrics.tally import tally_scores
+from zsad.metrics.score_counts import tally_scores
 from zsad.metrics.undefined import defined
 
 
@@ -23,7 +23,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of any metric; each class is resampled by itself, so that neither can vanish.
 
-    The metrics of this room are had faster from ``image_draws`` and ``PictureCounts``, by the same draws.
+    The metrics of this room are had faster from ``image_draws`` and ``ImageCounts``, by the same draws.
 
     Raises:
         InputError: the lengths differ, a score is not finite, a label is neither 0 nor 1, or a class is missing.
@@ -36,13 +36,11 @@ def bootstrap_interval(
     return percentiles(np.array([metric(np.repeat(values, one), np.repeat(truth, one)) for one in weights]), confidence)
 
 
-def stratified_weights(
-    labels: ArrayLike, draws: int, seed: int | Sequence[int] = 0
-) -> Int[np.ndarray, "draws pictures"]:
-    """How many copies of each picture a draw takes: as many of each state as there are, with replacement.
+def stratified_weights(labels: ArrayLike, draws: int, seed: int | Sequence[int] = 0) -> Int[np.ndarray, "draws images"]:
+    """How many copies of each image a draw takes: as many of each state as there are, with replacement.
 
     Args:
-        labels: 0 (normal) or 1 (anomalous), one a picture.
+        labels: 0 (normal) or 1 (anomalous), one an image.
         draws: at least 1.
         seed: one number, or several, for instance of a run and of a class: equal seeds give equal draws.
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Float32
 
 from zsad.errors import ConfigError, unknown_name
 from zsad.metrics.keys import ONE, SPAN, from_keys, to_keys
-from zsad.metrics.tally import ScoreCounts, metrics_of_counts
+from zsad.metrics.score_counts import ScoreCounts, metrics_of_counts
 
 BLOCK = 2**15
 """Scores made keys at once: what stays in a processor's cache goes three times as fast."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from zsad.metrics.pro import pro_points
-from zsad.metrics.tally import ScoreCounts, from_above
+from zsad.metrics.score_counts import ScoreCounts, from_above
 
 POINTS = 200
 """At most, of a curve."""

@@ -24,13 +24,13 @@ BLOCK = 2**20
 """Counts at once: some arrays of 8 MB."""
 
 
-def image_draws(scores: ArrayLike, labels: ArrayLike, weights: Int[np.ndarray, "draws pictures"]) -> Draws:
-    """AUROC, average precision and F1-max of pictures of which each draw takes so many copies; exact.
+def image_draws(scores: ArrayLike, labels: ArrayLike, weights: Int[np.ndarray, "draws images"]) -> Draws:
+    """AUROC, average precision and F1-max of images of which each draw takes so many copies; exact.
 
     Args:
-        scores: finite numbers, one a picture; higher is more anomalous.
+        scores: finite numbers, one an image; higher is more anomalous.
         labels: 0 (normal) or 1 (anomalous).
-        weights: copies of each picture in each draw.
+        weights: copies of each image in each draw.
 
     Raises:
         InputError: scores, labels and weights do not pair, or one is not what it should be.
@@ -66,7 +66,7 @@ def of_draws(
     return values
 
 
-def blocks(weights: Int[np.ndarray, "draws pictures"], values: int) -> list[Int[np.ndarray, "some pictures"]]:
+def blocks(weights: Int[np.ndarray, "draws images"], values: int) -> list[Int[np.ndarray, "some images"]]:
     """The draws in so many parts that counts of one part, for so many values each, are no burden."""
     return np.array_split(weights, max(1, -(-len(weights) * values // BLOCK)))
 
@@ -76,15 +76,15 @@ def joined(parts: list[dict[str, np.ndarray]]) -> Draws:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def check_weights(weights: Int[np.ndarray, "draws pictures"], pictures: int) -> None:
-    """One count a picture, none below 0.
+def check_weights(weights: Int[np.ndarray, "draws images"], images: int) -> None:
+    """One count an image, none below 0.
 
     Raises:
         InputError: it is otherwise.
     """
-    if weights.shape[1] != pictures or weights.min(initial=0) < 0 or not pictures:
+    if weights.shape[1] != images or weights.min(initial=0) < 0 or not images:
         raise InputError(
-            f"a draw says how many copies it takes of each of {pictures} pictures, at least one of them",
+            f"a draw says how many copies it takes of each of {images} images, at least one of them",
             f"{weights.shape[1]} numbers from {weights.min(initial=0)}",
             "use stratified_weights",
         )

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
-from zsad.metrics.tally import ScoreCounts, from_above, tally_scores
+from zsad.metrics.score_counts import ScoreCounts, from_above, tally_scores
 from zsad.metrics.undefined import Undefined, defined
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Real
 from zsad.errors import ConfigError
 from zsad.metrics.checks import Maps, paired_maps
 from zsad.metrics.regions import region_shares
-from zsad.metrics.tally import ScoreCounts, from_above, metrics_of_counts
+from zsad.metrics.score_counts import ScoreCounts, from_above, metrics_of_counts
 from zsad.metrics.undefined import Undefined, defined
 
 LIMIT = 0.3

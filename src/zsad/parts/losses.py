@@ -32,13 +32,13 @@ def focal(
 
 
 def dice(maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch rows cols"]) -> Float[Tensor, ""]:
-    """Soft Dice loss (Milletari et al. 2016) of each picture: 1 - (2 Σ p·g + 1) / (Σ p + Σ g + 1)."""
+    """Soft Dice loss (Milletari et al. 2016) of each image: 1 - (2 Σ p·g + 1) / (Σ p + Σ g + 1)."""
     both = (maps * masks).sum((1, 2))
     return (1 - (2 * both + 1) / (maps.sum((1, 2)) + masks.sum((1, 2)) + 1)).mean()
 
 
 def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
-    """Binary cross-entropy of P(anomalous) of whole pictures; kept finite where a probability is 0 or 1.
+    """Binary cross-entropy of P(anomalous) of whole images; kept finite where a probability is 0 or 1.
 
     It is NaN where a probability is (PyTorch's own raises): the trainer says which term it was.
     """

@@ -1,4 +1,4 @@
-"""Maps of the patch grid at the size of pictures: enlarged, smoothed."""
+"""Maps of the patch grid at the size of images: enlarged, smoothed."""
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,7 @@ def pixel_maps(
     window: int | None = None,
     logits: bool = False,
 ) -> Float[Tensor, "batch new_rows new_cols"]:
-    """One map of P(anomalous) a picture, at its size in pixels, in fp32 even where convolutions are not.
+    """One map of P(anomalous) an image, at its size in pixels, in fp32 even where convolutions are not.
 
     Probabilities are averaged over the levels, then enlarged. Log-odds are enlarged, and averaged as probabilities.
 
@@ -28,7 +28,7 @@ def pixel_maps(
         levels: of each level on the grid, P(anomalous) or its log-odds.
         size: (rows, cols) in px.
         sigma: standard deviation of the Gaussian in px at that size; 0 smooths nothing.
-        align_corners: whether the outermost cells have their centres on the picture's border; otherwise every cell lies
+        align_corners: whether the outermost cells have their centres on the image's border; otherwise every cell lies
             over its own patch.
         window: side in cells of the window in which the grid is smoothed, before anything else; without one the
             enlarged map is, as far as the Gaussian reaches.

@@ -20,8 +20,8 @@ from zsad.pretrain.store import CorpusImage
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 
 TERMS = (
-    "Trained on pictures of public research sets, some of which state no terms or terms for research only; "
-    "the pictures are not in the package. See docs/tiny.md for every source. To be safe, for research and tests."
+    "Trained on images of public research sets, some of which state no terms or terms for research only; "
+    "the images are not in the package. See docs/tiny.md for every source. To be safe, for research and tests."
 )
 
 
@@ -68,7 +68,7 @@ def card(
     out: Path,
     sources: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, object]:
-    """Architecture, recipe, every source with its terms, compute, and what the validation pictures say."""
+    """Architecture, recipe, every source with its terms, compute, and what the validation images say."""
     log: list[Any] = [row for _, row in read_json_lines(out / "log.jsonl")]
     return {
         "name": clip.name,
@@ -88,12 +88,12 @@ def card(
 def _sources(
     recipe: PretrainingRecipe, corpus: list[CorpusImage], sources: Mapping[str, Mapping[str, str]] | None
 ) -> dict[str, dict[str, object]]:
-    """Pictures of each source, whether it trained, and its terms where they are given."""
+    """Images of each source, whether it trained, and its terms where they are given."""
     counts = dict(sorted(Counter(entry.source for entry in corpus).items()))
     if sources is not None and (unknown := sorted(counts.keys() - sources.keys())):
         rule = "every source of the corpus is described"
         raise InputError(rule, f"nothing on {', '.join(unknown)}", "add them to the file of sources")
     return {
-        name: {"pictures": count, "trained": name not in recipe.held_out, **(sources or {}).get(name, {})}
+        name: {"images": count, "trained": name not in recipe.held_out, **(sources or {}).get(name, {})}
         for name, count in counts.items()
     }

@@ -37,13 +37,13 @@ from zsad.tensors.reading import read_saved
 def run(
     recipe: PretrainingRecipe, corpus: list[CorpusImage], out: Path, *, workers: int = 2, device: str = "cpu"
 ) -> Clip:
-    """Prepare the pictures, learn the merges, train; whatever is already in ``out`` is used and not done again.
+    """Prepare the images, learn the merges, train; whatever is already in ``out`` is used and not done again.
 
     Args:
         recipe: all numbers.
-        corpus: captioned pictures.
+        corpus: captioned images.
         out: folder of this run.
-        workers: processes that draw pictures.
+        workers: processes that draw images.
         device: where to train, for instance ``"cuda"``.
     """
     check_workers(workers)
@@ -98,10 +98,10 @@ def _take_over(stem: Stem, store: Store) -> Standard:
 
 @torch.no_grad()
 def validate(learner: Learner, reader: FeatureReader, device: str) -> dict[str, float]:
-    """Mean losses on the validation pictures, with fixed words and order, and how well drawn damage is found.
+    """Mean losses on the validation images, with fixed words and order, and how well drawn damage is found.
 
-    The pixel AUROC is over the patches of each damaged picture, averaged; the image AUROC is that of the class token.
-    Pictures of sources that are held out, or of unknown state, are left out, and what cannot be told is.
+    The pixel AUROC is over the patches of each damaged image, averaged; the image AUROC is that of the class token.
+    Images of sources that are held out, or of unknown state, are left out, and what cannot be told is.
     """
     learner.eval()
     size, usable = learner.recipe.batch, reader.usable(learner.recipe)
@@ -139,7 +139,7 @@ def _step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Pretraining
 
 
 def _window(recipe: PretrainingRecipe, batch: PretrainingBatch, step: int) -> Window | None:
-    """A random window of patches in the first part of the run (fast), the whole picture in the rest."""
+    """A random window of patches in the first part of the run (fast), the whole image in the rest."""
     if step >= recipe.window_until * recipe.steps:
         return None
     rng, grid = np.random.default_rng([recipe.seed, 9, step]), batch.coverage.shape[1]

@@ -30,9 +30,9 @@ class Prompts:
 
 @dataclass(frozen=True)
 class PretrainingBatch:
-    """One step's pictures, as the CNN sees them (standardised), and words.
+    """One step's images, as the CNN sees them (standardised), and words.
 
-    ``same`` marks the captions that fit a picture (its own and equal ones).
+    ``same`` marks the captions that fit an image (its own and equal ones).
     """
 
     features: Float[Tensor, "batch 472 grid_rows grid_cols"]

@@ -1,4 +1,4 @@
-"""Batches from prepared pictures: features standardised, words chosen."""
+"""Batches from prepared images: features standardised, words chosen."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,19 +16,19 @@ from zsad.pretrain.store import Store
 from zsad.pretrain.words import caption, state_pair
 
 SAMPLE = 1000
-"""Pictures from which the statistics of the features are taken."""
+"""Images from which the statistics of the features are taken."""
 
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and deviation of each channel over part of the training pictures."""
+    """Mean and deviation of each channel over part of the training images."""
 
     mean: Float[Tensor, "channels"]
     deviation: Float[Tensor, "channels"]
 
 
 def standard(values: np.ndarray) -> Standard:
-    """The statistics of an array of pictures × channels × any grid."""
+    """The statistics of an array of images × channels × any grid."""
     rows = np.linspace(0, len(values) - 1, min(len(values), SAMPLE)).astype(int)
     part = torch.from_numpy(np.asarray(values[rows], np.float32))
     axes = [axis for axis in range(part.ndim) if axis != 1]
@@ -37,7 +37,7 @@ def standard(values: np.ndarray) -> Standard:
 
 @dataclass(frozen=True)
 class FeatureReader:
-    """Reads the pictures of a store; ``stem`` standardises their maps, ``pooled`` says how their vectors are."""
+    """Reads the images of a store; ``stem`` standardises their maps, ``pooled`` says how their vectors are."""
 
     store: Store
     tokenizer: Tokenizer
@@ -45,12 +45,12 @@ class FeatureReader:
     pooled: Standard
 
     def usable(self, recipe: PretrainingRecipe) -> np.ndarray:
-        """The pictures that may train: of no source that is held out, of no state that is unknown."""
+        """The images that may train: of no source that is held out, of no state that is unknown."""
         kept = [meta.has_state and meta.source not in recipe.held_out for meta in self.store.meta]
         return np.flatnonzero(kept)
 
     def training(self, recipe: PretrainingRecipe, step: int) -> PretrainingBatch:
-        """The pictures of a step: a pass over those that train in a fresh order, again and again."""
+        """The images of a step: a pass over those that train in a fresh order, again and again."""
         usable = self.usable(recipe)
         size = min(recipe.batch, len(usable))
         per_pass = len(usable) // size
@@ -59,7 +59,7 @@ class FeatureReader:
         return self._read(rows, np.random.default_rng([recipe.seed, 8, step]), recipe)
 
     def validating(self, rows: np.ndarray) -> PretrainingBatch:
-        """These pictures as they are, with words that depend on the first of the rows alone."""
+        """These images as they are, with words that depend on the first of the rows alone."""
         return self._read(rows, np.random.default_rng(int(rows[0])), None)
 
     def _read(self, rows: np.ndarray, rng: np.random.Generator, recipe: PretrainingRecipe | None) -> PretrainingBatch:
@@ -88,7 +88,7 @@ class FeatureReader:
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Where the pictures are read, wherever the stem is."""
+        """Where the images are read, wherever the stem is."""
         return self.stem.mean.cpu()[:, None, None], self.stem.deviation.cpu()[:, None, None]
 
     @staticmethod
@@ -105,11 +105,11 @@ def _mirror(values: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def _varied(rng: np.random.Generator, features: Tensor, recipe: PretrainingRecipe) -> Tensor:
-    """Noise, and another scale and shift of each feature in each picture: no camera is like another."""
+    """Noise, and another scale and shift of each feature in each image: no camera is like another."""
 
     def normal(*shape: int) -> Tensor:
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
-    pictures, channels = features.shape[:2]
-    scale, shift = (recipe.jitter * normal(pictures, channels, 1, 1) for _ in range(2))
+    images, channels = features.shape[:2]
+    scale, shift = (recipe.jitter * normal(images, channels, 1, 1) for _ in range(2))
     return (features + recipe.noise * normal(*features.shape)) * (1 + scale) + shift

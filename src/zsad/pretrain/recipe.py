@@ -9,7 +9,7 @@ from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
 
 MOST = {
-    **dict.fromkeys(("pictures", "validation", "steps"), 10**7),
+    **dict.fromkeys(("images", "validation", "steps"), 10**7),
     **dict.fromkeys(("merges", "damage_weight"), 10**6),
     **dict.fromkeys(("batch", "learning_rate", "weight_decay", "distil", "align", "state", "noise", "jitter"), 4096),
 }
@@ -18,16 +18,16 @@ MOST = {
 
 @dataclass(frozen=True)
 class PretrainingRecipe:
-    """What determines the weights, beside the pictures.
+    """What determines the weights, beside the images.
 
     Attributes:
         backbone: name of the architecture.
-        seed: of the pictures, the initial weights and the order.
-        pictures: number of training pictures prepared.
-        validation: number of validation pictures prepared; procedural ones, and corpus pictures that never train.
-        procedural: share of the pictures that is drawn; the rest comes from the corpus.
+        seed: of the images, the initial weights and the order.
+        images: number of training images prepared.
+        validation: number of validation images prepared; procedural ones, and corpus images that never train.
+        procedural: share of the images that is drawn; the rest comes from the corpus.
         held_out: sources of the corpus that never train.
-        damaged: share of the pictures that gets drawn defects.
+        damaged: share of the images that gets drawn defects.
         merges: number of byte-pair merges learned from the captions.
         steps, batch: length and size of the optimisation.
         learning_rate, weight_decay, warmup: AdamW with linear warm-up (steps), then a cosine to zero.
@@ -36,9 +36,9 @@ class PretrainingRecipe:
         damage_weight: how many normal patches a damaged one counts for. Damage is rare: at 1 maps stay near 0 where
             nothing is known, at the inverse of its share they begin at one half.
         noise: deviation of the noise on the CNN's standardised features in training.
-        jitter: deviation of the scale and of the shift of each of these features, drawn for each picture in training.
+        jitter: deviation of the scale and of the shift of each of these features, drawn for each image in training.
         window, window_until: side in patches of the window that is trained on, and the share of the steps for
-            which it is; the rest trains on whole pictures.
+            which it is; the rest trains on whole images.
         save_every: steps between checkpoints.
         average: numbers of steps after which weights are kept; their mean is the model (stochastic weight averaging,
             Izmailov et al., UAI 2018). The last is the number of all steps.
@@ -46,7 +46,7 @@ class PretrainingRecipe:
 
     backbone: str
     seed: int
-    pictures: int
+    images: int
     validation: int
     procedural: float
     held_out: tuple[str, ...]
@@ -76,8 +76,8 @@ class PretrainingRecipe:
             check_within(f"{name} of a recipe", getattr(self, name), 0, most)
         check_within("warmup of a recipe", self.warmup, 0, self.steps)
         rules = {
-            "pictures are at least one batch": self.pictures >= self.batch >= 1,
-            "validation pictures are at least one batch": self.validation >= self.batch,
+            "images are at least one batch": self.images >= self.batch >= 1,
+            "validation images are at least one batch": self.validation >= self.batch,
             "the window lies within the grid": 0 < self.window <= vision.grid,
             "the backbone has the stem of a CNN": vision.stem != "patches",
             "what is averaged ends with the last step": self.average[-1:] == (self.steps,),

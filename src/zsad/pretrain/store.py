@@ -1,6 +1,6 @@
-"""Prepared pictures on disk, drawn or photographed, damaged or not: what the CNN sees in them.
+"""Prepared images on disk, drawn or photographed, damaged or not: what the CNN sees in them.
 
-Pictures are made once and read many times: the arrays are memory-mapped, and picture ``n`` depends on nothing but the
+Images are made once and read many times: the arrays are memory-mapped, and image ``n`` depends on nothing but the
 recipe's seed, the corpus and ``n``.
 """
 
@@ -28,14 +28,14 @@ from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS
 Split = Literal["train", "validation"]
 FEATURES = ("early", "middle", "deep", "pooled")
 HOLD_OUT = 20
-"""Every 20th picture of the corpus never trains."""
+"""Every 20th image of the corpus never trains."""
 SHOWS_DAMAGE = ("casting", "crack-surfaces")
-"""Corpus sources whose pictures show real damage without a mask: no defect is drawn and no state is taught on them."""
+"""Corpus sources whose images show real damage without a mask: no defect is drawn and no state is taught on them."""
 
 
 @dataclass(frozen=True)
 class CorpusImage:
-    """One picture of the corpus."""
+    """One image of the corpus."""
 
     file: str
     caption: str
@@ -45,7 +45,7 @@ class CorpusImage:
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of one prepared picture; one that is drawn has no source."""
+    """What is known of one prepared image; one that is drawn has no source."""
 
     name: str
     caption: str | None
@@ -56,7 +56,7 @@ class Meta:
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """A picture before the CNN has seen it; ``coverage`` is the damaged share of each patch."""
+    """An image before the CNN has seen it; ``coverage`` is the damaged share of each patch."""
 
     image: np.ndarray
     coverage: np.ndarray
@@ -64,7 +64,7 @@ class DrawnImage:
 
 
 class Store:
-    """The prepared pictures of one split."""
+    """The prepared images of one split."""
 
     def __init__(self, folder: Path) -> None:
         self.meta = [_meta(cast(dict[str, Any], row)) for _, row in read_json_lines(folder / "meta.jsonl")]
@@ -98,17 +98,17 @@ def read_corpus(captions: Path) -> list[CorpusImage]:
 
 
 def prepare(recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split, folder: Path, workers: int) -> Store:
-    """Make the pictures of a split, or open them where they have been made."""
+    """Make the images of a split, or open them where they have been made."""
     if not (folder / "meta.jsonl").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = CorpusDataset(recipe, corpus, split)
-        loader = DataLoader(pictures, batch_size=32, num_workers=workers, collate_fn=list)
-        _write(folder, len(pictures), loader, pictures.grid)
+        images = CorpusDataset(recipe, corpus, split)
+        loader = DataLoader(images, batch_size=32, num_workers=workers, collate_fn=list)
+        _write(folder, len(images), loader, images.grid)
     return Store(folder)
 
 
 class CorpusDataset(Dataset[DrawnImage]):
-    """Pictures made on demand, each from its own generator."""
+    """Images made on demand, each from its own generator."""
 
     def __init__(self, recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split) -> None:
         vision = configs.get(recipe.backbone).vision
@@ -119,7 +119,7 @@ class CorpusDataset(Dataset[DrawnImage]):
         self.corpus = [entry for number, entry in enumerate(corpus) if (number % HOLD_OUT == 0) == held_out]
 
     def __len__(self) -> int:
-        return self.recipe.validation if self.split == "validation" else self.recipe.pictures
+        return self.recipe.validation if self.split == "validation" else self.recipe.images
 
     def __getitem__(self, number: int) -> DrawnImage:
         rng = np.random.default_rng([self.recipe.seed, int(self.split == "validation"), number])
@@ -162,7 +162,7 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) ->
         for name, (shape, dtype) in arrays.items()
     }
     metas, start = [], 0
-    for drawn, features in _with_features(tqdm(batches, desc=f"pictures ({folder.name})", mininterval=5)):
+    for drawn, features in _with_features(tqdm(batches, desc=f"images ({folder.name})", mininterval=5)):
         rows = slice(start, start + len(drawn))
         files["coverage"][rows] = [item.coverage for item in drawn]
         for name, values in features.items():

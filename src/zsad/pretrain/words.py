@@ -20,7 +20,7 @@ GENERIC = ("object", "surface", "part", "thing", "texture", "image", "product", 
 
 
 def caption(rng: np.random.Generator, name: str, kinds: Sequence[str], given: str | None) -> str:
-    """A sentence for a picture: the given caption, or one made of its name and, mostly, its state."""
+    """A sentence for an image: the given caption, or one made of its name and, mostly, its state."""
     if given is not None and not kinds and rng.random() < 0.5:
         return given
     template = str(rng.choice(TEMPLATES))

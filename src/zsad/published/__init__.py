@@ -1,7 +1,7 @@
 """The tables of the five papers as data, so that their numbers stand beside ours.
 
 One file a paper holds its tables as they are printed, with a mark at every number that cannot be taken as it stands;
-``methods.csv`` and ``data_sets.csv`` say what the papers' names stand for, ``packs.csv`` where their pictures are not
+``methods.csv`` and ``data_sets.csv`` say what the papers' names stand for, ``packs.csv`` where their images are not
 those of the data set as published, ``settings.csv`` what else their own methods are. See ``docs/published.md``.
 
 >>> [row.value for row in rows("kanoclip", "mvtec", "winclip")]

@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Pack:
-    """Pictures of a paper that are others than those of the data set as published.
+    """Images of a paper that are others than those of the data set as published.
 
     Attributes:
         about: what they are, in words.
-        total: normal and anomalous pictures that are tested on, over all classes; None where nobody says it.
+        total: normal and anomalous images that are tested on, over all classes; None where nobody says it.
     """
 
     about: str
@@ -30,14 +30,14 @@ class PublishedNumber:
         data_set: which one it really is, whatever a paper calls it; see :func:`zsad.published.data_sets`.
         metric: one of ``zsad.published.METRICS``.
         value: in percent, as printed.
-        shots: normal pictures that the method was shown; 0 in all zero-shot tables.
+        shots: normal images that the method was shown; 0 in all zero-shot tables.
         trained_on: data set that the paper's own method was trained on; ``""`` of others and where it is not said.
         backbone: of the paper's own method; ``""`` of others, of which the papers do not say it.
         note: what a reader must know of the number or of its data set, in full sentences.
         suspect: why the number, or what is said of it, cannot be taken as it stands; ``""`` where nothing is known.
         activation: of the backbone of the paper's own method, where it is not that of the weights.
         options: of the paper's own method, where the number is of others than its usual ones.
-        pack: what the paper's pictures are; None where they are the data set as published.
+        pack: what the paper's images are; None where they are the data set as published.
     """
 
     paper: str

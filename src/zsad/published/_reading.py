@@ -28,7 +28,7 @@ class Grid:
             given. Metrics of one cell are divided by ``/``.
         metrics: of every cell, in order.
         metrics_of: the same by the second line of the head.
-        shots: normal pictures that the methods were shown.
+        shots: normal images that the methods were shown.
         note: on every number of it.
     """
 
@@ -95,7 +95,7 @@ def titles(kind: Literal["methods", "data_sets"]) -> dict[str, str]:
 
 @cache
 def packs() -> dict[tuple[str, str], Pack]:
-    """Pictures that are others than those of the data set as published, by paper and data set."""
+    """Images that are others than those of the data set as published, by paper and data set."""
     return {
         (line["paper"], line["data_set"]): Pack(
             line["about"], (int(line["normal"]), int(line["anomalous"])) if line["normal"] else None

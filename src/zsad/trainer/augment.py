@@ -1,4 +1,4 @@
-"""Random changes to a picture and its mask, the same for the same seed."""
+"""Random changes to an image and its mask, the same for the same seed."""
 
 import math
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def augment(
     outside: Sequence[float],
     taken: Size,
 ) -> tuple[Float[Tensor, "3 rows cols"], Float[Tensor, "rows cols"]]:
-    """A picture in [0, 1] overlaid with noise, recoloured, turned, shifted and mirrored, with its mask.
+    """An image in [0, 1] overlaid with noise, recoloured, turned, shifted and mirrored, with its mask.
 
     The kinds, order, strengths and chances are those of ACD-CLIP's published code, which takes the nearest pixel where
     this interpolates, and weighs the colours of grey by luminance:
 
-    * noise for 3 of 10: at the size in which the picture was taken, the rare pixels whose draw from N(0, 1) is above 3
-      are multiplied with another draw, before the picture is resized;
-    * brightness, contrast and saturation, each by up to a half, each for 7 pictures of 10;
+    * noise for 3 of 10: at the size in which the image was taken, the rare pixels whose draw from N(0, 1) is above 3
+      are multiplied with another draw, before the image is resized;
+    * brightness, contrast and saturation, each by up to a half, each for 7 images of 10;
     * turned by up to 30° for half of them, shifted by up to 15 % of the side for half, mirrored each way for half.
 
     Args:
@@ -37,7 +37,7 @@ def augment(
         mask: 0 normal, 1 anomalous.
         seed: of all that is drawn.
         outside: colour of what comes in from outside, which is normal: the mean that the backbone subtracts.
-        taken: (rows, cols) of the picture before it was resized.
+        taken: (rows, cols) of the image before it was resized.
     """
     generator = torch.Generator().manual_seed(seed)
     image = _recoloured(_noisy(image, taken, generator), generator)
@@ -59,8 +59,8 @@ def _recoloured(image: Float[Tensor, "3 rows cols"], generator: torch.Generator)
 def _noisy(
     image: Float[Tensor, "3 rows cols"], taken: Size, generator: torch.Generator
 ) -> Float[Tensor, "3 rows cols"]:
-    """What the noise changes in the picture as it was taken is resized as the picture was, which is the same: resizing
-    is linear. The pixels that are hit have the colour of the resized picture there."""
+    """What the noise changes in the image as it was taken is resized as the image was, which is the same: resizing
+    is linear. The pixels that are hit have the colour of the resized image there."""
     if _uniform(generator) >= NOISY:
         return image
     rows, cols = (torch.randn(taken, generator=generator) > NOISE_FROM).nonzero(as_tuple=True)

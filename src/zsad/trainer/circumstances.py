@@ -18,8 +18,8 @@ class Circumstances:
         device: as PyTorch names it.
         precision: of the forward pass; parameters, losses and steps are always fp32.
         micro_batch: images that go through at once; the gradients of a batch are added up. None is the whole batch.
-        workers: threads that read pictures.
-        cache: folder for what frozen towers saw of the pictures; None observes them in every epoch.
+        workers: threads that read images.
+        cache: folder for what frozen towers saw of the images; None observes them in every epoch.
         cache_bytes: most bytes of all that is kept there.
     """
 

@@ -1,4 +1,4 @@
-"""From a batch of pictures to the terms of a loss; what a frozen tower sees of a picture is seen once."""
+"""From a batch of images to the terms of a loss; what a frozen tower sees of an image is seen once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,8 +13,8 @@ from zsad.methods._trainable import FrozenBackboneMethod, Trainable
 from zsad.runtime import DTYPES
 from zsad.trainer.augment import augment
 from zsad.trainer.circumstances import Circumstances
-from zsad.trainer.observations import CHUNK, FeatureCache
-from zsad.trainer.pictures import TrainingBatch, TrainingImages
+from zsad.trainer.feature_cache import CHUNK, FeatureCache
+from zsad.trainer.images import TrainingBatch, TrainingImages
 from zsad.types import BackboneFeatures, Evidence, Target
 
 Describe = Callable[[int], tuple[str, ...]]
@@ -26,15 +26,15 @@ class Forward:
 
     Args:
         method: on its device.
-        pictures: at the size of the method.
+        images: at the size of the method.
         seed: of the augmentation.
-        augmented: whether pictures are changed at random; then nothing can be observed once and for all.
+        augmented: whether images are changed at random; then nothing can be observed once and for all.
         circumstances: of the machine.
-        describe: sentences about a picture, for methods that ask for them.
+        describe: sentences about an image, for methods that ask for them.
     """
 
     method: Trainable
-    pictures: TrainingImages
+    images: TrainingImages
     seed: int
     augmented: bool
     circumstances: Circumstances
@@ -45,7 +45,7 @@ class Forward:
 
     @property
     def observes_once(self) -> bool:
-        """Whether what the tower sees of a picture is kept."""
+        """Whether what the tower sees of an image is kept."""
         return (
             isinstance(self.method, FrozenBackboneMethod)
             and not self.augmented
@@ -58,10 +58,10 @@ class Forward:
         return self._observations is None
 
     def observe(self, hashes: Sequence[str]) -> Iterator[int]:
-        """Look at all pictures once where that is possible; yields how many have been seen.
+        """Look at all images once where that is possible; yields how many have been seen.
 
         Args:
-            hashes: content hash of each picture; without them nothing can be kept.
+            hashes: content hash of each image; without them nothing can be kept.
         """
         root, micro = self.circumstances.cache, self.circumstances.micro_batch
         if root is None or not hashes or not self.observes_once:
@@ -70,15 +70,15 @@ class Forward:
             "method": type(self.method).__name__,
             "config": repr(self.method.config),
             "backbone": self.method.fingerprint,
-            "size": self.pictures.size,
+            "size": self.images.size,
             "precision": self.circumstances.precision,
             "device": torch.device(self.circumstances.device).type,
-            "pictures": list(hashes),
+            "images": list(hashes),
         }
         chunk = min(CHUNK, micro or CHUNK)
-        observations = FeatureCache(root, key, len(self.pictures), self._observe, self.circumstances.cache_bytes, chunk)
+        observations = FeatureCache(root, key, len(self.images), self._observe, self.circumstances.cache_bytes, chunk)
         yield from observations.fill()
-        self.pictures.forget_pixels()
+        self.images.forget_pixels()
         self._observations = observations
 
     def terms(self, batch: TrainingBatch, epoch: int) -> dict[str, Float[Tensor, ""]]:
@@ -92,7 +92,7 @@ class Forward:
         return self.method.loss(self._evidence(batch), target)
 
     def _evidence(self, batch: TrainingBatch) -> Evidence:
-        class_names = [in_words(self.pictures.samples[index].class_name) for index in batch.indices]
+        class_names = [in_words(self.images.samples[index].class_name) for index in batch.indices]
         if not isinstance(self.method, FrozenBackboneMethod):
             with self._autocast():
                 return self.method(self._normalised(batch.pixels), class_names)
@@ -104,7 +104,7 @@ class Forward:
             )
 
     def _observe(self, indices: Sequence[int]) -> BackboneFeatures:
-        return self._seen(self.pictures.batch(indices).pixels)
+        return self._seen(self.images.batch(indices).pixels)
 
     @torch.no_grad()
     def _seen(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:

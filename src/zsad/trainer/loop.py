@@ -18,7 +18,7 @@ from zsad.runtime import exactly
 from zsad.trainer import state
 from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import Describe, Forward, mixed
-from zsad.trainer.pictures import TrainingImages
+from zsad.trainer.images import TrainingImages
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Epoch:
 
 @dataclass
 class TrainingRun:
-    """Trains one method on one set of pictures into one folder.
+    """Trains one method on one set of images into one folder.
 
     Args:
         method: with its initial parameters, on the device.
         card: what the folder says of the detector.
         training: epochs, batch size, rates.
-        pictures: at the size of the method.
+        images: at the size of the method.
         seed: of the order, the augmentation and all that is drawn.
         folder: for checkpoints and the detector.
         circumstances: of the machine.
         facts: what else the card of the training says, such as data and versions; part of what a run is known by.
-        describe: sentences about a picture, for methods that ask for them.
-        hashes: content hash of each picture, kept so that none of them is ever used as a test.
+        describe: sentences about an image, for methods that ask for them.
+        hashes: content hash of each image, kept so that none of them is ever used as a test.
     """
 
     method: Trainable
     card: checkpoint.Card
     training: TrainingConfig
-    pictures: TrainingImages
+    images: TrainingImages
     seed: int
     folder: Path
     circumstances: Circumstances = field(default_factory=Circumstances)
@@ -84,7 +84,7 @@ class TrainingRun:
             self._groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
         )
         augmented, described = self.training.augment, self.describe
-        self._forward = Forward(self.method, self.pictures, self.seed, augmented, self.circumstances, described)
+        self._forward = Forward(self.method, self.images, self.seed, augmented, self.circumstances, described)
         self._history: list[dict[str, float]] = []
 
     @property
@@ -134,7 +134,7 @@ class TrainingRun:
         return found.epochs
 
     def observe(self) -> Iterator[int]:
-        """Look at all pictures once, for methods that only read the tower; yields how many have been seen."""
+        """Look at all images once, for methods that only read the tower; yields how many have been seen."""
         with exactly():
             yield from self._forward.observe(self.hashes)
 
@@ -175,18 +175,18 @@ class TrainingRun:
                 raise ConfigError(
                     "rates and clip_norms are for parts of the names of parameters",
                     repr(part),
-                    "see learnt.safetensors",
+                    "see trained_state.safetensors",
                 )
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         self.method.train()
         for group in self._optimiser.param_groups:
             group["lr"] = group["first"] * self.training.rate(epoch)
-        order = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
         steps = order.split(self.training.batch_size)
         micro = self.circumstances.micro_batch or self.training.batch_size
         pieces = [piece.tolist() for step in steps for piece in step.split(micro)]
-        batches = self.pictures.batches(pieces, self.circumstances.workers, self._forward.needs_pixels)
+        batches = self.images.batches(pieces, self.circumstances.workers, self._forward.needs_pixels)
         sums: dict[str, float] = {}
         for number, step in enumerate(steps):
             torch.manual_seed(mixed(self.seed, epoch, number))
@@ -200,7 +200,7 @@ class TrainingRun:
                     sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch.indices)
             self._clip()
             self._optimiser.step()
-        return {name: total / len(self.pictures) for name, total in sums.items()}
+        return {name: total / len(self.images) for name, total in sums.items()}
 
     def _check(self, what: str, values: dict[str, Any], when: str) -> None:
         wrong = [name for name, value in values.items() if not value.isfinite().all()]

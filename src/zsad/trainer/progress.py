@@ -23,17 +23,17 @@ class ProgressLog:
 
     def begun(self, run: TrainingRun) -> None:
         """Say what is trained on what."""
-        pictures = run.pictures
+        images = run.images
         trained = sum(one.numel() for one in run.method.parameters() if one.requires_grad)
-        self._say(f"{run.card.method} on {run.card.backbone} at {pictures.size[0]} px: {trained:,} parameters")
-        self._say(f"{len(pictures)} pictures, {run.training.epochs} epochs in batches of {run.training.batch_size}")
-        if left := pictures.left_out:
-            self._say(f"{left} picture{'s' * (left > 1)} left out: anomalous without a mask, or without a label")
+        self._say(f"{run.card.method} on {run.card.backbone} at {images.size[0]} px: {trained:,} parameters")
+        self._say(f"{len(images)} images, {run.training.epochs} epochs in batches of {run.training.batch_size}")
+        if left := images.left_out:
+            self._say(f"{left} image{'s' * (left > 1)} left out: anomalous without a mask, or without a label")
 
     def observed(self, seen: int, of: int) -> None:
-        """Say how many pictures the frozen tower has seen, at every tenth of them."""
+        """Say how many images the frozen tower has seen, at every tenth of them."""
         if seen == of or seen * 10 // of > max(seen - 8, 0) * 10 // of:
-            self._say(f"looking at the pictures once: {seen}/{of}")
+            self._say(f"looking at the images once: {seen}/{of}")
 
     def epoch(self, epoch: Epoch) -> None:
         """Say what an epoch brought."""

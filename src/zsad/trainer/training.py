@@ -24,8 +24,8 @@ from zsad.runtime import check_precision, find_device, from_anywhere, image_size
 from zsad.trainer import state
 from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.forward import Describe
+from zsad.trainer.images import TrainingImages
 from zsad.trainer.loop import Epoch, TrainingRun
-from zsad.trainer.pictures import TrainingImages
 from zsad.trainer.recipe import Recipe, read
 
 Watch = Callable[[Epoch], None]
@@ -63,7 +63,7 @@ def train(
     Args:
         recipe: a recipe, the path of one, or the name of a method, which then trains as its paper says.
         data: data sets, each ``LAYOUT:PATH``. Every trained method of this family learns from the test split of an
-            auxiliary data set, with its anomalous pictures and masks, and is used on other data.
+            auxiliary data set, with its anomalous images and masks, and is used on other data.
         out: folder of the run; written after every epoch.
         backbone, weights, activation, position_resize, image_size: instead of the recipe's, as :func:`zsad.load` takes
             them; a method's name alone trains on the embedded backbone. Another backbone drops what the recipe says of
@@ -77,12 +77,12 @@ def train(
         knowledge: a knowledge file (``zsad knowledge build``) beside the one that is shipped.
         device, precision: as :func:`zsad.load` takes them.
         micro_batch: images that go through at once, where a batch does not fit into memory.
-        workers: threads that read pictures.
+        workers: threads that read images.
         cache: where the views of frozen towers are kept; by default in the user's cache folder.
         cache_gb: most gigabytes that they take up; 0 keeps none.
         begun: called when all is read and checked, before any work.
         watch: called after every epoch.
-        progress: called while pictures are observed, with how many have been and how many there are.
+        progress: called while images are observed, with how many have been and how many there are.
 
     Returns:
         ``out``.
@@ -120,7 +120,7 @@ def train(
             begun(run)
         for seen in run.observe() if done < run.training.epochs else ():
             if progress is not None:
-                progress(seen, len(run.pictures))
+                progress(seen, len(run.images))
         for epoch in run.epochs(done):
             if watch is not None:
                 watch(epoch)
@@ -136,7 +136,7 @@ def prepare(
     knowledge: str | os.PathLike[str] | None = None,
     circumstances: Circumstances | None = None,
 ) -> TrainingRun:
-    """A run that has not begun: the method with its initial parameters, on its device, and the pictures.
+    """A run that has not begun: the method with its initial parameters, on its device, and the images.
 
     Raises:
         ConfigError, InputError, WeightsError: as :func:`train` does.
@@ -163,25 +163,25 @@ def prepare(
         image_size=side,
         fingerprint=method.fingerprint,
     )
-    pictures = TrainingImages(samples, side)
+    images = TrainingImages(samples, side)
     if knowledge is not None and not method.uses_descriptions:
         raise ConfigError("a knowledge file is for a method that asks for descriptions", recipe.method, "leave it out")
-    describe, base = _describe(pictures, knowledge) if method.uses_descriptions else (None, None)
-    hashes, masks = pictures.hashes(circumstances.workers)
+    describe, base = _describe(images, knowledge) if method.uses_descriptions else (None, None)
+    hashes, masks = images.hashes(circumstances.workers)
     facts = {
         "recipe": recipe.paper or recipe.method,
         "data": content(hashes, masks),
-        "classes": dict(Counter(in_words(one.class_name) for one in pictures.samples)),
-        "left_out": pictures.left_out,
+        "classes": dict(Counter(in_words(one.class_name) for one in images.samples)),
+        "left_out": images.left_out,
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
-    return TrainingRun(method, card, training, pictures, seed, folder, circumstances, facts, describe, tuple(hashes))
+    return TrainingRun(method, card, training, images, seed, folder, circumstances, facts, describe, tuple(hashes))
 
 
-def content(pictures: Sequence[str], masks: Sequence[str]) -> str:
-    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.pictures.TrainingImages.hashes` returns."""
-    return hashlib.sha256(" ".join([*pictures, *masks]).encode()).hexdigest()
+def content(images: Sequence[str], masks: Sequence[str]) -> str:
+    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.images.TrainingImages.hashes` returns."""
+    return hashlib.sha256(" ".join([*images, *masks]).encode()).hexdigest()
 
 
 def _found(key: str, value: object) -> object:
@@ -201,9 +201,8 @@ def check_folder(folder: Path, resume: bool) -> None:
         what = "a run" if run else "a detector"
         remedy = "say --resume, or choose another folder" if run else "choose another folder"
         raise ConfigError("a new run has a folder of its own", f"{folder} with {what}", remedy)
-    others = [
-        name for name in (checkpoint.LEARNT, checkpoint.TRAINING, checkpoint.PICTURES) if (folder / name).exists()
-    ]
+    names = checkpoint.TRAINED_STATE, checkpoint.TRAINING, checkpoint.IMAGES
+    others = [path.name for name in names if (path := checkpoint.file_of(folder, name)).exists()]
     if others and not run:
         what = f"{', '.join(others)} from elsewhere in {folder}"
         raise InputError("a run writes over no other file", what, "choose another folder, or move them away")
@@ -219,16 +218,16 @@ def begin(run: TrainingRun, resume: bool) -> int:
     return run.resume() if (run.folder / state.FILE).exists() else 0
 
 
-def _describe(pictures: TrainingImages, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:
-    """What the knowledge base says of a picture, and the base's content hash."""
+def _describe(images: TrainingImages, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:
+    """What the knowledge base says of an image, and the base's content hash."""
     from zsad.knowledge import Knowledge
 
     base = Knowledge.shipped() if path is None else Knowledge.shipped().merged(Knowledge.read(Path(path)))
-    for name in {one.class_name for one in pictures.samples}:
+    for name in {one.class_name for one in images.samples}:
         base.lookup(in_words(name))  # an unknown class is an error now, not in the middle of an epoch
 
     def describe(index: int) -> tuple[str, ...]:
-        sample = pictures.samples[index]
-        return base.descriptions(in_words(sample.class_name), sample.picture)
+        sample = images.samples[index]
+        return base.descriptions(in_words(sample.class_name), sample.image)
 
     return describe, base.fingerprint

@@ -1,4 +1,4 @@
-"""The same picture twice, whatever lossless file it is in: within a data set, or in two of them."""
+"""The same image twice, whatever lossless file it is in: within a data set, or in two of them."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,19 +9,15 @@ from zsad.data.checking.inspection import Inspected, SampleFacts
 
 
 def copies_within(inspected: Inspected) -> list[Finding]:
-    """Pictures that are both normal and anomalous, both in training and in test, or simply there more than once."""
+    """Images that are both normal and anomalous, both in training and in test, or simply there more than once."""
     cases: dict[Kind, list[FindingCase]] = {"contradictory": [], "leaked": [], "duplicated": []}
     for group in _by_pixels(inspected).values():
         if len(group) > 1:
             for kind, original, copy in _pairs(group):
-                cases[kind].append(
-                    FindingCase(inspected.below(copy.sample.picture), _equals(inspected, original, copy))
-                )
-    both = f"{counted(len(cases['contradictory']), 'anomalous picture')} also there as normal"
-    leaked = f"{counted(len(cases['leaked']), 'test picture')} also in the training split"
-    again = (
-        f"{counted(len(cases['duplicated']), 'copy', 'copies')} of pictures that are there already: each counts again"
-    )
+                cases[kind].append(FindingCase(inspected.below(copy.sample.image), _equals(inspected, original, copy)))
+    both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
+    leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
+    again = f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
     return [
         *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
         *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
@@ -30,7 +26,7 @@ def copies_within(inspected: Inspected) -> list[Finding]:
 
 
 def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
-    """Pictures that two data sets share; an error where one of them is trained on and the other is not."""
+    """Images that two data sets share; an error where one of them is trained on and the other is not."""
     pixels = [_by_pixels(one) for one in data_sets]
     for first, second in combinations(range(len(data_sets)), 2):
         if pixels[first].keys() & pixels[second].keys():
@@ -72,18 +68,18 @@ def _same_class(one: SampleFacts, other: SampleFacts) -> bool:
 
 def _equals(inspected: Inspected, original: SampleFacts, copy: SampleFacts) -> str:
     again = "" if original.content == copy.content else " (saved again)"
-    return f"= {inspected.below(original.sample.picture)}{again}"
+    return f"= {inspected.below(original.sample.image)}{again}"
 
 
 def _shared(one: Inspected, pixels: Groups, other: Inspected, others: Groups) -> Finding:
-    """Cases are the pictures of ``other``."""
+    """Cases are the images of ``other``."""
     severity: Severity = "error" if one.is_trained_on and not other.is_trained_on else "warning"
     cases = [
-        FindingCase(other.below(copy.sample.picture), _equals(one, pixels[key][0], copy))
+        FindingCase(other.below(copy.sample.image), _equals(one, pixels[key][0], copy))
         for key, copies in others.items()
         if key in pixels
         for copy in copies
     ]
     trained = ", which is trained on" if severity == "error" else ""
-    message = f"{counted(len(cases), 'picture')} of {other.name} also in {one.name}{trained}"
+    message = f"{pluralised(len(cases), 'image')} of {other.name} also in {one.name}{trained}"
     return Finding("shared", severity, (one.name, other.name), message, tuple(cases))

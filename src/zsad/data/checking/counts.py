@@ -19,8 +19,8 @@ class ClassCount:
 
     Attributes:
         class_name: as the data set calls it.
-        train: pictures of the training split.
-        normal, anomalous, unlabelled: pictures of the test split.
+        train: images of the training split.
+        normal, anomalous, unlabelled: images of the test split.
         masks: of both splits.
         published: the numbers to hold these against, where there are any.
     """
@@ -36,20 +36,20 @@ class ClassCount:
 
 def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
     """Every class that was found, then those that were published and are not there."""
-    pictures: Counter[tuple[str, str]] = Counter()
+    images: Counter[tuple[str, str]] = Counter()
     masks: Counter[str] = Counter()
     for one in inspected.data_set.samples:
-        pictures[one.class_name, "train" if one.split == "train" else STATES[one.label]] += 1
+        images[one.class_name, "train" if one.split == "train" else STATES[one.label]] += 1
         masks[one.class_name] += len(one.masks)
     published = _published(inspected)
     names = [*dict.fromkeys([*masks, *published])]
-    return tuple(_class_count(name, pictures, masks[name], published.get(name)) for name in names)
+    return tuple(_class_count(name, images, masks[name], published.get(name)) for name in names)
 
 
 def _class_count(
-    name: str, pictures: Counter[tuple[str, str]], masks: int, published: PublishedCount | None
+    name: str, images: Counter[tuple[str, str]], masks: int, published: PublishedCount | None
 ) -> ClassCount:
-    numbers = {part: pictures[name, part] for part in ("train", "normal", "anomalous", "unlabelled")}
+    numbers = {part: images[name, part] for part in ("train", "normal", "anomalous", "unlabelled")}
     return ClassCount(name, **numbers, masks=masks, published=published)
 
 
@@ -59,30 +59,30 @@ def _published(inspected: Inspected) -> dict[str, PublishedCount]:
 
 
 def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
-    """Classes and pictures that are missing, or too many."""
-    return [*_classes(inspected, classes), *_pictures(inspected, classes)]
+    """Classes and images that are missing, or too many."""
+    return [*_classes(inspected, classes), *_images(inspected, classes)]
 
 
 def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
-    absent = [FindingCase(one.class_name) for one in classes if one.published and not _pictures_of(one)]
-    present = [one.class_name for one in classes if _pictures_of(one)]
+    absent = [FindingCase(one.class_name) for one in classes if one.published and not _images_of(one)]
+    present = [one.class_name for one in classes if _images_of(one)]
     known = {*inspected.data_set.kind.classes, *_published(inspected)}
     others = [FindingCase(name) for name in present if name not in known] if _published(inspected) else []
     is_one = present == [inspected.data_set.root.resolve().name]
     follows = "a mean over the classes is not that of the published set"
-    missing = f"{counted(len(absent), 'published class is', 'published classes are')} not there: {follows}"
-    extra = f"{counted(len(others), 'class is', 'classes are')} not among those published: {follows}"
+    missing = f"{pluralised(len(absent), 'published class is', 'published classes are')} not there: {follows}"
+    extra = f"{pluralised(len(others), 'class is', 'classes are')} not among those published: {follows}"
     return [
         *found("missing", "warning" if is_one else "error", inspected.name, missing, absent),
         *found("extra", "error", inspected.name, extra, others),
     ]
 
 
-def _pictures_of(one: ClassCount) -> int:
+def _images_of(one: ClassCount) -> int:
     return one.train + one.normal + one.anomalous + one.unlabelled
 
 
-def _pictures(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
+def _images(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
     """Where the test split differs, numbers do; the training split matters to detectors that are shown normal ones."""
     parts: tuple[tuple[str, Severity, tuple[str, ...]], ...] = (
         ("test", "error", ("normal", "anomalous")),
@@ -90,9 +90,9 @@ def _pictures(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator
     )
     for split, severity, states in parts:
         for kind, sign, word in DIFFERENCES:
-            cases = [case for one in classes if _pictures_of(one) for case in _differences(one, states, sign)]
+            cases = [case for one in classes if _images_of(one) for case in _differences(one, states, sign)]
             number = pluralised(len({case.subject for case in cases}), "class has", "classes have")
-            message = f"{number} {word} {split} pictures than published"
+            message = f"{number} {word} {split} images than published"
             yield from found(kind, severity, inspected.name, message, cases)
 
 
@@ -100,5 +100,5 @@ def _differences(one: ClassCount, states: tuple[str, ...], sign: int) -> Iterato
     for state in states:
         there, published = getattr(one, state), getattr(one.published, state, None)
         if published is not None and (there - published) * sign > 0:
-            words = "training pictures" if state == "train" else state
+            words = "training images" if state == "train" else state
             yield FindingCase(one.class_name, f"{there:,} {words}; published: {published:,}")

@@ -1,4 +1,4 @@
-"""Every picture and its mask, decoded once, by some threads; only what rules need is kept of them."""
+"""Every image and its mask, decoded once, by some threads; only what rules need is kept of them."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from zsad.threads import readers
 from zsad.types import DecodedImage, Size
 
 AHEAD = 4
-"""Pictures that each thread may be ahead of the one that is looked at."""
+"""Images that each thread may be ahead of the one that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SampleFacts:
 
     Attributes:
         sample: the sample.
-        size: (rows, cols) of the picture in px; None where it cannot be read.
+        size: (rows, cols) of the image in px; None where it cannot be read.
         content: SHA-256 of the file, by which detectors know what they have seen; empty where it cannot be read.
         pixels: SHA-256 of the decoded pixels, the same in every lossless format; empty where it cannot be read.
         masks: of those of its masks that can be read.
@@ -106,33 +106,31 @@ def inspect(samples: Iterable[Sample], workers: int) -> Iterator[SampleFacts]:
 def _facts(sample: Sample) -> SampleFacts:
     broken: list[tuple[Path, str]] = []
     masks: list[MaskFacts] = []
-    picture = None
+    image = None
     try:
-        picture = decode(sample.picture)
+        image = decode(sample.image)
     except InputError as error:
-        broken.append((sample.picture, _reason(sample.picture, error)))
+        broken.append((sample.image, _reason(sample.image, error)))
     for path in sample.masks:
         try:
-            masks.append(_mask_facts(path, mask_of(path), picture, sample))
+            masks.append(_mask_facts(path, mask_of(path), image, sample))
         except InputError as error:
             broken.append((path, _reason(path, error)))
-    if picture is None:
+    if image is None:
         return SampleFacts(sample, None, "", b"", tuple(masks), tuple(broken))
-    return SampleFacts(
-        sample, picture.size, content_hash(sample.picture), _pixel_hash(picture), tuple(masks), tuple(broken)
-    )
+    return SampleFacts(sample, image.size, content_hash(sample.image), _pixel_hash(image), tuple(masks), tuple(broken))
 
 
-def _pixel_hash(picture: DecodedImage) -> bytes:
-    shape = f"{picture.pixels.shape} {picture.pixels.dtype.name}"
+def _pixel_hash(image: DecodedImage) -> bytes:
+    shape = f"{image.pixels.shape} {image.pixels.dtype.name}"
     known = hashlib.sha256(shape.encode())
-    known.update(picture.pixels.data)
+    known.update(image.pixels.data)
     return known.digest()
 
 
-def _mask_facts(path: Path, mask: Mask, picture: DecodedImage | None, sample: Sample) -> MaskFacts:
+def _mask_facts(path: Path, mask: Mask, image: DecodedImage | None, sample: Sample) -> MaskFacts:
     size = mask.values.shape[0], mask.values.shape[1]
-    shown = (size, None) if picture is None else (picture.size, sample.picture)
+    shown = (size, None) if image is None else (image.size, sample.image)
     marked, doubts = laid_over(mask, *shown)
     size = marked.shape[0], marked.shape[1]
     return MaskFacts(path, size, int(marked.sum()), mask.count, mask.threshold, frozenset(doubts))

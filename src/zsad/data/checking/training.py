@@ -16,12 +16,12 @@ class RecordedTraining:
 
     Attributes:
         name: of the detector.
-        pictures: SHA-256 of each file (:func:`zsad.files.content_hash`) that it was trained on or remembers.
+        images: SHA-256 of each file (:func:`zsad.files.content_hash`) that it was trained on or remembers.
         classes: that it was trained on.
     """
 
     name: str
-    pictures: frozenset[str]
+    images: frozenset[str]
     classes: tuple[str, ...]
 
 
@@ -40,11 +40,9 @@ def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
 
 
 def training_findings(inspected: Inspected, training: RecordedTraining) -> list[Finding]:
-    """Pictures and classes of a data set that a detector was trained on."""
-    seen = [
-        FindingCase(inspected.below(one.sample.picture)) for one in inspected.facts if one.content in training.pictures
-    ]
-    number = f"{len(seen):,} of {counted(len(inspected.facts), 'picture')}"
+    """Images and classes of a data set that a detector was trained on."""
+    seen = [FindingCase(inspected.below(one.sample.image)) for one in inspected.facts if one.content in training.images]
+    number = f"{len(seen):,} of {pluralised(len(inspected.facts), 'image')}"
     return [
         *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", seen),
         *_trained_classes(inspected, training),

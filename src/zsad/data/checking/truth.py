@@ -6,19 +6,19 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from statistics import median
 
-from zsad.data.checking.besides import alike_findings, findings_besides
 from zsad.data.checking.findings import Finding, FindingCase, found
 from zsad.data.checking.inspection import Inspected, MaskFacts, SampleFacts
+from zsad.data.checking.unused_files import alike_findings, findings_besides
 from zsad.data.doubts import DOUBTS, Doubt
-from zsad.data.sources import natural_key, pictures_in
+from zsad.data.sources import images_in, natural_key
 from zsad.types import Size
 
 UNUSUAL = 4
-"""How many times the pixels of its class's median a picture may have, or have a part of."""
+"""How many times the pixels of its class's median an image may have, or have a part of."""
 
 
 def truth_findings(inspected: Inspected) -> list[Finding]:
-    """Everything that a data set says of its own pictures and contradicts or leaves open."""
+    """Everything that a data set says of its own images and contradicts or leaves open."""
     excused = set(_masks_of_others(inspected))
     loose = _loose_masks(inspected, excused)
     return [
@@ -31,7 +31,7 @@ def truth_findings(inspected: Inspected) -> list[Finding]:
         *_marked_normal(inspected),
         *_poor_masks(inspected),
         *_doubtful_masks(inspected),
-        *_picture_sizes(inspected),
+        *_image_sizes(inspected),
         *alike_findings(inspected),
         *findings_besides(inspected, excused.union(loose)),
     ]
@@ -40,21 +40,21 @@ def truth_findings(inspected: Inspected) -> list[Finding]:
 def _unreadable(inspected: Inspected) -> Iterator[Finding]:
     broken = [(path, reason) for facts in inspected.facts for path, reason in facts.broken]
     absent = [FindingCase(inspected.below(path)) for path, reason in broken if not reason]
-    message = f"{counted(len(absent), 'file')} that the data set names {_are(absent)} not there"
+    message = f"{pluralised(len(absent), 'file')} that the data set names {_are(absent)} not there"
     yield from found("missing", "error", inspected.name, message, absent)
     cases = [FindingCase(inspected.below(path), reason) for path, reason in broken if reason]
-    message = f"{counted(len(cases), 'file')} cannot be read, and would be left out"
+    message = f"{pluralised(len(cases), 'file')} cannot be read, and would be left out"
     yield from found("unreadable", "error", inspected.name, message, cases)
     lost = [FindingCase(inspected.below(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask]
-    message = f"{counted(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
+    message = f"{pluralised(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
     yield from found("missing", "warning", inspected.name, message, lost)
 
 
 def _unpaired(inspected: Inspected) -> list[Finding]:
     anomalous = [facts.sample for facts in inspected.facts if facts.sample.label == 1]
     splits = {sample.split for sample in anomalous if sample.mask}
-    cases = [FindingCase(inspected.below(one.picture)) for one in anomalous if not one.mask and one.split in splits]
-    message = f"{counted(len(cases), 'anomalous picture')} without mask: pixel metrics would be of the others only"
+    cases = [FindingCase(inspected.below(one.image)) for one in anomalous if not one.mask and one.split in splits]
+    message = f"{pluralised(len(cases), 'anomalous image')} without mask: pixel metrics would be of the others only"
     return found("unpaired", "error", inspected.name, message, cases)
 
 
@@ -64,73 +64,73 @@ def _without_masks(inspected: Inspected) -> list[Finding]:
     should = inspected.is_published and inspected.data_set.kind.has_masks
     if not should or any(one.mask for one in samples):
         return []
-    cases = [FindingCase(inspected.below(one.picture)) for one in samples if one.label == 1 and one.split == "test"]
-    message = f"{counted(len(cases), 'anomalous picture')} without mask, as all are: there will be no pixel metrics"
+    cases = [FindingCase(inspected.below(one.image)) for one in samples if one.label == 1 and one.split == "test"]
+    message = f"{pluralised(len(cases), 'anomalous image')} without mask, as all are: there will be no pixel metrics"
     return found("unpaired", "warning", inspected.name, message, cases)
 
 
 def _shared_masks(inspected: Inspected) -> list[Finding]:
-    pictures: defaultdict[Path, set[Path]] = defaultdict(set)
+    images: defaultdict[Path, set[Path]] = defaultdict(set)
     for one in inspected.data_set.samples:
         for mask in one.masks:
-            pictures[mask].add(one.picture)
+            images[mask].add(one.image)
     cases = [
         FindingCase(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
-        for mask, those in pictures.items()
+        for mask, those in images.items()
         if len(those) > 1
     ]
-    message = f"{counted(len(cases), 'mask')} of several pictures: for all but one it is the wrong one"
+    message = f"{pluralised(len(cases), 'mask')} of several images: for all but one it is the wrong one"
     return found("shared-mask", "error", inspected.name, message, cases)
 
 
 def _orphans(inspected: Inspected, loose: list[Path]) -> list[Finding]:
     cases = [FindingCase(inspected.below(path)) for path in loose]
-    message = f"{counted(len(cases), 'mask')} of no picture: a picture may be missing, or have another name"
+    message = f"{pluralised(len(cases), 'mask')} of no image: an image may be missing, or have another name"
     return found("orphan", "warning", inspected.name, message, cases)
 
 
 def _loose_masks(inspected: Inspected, excused: Set[Path]) -> list[Path]:
-    """Pictures where masks lie that no sample uses, and that are not what a normal picture's mask would be called."""
+    """Images where masks lie that no sample uses, and that are not what a normal image's mask would be called."""
     samples = inspected.data_set.samples
-    used = {os.path.abspath(path) for one in samples for path in (one.picture, *one.masks)}
+    used = {os.path.abspath(path) for one in samples for path in (one.image, *one.masks)}
     there = (path for path in _where_masks_lie(inspected) if path not in excused)
     return [path for path in there if os.path.abspath(path) not in used]
 
 
 def _where_masks_lie(inspected: Inspected) -> Iterator[Path]:
-    """The pictures of folders with masks; of folders with masks only, at every depth, without those of normal ones."""
+    """The images of folders with masks; of folders with masks only, at every depth, without those of normal ones."""
     samples, root = inspected.data_set.samples, inspected.data_set.root
-    own = {one.picture.parent for one in samples}
-    normal = {one.picture.parent.name for one in samples if one.label != 1}
+    own = {one.image.parent for one in samples}
+    normal = {one.image.parent.name for one in samples if one.label != 1}
     above = own.union(*(folder.parents for folder in own))
     usual = [one / "ground_truth" for one in (root, *sorted(root.iterdir(), key=natural_key)) if one in above]
     homes = [
         _highest(folder, root, above) for folder in [*(mask.parent for one in samples for mask in one.masks), *usual]
     ]
     for home in dict.fromkeys(homes):
-        for path in pictures_in(home) if home.is_dir() else ():
+        for path in images_in(home) if home.is_dir() else ():
             if path.parent == home or (home not in above and path.parent.name not in normal):
                 yield path
 
 
 def _highest(folder: Path, root: Path, above: Set[Path]) -> Path:
-    """The largest folder about masks that holds nothing else; ``above`` are all folders with pictures in them."""
+    """The largest folder about masks that holds nothing else; ``above`` are all folders with images in them."""
     while folder not in above and folder.parent not in above and root in folder.parent.parents:
         folder = folder.parent
     return folder
 
 
 def _masks_of_others(inspected: Inspected) -> Iterator[Path]:
-    """What masks of samples without one would be called, in the way that other pictures of their folder have theirs."""
+    """What masks of samples without one would be called, in the way that other images of their folder have theirs."""
     ways: defaultdict[Path, set[tuple[Path, str, str, str]]] = defaultdict(set)
     for one in inspected.data_set.samples:
-        if one.mask and one.picture.stem in one.mask.stem:
-            before, _, after = one.mask.stem.partition(one.picture.stem)
-            ways[one.picture.parent].add((one.mask.parent, before, after, one.mask.suffix))
+        if one.mask and one.image.stem in one.mask.stem:
+            before, _, after = one.mask.stem.partition(one.image.stem)
+            ways[one.image.parent].add((one.mask.parent, before, after, one.mask.suffix))
     for one in inspected.data_set.samples:
         if not one.mask and one.label != 1:
-            for folder, before, after, suffix in ways[one.picture.parent]:
-                yield folder / f"{before}{one.picture.stem}{after}{suffix}"
+            for folder, before, after, suffix in ways[one.image.parent]:
+                yield folder / f"{before}{one.image.stem}{after}{suffix}"
 
 
 def _mask_sizes(inspected: Inspected) -> list[Finding]:
@@ -139,23 +139,23 @@ def _mask_sizes(inspected: Inspected) -> list[Finding]:
         for facts, mask, case in _masks(inspected)
         if facts.size and mask.size != facts.size
     ]
-    message = f"{counted(len(cases), 'mask')} not of the size of the picture"
+    message = f"{pluralised(len(cases), 'mask')} not of the size of the image"
     return found("mask-size", "error", inspected.name, message, cases)
 
 
 def _marked_normal(inspected: Inspected) -> list[Finding]:
     cases = [case for facts, mask, case in _masks(inspected) if facts.sample.label == 0 and mask.anomalous]
-    message = f"{counted(len(cases), 'normal picture')} with anomalous pixels"
+    message = f"{pluralised(len(cases), 'normal image')} with anomalous pixels"
     return found("contradictory", "error", inspected.name, message, cases)
 
 
 def _poor_masks(inspected: Inspected) -> Iterator[Finding]:
     blank = [facts for facts in inspected.facts if facts.masks and not any(mask.anomalous for mask in facts.masks)]
     empty = [FindingCase(inspected.below(facts.masks[0].path)) for facts in blank if facts.sample.label == 1]
-    message = f"{counted(len(empty), 'anomalous picture')} with an empty mask: all of its pixels count as normal"
+    message = f"{pluralised(len(empty), 'anomalous image')} with an empty mask: all of its pixels count as normal"
     yield from found("empty-mask", "warning", inspected.name, message, empty)
     full = [case for _, mask, case in _masks(inspected) if _is_full(mask)]
-    message = f"{counted(len(full), 'mask')} without a normal pixel"
+    message = f"{pluralised(len(full), 'mask')} without a normal pixel"
     yield from found("full-mask", "warning", inspected.name, message, full)
 
 
@@ -167,7 +167,7 @@ def _doubtful_masks(inspected: Inspected) -> Iterator[Finding]:
             for _, mask, case in _masks(inspected)
             if kind in mask.doubts and not (kind == "mostly-anomalous" and _is_full(mask))
         ]
-        yield from found(kind, "warning", inspected.name, f"{counted(len(cases), 'mask')} {what}", cases)
+        yield from found(kind, "warning", inspected.name, f"{pluralised(len(cases), 'mask')} {what}", cases)
 
 
 def _detail(kind: Doubt, mask: MaskFacts) -> str:
@@ -187,20 +187,18 @@ def _masks(inspected: Inspected) -> Iterator[tuple[SampleFacts, MaskFacts, Findi
             yield facts, mask, FindingCase(inspected.below(mask.path))
 
 
-def _picture_sizes(inspected: Inspected) -> list[Finding]:
+def _image_sizes(inspected: Inspected) -> list[Finding]:
     by_class: defaultdict[str, list[tuple[SampleFacts, Size]]] = defaultdict(list)
     for facts in inspected.facts:
         if facts.size:
             by_class[facts.sample.class_name].append((facts, facts.size))
     cases = [
-        FindingCase(inspected.below(facts.sample.picture), f"{_px(size)} px")
+        FindingCase(inspected.below(facts.sample.image), f"{_px(size)} px")
         for members in by_class.values()
         for facts, size in _unusual(members)
     ]
-    message = (
-        f"{counted(len(cases), 'picture')} of {UNUSUAL} times the pixels usual in the class or more, or the inverse"
-    )
-    return found("picture-size", "note", inspected.name, message, cases)
+    message = f"{pluralised(len(cases), 'image')} of {UNUSUAL} times the pixels usual in the class or more, or the inverse"
+    return found("image-size", "note", inspected.name, message, cases)
 
 
 def _unusual(members: list[tuple[SampleFacts, Size]]) -> Iterator[tuple[SampleFacts, Size]]:

@@ -3,7 +3,7 @@
 >>> "mvtec" in names()
 True
 >>> get("folder").title
-'Folder of pictures'
+'Folder of images'
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What a data-set layout is: a way to read off folders which picture shows what. Needs only the standard library."""
+"""What a data-set layout is: a way to read off folders which image shows what. Needs only the standard library."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ NORMAL, ANOMALOUS = 0, 1
 
 @dataclass(frozen=True)
 class PublishedCount:
-    """How many pictures a class has as it was published.
+    """How many images a class has as it was published.
 
     Attributes:
         normal, anomalous: of the test split, on which detectors are evaluated.
@@ -29,20 +29,20 @@ NO_COUNTS: Mapping[str, PublishedCount] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a data set.
+    """One image of a data set.
 
     Attributes:
-        picture: the file.
+        image: the file.
         label: 0 normal, 1 anomalous, None unknown.
         class_name: what it shows, such as ``"bottle"``.
-        kind: the kind of defect, ``"good"`` for normal pictures, ``"unknown"`` for unlabelled ones.
+        kind: the kind of defect, ``"good"`` for normal images, ``"unknown"`` for unlabelled ones.
         mask: the file with the truth per pixel, if there is one; :func:`zsad.data.masks.read_mask` says what it means.
         split: ``"train"`` or ``"test"``.
         lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
         further_masks: where each defect has a mask of its own, those after the first.
     """
 
-    picture: Path
+    image: Path
     label: int | None
     class_name: str
     kind: str
@@ -61,8 +61,8 @@ class Sample:
         return replace(self, mask=masks[0] if masks else None, further_masks=tuple(masks[1:]))
 
     def source(self, root: Path) -> str:
-        """The picture's path below the root of its data set, with ``/``; where it lies elsewhere, the whole path."""
-        return (self.picture.relative_to(root) if self.picture.is_relative_to(root) else self.picture).as_posix()
+        """The image's path below the root of its data set, with ``/``; where it lies elsewhere, the whole path."""
+        return (self.image.relative_to(root) if self.image.is_relative_to(root) else self.image).as_posix()
 
 
 class Layout(ABC):

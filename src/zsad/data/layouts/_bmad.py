@@ -1,6 +1,6 @@
 """The tree of BMAD, a benchmark of medical anomaly detection, for its three data sets with masks.
 
-train/good/                 pictures in img, or without a folder between
+train/good/                 images in img, or without a folder between
 test/good/
 test/Ungood/                and masks of the same names in label, or anomaly_mask
 """
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
 from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, pictures_at
+from zsad.data.layouts._trees import another_tree, images_at
 
 MASKS = ("label", "anomaly_mask")
 
@@ -27,7 +27,7 @@ class Bmad(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, those of training first, in natural order; those for validation are left out.
+        """All images, those of training first, in natural order; those for validation are left out.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.
@@ -40,13 +40,13 @@ class Bmad(Layout):
     @classmethod
     def _samples(cls, root: Path) -> Iterator[Sample]:
         for split in ("train", "test"):
-            for one in _pictures(root / split / "good"):
+            for one in _images(root / split / "good"):
                 yield Sample(one, NORMAL, cls.classes[0], "good", None, split)
         wrong = root / "test" / "Ungood"
         masks = {stem: mask for name in MASKS for stem, mask in masks_below(wrong / name).items()}
-        for one in _pictures(wrong):
+        for one in _images(wrong):
             yield Sample(one, ANOMALOUS, cls.classes[0], cls.kind, masks.get(one.stem), "test")
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return pictures_at(folder / "img") or pictures_at(folder)
+def _images(folder: Path) -> list[Path]:
+    return images_at(folder / "img") or images_at(folder)

@@ -1,4 +1,4 @@
-"""Lists of pictures in JSON: entries that are checked key by key, and paths as another machine wrote them."""
+"""Lists of images in JSON: entries that are checked key by key, and paths as another machine wrote them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
-from zsad.data.layouts._trees import composed, pictures_at, spelled
+from zsad.data.layouts._trees import composed, images_at, spelled
 from zsad.documents import LIST_LIMIT, DocumentError, read_json, read_json_lines
 from zsad.errors import InputError
 
 
 @dataclass(frozen=True)
 class ListedImage:
-    """What a list says of one picture.
+    """What a list says of one image.
 
     Attributes:
         values: by key.
@@ -97,7 +97,7 @@ def by_line(file: Path) -> Iterator[ListedImage]:
 
 
 def _unreadable(file: Path, error: Exception) -> InputError:
-    rule = error.rule if isinstance(error, DocumentError) else "a list of pictures can be read"
+    rule = error.rule if isinstance(error, DocumentError) else "a list of images can be read"
     return malformed(rule, str(file), error)
 
 
@@ -126,17 +126,17 @@ def located(root: Path, written: str) -> Path:
     return next((tail for tail in tails if os.path.exists(tail)), plain)
 
 
-def masks_at(root: Path, label: int, written: str, picture: Path) -> Sequence[Path]:
-    """The masks that an entry names: those in a folder that is called like the picture, or one.
+def masks_at(root: Path, label: int, written: str, image: Path) -> Sequence[Path]:
+    """The masks that an entry names: those in a folder that is called like the image, or one.
 
-    There are none of normal pictures, and none where it names nothing or another folder.
+    There are none of normal images, and none where it names nothing or another folder.
     """
     if label == NORMAL or not written.strip():
         return ()
     mask = located(root, written)
     if not os.path.isdir(mask):
         return (mask,)
-    return pictures_at(mask) if composed(mask.name) == composed(picture.stem) else ()
+    return images_at(mask) if composed(mask.name) == composed(image.stem) else ()
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
@@ -145,14 +145,14 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
     Lists of data sets without masks name some all the same: Bayes-PFL's of HeadCT, BrainMRI and Br35H.
 
     Raises:
-        InputError: there is no sample, or not one of the pictures exists.
+        InputError: there is no sample, or not one of the images exists.
     """
     if not samples:
-        raise malformed("a list names pictures", str(file), "no entries")
-    if not any(os.path.exists(one.picture) and not os.path.isdir(one.picture) for one in samples):
-        value = f"{file}: none of {len(samples)}, such as {samples[0].picture}"
-        remedy = "put the list into the folder where its paths begin, beside the pictures"
-        raise InputError("the pictures of a list exist", value, remedy)
+        raise malformed("a list names images", str(file), "no entries")
+    if not any(os.path.exists(one.image) and not os.path.isdir(one.image) for one in samples):
+        value = f"{file}: none of {len(samples)}, such as {samples[0].image}"
+        remedy = "put the list into the folder where its paths begin, beside the images"
+        raise InputError("the images of a list exist", value, remedy)
     empty = {folder for folder in {one.mask.parent for one in samples if one.mask} if _is_empty(folder)}
     return [
         replace(one, mask=None, lost_mask=one.mask) if one.mask and one.mask.parent in empty else one for one in samples

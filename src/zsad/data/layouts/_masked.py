@@ -1,4 +1,4 @@
-"""Folders of pictures and folders of their masks, all anomalous: how sets for segmenting lesions are published."""
+"""Folders of images and folders of their masks, all anomalous: how sets for segmenting lesions are published."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -6,20 +6,20 @@ from typing import ClassVar
 from zsad.data.layouts._base import ANOMALOUS, Layout, Sample
 from zsad.data.layouts._pairing import masks_of
 from zsad.data.layouts._repacked import repacked
-from zsad.data.layouts._trees import pictures_of
+from zsad.data.layouts._trees import images_of
 from zsad.errors import InputError
 
 Folders = tuple[str, str]
-"""Of pictures and of masks, below the root."""
+"""Of images and of masks, below the root."""
 
 
 class Masked(Layout):
-    """Pictures with masks of the same names, whatever their suffixes.
+    """Images with masks of the same names, whatever their suffixes.
 
     Attributes:
         folders: of the test split, in each form in which they are passed on; the first that is there is read.
         training_folders: those of a training split, where there is one.
-        ending: what the stem of a mask has after that of its picture.
+        ending: what the stem of a mask has after that of its image.
         kind: of the defects.
     """
 
@@ -30,10 +30,10 @@ class Masked(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, those of training first, in natural order; a picture that lacks its mask has none.
+        """All images, those of training first, in natural order; an image that lacks its mask has none.
 
         Raises:
-            InputError: ``root`` has another tree, or no picture of a split has a mask of its name.
+            InputError: ``root`` has another tree, or no image of a split has a mask of its name.
         """
         parts = (("train", cls.training_folders), ("test", cls.folders))
         there = [(split, names) for split, forms in parts for names in _present(root, forms)[:1]]
@@ -48,14 +48,14 @@ class Masked(Layout):
     @classmethod
     def _samples_of(cls, root: Path, names: Folders, split: str) -> list[Sample]:
         home = root / names[0]
-        pictures = masks_of(pictures_of(home), home, root / names[1], (cls.ending,))
-        if not any(pictures.values()):
-            rule = f"pictures of {cls.title} have masks <stem>{cls.ending} in {names[1]}"
-            value = f"none of {len(pictures)} in {home}"
+        images = masks_of(images_of(home), home, root / names[1], (cls.ending,))
+        if not any(images.values()):
+            rule = f"images of {cls.title} have masks <stem>{cls.ending} in {names[1]}"
+            value = f"none of {len(images)} in {home}"
             raise InputError(rule, value, "unpack the data set again")
         return [
             Sample(one, ANOMALOUS, cls.classes[0], cls.kind, None, split).with_masks(masks)
-            for one, masks in pictures.items()
+            for one, masks in images.items()
         ]
 
 

@@ -10,28 +10,28 @@ from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
 from zsad.data.layouts._pairing import masks_of
-from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_of, spelled
+from zsad.data.layouts._trees import another_tree, folders_in, images_of, name_of, spelled
 from zsad.errors import InputError
 
 
 def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good: str = "good") -> list[Sample]:
-    """All samples of all classes, in natural order; of a class the training pictures first.
+    """All samples of all classes, in natural order; of a class the training images first.
 
     Args:
         title: of the data set, for errors.
         root: the folder of the data set, or of one class.
         classes: that are read; other folders are left out. All where not given.
-        good: the kind of normal pictures.
+        good: the kind of normal images.
 
     Raises:
-        InputError: ``root`` does not exist, has another tree or other classes, or contains no picture.
+        InputError: ``root`` does not exist, has another tree or other classes, or contains no image.
     """
     folders = [folder for folder in _class_folders(root) if not classes or name_of(folder) in classes]
     if not folders:
         raise _another_tree(title, root, classes)
     found = [sample for folder in folders for sample in _samples_of_class(folder, good)]
     if not found:
-        raise InputError("train and test folders contain pictures", root, "check that the data set is complete")
+        raise InputError("train and test folders contain images", root, "check that the data set is complete")
     return found
 
 
@@ -61,10 +61,10 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
     for split in ("train", "test"):
         for kind in folders_in(folder / split):
             if kind.name == good:
-                yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in pictures_of(kind))
+                yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in images_of(kind))
             else:
-                pictures, truth = pictures_of(kind), spelled(folder / "ground_truth" / kind.name)
-                masks = masks_of(pictures, kind, truth) if split == "test" else {}
-                for one in pictures:
+                images, truth = images_of(kind), spelled(folder / "ground_truth" / kind.name)
+                masks = masks_of(images, kind, truth) if split == "test" else {}
+                for one in images:
                     sample = Sample(one, ANOMALOUS, class_name, name_of(kind), None, split)
                     yield sample.with_masks(masks.get(one, ()))

@@ -1,8 +1,8 @@
-"""Which masks a picture has: those of its name, in a folder that lies as its own does.
+"""Which masks an image has: those of its name, in a folder that lies as its own does.
 
     crack/000.png -> masks/000.png, masks/000_mask.png             one mask
                      masks/000_mask_1.png, masks/000_mask_2.png    several, numbered: what any of them marks
-                     masks/000/000.png, masks/000/001.png          several, in a folder of the picture's name
+                     masks/000/000.png, masks/000/001.png          several, in a folder of the image's name
 
 Names are the same in composed and in decomposed Unicode, and where nothing else fits, in capitals and small letters.
 """
@@ -12,45 +12,45 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from zsad.data.layouts._trees import composed, path_below, pictures_of
+from zsad.data.layouts._trees import composed, images_of, path_below
 from zsad.errors import InputError
 
 NUMBER = re.compile(r"[_-][0-9]+$")
 ENDINGS = ("", "_mask", "_gt", "_label")
-"""What stems of masks have after those of their pictures, where nobody says otherwise."""
+"""What stems of masks have after those of their images, where nobody says otherwise."""
 
 Entries = Iterable[tuple[str, Path]]
 """Files by their paths below a folder, as ``path_below`` says them."""
 
 
 def masks_below(folder: Path, ending: str = "") -> dict[str, Path]:
-    """The masks of a folder by the paths of their pictures, where each picture has one at most.
+    """The masks of a folder by the paths of their images, where each image has one at most.
 
     Args:
         folder: where they lie, at any depth; it need not exist.
-        ending: what their stems have after those of the pictures; others are left out.
+        ending: what their stems have after those of the images; others are left out.
 
     Raises:
-        InputError: two of them are of one picture.
+        InputError: two of them are of one image.
     """
     return {key: _only(masks) for key, masks in _named(_entries(folder), (ending,)).items()}
 
 
 def masks_of(
-    pictures: Iterable[Path], home: Path, folder: Path, endings: Sequence[str] = ENDINGS
+    images: Iterable[Path], home: Path, folder: Path, endings: Sequence[str] = ENDINGS
 ) -> dict[Path, tuple[Path, ...]]:
-    """The masks of each picture, in natural order; () where it has none.
+    """The masks of each image, in natural order; () where it has none.
 
     Args:
-        pictures: all those below ``home``.
+        images: all those below ``home``.
         home: their folder.
         folder: that of the masks, at any depth; it need not exist.
-        endings: what the stems of masks may have after those of their pictures.
+        endings: what the stems of masks may have after those of their images.
 
     Raises:
-        InputError: two masks that are not numbered are of one picture.
+        InputError: two masks that are not numbered are of one image.
     """
-    keys = {one: path_below(home, one) for one in pictures}
+    keys = {one: path_below(home, one) for one in images}
     entries = _entries(folder)
     found = _paired(keys, entries, endings)
     taken = {mask for masks in found.values() for mask in masks}
@@ -66,7 +66,7 @@ def _paired(keys: Mapping[Path, str], entries: Entries, endings: Iterable[str]) 
 
 
 def _fitting(key: str, named: Mapping[str, list[Path]], *several: Mapping[str, list[Path]]) -> tuple[Path, ...]:
-    """The masks of a picture. Its own one, numbered ones and a folder of them exclude each other."""
+    """The masks of an image. Its own one, numbered ones and a folder of them exclude each other."""
     one = [_only(named[key])] if key in named else []
     found = [masks for masks in (one, *(way.get(key, []) for way in several)) if masks]
     if len(found) > 1:
@@ -84,11 +84,11 @@ def _two_masks(one: Path, other: Path) -> InputError:
     """Names that look alike and are not are told apart by their code points."""
     is_alike = composed(str(one)) == composed(str(other))
     said = [ascii(str(path)) if is_alike else str(path) for path in (one, other)]
-    return InputError("a picture has one mask, or numbered ones", " and ".join(said), "remove the wrong one")
+    return InputError("an image has one mask, or numbered ones", " and ".join(said), "remove the wrong one")
 
 
 def _entries(folder: Path) -> list[tuple[str, Path]]:
-    return [(path_below(folder, one), one) for one in pictures_of(folder)]
+    return [(path_below(folder, one), one) for one in images_of(folder)]
 
 
 def _named(entries: Entries, endings: Iterable[str]) -> dict[str, list[Path]]:
@@ -103,7 +103,7 @@ def _numbered(entries: Entries, endings: Iterable[str]) -> dict[str, list[Path]]
 
 
 def _by_folder(entries: Entries, homes: set[str]) -> dict[str, list[Path]]:
-    """Those of folders that are not the home of any picture."""
+    """Those of folders that are not the home of any image."""
     return _grouped((key.rpartition("/")[0], one) for key, one in entries if key.rpartition("/")[0] not in homes)
 
 

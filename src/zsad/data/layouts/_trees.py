@@ -1,4 +1,4 @@
-"""What layouts read trees with: folders, pictures and masks by name, and one error for a tree that is another."""
+"""What layouts read trees with: folders, images and masks by name, and one error for a tree that is another."""
 
 import os
 import unicodedata
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from zsad.data.sources import natural_key, pictures_in
+from zsad.data.sources import images_in, natural_key
 from zsad.errors import InputError
 
 ARCHIVE_LEFTOVER = "__MACOSX"
@@ -26,19 +26,19 @@ def name_of(folder: Path) -> str:
     return composed(os.path.basename(os.path.abspath(folder)))
 
 
-def pictures_of(folder: Path) -> list[Path]:
-    """Its pictures at every depth, in natural order; none where it does not exist."""
-    return pictures_in(folder) if folder.is_dir() else []
+def images_of(folder: Path) -> list[Path]:
+    """Its images at every depth, in natural order; none where it does not exist."""
+    return images_in(folder) if folder.is_dir() else []
 
 
-def pictures_at(folder: Path) -> list[Path]:
-    """Its pictures, without those of folders in it, in natural order; none where it does not exist."""
-    return [one for one in pictures_of(folder) if one.parent == folder]
+def images_at(folder: Path) -> list[Path]:
+    """Its images, without those of folders in it, in natural order; none where it does not exist."""
+    return [one for one in images_of(folder) if one.parent == folder]
 
 
-def path_below(folder: Path, picture: Path) -> str:
-    """The path of a picture within a folder, with ``/`` and without suffix: in a flat folder, its stem; composed."""
-    return composed((picture.parent.relative_to(folder) / picture.stem).as_posix())
+def path_below(folder: Path, image: Path) -> str:
+    """The path of an image within a folder, with ``/`` and without suffix: in a flat folder, its stem; composed."""
+    return composed((image.parent.relative_to(folder) / image.stem).as_posix())
 
 
 def composed(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
 from zsad.data.layouts._repacked import repacked
-from zsad.data.layouts._trees import pictures_at
+from zsad.data.layouts._trees import images_at
 
 CLASS = "brain MRI"
 WITHIN = ("", "brain_tumor_dataset")
@@ -13,7 +13,7 @@ WITHIN = ("", "brain_tumor_dataset")
 
 
 def tumours(title: str, root: Path) -> list[Sample]:
-    """All pictures of ``no`` (normal) and ``yes`` (anomalous), in natural order; there are no masks.
+    """All images of ``no`` (normal) and ``yes`` (anomalous), in natural order; there are no masks.
 
     Raises:
         InputError: ``root`` has another tree.
@@ -23,8 +23,8 @@ def tumours(title: str, root: Path) -> list[Sample]:
 
 def _samples(root: Path) -> Iterator[Sample]:
     for folder in [root / name for name in WITHIN if _is_both(root / name)][:1]:
-        yield from (Sample(one, NORMAL, CLASS, "good", None, "test") for one in pictures_at(folder / "no"))
-        yield from (Sample(one, ANOMALOUS, CLASS, "tumour", None, "test") for one in pictures_at(folder / "yes"))
+        yield from (Sample(one, NORMAL, CLASS, "good", None, "test") for one in images_at(folder / "no"))
+        yield from (Sample(one, ANOMALOUS, CLASS, "tumour", None, "test") for one in images_at(folder / "yes"))
 
 
 def _is_both(folder: Path) -> bool:

@@ -18,7 +18,7 @@ class Br35h(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, the normal ones first, in natural order.
+        """All images, the normal ones first, in natural order.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.

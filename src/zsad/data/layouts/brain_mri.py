@@ -11,8 +11,8 @@ class BrainMri(Layout):
     """``no/*`` (normal) and ``yes/*`` (with a tumour); without masks.
 
     The archive holds them twice, also in ``brain_tumor_dataset``; they are read once. BMAD's brain, and the part of
-    these pictures in Bayes-PFL's tables, are other data sets (layouts ``bmad-brain`` and ``brain-mri-bayes-pfl``).
-    Br35H has some of these pictures too.
+    these images in Bayes-PFL's tables, are other data sets (layouts ``bmad-brain`` and ``brain-mri-bayes-pfl``).
+    Br35H has some of these images too.
     """
 
     title = "BrainMRI (Kaggle)"
@@ -23,7 +23,7 @@ class BrainMri(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, the normal ones first, in natural order.
+        """All images, the normal ones first, in natural order.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.

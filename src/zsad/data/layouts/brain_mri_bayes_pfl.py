@@ -14,7 +14,7 @@ SUFFIXES = {NORMAL: (".jpg", ".bmp"), ANOMALOUS: (".JPG", ".bmp")}
 class BrainMriBayesPfl(Layout):
     """``no/*.jpg`` (normal) and ``yes/*.JPG`` (with a tumour) of the data set on Kaggle; without masks.
 
-    Bayes-PFL's script takes only these suffixes, and its list names the same pictures; papers that follow it call the
+    Bayes-PFL's script takes only these suffixes, and its list names the same images; papers that follow it call the
     set BrainMRI. Its own pack, ``brain ct/test/{good,anomaly}/*.bmp``, is read as well.
     """
 
@@ -26,13 +26,13 @@ class BrainMriBayesPfl(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """Its pictures, in natural order.
+        """Its images, in natural order.
 
         Raises:
             InputError: ``root`` has another tree, or its files other suffixes.
         """
-        found = [one for one in tumours(cls.title, root) if one.picture.suffix in SUFFIXES[int(one.label or 0)]]
+        found = [one for one in tumours(cls.title, root) if one.image.suffix in SUFFIXES[int(one.label or 0)]]
         if {one.label for one in found} != {NORMAL, ANOMALOUS}:  # many copies have all suffixes in small letters
-            rule = f"pictures of {cls.title} have their suffixes as published, .jpg or .JPG"
+            rule = f"images of {cls.title} have their suffixes as published, .jpg or .JPG"
             raise InputError(rule, root, "unpack BrainMRI again, without renaming or converting")
         return found

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, pictures_at
+from zsad.data.layouts._trees import another_tree, images_at
 
 
 class BSData(Layout):
@@ -15,19 +15,19 @@ class BSData(Layout):
     """
 
     title = "BSData"
-    about = "1,104 pictures of ball screw drives (Schlagenhauf et al. 2021, github.com/2Obe/BSData; CC BY-SA 4.0)"
+    about = "1,104 images of ball screw drives (Schlagenhauf et al. 2021, github.com/2Obe/BSData; CC BY-SA 4.0)"
     classes = ("ball screw",)
     counts = MappingProxyType({"ball screw": PublishedCount(normal=710, anomalous=394)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, in natural order.
+        """All images, in natural order.
 
         Raises:
             InputError: ``root`` has another tree.
         """
-        pictures, labels = pictures_at(root / "data"), root / "label"
-        if not pictures or not labels.is_dir():
+        images, labels = images_at(root / "data"), root / "label"
+        if not images or not labels.is_dir():
             raise another_tree(cls.title, "folders data and label", root)
         masks = {one.stem: one for one in labels.glob("[!.]*.json")}
         drawn = masks_below(root / "masks")
@@ -35,5 +35,5 @@ class BSData(Layout):
             Sample(one, ANOMALOUS, cls.classes[0], "pitting", drawn.get(one.stem, masks[one.stem]), "test")
             if one.stem in masks
             else Sample(one, NORMAL, cls.classes[0], "good", None, "test")
-            for one in pictures
+            for one in images
         ]

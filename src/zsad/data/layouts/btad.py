@@ -10,7 +10,7 @@ from zsad.data.layouts._mvtec_tree import samples_in_tree
 class BTAD(Layout):
     """``<class>/{train/ok,test/ok,test/ko}/*``, masks of the same stems in ``<class>/ground_truth/ko``.
 
-    Pictures and masks are PNG or BMP, and a picture's mask need not have its suffix.
+    Images and masks are PNG or BMP, and an image's mask need not have its suffix.
     """
 
     title = "BTAD"
@@ -26,7 +26,7 @@ class BTAD(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All samples of its classes; of a class the training pictures first.
+        """All samples of its classes; of a class the training images first.
 
         Raises:
             InputError: ``root`` is neither the data set nor one of its classes.

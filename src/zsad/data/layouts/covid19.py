@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._repacked import repacked
-from zsad.data.layouts._trees import folders_in, pictures_at
+from zsad.data.layouts._trees import folders_in, images_at
 
 FINDINGS = ("COVID", "COVID-19", "Lung_Opacity", "Viral Pneumonia")
 
@@ -28,7 +28,7 @@ class Covid19(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, folder by folder, in natural order.
+        """All images, folder by folder, in natural order.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.
@@ -45,4 +45,4 @@ def _samples(root: Path) -> Iterator[Sample]:
         if is_normal or folder.name in FINDINGS:
             label, kind = (NORMAL, "good") if is_normal else (ANOMALOUS, folder.name)
             within = folder / "images" if (folder / "images").is_dir() else folder
-            yield from (Sample(one, label, Covid19.classes[0], kind, None, "test") for one in pictures_at(within))
+            yield from (Sample(one, label, Covid19.classes[0], kind, None, "test") for one in images_at(within))

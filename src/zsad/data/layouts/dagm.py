@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, folders_in, incomplete, name_of, pictures_at
+from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, name_of
 
 LARGE_CLASS = PublishedCount(normal=1000, anomalous=150, train=1150)
 
@@ -14,7 +14,7 @@ LARGE_CLASS = PublishedCount(normal=1000, anomalous=150, train=1150)
 class DAGM(Layout):
     """``Class1`` to ``Class10``, each ``{Train,Test}/NNNN.PNG`` with ``Label/NNNN_label.PNG`` of the anomalous.
 
-    Masks are ellipses about the defects. Training splits have anomalous pictures too. The root is the data set, or the
+    Masks are ellipses about the defects. Training splits have anomalous images too. The root is the data set, or the
     folder of one class.
     """
 
@@ -35,7 +35,7 @@ class DAGM(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures; of a class those of training first, in natural order.
+        """All images; of a class those of training first, in natural order.
 
         Raises:
             InputError: ``root`` has another tree, or a folder of masks is missing, so that nothing tells the labels.
@@ -48,11 +48,11 @@ class DAGM(Layout):
 
 
 def _samples(folder: Path) -> Iterator[Sample]:
-    pictures = pictures_at(folder)
-    if pictures and not (folder / "Label").is_dir():
+    images = images_at(folder)
+    if images and not (folder / "Label").is_dir():
         raise incomplete(DAGM.title, ["Label"], folder)
     masks = masks_below(folder / "Label", "_label")
-    for one in pictures:
+    for one in images:
         mask = masks.get(one.stem)
         label, kind = (ANOMALOUS, "defect") if mask else (NORMAL, "good")
         yield Sample(one, label, name_of(folder / ".."), kind, mask, folder.name.lower())

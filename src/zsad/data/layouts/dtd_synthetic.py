@@ -13,7 +13,7 @@ WOVEN = ("Woven_001", "Woven_068", "Woven_104", "Woven_125", "Woven_127")
 class DTDSynthetic(Layout):
     """``<class>/{train/good,test/good,test/bad}/*``, masks in ``<class>/ground_truth/bad``.
 
-    The whole has 1,200 training pictures, and 357 normal and 947 anomalous in the test split. The counts are those of
+    The whole has 1,200 training images, and 357 normal and 947 anomalous in the test split. The counts are those of
     a list that Bayes-PFL's authors pass on, which calls the five woven classes by other names.
     """
 
@@ -37,7 +37,7 @@ class DTDSynthetic(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All samples of its classes; of a class the training pictures first.
+        """All samples of its classes; of a class the training images first.
 
         Raises:
             InputError: ``root`` is neither the data set nor one of its classes.

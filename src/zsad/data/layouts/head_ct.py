@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._repacked import repacked
-from zsad.data.layouts._trees import incomplete, pictures_of
+from zsad.data.layouts._trees import images_of, incomplete
 from zsad.errors import InputError
 from zsad.spreadsheets import cells
 
@@ -14,7 +14,7 @@ COLUMNS = ["id", "hemorrhage"]
 
 
 class HeadCT(Layout):
-    """``labels.csv`` (id, hemorrhage) beside ``head_ct/``, where ``NNN.png`` is the picture of an id; without masks."""
+    """``labels.csv`` (id, hemorrhage) beside ``head_ct/``, where ``NNN.png`` is the image of an id; without masks."""
 
     title = "HeadCT"
     about = "200 CT slices of the head, no masks (Kitamura 2018, kaggle.com/felipekitamura; see there for terms)"
@@ -24,21 +24,21 @@ class HeadCT(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, in the order of the list.
+        """All images, in the order of the list.
 
         Raises:
-            InputError: ``root`` has another tree, the list cannot be read, or is not that of the pictures.
+            InputError: ``root`` has another tree, the list cannot be read, or is not that of the images.
         """
         table = root / "labels.csv"
         if not table.is_file():
             return repacked(cls.title, "labels.csv beside head_ct", root, cls.classes[0])
-        listed, pictures = _listed(table), _by_id(root / "head_ct")
-        if missing := [f"{number:03}.png" for number in listed if number not in pictures]:
+        listed, images = _listed(table), _by_id(root / "head_ct")
+        if missing := [f"{number:03}.png" for number in listed if number not in images]:
             raise incomplete(cls.title, missing, root)
-        if extra := sorted(pictures.keys() - listed.keys()):
-            raise _wrong(table, f"no line for {pictures[extra[0]].name}")
+        if extra := sorted(images.keys() - listed.keys()):
+            raise _wrong(table, f"no line for {images[extra[0]].name}")
         return [
-            Sample(pictures[number], label, cls.classes[0], kind, None, "test")
+            Sample(images[number], label, cls.classes[0], kind, None, "test")
             for number, (label, kind) in listed.items()
         ]
 
@@ -57,9 +57,9 @@ def _listed(table: Path) -> dict[int, tuple[int, str]]:
 
 
 def _by_id(folder: Path) -> dict[int, Path]:
-    return {int(one.stem): one for one in pictures_of(folder) if one.stem.isdecimal()}
+    return {int(one.stem): one for one in images_of(folder) if one.stem.isdecimal()}
 
 
 def _wrong(table: Path, problem: str) -> InputError:
-    rule = "HeadCT's list has the columns id, hemorrhage (0 or 1), and a line for each picture"
+    rule = "HeadCT's list has the columns id, hemorrhage (0 or 1), and a line for each image"
     return InputError(rule, f"{table}: {problem}", "unpack it again from kaggle.com/felipekitamura")

@@ -11,11 +11,11 @@ class Isic2016(Masked):
 
     ``..._Training_Data`` and ``..._Training_GroundTruth`` are read as training split where they lie beside these. Each
     archive is unpacked to a folder of its own name. Tables of anomaly detection are of the test split. There are no
-    normal pictures in either.
+    normal images in either.
     """
 
     title = "ISIC 2016"
-    about = "1,279 pictures of skin lesions, part 1 (Gutman et al. 2016, challenge.isic-archive.com; CC0)"
+    about = "1,279 images of skin lesions, part 1 (Gutman et al. 2016, challenge.isic-archive.com; CC0)"
     classes = ("skin",)
     counts = MappingProxyType({"skin": PublishedCount(normal=0, anomalous=379, train=900)})
     folders = (("ISBI2016_ISIC_Part1_Test_Data", "ISBI2016_ISIC_Part1_Test_GroundTruth"),)

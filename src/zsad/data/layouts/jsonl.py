@@ -1,4 +1,4 @@
-"""Lists in JSON Lines, one picture a line, as AA-CLIP and ACD-CLIP bring them."""
+"""Lists in JSON Lines, one image a line, as AA-CLIP and ACD-CLIP bring them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from zsad.data.layouts._trees import another_tree, composed
 
 
 class Jsonl(Layout):
-    """``*.jsonl``: a line is a JSON object of one picture, with paths from the folder of the file.
+    """``*.jsonl``: a line is a JSON object of one image, with paths from the folder of the file.
 
     It has ``image_path``, ``label`` (0 or 1), ``class_name``, and ``mask_path`` if there is a mask. The root is the
     file, or a folder with one such file. AA-CLIP keeps its lists elsewhere: put them beside the folders they name.
@@ -23,7 +23,7 @@ class Jsonl(Layout):
         """All samples, in the order of the list.
 
         Raises:
-            InputError: there is no such list, it is not as it should be, or none of its pictures exists.
+            InputError: there is no such list, it is not as it should be, or none of its images exists.
         """
         file = _list_at(root)
         return checked([_sample(file.parent, one) for one in by_line(file)], file)
@@ -43,7 +43,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _sample(root: Path, one: ListedImage) -> Sample:
-    label, picture = one.label("label"), located(root, one.filled("image_path"))
-    masks = masks_at(root, label, one.text("mask_path", needed=False), picture)
+    label, image = one.label("label"), located(root, one.filled("image_path"))
+    masks = masks_at(root, label, one.text("mask_path", needed=False), image)
     kind = "good" if label == NORMAL else "anomaly"
-    return Sample(picture, label, composed(one.filled("class_name")), kind, None, "test").with_masks(masks)
+    return Sample(image, label, composed(one.filled("class_name")), kind, None, "test").with_masks(masks)

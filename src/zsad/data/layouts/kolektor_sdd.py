@@ -5,41 +5,41 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, folders_in, incomplete, is_blank, pictures_at
+from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, is_blank
 
 
 class KolektorSDD(Layout):
     """``kos01`` to ``kos50`` with ``Part*.jpg`` and ``Part*_label.bmp``.
 
-    A picture is anomalous where its mask is not blank. AdaCLIP and AnomalyCLIP cut each picture into three and draw a
+    An image is anomalous where its mask is not blank. AdaCLIP and AnomalyCLIP cut each image into three and draw a
     split, in the tree of MVTec AD: that is another data set (layout ``mvtec``).
     """
 
     title = "KolektorSDD"
-    about = "399 pictures of electrical commutators (Tabernik et al. 2019, vicos.si/kolektorsdd; CC BY-NC-SA 4.0)"
+    about = "399 images of electrical commutators (Tabernik et al. 2019, vicos.si/kolektorsdd; CC BY-NC-SA 4.0)"
     classes = ("electrical commutators",)
     counts = MappingProxyType({"electrical commutators": PublishedCount(normal=347, anomalous=52)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, in natural order.
+        """All images, in natural order.
 
         Raises:
             InputError: ``root`` has another tree, or a mask is missing or broken, so that nothing tells the label.
         """
         folders = [folder for folder in folders_in(root) if folder.name.startswith("kos")]
         masks = {folder: masks_below(folder, "_label") for folder in folders}
-        pictures = [one for folder in folders for one in pictures_at(folder) if not one.stem.endswith("_label")]
-        if not pictures:
+        images = [one for folder in folders for one in images_at(folder) if not one.stem.endswith("_label")]
+        if not images:
             raise another_tree(cls.title, "folders kos01 to kos50 with Part*.jpg", root)
-        alone = [one.with_name(f"{one.stem}_label.bmp") for one in pictures if one.stem not in masks[one.parent]]
+        alone = [one.with_name(f"{one.stem}_label.bmp") for one in images if one.stem not in masks[one.parent]]
         if alone:
             raise incomplete(cls.title, alone, root)
-        return [_sample(one, masks[one.parent][one.stem]) for one in pictures]
+        return [_sample(one, masks[one.parent][one.stem]) for one in images]
 
 
-def _sample(picture: Path, mask: Path) -> Sample:
+def _sample(image: Path, mask: Path) -> Sample:
     name = KolektorSDD.classes[0]
     if is_blank(mask):
-        return Sample(picture, NORMAL, name, "good", None, "test")
-    return Sample(picture, ANOMALOUS, name, "crack", mask, "test")
+        return Sample(image, NORMAL, name, "good", None, "test")
+    return Sample(image, ANOMALOUS, name, "crack", mask, "test")

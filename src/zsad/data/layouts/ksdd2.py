@@ -6,24 +6,24 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, incomplete, is_blank, pictures_at
+from zsad.data.layouts._trees import another_tree, images_at, incomplete, is_blank
 
 
 class KSDD2(Layout):
     """``train`` and ``test`` with ``NNNNN.png`` and ``NNNNN_GT.png``.
 
-    A picture is anomalous where its mask is not blank; the training split has 2,085 normal and 246 anomalous. Files
-    with other names are left out: the archive brings copies of picture 10301 and its mask.
+    An image is anomalous where its mask is not blank; the training split has 2,085 normal and 246 anomalous. Files
+    with other names are left out: the archive brings copies of image 10301 and its mask.
     """
 
     title = "KolektorSDD2"
-    about = "3,335 pictures of a production item (Bozic et al. 2021, vicos.si/kolektorsdd2; CC BY-NC-SA 4.0)"
+    about = "3,335 images of a production item (Bozic et al. 2021, vicos.si/kolektorsdd2; CC BY-NC-SA 4.0)"
     classes = ("KSDD2",)
     counts = MappingProxyType({"KSDD2": PublishedCount(normal=894, anomalous=110, train=2331)})
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, those of training first, in natural order.
+        """All images, those of training first, in natural order.
 
         Raises:
             InputError: ``root`` has another tree, or a mask is missing or broken, so that nothing tells the label.
@@ -36,11 +36,11 @@ class KSDD2(Layout):
 
 def _samples_of_split(root: Path, split: str) -> Iterator[Sample]:
     masks = masks_below(root / split, "_GT")
-    pictures = [one for one in pictures_at(root / split) if one.stem.isdecimal()]
-    alone = [one.with_name(f"{one.stem}_GT.png") for one in pictures if one.stem not in masks]
+    images = [one for one in images_at(root / split) if one.stem.isdecimal()]
+    alone = [one.with_name(f"{one.stem}_GT.png") for one in images if one.stem not in masks]
     if alone:
         raise incomplete(KSDD2.title, alone, root)
-    for one in pictures:
+    for one in images:
         normal = is_blank(masks[one.stem])
         label, kind, mask = (NORMAL, "good", None) if normal else (ANOMALOUS, "defect", masks[one.stem])
         yield Sample(one, label, KSDD2.classes[0], kind, mask, split)

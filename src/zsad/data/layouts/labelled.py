@@ -1,11 +1,11 @@
-"""One's own labelled pictures of one class: a folder of good ones, and a folder for each kind of defect."""
+"""One's own labelled images of one class: a folder of good ones, and a folder for each kind of defect."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
 from zsad.data.layouts._pairing import masks_of
-from zsad.data.layouts._trees import another_tree, folders_in, name_of, pictures_of, spelled
+from zsad.data.layouts._trees import another_tree, folders_in, images_of, name_of, spelled
 from zsad.errors import InputError
 
 GOOD = ("good", "normal", "ok")
@@ -17,24 +17,24 @@ class Labelled(Layout):
 
     The mask of ``<kind>/<stem>.*`` is ``<stem>.*`` or ``<stem>_mask.*`` in ``ground_truth/<kind>``, or in ``masks``;
     several are numbered, ``<stem>_mask_1.*``, or lie in ``ground_truth/<kind>/<stem>``. All is of one class, which the
-    folder is named after. Pictures beside these folders are left out.
+    folder is named after. Images beside these folders are left out.
     """
 
     title = "Labelled folders"
-    about = "Your own pictures of one class, in a folder good and one for each kind of defect."
+    about = "Your own images of one class, in a folder good and one for each kind of defect."
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
         """All samples, folder by folder.
 
         Raises:
-            InputError: there is not one folder of normal pictures, none in it, or a mask fits two pictures.
+            InputError: there is not one folder of normal images, none in it, or a mask fits two images.
         """
         kinds = [one for one in folders_in(root) if one.name.casefold() not in MASKS]
         good = _good(root, kinds)
         found = [one for kind in kinds for one in _samples_of_kind(root, kind, is_good=kind == good)]
         if not any(one.label == NORMAL for one in found):
-            raise InputError("the folder of normal pictures has some", good, "check that the data are complete")
+            raise InputError("the folder of normal images has some", good, "check that the data are complete")
         _check_masks(found)
         return found
 
@@ -42,8 +42,8 @@ class Labelled(Layout):
 def _good(root: Path, kinds: Sequence[Path]) -> Path:
     found = [one for one in kinds if one.name.casefold() in GOOD]
     if len(found) != 1:
-        tree = "one folder of normal pictures, called good, normal or ok"
-        remedy = "name the folder of one class; pictures without labels are layout 'folder', MVTec's tree is 'mvtec'"
+        tree = "one folder of normal images, called good, normal or ok"
+        remedy = "name the folder of one class; images without labels are layout 'folder', MVTec's tree is 'mvtec'"
         raise another_tree("this layout", tree, root, remedy)
     return found[0]
 
@@ -51,32 +51,32 @@ def _good(root: Path, kinds: Sequence[Path]) -> Path:
 def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
     class_name = name_of(root)
     if is_good:
-        yield from (Sample(one, NORMAL, class_name, "good", None, "test") for one in pictures_of(kind))
+        yield from (Sample(one, NORMAL, class_name, "good", None, "test") for one in images_of(kind))
     else:
-        pictures = pictures_of(kind)
-        masks = _masks(root, kind, pictures)
-        for one in pictures:
+        images = images_of(kind)
+        masks = _masks(root, kind, images)
+        for one in images:
             yield Sample(one, ANOMALOUS, class_name, name_of(kind), None, "test").with_masks(masks.get(one, ()))
 
 
-def _masks(root: Path, kind: Path, pictures: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
-    """The masks of a kind's pictures; those in a folder of the kind come before loose ones."""
+def _masks(root: Path, kind: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """The masks of a kind's images; those in a folder of the kind come before loose ones."""
     folders = [one for one in reversed(folders_in(root)) if one.name.casefold() in MASKS]  # ground_truth wins
     found: dict[Path, tuple[Path, ...]] = {}
     for folder in folders:
-        loose = masks_of(pictures, kind, folder)
+        loose = masks_of(images, kind, folder)
         found |= {one: masks for one, masks in loose.items() if masks and masks[0].parent == folder}
     for folder in folders:
-        of_kind = masks_of(pictures, kind, spelled(folder / kind.name))
+        of_kind = masks_of(images, kind, spelled(folder / kind.name))
         found |= {one: masks for one, masks in of_kind.items() if masks}
     return found
 
 
 def _check_masks(samples: Sequence[Sample]) -> None:
-    """Refuses a mask that stands for pictures of several folders: for one of them it would be the wrong one."""
+    """Refuses a mask that stands for images of several folders: for one of them it would be the wrong one."""
     first: dict[Path, Sample] = {}
     for one in samples:
         for mask in one.masks:
             if first.setdefault(mask, one) != one:
-                value = f"{mask} for {first[mask].picture} and {one.picture}"
-                raise InputError("a mask belongs to one picture", value, "put masks into ground_truth/<kind>")
+                value = f"{mask} for {first[mask].image} and {one.image}"
+                raise InputError("a mask belongs to one image", value, "put masks into ground_truth/<kind>")

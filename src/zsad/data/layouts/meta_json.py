@@ -23,10 +23,10 @@ class MetaJson(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All samples, in the order of the list; the training pictures first.
+        """All samples, in the order of the list; the training images first.
 
         Raises:
-            InputError: there is no such list, it is not as it should be, or none of its pictures exists.
+            InputError: there is no such list, it is not as it should be, or none of its images exists.
         """
         file = root if root.is_file() else root / "meta.json"
         if not file.is_file():
@@ -55,8 +55,8 @@ def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
 
 
 def _sample(root: Path, split: str, one: ListedImage) -> Sample:
-    label, picture = one.label("anomaly"), located(root, one.filled("img_path"))
+    label, image = one.label("anomaly"), located(root, one.filled("img_path"))
     kind = one.text("specie_name", needed=False) or "anomaly"
-    masks = masks_at(root, label, one.text("mask_path", needed=False), picture)
+    masks = masks_at(root, label, one.text("mask_path", needed=False), image)
     state = "good" if label == NORMAL else kind
-    return Sample(picture, label, composed(one.filled("cls_name")), state, None, split).with_masks(masks)
+    return Sample(image, label, composed(one.filled("cls_name")), state, None, split).with_masks(masks)

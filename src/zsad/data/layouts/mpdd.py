@@ -26,7 +26,7 @@ class MPDD(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All samples of its classes; of a class the training pictures first.
+        """All samples of its classes; of a class the training images first.
 
         Raises:
             InputError: ``root`` is neither the data set nor one of its classes.

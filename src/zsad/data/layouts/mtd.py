@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._trees import another_tree, pictures_at
+from zsad.data.layouts._trees import another_tree, images_at
 
 KINDS = {
     "MT_Blowhole": "blowhole",
@@ -18,9 +18,9 @@ KINDS = {
 
 
 class MTD(Layout):
-    """``MT_<kind>/Imgs`` with pictures ``*.jpg`` and masks ``*.png``; kind ``Free`` is normal.
+    """``MT_<kind>/Imgs`` with images ``*.jpg`` and masks ``*.png``; kind ``Free`` is normal.
 
-    Four masks of kind ``Uneven`` are blank: their pictures are anomalous all the same. In the tree of MVTec AD its
+    Four masks of kind ``Uneven`` are blank: their images are anomalous all the same. In the tree of MVTec AD its
     class is often called tile, like MVTec's own; this is layout ``mvtec``.
     """
 
@@ -31,7 +31,7 @@ class MTD(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All pictures, kind by kind, in natural order.
+        """All images, kind by kind, in natural order.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.
@@ -43,9 +43,9 @@ class MTD(Layout):
 
 
 def _samples_of_kind(folder: Path, kind: str) -> Iterator[Sample]:
-    pictures = pictures_at(folder)
-    masks = {one.stem: one for one in pictures if one.suffix.lower() == ".png"}
-    for one in (one for one in pictures if one.suffix.lower() == ".jpg"):
+    images = images_at(folder)
+    masks = {one.stem: one for one in images if one.suffix.lower() == ".png"}
+    for one in (one for one in images if one.suffix.lower() == ".jpg"):
         if kind == "good":
             yield Sample(one, NORMAL, MTD.classes[0], kind, None, "test")
         else:

@@ -29,7 +29,7 @@ KINDS = {
 
 
 class MVTec(Layout):
-    """``<class>/{train,test}/<kind>/*`` with kind ``good`` for normal pictures; masks are optional.
+    """``<class>/{train,test}/<kind>/*`` with kind ``good`` for normal images; masks are optional.
 
     The mask of ``test/<kind>/<stem>.png`` is ``<stem>_mask.png`` or ``<stem>.png`` in ``ground_truth/<kind>``; several
     are numbered, ``<stem>_mask_1.png``, or lie in ``ground_truth/<kind>/<stem>``, as in MVTec LOCO AD, whose saturation
@@ -60,7 +60,7 @@ class MVTec(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All samples of all classes; of a class the training pictures first."""
+        """All samples of all classes; of a class the training images first."""
         return samples_in_tree("this layout", root)
 
     @classmethod

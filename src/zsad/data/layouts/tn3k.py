@@ -9,11 +9,11 @@ from zsad.data.layouts._masked import Masked
 class TN3K(Masked):
     """``test-image/*`` with masks of the same names in ``test-mask``; for training ``trainval-{image,mask}``.
 
-    Tables of anomaly detection are of the test split. There are no normal pictures in either.
+    Tables of anomaly detection are of the test split. There are no normal images in either.
     """
 
     title = "TN3K"
-    about = "3,493 ultrasound pictures of thyroid nodules (Gong et al. 2021; for research)"
+    about = "3,493 ultrasound images of thyroid nodules (Gong et al. 2021; for research)"
     classes = ("thyroid",)
     counts = MappingProxyType({"thyroid": PublishedCount(normal=0, anomalous=614, train=2879)})
     folders = (("test-image", "test-mask"),)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
 from zsad.data.layouts._mvtec_tree import samples_in_tree
-from zsad.data.layouts._trees import folders_in, incomplete, pictures_of
+from zsad.data.layouts._trees import folders_in, images_of, incomplete
 from zsad.documents import DocumentError
 from zsad.errors import InputError
 from zsad.spreadsheets import cells
@@ -51,7 +51,7 @@ class VisA(Layout):
         """All samples, in the order of the list.
 
         Raises:
-            InputError: ``root`` has another tree, the list cannot be read, or lists other pictures than there are.
+            InputError: ``root`` has another tree, the list cannot be read, or lists other images than there are.
         """
         table = root / "split_csv" / "1cls.csv"
         if not table.is_file():
@@ -75,19 +75,19 @@ def _listed(root: Path, table: Path) -> list[Sample]:
         ) from error
 
 
-def _sample(root: Path, name: str, split: str, label: str, picture: str, mask: str) -> Sample:
+def _sample(root: Path, name: str, split: str, label: str, image: str, mask: str) -> Sample:
     at = root / mask if mask else None
     kind = "good" if LABELS[label] == NORMAL else "anomaly"
-    return Sample(root / picture, LABELS[label], name, kind, at if at and at.is_file() else None, SPLITS[split])
+    return Sample(root / image, LABELS[label], name, kind, at if at and at.is_file() else None, SPLITS[split])
 
 
 def _check_whole(listed: list[Sample], root: Path) -> None:
-    """Refuses a data set that lacks pictures of its list, or has others: its numbers would be of another split."""
-    there = {one for folder in folders_in(root) for one in pictures_of(folder / "Data" / "Images")}
-    missing = [one.picture for one in listed if one.picture not in there]
+    """Refuses a data set that lacks images of its list, or has others: its numbers would be of another split."""
+    there = {one for folder in folders_in(root) for one in images_of(folder / "Data" / "Images")}
+    missing = [one.image for one in listed if one.image not in there]
     if missing or not listed:
         raise incomplete(VisA.title, missing or ["all of the list"], root)
-    extra = sorted(there - {one.picture for one in listed})
+    extra = sorted(there - {one.image for one in listed})
     if extra:
         value = f"{extra[0]} and {len(extra) - 1} more" if len(extra) > 1 else extra[0]
-        raise InputError(f"VisA's list names all pictures below {root}", value, "remove what is not of the data set")
+        raise InputError(f"VisA's list names all images below {root}", value, "remove what is not of the data set")

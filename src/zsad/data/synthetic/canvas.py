@@ -1,4 +1,4 @@
-"""Coordinates, noise and anti-aliased shapes that the drawn pictures share.
+"""Coordinates, noise and anti-aliased shapes that the drawn images share.
 
 Fields are float32 arrays of one value a pixel. Every random number comes from the generator that is handed in.
 """

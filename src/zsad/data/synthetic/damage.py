@@ -65,7 +65,7 @@ def chip(site: Site) -> DefectLayer:
 
 
 def misplaced(site: Site) -> DefectLayer:
-    """A patch of the same picture, turned and jittered in colour, pasted where it does not belong (CutPaste)."""
+    """A patch of the same image, turned and jittered in colour, pasted where it does not belong (CutPaste)."""
     rng = site.rng
     patch = _crop(site, site.image, rng.uniform(0.7, 1.4))
     patch = np.rot90(patch, int(rng.integers(4))) if patch.shape[0] == patch.shape[1] else patch[::-1]
@@ -141,7 +141,7 @@ def _jagged(site: Site) -> Field:
 
 
 def _neighbour(site: Site) -> Colours:
-    """The picture from just outside of the defect, towards the background."""
+    """The image from just outside of the defect, towards the background."""
     reach = site.radius * site.rng.uniform(1.5, 2.5)
     return _shifted(site, reach * math.cos(site.outward), reach * math.sin(site.outward))
 
@@ -153,7 +153,7 @@ def _shifted(site: Site, down: float, right: float) -> Colours:
 
 
 def _crop(site: Site, image: UInt8[np.ndarray, "r c 3"], scale: float) -> UInt8[np.ndarray, "h w 3"]:
-    """A random piece of a picture, ``scale`` times as large as the window where the picture allows it."""
+    """A random piece of an image, ``scale`` times as large as the window where the image allows it."""
     high, wide = (max(1, min(round(n * scale), m)) for n, m in zip(site.size, image.shape, strict=False))
     top, left = site.rng.integers(image.shape[0] - high + 1), site.rng.integers(image.shape[1] - wide + 1)
     return image[top : top + high, left : left + wide]

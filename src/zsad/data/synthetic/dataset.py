@@ -1,4 +1,4 @@
-"""Drawn pictures as a data set on disk, in the tree of MVTec AD: to train heads on, or to try a detector.
+"""Drawn images as a data set on disk, in the tree of MVTec AD: to train heads on, or to try a detector.
 
 <class>/test/{good,<kind>,combined}/<number>.png
 <class>/ground_truth/{<kind>,combined}/<number>_mask.png
@@ -35,10 +35,10 @@ from zsad.files import content_hash, temporary, write_atomically
 from zsad.locks import LOCK, alone
 
 GOOD, COMBINED = "good", "combined"
-"""The folders of pictures without defects, and of those with defects of several kinds."""
+"""The folders of images without defects, and of those with defects of several kinds."""
 RECORD = "drawn.json"
 _EFFORT = 1  # of compressing: more takes four times as long, and noise gets no smaller by it
-_CHUNK = 16  # pictures that a process is given at a time
+_CHUNK = 16  # images that a process is given at a time
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class WrittenDataSet:
     """A data set that was written.
 
     Attributes:
-        counts: number of pictures by class, and by folder of its ``test``: ``good``, a kind of defect, ``combined``.
+        counts: number of images by class, and by folder of its ``test``: ``good``, a kind of defect, ``combined``.
         unusable: photographs that could not be drawn on, with the reason; others stand in for them.
     """
 
@@ -55,12 +55,12 @@ class WrittenDataSet:
 
     @property
     def classes(self) -> dict[str, int]:
-        """Number of pictures by class."""
+        """Number of images by class."""
         return {name: sum(kinds.values()) for name, kinds in self.counts.items()}
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Number of pictures by folder of ``test``, over all classes."""
+        """Number of images by folder of ``test``, over all classes."""
         total: Counter[str] = Counter()
         for kinds in self.counts.values():
             total.update(kinds)
@@ -69,7 +69,7 @@ class WrittenDataSet:
 
 @dataclass(frozen=True)
 class Written:
-    """A picture that was written.
+    """An image that was written.
 
     Attributes:
         class_name, kind: of its folders.
@@ -85,11 +85,11 @@ def write(
     drawing: Drawing,
     folder: Path,
     workers: int = 1,
-    progress: Callable[[Iterator[Written], int], Iterator[Written]] = lambda pictures, total: pictures,
+    progress: Callable[[Iterator[Written], int], Iterator[Written]] = lambda images, total: images,
 ) -> WrittenDataSet:
-    """Draw all pictures and write them; the folder is filled when all are there, and left as it was when not.
+    """Draw all images and write them; the folder is filled when all are there, and left as it was when not.
 
-    A picture with defects of several kinds is of kind ``combined``. Masks are 0 and 255, of the size of the picture.
+    An image with defects of several kinds is of kind ``combined``. Masks are 0 and 255, of the size of the image.
     Where the folder holds all or some classes of the same drawing, what is missing is drawn.
 
     Args:
@@ -115,7 +115,7 @@ def write(
         if known is not None and _is_whole(folder, known.counts):
             return known
         with _staged(folder) as place, closing(_written(drawing, place, workers)) as written:
-            drawn = _counted(progress(written, drawing.pictures))
+            drawn = _counted(progress(written, drawing.images))
             _publish(place, folder, words | _outcome(drawn))
         return drawn
 
@@ -144,7 +144,7 @@ def _known(folder: Path, words: dict[str, Any]) -> WrittenDataSet | None:
 
 
 def _is_whole(folder: Path, counts: dict[str, dict[str, int]]) -> bool:
-    """Whether all pictures and masks that were drawn are there."""
+    """Whether all images and masks that were drawn are there."""
     wanted = {Path(name, "test", kind): count for name, kinds in counts.items() for kind, count in kinds.items()}
     wanted |= {Path(at.parts[0], "ground_truth", at.name): n for at, n in wanted.items() if at.name != GOOD}
     return all(len([*(folder / at).glob("*.png")]) == count for at, count in wanted.items())
@@ -172,8 +172,8 @@ def _publish(place: Path, folder: Path, record: dict[str, Any]) -> None:
 
 
 def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, None, None]:
-    """All pictures, those of a photograph one after the other, so that it is decoded once."""
-    numbers = sorted(range(drawing.pictures), key=lambda number: number % max(len(drawing.photographs), 1))
+    """All images, those of a photograph one after the other, so that it is decoded once."""
+    numbers = sorted(range(drawing.images), key=lambda number: number % max(len(drawing.photographs), 1))
     if workers == 1:
         yield from (_write_one(drawing, place, number) for number in numbers)
         return
@@ -252,7 +252,7 @@ def _counted(written: Iterator[Written]) -> WrittenDataSet:
 
 
 def _words(drawing: Drawing) -> dict[str, Any]:
-    """What decides the pictures.
+    """What decides the images.
 
     Photographs are told by their names and content alone: where they lie is nobody's business but their owner's.
     """

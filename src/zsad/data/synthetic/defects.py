@@ -1,4 +1,4 @@
-"""Defects drawn into a picture, each with its exact mask.
+"""Defects drawn into an image, each with its exact mask.
 
 ``draw_defect`` picks a kind from the one table ``KINDS``, paints it in a small window and composites it through its
 mask, so that nothing changes outside of the mask. The foreign texture behind a Perlin mask follows DRAEM (Zavrtanik et
@@ -32,7 +32,7 @@ TRIES = 6
 
 @dataclass(frozen=True)
 class Defect:
-    """A picture with a defect.
+    """An image with a defect.
 
     Attributes:
         image: equals the input wherever the mask is False.
@@ -82,7 +82,7 @@ def draw_defect(
     kind: str | None = None,
     donor: UInt8[np.ndarray, "donor_rows donor_cols 3"] | None = None,
 ) -> Defect:
-    """Draws one defect into a copy of the picture.
+    """Draws one defect into a copy of the image.
 
     Args:
         rng: the only source of chance; the same state gives the same defect.
@@ -93,7 +93,7 @@ def draw_defect(
 
     Raises:
         ConfigError: the kind is unknown.
-        InputError: a picture or mask has the wrong type, shape or size, or the foreground is empty.
+        InputError: an image or mask has the wrong type, shape or size, or the foreground is empty.
     """
     refuse_unusable(image, foreground, donor)
     if kind is not None and kind not in KINDS:
@@ -130,7 +130,7 @@ def _near(change: Bool[np.ndarray, "rows cols"], reach: int) -> Bool[np.ndarray,
 
 
 def _contrast(site: Site) -> DefectLayer:
-    """A disc that nobody can miss, for pictures in which a kind of defect cannot be seen (a blur of a plain wall)."""
+    """A disc that nobody can miss, for images in which a kind of defect cannot be seen (a blur of a plain wall)."""
     rows, cols = np.indices(site.size, dtype=np.float32)
     distance = np.hypot(rows - np.float32(site.centre[0]), cols - np.float32(site.centre[1]))
     opposite: Colours = np.where(site.base < 128, site.base + 110, site.base - 110)
@@ -140,7 +140,7 @@ def _contrast(site: Site) -> DefectLayer:
 def _placed(
     site: Site, drawn: UInt8[np.ndarray, "rows cols 3"], mask: Bool[np.ndarray, "rows cols"], kind: str
 ) -> Defect:
-    """The window put back into the whole picture."""
+    """The window put back into the whole image."""
     window = tuple(slice(first, first + extent) for first, extent in zip(site.corner, site.size, strict=True))
     image, whole = site.image.copy(), np.zeros(site.image.shape[:2], np.bool_)
     image[window], whole[window] = drawn, mask
@@ -149,14 +149,14 @@ def _placed(
 
 def refuse_unusable(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
     """Raises InputError for arrays of any kind that ``draw_defect`` cannot work with."""
-    for what, picture in (("picture", image), ("donor", donor if donor is not None else image)):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape[:2]) < 8:
+    for what, array in (("image", image), ("donor", donor if donor is not None else image)):
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < 8:
             rule = f"a {what} is uint8 of rows, cols and 3 channels, and at least 8 by 8 pixels"
-            raise InputError(rule, f"{picture.dtype} {picture.shape}", "convert it to 8-bit RGB and enlarge it")
+            raise InputError(rule, f"{array.dtype} {array.shape}", "convert it to 8-bit RGB and enlarge it")
     if foreground is None:
         return
     if foreground.dtype != np.bool_ or foreground.shape != image.shape[:2]:
-        found = f"{foreground.dtype} {foreground.shape} for a picture of {image.shape[:2]}"
-        raise InputError("a foreground is bool of the picture's rows and cols", found, "compare the mask with > 0")
+        found = f"{foreground.dtype} {foreground.shape} for an image of {image.shape[:2]}"
+        raise InputError("a foreground is bool of the image's rows and cols", found, "compare the mask with > 0")
     if not foreground.any():
         raise InputError("a foreground has at least one pixel", "none", "pass None to draw anywhere")

@@ -1,11 +1,11 @@
-"""What a drawn data set is made of, picture by picture.
+"""What a drawn data set is made of, image by image.
 
 >>> example = draw(Drawing(side=64, damaged=1.0), number=0)
 >>> outside = ~example.scene.mask
 >>> example.good.shape, example.scene.mask.any(), (example.harmed == example.good)[outside].all()
 ((64, 64, 3), np.True_, np.True_)
 
-Picture ``number`` depends on nothing but the ``Drawing`` and the number. Where the harmless changes on top would hide
+Image ``number`` depends on nothing but the ``Drawing`` and the number. Where the harmless changes on top would hide
 the defects, as no colours hide a tint, they are left out: every mask marks something that can be seen.
 """
 
@@ -30,7 +30,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.files import unique_name
 
 LEAST_SIDE = 32
-GREATEST_SIDE, MOST_PICTURES = 8192, 10_000_000
+GREATEST_SIDE, MOST_IMAGES = 8192, 10_000_000
 LONGEST = 8
 """A whole photograph is at most so many times as long as it is wide."""
 SPLITS = ("train", "test")
@@ -40,21 +40,21 @@ Pixels = UInt8[np.ndarray, "rows cols 3"]
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn; the same values give the same pictures.
+    """What is drawn; the same values give the same images.
 
     Attributes:
-        pictures: how many.
+        images: how many.
         side: of each in px; of a whole photograph the shorter side.
         seed: of all chance, 0 or more.
-        damaged: share of the pictures that get one to three defects, in [0, 1].
-        photographs: files of good pictures, drawn on in turn.
-        share: of the pictures that are made of photographs, in [0, 1]; the others are drawn surfaces and parts.
+        damaged: share of the images that get one to three defects, in [0, 1].
+        photographs: files of good images, drawn on in turn.
+        share: of the images that are made of photographs, in [0, 1]; the others are drawn surfaces and parts.
         crop: squares are cut at random from the photographs, with at least this share of their shorter side, in
             (0, 1]; None takes the photographs whole.
         class_name: what the photographs show; the name of a folder.
     """
 
-    pictures: int = 1000
+    images: int = 1000
     side: int = 224
     seed: int = 0
     damaged: float = 0.5
@@ -64,14 +64,14 @@ class Drawing:
     class_name: str = "photograph"
 
     def __post_init__(self) -> None:
-        _hold("a data set has at least one picture", self.pictures >= 1, self.pictures, "draw 1 or more")
-        rule, remedy = f"a drawn picture has a side of at least {LEAST_SIDE} px", f"say {LEAST_SIDE} or more"
+        _hold("a data set has at least one image", self.images >= 1, self.images, "draw 1 or more")
+        rule, remedy = f"a drawn image has a side of at least {LEAST_SIDE} px", f"say {LEAST_SIDE} or more"
         _hold(rule, self.side >= LEAST_SIDE, self.side, remedy)
         _hold("a seed is not negative", self.seed >= 0, self.seed, "say 0 or more")
         check_seed(self.seed)
-        check_within("a side of a drawn picture in px", self.side, LEAST_SIDE, GREATEST_SIDE)
-        check_within("the number of drawn pictures", self.pictures, 1, MOST_PICTURES)
-        for what, value in (("damaged pictures", self.damaged), ("photographs", self.share)):
+        check_within("a side of a drawn image in px", self.side, LEAST_SIDE, GREATEST_SIDE)
+        check_within("the number of drawn images", self.images, 1, MOST_IMAGES)
+        for what, value in (("damaged images", self.damaged), ("photographs", self.share)):
             _hold(f"the share of {what} lies in [0, 1]", 0 <= value <= 1, value, "say a number such as 0.5")
         rule = "a cut square has a share of the photograph's shorter side in (0, 1]"
         _hold(rule, self.crop is None or 0 < self.crop <= 1, self.crop, "say a number such as 0.5")
@@ -93,11 +93,11 @@ def _is_folder_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Example:
-    """A picture of a drawn data set, and how it came to be.
+    """An image of a drawn data set, and how it came to be.
 
     Attributes:
         class_name: of its folder: ``surface``, ``part``, or the drawing's for photographs.
-        good: the picture before anything was done to it.
+        good: the image before anything was done to it.
         harmed: with its defects; equals ``good`` outside of the mask.
         scene: as it is written: ``harmed`` with harmless changes of the whole, with the mask and the kinds.
         unusable: photographs that came first in turn and cannot be drawn on, with the reasons.
@@ -111,7 +111,7 @@ class Example:
 
 
 def draw(drawing: Drawing, number: int) -> Example:
-    """One picture of the data set.
+    """One image of the data set.
 
     Raises:
         InputError: it is made of a photograph, and none can be drawn on.
@@ -134,8 +134,8 @@ def draw(drawing: Drawing, number: int) -> Example:
 
 
 def _varied(rng: np.random.Generator, good: Pixels, harmed: Scene, is_repeated: bool) -> Pixels:
-    """Harmless changes, unless they hide the defects; always some of a good picture that is there already."""
-    twin = deepcopy(rng)  # makes the same changes of the good picture
+    """Harmless changes, unless they hide the defects; always some of a good image that is there already."""
+    twin = deepcopy(rng)  # makes the same changes of the good image
     image = vary(rng, harmed.image)
     if harmed.kinds:
         return image if image is harmed.image or _shows(vary(twin, good), image, harmed) else harmed.image

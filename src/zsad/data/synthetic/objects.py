@@ -30,10 +30,10 @@ from zsad.types import Size
 def part(
     rng: np.random.Generator, size: Size
 ) -> tuple[UInt8[np.ndarray, "rows cols 3"], str, Bool[np.ndarray, "rows cols"]]:
-    """A random object on a background: the picture, its name (one of ``PARTS``), and where the object is.
+    """A random object on a background: the image, its name (one of ``PARTS``), and where the object is.
 
     Args:
-        rng: the only source of chance; the same state gives the same picture.
+        rng: the only source of chance; the same state gives the same image.
         size: (rows, cols) in pixels.
     """
     name = str(rng.choice(list(PARTS)))
@@ -52,9 +52,9 @@ def _rendered(rng: Chance, pieces: list[Piece], outline: Field) -> UInt8[np.ndar
     first = _material(rng, size, 0.35)
     stuff = first + (_material(rng, size, 0.1) - first) * second[..., None] if second.any() else first
     behind = _background(rng, size) * _shadow(rng, outline, angle)[..., None]
-    picture = behind + (stuff * shade[..., None] - behind) * outline[..., None]
-    picture += (rng.standard_normal(size, dtype=np.float32) * np.float32(rng.uniform(0, 5)))[..., None]
-    return to_bytes(picture)
+    image = behind + (stuff * shade[..., None] - behind) * outline[..., None]
+    image += (rng.standard_normal(size, dtype=np.float32) * np.float32(rng.uniform(0, 5)))[..., None]
+    return to_bytes(image)
 
 
 def _outline(pieces: list[Piece]) -> Field:

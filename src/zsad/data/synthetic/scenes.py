@@ -1,4 +1,4 @@
-"""Whole pictures to learn from: a scene, harmed or not, varied without harm."""
+"""Whole images to learn from: a scene, harmed or not, varied without harm."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from zsad.data.synthetic.distractions import distract
 
 MOST_DEFECTS = 3
 DISTRACTED, GREY = 0.3, 0.2
-"""Shares of the pictures that are distracted, and that lose their colours."""
+"""Shares of the images that are distracted, and that lose their colours."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with all of its defects.
+    """An image with all of its defects.
 
     Attributes:
         image: uint8 RGB.
-        mask: True where a defect was drawn; all False for a good picture.
+        mask: True where a defect was drawn; all False for a good image.
         kinds: of the defects, in the order in which they were drawn.
     """
 
@@ -35,11 +35,11 @@ def scene(
     foreground: Bool[np.ndarray, "rows cols"] | None,
     damaged: float,
 ) -> Scene:
-    """One to three defects in a share of the pictures, then harmless changes of the whole.
+    """One to three defects in a share of the images, then harmless changes of the whole.
 
     Args:
         rng: the only source of chance.
-        image: a good picture.
+        image: a good image.
         foreground: where the object is; everywhere if not given.
         damaged: probability of a defect, in [0, 1].
     """
@@ -48,7 +48,7 @@ def scene(
 
 
 def unharmed(image: UInt8[np.ndarray, "rows cols 3"]) -> Scene:
-    """A good picture as a scene."""
+    """A good image as a scene."""
     return Scene(image, np.zeros(image.shape[:2], bool), ())
 
 
@@ -57,7 +57,7 @@ def harm(
     image: UInt8[np.ndarray, "rows cols 3"],
     foreground: Bool[np.ndarray, "rows cols"] | None,
 ) -> Scene:
-    """One to three defects in a good picture; outside of the mask nothing changes."""
+    """One to three defects in a good image; outside of the mask nothing changes."""
     mask, kinds = np.zeros(image.shape[:2], bool), []
     for _ in range(int(rng.integers(1, MOST_DEFECTS + 1))):
         defect = draw_defect(rng, image, foreground)
@@ -67,9 +67,9 @@ def harm(
 
 
 def vary(rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"]) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Harmless changes of the whole of it in ``DISTRACTED`` of the pictures, no colours in ``GREY`` of them.
+    """Harmless changes of the whole of it in ``DISTRACTED`` of the images, no colours in ``GREY`` of them.
 
-    More often than not it is the picture that was handed in, and never a copy of it.
+    More often than not it is the image that was handed in, and never a copy of it.
     """
     if rng.random() < DISTRACTED:
         image = distract(rng, image)

@@ -1,6 +1,6 @@
-"""Where a defect goes: a small window of the picture, with coordinates in units of the defect's size.
+"""Where a defect goes: a small window of the image, with coordinates in units of the defect's size.
 
-Drawing in the window only keeps a defect fast, and its units make every painter independent of the picture's size.
+Drawing in the window only keeps a defect fast, and its units make every painter independent of the image's size.
 """
 
 import math
@@ -15,9 +15,9 @@ from zsad.data.synthetic.surfaces import surface
 from zsad.types import Size
 
 SMALLEST, LARGEST = 0.01, 0.25
-"""Half the extent of a defect, as a share of the picture's shorter side."""
+"""Half the extent of a defect, as a share of the image's shorter side."""
 LEAST_RADIUS = 2.0
-"""Half the extent of a defect in pixels, however small the picture."""
+"""Half the extent of a defect in pixels, however small the image."""
 _REACH = 1.5  # half the side of the window, in radii
 _CANDIDATES = 24  # random places among which the busiest is taken
 
@@ -32,18 +32,18 @@ class DefectLayer:
 
 @dataclass(frozen=True)
 class Site:
-    """A window of a picture around the place of a defect.
+    """A window of an image around the place of a defect.
 
     Attributes:
-        image: the whole picture.
-        corner: (row, col) of the window's first pixel in the picture.
+        image: the whole image.
+        corner: (row, col) of the window's first pixel in the image.
         base: the window's pixels.
         inside: which of them belong to the object.
         centre: the place of the defect, in pixels of the window.
         radius: half the extent of the defect in pixels.
         outward: direction towards the background (0 is down, a quarter turn is right).
-        surroundings: mean colour of what is not the object, or of the picture's border.
-        donor: a picture to take foreign texture from.
+        surroundings: mean colour of what is not the object, or of the image's border.
+        donor: an image to take foreign texture from.
     """
 
     rng: np.random.Generator
@@ -95,7 +95,7 @@ class Site:
         return changed
 
     def elsewhere(self) -> UInt8[np.ndarray, "all_rows all_cols 3"]:
-        """A foreign picture: the donor, or else a random surface of the window's size."""
+        """A foreign image: the donor, or else a random surface of the window's size."""
         return self.donor if self.donor is not None else surface(self.rng, self.size)[0]
 
 

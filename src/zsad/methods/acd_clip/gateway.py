@@ -1,4 +1,4 @@
-"""The Dynamic Fusion Gateway: what a picture shows chooses between the levels of the text.
+"""The Dynamic Fusion Gateway: what an image shows chooses between the levels of the text.
 
 Ma et al., "Architectural Co-Design for Zero-Shot Anomaly Detection", 2025, section 2.2.
 """

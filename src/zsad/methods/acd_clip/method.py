@@ -10,7 +10,7 @@ Features in CLIP", arXiv 2025.
     gateway i: mean of V_i -> weights over the groups -> T_i^s = Σ_j ω_ij^s T_j^s [batch, 2, joint] (eq. 4-5)
     map i   = softmax(V_i · T_i / τ) [batch, rows, cols] (eq. 6), and their mean over the groups; the logits are blurred
               on the grid and enlarged with aligned corners before the softmax
-    score   = 0.9 · P(anomalous) of the whole image + 0.1 · maximum of the map at the size of the picture
+    score   = 0.9 · P(anomalous) of the whole image + 0.1 · maximum of the map at the size of the image
 
 The paper leaves out most constants, and the authors' code, which made its numbers, is not what its equations say.
 ``variant="code"`` (default) follows the code, ``variant="paper"`` the equations; :class:`Differences` lists every point
@@ -24,12 +24,12 @@ Departures from both, and open points that were decided:
   given a scale; their W_up starts at zero, as the paper's reference for LoRA has it, so training starts from CLIP.
 * The prompts are in the manner of the code's, in our own words; class names are used as given.
 * Logits are blurred on the grid and enlarged with aligned corners as the code does it, in both variants; the loss sees
-  them enlarged the same way and not blurred. The code's σ is 1 token in a window of 7, for medical pictures 1.5 in 9.
+  them enlarged the same way and not blurred. The code's σ is 1 token in a window of 7, for medical images 1.5 in 9.
   Here σ is said in pixels, and 14 (21) is that on a ViT-L-14.
 * "Final global visual feature" (2.3) is read as the class token of the last block, "text features from the last group"
   as T_N; a head of the code's shape takes the former into the joint space. No temperature is named; the code has none.
 * Image size: section 3.1 names the backbone "at a 336px resolution"; the code runs it at 518 px, which recipes take.
-* Training: pictures are augmented as the code does it; the gradients of all blends are bounded together, where the code
+* Training: images are augmented as the code does it; the gradients of all blends are bounded together, where the code
   bounds each alone; the last epoch is reported, as the authors name no rule.
 * The code runs OpenAI's weights under plain GELU. That is the backbone's setting, ``activation``: with
   ``variant="code"`` the paper's backbone is trained under "gelu" unless another one is asked for.
@@ -56,13 +56,13 @@ from zsad.methods.acd_clip.gateway import Gateway
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import compose, fitted
-from zsad.parts.remembered import ResultCache
+from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import state_features
 from zsad.types import Evidence, Target, Trace
 
 NORMAL_STATES = ("{}", "one {}", "this {}")
 ANOMALOUS_STATES = ("a faulty {}", "a broken {}", "a {} with a flaw", "a {} with a defect", "a {} with damage")
-TEMPLATES = ("{}.", "a picture of {}.")
+TEMPLATES = ("{}.", "an image of {}.")
 CLASS_TOKENS = 1
 
 
@@ -121,9 +121,9 @@ class AcdClipConfig(Config):
     """Constants of the paper, and of the authors' code where the paper is silent.
 
     Attributes:
-        sigma: the code's 1 token of a ViT-L-14; its 1.5 tokens for medical pictures are 21.
+        sigma: the code's 1 token of a ViT-L-14; its 1.5 tokens for medical images are 21.
         align_corners: as the code enlarges logits, for the loss and for the answer.
-        smoothing_window: of the blur, in tokens; 9 for medical pictures (code).
+        smoothing_window: of the blur, in tokens; 9 for medical images (code).
         variant: whose side is taken where paper and code differ; see :class:`Differences`.
         groups: N, of 2, 3, 4 and 6 in table 1; 2 in table 2.
         adapter: of the vision groups; "lora" is the baseline of table 2.
@@ -136,7 +136,7 @@ class AcdClipConfig(Config):
         hidden: width inside heads and gating perceptrons (code).
         temperature: τ of the maps, equation 6 (code).
         image_temperature: of the whole image's probability; 1 is none (code).
-        map_weight: share of the map's maximum in the score; 0.1, and 0.5 for medical pictures (code).
+        map_weight: share of the map's maximum in the score; 0.1, and 0.5 for medical images (code).
         focal_weight: λ_Focal of equation 7 (code).
         dice_weight: λ_Dice of equation 7 (code).
         class_weight: λ_cls of equation 8 (code).

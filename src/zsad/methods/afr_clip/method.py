@@ -22,10 +22,10 @@ No code of the paper was found. What it leaves open, and what differs here:
 * Enlarging. Not mentioned. Probabilities, each cell over its own patch, for the loss and for the answer, as AnomalyCLIP
   does it; ``align_corners`` is APRIL-GAN's and AdaCLIP's way.
 * Placement of prompts. Equation 18 writes over the last K tokens of a layer's output, which are five patches at the
-  lower right of the picture. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
+  lower right of the image. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
   makes of them is dropped behind it, so that no patch is lost; ``placement="replace"`` is the letter.
 * The CNN and its feature. Not named; a global average of the last block, of EfficientNet-Lite0 (in the package, on the
-  picture at 224 px) or of a ResNet-50. Frozen. P_l is one set for all layers ("unified").
+  image at 224 px) or of a ResNet-50. Frozen. P_l is one set for all layers ("unified").
 * Prompted layers on other towers: the first quarter but its first block; at least the second block of all.
 * CMFR. "Convolution" on single pairs is a 1×1 convolution, 2D to D and D to 2D. M_t of equation 5 is read by nothing
   and is not computed, and has no parameters. Equations carry no index of a stage; each stage has its own Linear and
@@ -60,7 +60,7 @@ from zsad.methods.afr_clip.rectification import Rectification
 from zsad.methods.afr_clip.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.prompts import fitted
-from zsad.parts.remembered import ResultCache
+from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import Evidence, Size, Target, Trace
 

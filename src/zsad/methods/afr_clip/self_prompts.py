@@ -1,4 +1,4 @@
-"""Self prompting: tokens made of what a CNN sees in the picture, and where they enter the vision tower."""
+"""Self prompting: tokens made of what a CNN sees in the image, and where they enter the vision tower."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Attention over a context, and self-attention whose context is sampled where the picture says.
+"""Attention over a context, and self-attention whose context is sampled where the image says.
 
 Xia et al., "Vision Transformer with Deformable Attention", CVPR 2022 (DAT).
 """

@@ -17,8 +17,8 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 * Training, image size, τ, σ and the start of the V-V stream are AnomalyCLIP's; section 3.1 follows it in the choice of
   data, and its V-V stream is this one.
 * GPT-3.5's sentences on each class are replaced by sentences written for this project, and Llama3's description of each
-  image (M = 1 in eq. 3) by none (M = 0), unless a knowledge file with descriptions of pictures is given
-  (``--knowledge``). The builder of such files asks about anomalous pictures only.
+  image (M = 1 in eq. 3) by none (M = 0), unless a knowledge file with descriptions of images is given
+  (``--knowledge``). The builder of such files asks about anomalous images only.
 * The class token is that of the original path, as in AnomalyCLIP, although section 2.3 says S_l[0]: ``global_token``.
   It is projected with CLIP's post-norm, which AnomalyCLIP leaves out.
 * w^n, w^a (eq. 2), w^k (eq. 3) and F_text are means of unit vectors, brought to unit length: eq. 2 divides by the
@@ -30,10 +30,10 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 * [class] is the class name as given, or its beginning where it is too long. What of a description is beyond the
   context of the text tower is cut.
 * Bi-CMCI has no sizes in the paper; :mod:`zsad.methods.kanoclip.cross_modal` says what was taken. Patches and
-  texts are compared in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the picture.
+  texts are compared in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the image.
 * Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
   stage, then the mean of the stages. ``norm = "sum"`` is the printed order, one softmax of the summed similarities over
-  τ. A minimum and maximum of each picture would make max M of eq. 12 the same for every picture, but for the smoothing.
+  τ. A minimum and maximum of each image would make max M of eq. 12 the same for every image, but for the smoothing.
 * M is made at the pixel size that the patches cover. ``Evidence.maps`` are P(abnormal) of each stage on the grid, not
   smoothed, since scoring enlarges and smooths the maps of every method; what it makes of them is M.
 * Eq. 11 is taken as printed, on a vector; the "depthwise convolution" of the text has nothing there to slide over. The
@@ -45,9 +45,9 @@ No code was published, and the paper names neither sizes nor optimisation. What 
 
 At the start the learned vectors are drawn from N(0, 0.02) and the layers that read tokens as PyTorch draws them; every
 attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at
-1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn pictures and 15 epochs; pixel AUROC of
+1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn images and 15 epochs; pixel AUROC of
 classes not trained on, by LayerScale and rate: (1e-4, 1e-4) 0.68, (1e-4, 1e-3) 0.63, (1, 1e-3) 0.60, (1, 1e-4) 0.56.
-One run each, of few pictures, on which all overfit: a hint, not a measurement.
+One run each, of few images, on which all overfit: a hint, not a measurement.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import fitted
-from zsad.parts.remembered import ResultCache
+from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
 from zsad.types import BackboneFeatures, Evidence, Size, Target
 

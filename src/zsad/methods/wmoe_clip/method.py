@@ -1,4 +1,4 @@
-"""WMoE-CLIP: prompts that carry a sample of the picture, refined by wavelets; experts judge the whole picture.
+"""WMoE-CLIP: prompts that carry a sample of the image, refined by wavelets; experts judge the whole image.
 
 Chen and Huang, "WMoE-CLIP: Wavelet-Enhanced Mixture-of-Experts Prompt Learning for Zero-Shot Anomaly Detection",
 arXiv 2026.
@@ -15,11 +15,11 @@ arXiv 2026.
 No code was published. Departures from the paper, and open points that were decided:
 
 * ŝ = s_txt + max M lies in [0, 2], which is no probability for equation 9: its half is trained on and reported, which
-  ranks pictures the same. M is searched on the grid of patches.
+  ranks images the same. M is searched on the grid of patches.
 * Maps are enlarged as probabilities, each cell over its own patch, for the loss and for the answer. VCP-CLIP and
   Bayes-PFL enlarge logits with aligned corners (``align_corners``) and take the softmax then; the paper is silent.
 * Losses, whose forms the paper does not give: focal with γ = 2, without α and with label smoothing 1e-5; Dice of each
-  picture with smoothing 1. "Initial learning rate" hints at a schedule and names none: the rate is constant.
+  image with smoothing 1. "Initial learning rate" hints at a schedule and names none: the rate is constant.
 * Scale s of the softmax: learned, first 1/0.07, one for maps and score. Cosines are the paper's "similarity".
 * Nothing is brought to unit length outside of cosines; ``unit_class_token`` says why not x_c.
 * CTDS: the perceptrons have a hidden layer as wide as x_c. The divergence is summed over dimensions and averaged over
@@ -27,7 +27,7 @@ No code was published. Departures from the paper, and open points that were deci
   get the same r_i. Where the text tower is not as wide as x_c, a learned linear map takes r_i there. In use all r_i are
   of the posterior mean, so that answers do not depend on chance; ``draws`` averages F_T over seeded samples.
 * "{r_i} are sampled from the latent space", and r is what the decoder returns: ``sample`` has both readings, decoded by
-  default. Trained on the embedded backbone its r_i have about 30 times the length of the v_i, and another picture's
+  default. Trained on the embedded backbone its r_i have about 30 times the length of the v_i, and another image's
   sample moves the text 200 times as much as leaving the v_i out: the learned vectors hardly count. ``"scaled"`` brings
   each r_i to the length of its v_i. Which of the three trains best has not been measured.
 * The v_i follow the fixed words and are not tied to a class ("category-specific" names no word for it). They start at
@@ -42,24 +42,24 @@ No code was published. Departures from the paper, and open points that were deci
 * The adapter's linear layers lead to embed/4 channels a level, so that their concatenation is x_a ∈ R^C; each is
   applied to the mean token, which gives the mean of its results. An expert has two layers with GELU.
 * The gate and the experts' last layers start at 0: s_txt starts as that of x_c. In training the gate's scores get
-  noise (``gate_noise``; 0 is the letter): an expert that no picture chooses gets no gradient, and with noise each is
+  noise (``gate_noise``; 0 is the letter): an expert that no image chooses gets no gradient, and with noise each is
   chosen at times. It enters the weights w_k too. It did not spread the load in use in the one measurement: after 200
-  steps on 320 pictures 4 of 8 experts were chosen for some picture, 5 without (one seed). No balancing loss, as in the
+  steps on 320 images 4 of 8 experts were chosen for some image, 5 without (one seed). No balancing loss, as in the
   paper (``balance_weight``).
 * Image size 518 and smoothing σ = 4 px, which the paper does not name.
 
 Does equation 7 without residual train? Both states attend to all patches almost evenly at first, so that their refined
-texts nearly coincide and say little of F_T. Measured on the embedded backbone (WCMA alone, 320 drawn pictures for
+texts nearly coincide and say little of F_T. Measured on the embedded backbone (WCMA alone, 320 drawn images for
 training and 160 others, judged at 56 px, batches of 16, the paper's Adam, three seeds): the cosine of the two states
 starts at 0.98-1.00, lies between -0.2 and 0.7 after 100 steps and between -0.5 and 0.4 after 200. It trains, so the
-letter of the paper is the default. It is not the better form there: pixel AUROC on the other pictures after 100 and
+letter of the paper is the default. It is not the better form there: pixel AUROC on the other images after 100 and
 200 steps
 
     letter            0.76-0.80   0.74-0.75
     ``residual``      0.80-0.81   0.78-0.81   above the letter with every seed
     without WCMA      0.81        0.76        one seed
 
-All forms soon overfit to so few pictures; what holds on the paper's data and backbone has yet to be measured.
+All forms soon overfit to so few images; what holds on the paper's data and backbone has yet to be measured.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 from zsad.methods.wmoe_clip.wavelets import WaveletAttention
 from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.remembered import ResultCache
+from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import BackboneFeatures, Evidence, Size, Target
 
@@ -110,8 +110,8 @@ class WMoEClipConfig(Config):
             has it, with a decoder that serves equation 3 alone; or ``scaled``, decoded and brought to the length of the
             v_i that each is added to.
         unit_class_token: x_c is brought to unit length first. The squared error of unit vectors rewards information
-            too little at KL weight 1: after 200 steps on 320 pictures (embedded backbone, one seed) the divergence was
-            0.1 nats and falling, so that r_i says next to nothing of the picture, against 33 nats without.
+            too little at KL weight 1: after 200 steps on 320 images (embedded backbone, one seed) the divergence was
+            0.1 nats and falling, so that r_i says next to nothing of the image, against 33 nats without.
         draws: samples of r_1..r_m over which F_T is averaged in use; 0 is the posterior mean.
         kl_weight: of the divergence, equation 11.
         transform: Haar bands as large as F_I, or half as large.

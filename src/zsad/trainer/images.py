@@ -1,4 +1,4 @@
-"""The pictures and masks that a method trains on: read once, kept in memory while there is room."""
+"""The images and masks that a method trains on: read once, kept in memory while there is room."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,12 +25,12 @@ AHEAD = 2
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Some pictures at the size of the method.
+    """Some images at the size of the method.
 
     Attributes:
         indices: their numbers in the set.
         pixels: in [0, 1], not normalised.
-        taken: (rows, cols) of each picture before it was resized; () without pixels.
+        taken: (rows, cols) of each image before it was resized; () without pixels.
         masks: 0 normal, 1 anomalous.
         labels: 0 normal, 1 anomalous.
     """
@@ -58,13 +58,13 @@ class TrainingImages:
         counts = [sum(one.label == label for one in self.samples) for label in (0, 1)]
         if 0 in counts:
             raise InputError(
-                "training needs normal pictures, and anomalous ones with masks",
+                "training needs normal images, and anomalous ones with masks",
                 f"{counts[0]} and {counts[1]}",
                 "name data sets or a split that have both",
             )
         self.size: Size = (side, side)
         self._room, self._lock = memory, Lock()
-        self._pictures: dict[int, DecodedImage] = {}
+        self._images: dict[int, DecodedImage] = {}
         self._taken: dict[int, Size] = {}
         self._masks: dict[int, np.ndarray] = {}
 
@@ -73,10 +73,10 @@ class TrainingImages:
 
     def batch(self, indices: Sequence[int], with_pixels: bool = True) -> TrainingBatch:
         """Read some samples; ``pixels`` is empty where they are not wanted."""
-        pictures = [self._picture(index) for index in indices] if with_pixels else []
+        images = [self._image(index) for index in indices] if with_pixels else []
         return TrainingBatch(
             tuple(indices),
-            to_batch(pictures, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
+            to_batch(images, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
             tuple(self._taken[index] for index in indices) if with_pixels else (),
             torch.from_numpy(np.stack([self._mask(index) for index in indices]).astype(np.float32)),
             torch.tensor([float(self.samples[index].label or 0) for index in indices]),
@@ -96,26 +96,26 @@ class TrainingImages:
                 yield pending.popleft().result()
 
     def forget_pixels(self) -> None:
-        """Give the memory of the pictures to the masks, where pixels are not wanted any more."""
+        """Give the memory of the images to the masks, where pixels are not wanted any more."""
         with self._lock:
-            self._room += sum(picture.pixels.nbytes for picture in self._pictures.values())
-            self._pictures.clear()
+            self._room += sum(image.pixels.nbytes for image in self._images.values())
+            self._images.clear()
 
     def hashes(self, workers: int) -> tuple[list[str], list[str]]:
-        """SHA-256 of each picture's file, and of its masks (empty where there is none)."""
+        """SHA-256 of each image's file, and of its masks (empty where there is none)."""
         with readers(workers) as pool:
-            pictures = list(pool.map(content_hash, [one.picture for one in self.samples]))
-            return pictures, list(pool.map(contents_hash, [one.masks for one in self.samples]))
+            images = list(pool.map(content_hash, [one.image for one in self.samples]))
+            return images, list(pool.map(contents_hash, [one.masks for one in self.samples]))
 
-    def _picture(self, index: int) -> DecodedImage:
-        if index not in self._pictures:
-            taken = decode(self.samples[index].picture)
+    def _image(self, index: int) -> DecodedImage:
+        if index not in self._images:
+            taken = decode(self.samples[index].image)
             self._taken[index] = taken.size
-            picture = _resized(taken, self.size)
-            if not self._fits(picture.pixels):
-                return picture
-            self._pictures[index] = picture
-        return self._pictures[index]
+            image = _resized(taken, self.size)
+            if not self._fits(image.pixels):
+                return image
+            self._images[index] = image
+        return self._images[index]
 
     def _mask(self, index: int) -> Bool[np.ndarray, "rows cols"]:
         if index not in self._masks:
@@ -132,14 +132,14 @@ class TrainingImages:
         return fits
 
 
-def _resized(picture: DecodedImage, size: Size) -> DecodedImage:
+def _resized(image: DecodedImage, size: Size) -> DecodedImage:
     """At the method's size and in its own depth of colour, so that keeping it takes little room."""
-    scale = 255 if picture.pixels.dtype == np.uint8 else 65535
-    pixels = to_batch([picture], size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels[0].permute(1, 2, 0).numpy()
-    return DecodedImage(np.rint(pixels * scale).astype(picture.pixels.dtype), picture.source)
+    scale = 255 if image.pixels.dtype == np.uint8 else 65535
+    pixels = to_batch([image], size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels[0].permute(1, 2, 0).numpy()
+    return DecodedImage(np.rint(pixels * scale).astype(image.pixels.dtype), image.source)
 
 
 def _read_mask(sample: Sample, size: Size) -> Bool[np.ndarray, "rows cols"]:
     if sample.mask is None:
         return np.zeros(size, bool)
-    return resize_mask(read_mask(sample.masks, decode(sample.picture).size, sample.picture), size)
+    return resize_mask(read_mask(sample.masks, decode(sample.image).size, sample.image), size)

@@ -1,4 +1,4 @@
-"""Means are over one data set: what is done is held against the pictures that are there now."""
+"""Means are over one data set: what is done is held against the images that are there now."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmark.making import HEAD, copy, planned, run, write
-from tests.data.trees import picture
+from tests.data.trees import image
 from zsad.benchmark import leaderboard, running
 from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
@@ -17,13 +17,13 @@ from zsad.evaluator import disk
 Finished = tuple[Plan, Path, Leaderboard]
 
 
-def test_the_same_pictures_elsewhere_are_the_same(finished: Finished, root: Path, tmp_path: Path) -> None:
+def test_the_same_images_elsewhere_are_the_same(finished: Finished, root: Path, tmp_path: Path) -> None:
     running.check(planned(write(tmp_path), Path(shutil.copytree(root, tmp_path / "moved"))), finished[1])
 
 
-def test_another_test_picture_is_another_data_set(finished: Finished, root: Path, tmp_path: Path) -> None:
+def test_another_test_image_is_another_data_set(finished: Finished, root: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(root, tmp_path / "moved"))
-    picture(next((moved / "tubes" / "tubes" / "test" / "good").iterdir()), 5)
+    image(next((moved / "tubes" / "tubes" / "test" / "good").iterdir()), 5)
     with pytest.raises(ConfigError, match="masks of its data sets: those that are there now") as caught:
         running.check(planned(write(tmp_path), moved), finished[1])
     assert "evaluations/nuts/clip/mpdd" in str(caught.value)
@@ -32,14 +32,14 @@ def test_another_test_picture_is_another_data_set(finished: Finished, root: Path
     assert "training" not in str(caught.value)
 
 
-def test_other_training_pictures_make_another_detector(finished: Finished, root: Path, tmp_path: Path) -> None:
+def test_other_training_images_make_another_detector(finished: Finished, root: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(root, tmp_path / "moved"))
     next((moved / "nuts" / "metal_nut" / "test" / "good").iterdir()).unlink()
     with pytest.raises(ConfigError, match="others in training/nuts/toy-reader-1\n  others in evaluations/nuts/toy-r"):
         running.check(planned(write(tmp_path), moved), finished[1])
 
 
-def test_what_two_machines_did_on_different_pictures_is_not_averaged(finished: Finished, tmp_path: Path) -> None:
+def test_what_two_machines_did_on_different_images_is_not_averaged(finished: Finished, tmp_path: Path) -> None:
     out = copy(finished[1], tmp_path / "out")
     path = out / "evaluations" / "nuts" / "toy-reader-2" / "mpdd" / disk.PLAN
     words = disk.read_json(path)
@@ -49,7 +49,7 @@ def test_what_two_machines_did_on_different_pictures_is_not_averaged(finished: F
         leaderboard.collect(finished[0], out)
 
 
-def test_an_evaluation_that_was_cut_off_on_other_pictures_is_begun_anew(
+def test_an_evaluation_that_was_cut_off_on_other_images_is_begun_anew(
     finished: Finished, root: Path, tmp_path: Path
 ) -> None:
     out = copy(finished[1], tmp_path / "out")

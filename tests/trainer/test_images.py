@@ -16,28 +16,28 @@ from zsad.data.specification import samples_of
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.methods._trainable import TrainingConfig
 from zsad.trainer.augment import augment
+from zsad.trainer.images import TrainingImages
 from zsad.trainer.loop import Epoch
-from zsad.trainer.pictures import TrainingImages
 from zsad.trainer.progress import ProgressLog, TensorBoardScalars
 from zsad.trainer.recipe import read
 
-# --- pictures and masks ---
+# --- images and masks ---
 
 
 def test_pixels_are_those_of_prediction_and_masks_are_cut_at_one_half(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    pictures = TrainingImages(samples, 24)
-    batch = pictures.batch([0, 3])
+    images = TrainingImages(samples, 24)
+    batch = images.batch([0, 3])
     for row, index in enumerate(batch.indices):
-        sample = pictures.samples[index]
-        expected = to_batch([decode(sample.picture)], (24, 24), (0.0,) * 3, (1.0,) * 3).pixels[0]
+        sample = images.samples[index]
+        expected = to_batch([decode(sample.image)], (24, 24), (0.0,) * 3, (1.0,) * 3).pixels[0]
         torch.testing.assert_close(batch.pixels[row], expected, rtol=0, atol=1e-6)
         if sample.mask is None:
             assert batch.masks[row].sum() == 0
         else:
             half = Image.open(sample.mask).convert("L").resize((24, 24), Image.Resampling.BILINEAR)
             np.testing.assert_array_equal(batch.masks[row].numpy(), np.asarray(half) > 127)
-    assert batch.labels.tolist() == [float(pictures.samples[index].label or 0) for index in (0, 3)]
+    assert batch.labels.tolist() == [float(images.samples[index].label or 0) for index in (0, 3)]
 
 
 def test_memory_is_bounded_and_changes_nothing(tmp_path: Path) -> None:
@@ -47,28 +47,28 @@ def test_memory_is_bounded_and_changes_nothing(tmp_path: Path) -> None:
         for ours, theirs in zip(roomy.batches([[0, 1], [2, 3]], 2), tight.batches([[0, 1], [2, 3]], 2), strict=True):
             torch.testing.assert_close(ours.pixels, theirs.pixels, rtol=0, atol=0)
             torch.testing.assert_close(ours.masks, theirs.masks, rtol=0, atol=0)
-    assert len(roomy._pictures) == 4
-    assert len(tight._pictures) + len(tight._masks) <= 2
+    assert len(roomy._images) == 4
+    assert len(tight._images) + len(tight._masks) <= 2
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=1, side=16)])
     deep = np.arange(256, dtype=np.uint16).reshape(16, 16) + 30000
-    Image.fromarray(deep).save(samples[0].picture)
+    Image.fromarray(deep).save(samples[0].image)
     batch = TrainingImages(samples, 16).batch([0])
     np.testing.assert_allclose(batch.pixels[0, 0].numpy(), deep / 65535, rtol=0, atol=1e-6)
 
 
 def test_what_has_no_mask_or_no_label_is_left_out_and_counted(tmp_path: Path) -> None:
     samples = samples_of([draw(tmp_path, count=2)])
-    odd = [Sample(samples[0].picture, label, "nut", "unknown", None, "test") for label in (1, None)]
+    odd = [Sample(samples[0].image, label, "nut", "unknown", None, "test") for label in (1, None)]
     assert TrainingImages([*samples, *odd], 24).left_out == 2
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_training_needs_both_states(label: int, tmp_path: Path) -> None:
     samples = [one for one in samples_of([draw(tmp_path, count=2)]) if one.label == label]
-    with pytest.raises(InputError, match="normal pictures, and anomalous ones with masks"):
+    with pytest.raises(InputError, match="normal images, and anomalous ones with masks"):
         TrainingImages(samples, 24)
 
 
@@ -92,7 +92,7 @@ def test_splits_and_classes_are_chosen(tmp_path: Path) -> None:
     one, two = draw(tmp_path / "a", count=2), draw(tmp_path / "b", count=1, class_name="tile")
     assert len(samples_of([one, two])) == 6
     assert {sample.class_name for sample in samples_of([one, two], "test", ["tile"])} == {"tile"}
-    with pytest.raises(InputError, match="pictures in its split 'train'"):
+    with pytest.raises(InputError, match="images in its split 'train'"):
         samples_of([one], "train")
     with pytest.raises(ConfigError, match="did you mean 'tile'"):
         samples_of([one, two], classes=["tiles"])
@@ -107,7 +107,7 @@ def test_splits_and_classes_are_chosen(tmp_path: Path) -> None:
 GREY = (0.5, 0.5, 0.5)
 
 
-def test_augmentation_moves_picture_and_mask_alike_and_is_seeded() -> None:
+def test_augmentation_moves_image_and_mask_alike_and_is_seeded() -> None:
     mask = torch.zeros(64, 64)
     mask[16:32, 20:44] = 1
     image = mask.expand(3, -1, -1).clone()
@@ -124,7 +124,7 @@ def test_augmentation_moves_picture_and_mask_alike_and_is_seeded() -> None:
 
 
 def test_augmentation_keeps_shapes_of_things() -> None:
-    """Turned, shifted and mirrored, never sheared or scaled: the area stays where nothing leaves the picture."""
+    """Turned, shifted and mirrored, never sheared or scaled: the area stays where nothing leaves the image."""
     mask = torch.zeros(96, 96)
     mask[40:56, 44:52] = 1
     for seed in range(20):
@@ -132,7 +132,7 @@ def test_augmentation_keeps_shapes_of_things() -> None:
         assert abs(float(area) - 128) < 20
 
 
-def test_each_kind_of_change_has_its_share_of_the_pictures() -> None:
+def test_each_kind_of_change_has_its_share_of_the_images() -> None:
     """As in ACD-CLIP's code: colour 1 - 0.3³ = .973, noise .3, turned or shifted .75; outside is the mean colour."""
     rows = torch.linspace(0.2, 0.8, 32)[:, None].expand(32, 32)
     image, mask = torch.stack([rows, rows.T, rows * rows.T]), torch.zeros(32, 32)
@@ -211,7 +211,7 @@ def test_an_epoch_is_told_in_lines_of_eighty_columns() -> None:
     teller.epoch(Epoch(3, 9, terms, 65.0))
     assert all(len(line) <= 80 for line in lines)
     seen, told = lines[:10], lines[10:]
-    assert seen[-1] == "looking at the pictures once: 200/200"
+    assert seen[-1] == "looking at the images once: 200/200"
     assert told[0].startswith("epoch 3/9  loss 2.7141")
     assert "6:30 left" in told[0]
     assert " ".join(told[1:]).split() == [word for name, value in terms.items() for word in (name, f"{value:.4f}")]
@@ -249,8 +249,8 @@ def test_noise_is_as_strong_as_where_it_is_added_before_the_resize(monkeypatch: 
     theirs = []
     for _ in range(60):
         hit = draw.standard_normal((side, side)) > 3
-        picture = np.where(hit, np.clip(0.6 * draw.standard_normal((side, side)), 0, 1), 0.6)
-        small = Image.fromarray(picture.astype(np.float32), mode="F").resize((size, size), Image.Resampling.BICUBIC)
+        image = np.where(hit, np.clip(0.6 * draw.standard_normal((side, side)), 0, 1), 0.6)
+        small = Image.fromarray(image.astype(np.float32), mode="F").resize((size, size), Image.Resampling.BICUBIC)
         theirs.append(np.asarray(small) - 0.6)
     ours = noise((side, side), size, 20)
     assert ours.std() == pytest.approx(np.stack(theirs).std(), rel=0.15)

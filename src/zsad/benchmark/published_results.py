@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from zsad import methods, published
 from zsad.backbones import config as architectures
-from zsad.benchmark.known import ClassListing
+from zsad.benchmark.data_sets import ClassListing
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.recipe import BenchmarkDetector, Change, Split
 from zsad.config import from_mapping
@@ -71,7 +71,7 @@ def others(data_set: str, shots: Collection[int] = (0,)) -> list[PublishedNumber
 
     Args:
         data_set: its name.
-        shots: normal pictures that the methods were shown; 0 are zero-shot numbers.
+        shots: normal images that the methods were shown; 0 are zero-shot numbers.
     """
     if data_set not in published.data_sets():
         return []
@@ -124,11 +124,11 @@ def _differs(
     if entrant.trained and told.precision != "fp32":
         yield f"trained in {told.precision}, not fp32"
     yield from _row_changed(told.change.get(entrant.base, Change())) if entrant.is_row else _changed(entrant, row)
-    if entrant.trained and told.most is not None:
-        yield f"trained on at most {told.most} pictures of a class and state"
-    if told.most_tested is not None:
-        yield f"tested on at most {told.most_tested} pictures of a class and state"
-    yield from _pictures(data_set, plan.known[data_set], row)
+    if entrant.trained and told.max_train_images is not None:
+        yield f"trained on at most {told.max_train_images} images of a class and state"
+    if told.max_test_images is not None:
+        yield f"tested on at most {told.max_test_images} images of a class and state"
+    yield from _images(data_set, plan.known[data_set], row)
     if entrant.trained and split.train == (row.trained_on,):
         yield from _incomplete(row.trained_on, plan.known[row.trained_on])
 
@@ -172,13 +172,13 @@ def _row_changed(change: Change) -> Iterator[str]:
         yield f"{key} {value}, unlike its row"
 
 
-def _pictures(data_set: str, found: ClassListing, row: PublishedNumber) -> Iterator[str]:
-    """Where the test pictures are others than those of the paper."""
+def _images(data_set: str, found: ClassListing, row: PublishedNumber) -> Iterator[str]:
+    """Where the test images are others than those of the paper."""
     if row.pack is None:
         yield from _incomplete(data_set, found)
     elif row.pack.total != found.total:
         paper = published.methods()[row.paper]
-        yield f"{data_set} of {_counted(found.total)} pictures, not {paper}'s: {row.pack.about}"
+        yield f"{data_set} of {_counted(found.total)} images, not {paper}'s: {row.pack.about}"
 
 
 def _counted(total: tuple[int, int]) -> str:
@@ -186,7 +186,7 @@ def _counted(total: tuple[int, int]) -> str:
 
 
 def _incomplete(name: str, found: ClassListing) -> Iterator[str]:
-    """Where the test pictures are others than published; what nobody counted is believed."""
+    """Where the test images are others than published; what nobody counted is believed."""
     if name not in layouts.names() and not found.is_published:
         return
     kind = layouts.get(name if name in layouts.names() else found.layout)
@@ -197,4 +197,4 @@ def _incomplete(name: str, found: ClassListing) -> Iterator[str]:
     if missing := classes - found.classes.keys():
         yield f"{name} with {len(classes) - len(missing)} of its {len(classes)} classes"
     elif any(theirs.get(one, count if one in classes else None) != count for one, count in found.classes.items()):
-        yield f"{name} with other numbers of pictures than published"
+        yield f"{name} with other numbers of images than published"

@@ -1,4 +1,4 @@
-"""What a method that only reads the tower saw of every picture, on disk: the tower runs once per picture, ever."""
+"""What a method that only reads the tower saw of every image, on disk: the tower runs once per image, ever."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from zsad.runtime import DTYPES, Precision
 from zsad.types import BackboneFeatures, Size
 
 CHUNK = 8
-"""Pictures observed together, at most: fixed, so that an observation does not depend on when it was made."""
+"""Images observed together, at most: fixed, so that an observation does not depend on when it was made."""
 FORM, DONE, LOCK = "form.json", "done.npy", "lock"
 NAME = re.compile("[0-9a-f]{32}")
 REVISION = 2
@@ -34,7 +34,7 @@ Observe = Callable[[Sequence[int]], BackboneFeatures]
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """What the observation of one picture looks like.
+    """What the observation of one image looks like.
 
     Attributes:
         patches, image: shapes without the batch.
@@ -54,23 +54,23 @@ class FeatureLayout:
 
     @property
     def bytes(self) -> int:
-        """That one picture takes up."""
+        """That one image takes up."""
         return (math.prod(self.patches) + math.prod(self.image)) * self.dtype.itemsize
 
 
 class FeatureCache:
-    """Memory-mapped observations of the pictures 0..count-1; the first ones, as many as fit into ``limit`` bytes.
+    """Memory-mapped observations of the images 0..count-1; the first ones, as many as fit into ``limit`` bytes.
 
     Rows are written in chunks, and a chunk counts when it is whole: what a kill left behind is made again. One process
     at a time fills a cache; others that want the same one wait for it.
 
     Args:
         root: folder of all such caches; older ones make room for this one.
-        key: all that determines the numbers, such as pictures, size, backbone and method.
-        count: how many pictures there are.
+        key: all that determines the numbers, such as images, size, backbone and method.
+        count: how many images there are.
         observe: observes some of them.
         limit: most bytes of all caches below ``root``.
-        chunk: pictures observed together.
+        chunk: images observed together.
 
     Raises:
         InputError: ``root`` cannot be written, or the disk is full.
@@ -95,7 +95,7 @@ class FeatureCache:
             ) from error
 
     def fill(self) -> Iterator[int]:
-        """Observe what is not on disk yet; yields the number of pictures that are there after each chunk."""
+        """Observe what is not on disk yet; yields the number of images that are there after each chunk."""
         with _locked(self._folder):
             for start in range(0, self.kept, self._chunk):
                 if not self._done[start // self._chunk]:
@@ -103,7 +103,7 @@ class FeatureCache:
                 yield min(start + self._chunk, self.kept)
 
     def read(self, indices: Sequence[int]) -> BackboneFeatures:
-        """Observations of some pictures; those that are not on disk are observed again."""
+        """Observations of some images; those that are not on disk are observed again."""
         kept = [index for index in indices if self._has(index)]
         others = [index for index in indices if not self._has(index)]
         parts = [(kept, self._stored(kept))] if kept else []

@@ -11,7 +11,7 @@ from tests.evaluator.making import NUT, RESOLUTION, data, detector
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.results import ImageResult
-from zsad.evaluator.worst import SIDE, WorstImages
+from zsad.evaluator.worst_images import SIDE, WorstImages
 from zsad.types import DecodedImage, Prediction
 
 
@@ -49,14 +49,14 @@ def test_the_worst_of_each_kind_are_kept_in_their_order(tmp_path: Path) -> None:
         ("misplaced", "15.png", 0.625),
         ("misplaced", "13.png", 0.25),
     ]
-    assert (found[4].picture, found[4].overlay) == ("false-alarm-1.jpg", "false-alarm-1-overlay.jpg")
-    with Image.open(tmp_path / "worst" / found[5].picture) as image:
+    assert (found[4].image, found[4].overlay) == ("false-alarm-1.jpg", "false-alarm-1-overlay.jpg")
+    with Image.open(tmp_path / "worst" / found[5].image) as image:
         assert image.size == (20, 30)
         assert (np.abs(np.asarray(image).astype(int) - 191) <= 1).all()
 
 
 @pytest.mark.parametrize(("rows", "cols", "shown"), [(1036, 300, (150, 518)), (5, 2000, (518, 1)), (8, 4, (4, 8))])
-def test_all_that_is_drawn_has_the_shape_of_the_picture(
+def test_all_that_is_drawn_has_the_shape_of_the_image(
     rows: int, cols: int, shown: tuple[int, int], tmp_path: Path
 ) -> None:
     worst = WorstImages()
@@ -64,7 +64,7 @@ def test_all_that_is_drawn_has_the_shape_of_the_picture(
     worst.write(tmp_path)
     for miss in disk.read_misses(tmp_path):
         assert miss.mask is not None
-        for name in (miss.picture, miss.mask, miss.overlay):
+        for name in (miss.image, miss.mask, miss.overlay):
             with Image.open(tmp_path / "worst" / name) as image:
                 assert image.size == shown
 
@@ -78,7 +78,7 @@ def test_what_has_no_mask_has_none_drawn(tmp_path: Path) -> None:
     assert len(list((tmp_path / "worst").iterdir())) == 3
 
 
-def test_memory_does_not_grow_with_the_pictures() -> None:
+def test_memory_does_not_grow_with_the_images() -> None:
     worst, held = WorstImages(), []
     tracemalloc.start()
     for number in range(40):

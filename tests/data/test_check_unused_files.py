@@ -6,14 +6,14 @@ import unicodedata
 from pathlib import Path
 
 from tests.data.test_check import said
-from tests.data.trees import mask, mvtec_tree, picture
+from tests.data.trees import image, mask, mvtec_tree
 from zsad.data.check import check
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(100)
 RAW = b"FUJIFILMCCD-RAW 0201" + bytes(100)
 
 
-def test_pictures_of_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
+def test_images_of_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
     root = mvtec_tree(tmp_path)
     (root / "nut/test/bent/7.RAF").write_bytes(RAW)
     (root / "nut/test/bent/8.npy").write_bytes(b"\x93NUMPY" + bytes(50))
@@ -35,15 +35,15 @@ def test_a_broken_heic_is_unreadable(tmp_path: Path) -> None:
     assert (kind, severity, name) == ("unreadable", "error", "nut/test/bent/7.HEIC")
 
 
-def test_pictures_that_the_layout_has_no_use_for_are_named(tmp_path: Path) -> None:
-    """MVTec LOCO AD has a folder of pictures for validation."""
+def test_images_that_the_layout_has_no_use_for_are_named(tmp_path: Path) -> None:
+    """MVTec LOCO AD has a folder of images for validation."""
     root = mvtec_tree(tmp_path)
-    picture(root / "nut/validation/good/0.png", 900)
-    picture(root / "cover.png", 901)
+    image(root / "nut/validation/good/0.png", 900)
+    image(root / "cover.png", 901)
     (finding,) = check([f"mvtec:{root}"]).findings
     assert (finding.kind, finding.severity) == ("unused", "note")
     assert [case.subject for case in finding.cases] == ["cover.png", "nut/validation/good/0.png"]
-    assert finding.message == "2 pictures that the layout has no use for: neither scored nor a mask"
+    assert finding.message == "2 images that the layout has no use for: neither scored nor a mask"
 
 
 def test_other_files_are_counted(tmp_path: Path) -> None:
@@ -53,14 +53,14 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     (root / "nut/test/@eaDir").mkdir()
     (finding,) = check([f"mvtec:{root}"]).findings
     assert (finding.kind, finding.severity, finding.cases) == ("besides", "note", ())
-    assert finding.message == "no pictures: 3 other files (2 .txt, 1 .csv), 1 hidden or thumbnail folder (@eaDir)"
+    assert finding.message == "no images: 3 other files (2 .txt, 1 .csv), 1 hidden or thumbnail folder (@eaDir)"
 
 
-def test_beside_a_list_only_the_folders_of_its_pictures_are_looked_at(tmp_path: Path) -> None:
+def test_beside_a_list_only_the_folders_of_its_images_are_looked_at(tmp_path: Path) -> None:
     lines = [{"image_path": f"photos/{number}.png", "label": 0, "class_name": "nut"} for number in range(2)]
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
     for name in ("photos/0.png", "photos/1.png", "photos/2.png", "photos/more/3.png", "others/4.png"):
-        picture(tmp_path / name, len(name) + int(name[-5]))
+        image(tmp_path / name, len(name) + int(name[-5]))
     (tmp_path / "photos/5.raf").write_bytes(RAW)
     (tmp_path / "others/6.raf").write_bytes(RAW)
     assert [(kind, [name for name, _ in cases]) for kind, _, cases in said(check([f"jsonl:{tmp_path}"]))] == [
@@ -73,7 +73,7 @@ def test_names_that_other_systems_take_for_one_are_told(tmp_path: Path) -> None:
     root = mvtec_tree(tmp_path)
     composed, decomposed = (unicodedata.normalize(form, "Gehäuse.png") for form in ("NFC", "NFD"))
     for number, name in enumerate((composed, decomposed, "a.png", "A.png")):
-        picture(root / "nut/test/good" / name, 900 + number)
+        image(root / "nut/test/good" / name, 900 + number)
     ((kind, severity, cases),) = said(check([f"mvtec:{root}"]))
     assert (kind, severity) == ("alike", "warning")
     assert sorted(cases) == [
@@ -86,7 +86,7 @@ def test_odd_names_are_read_and_checked(tmp_path: Path) -> None:
     """Spaces at an end, line ends, and bytes that are no UTF-8."""
     root = mvtec_tree(tmp_path)
     for number, stem in enumerate((" 1 ", "1\n2", os.fsdecode(b"1\xff"))):
-        picture(root / "nut/test/bent" / f"{stem}.png", 900 + number)
+        image(root / "nut/test/bent" / f"{stem}.png", 900 + number)
         mask(root / "nut/ground_truth/bent" / f"{stem}_mask.png")
     checked = check([f"mvtec:{root}"])
     assert said(checked) == []

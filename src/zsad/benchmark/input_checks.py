@@ -1,4 +1,4 @@
-"""Whether all that is done saw the same pictures and masks, and those that are found now."""
+"""Whether all that is done saw the same images and masks, and those that are found now."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from zsad.errors import ConfigError
 from zsad.evaluator import disk
 from zsad.evaluator import plan as evaluation
 from zsad.evaluator.results import Protocol
-from zsad.trainer.pictures import TrainingImages
+from zsad.trainer.images import TrainingImages
 from zsad.trainer.training import content
 
 CARD = "training.json"
 ANY_SIDE = 32
-"""In px; what tells pictures apart does not depend on it."""
+"""In px; what tells images apart does not depend on it."""
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """Pictures and masks that a run saw.
+    """Images and masks that a run saw.
 
     Attributes:
         run: which one.
         trained: whether it was trained on them, or tested.
         names: of the data sets.
         content: hashes of them, as training or evaluation wrote them down.
-        shots: how many pictures were shown, and the seed of their draw.
+        shots: how many images were shown, and the seed of their draw.
     """
 
     run: BenchmarkRun
@@ -39,7 +39,7 @@ class RunInputs:
 
     @property
     def places(self) -> list[Path]:
-        """Folders, below that of the benchmark, of what must be made anew if the pictures are others."""
+        """Folders, below that of the benchmark, of what must be made anew if the images are others."""
         if self.trained:
             return [training_of(self.run, Path()), folder_of(self.run, "", Path())]
         return [folder_of(self.run, self.names[0], Path())]
@@ -54,7 +54,7 @@ def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
         data: data sets that are read and compared as well; of others all that is done is compared with the first.
 
     Raises:
-        ConfigError: a run saw other pictures or masks.
+        ConfigError: a run saw other images or masks.
         InputError: what is done, or the data, cannot be read.
     """
     right: dict[tuple[bool, tuple[str, ...], tuple[int, int]], Any] = {}
@@ -68,7 +68,7 @@ def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
     if places:
         where = "those that are there now" if data else "the same for all"
         raise ConfigError(
-            f"what {out} holds was made of the pictures and masks of its data sets: {where}",
+            f"what {out} holds was made of the images and masks of its data sets: {where}",
             "".join(f"\n  others in {place}" for place in places),
             "put the data back, choose another --out, or delete these folders to make them anew",
         )
@@ -91,9 +91,9 @@ def _content(plan: Plan, one: RunInputs, data: Mapping[str, DataSet]) -> Any:
     """The same of the data as they are found now."""
     told = plan.benchmark
     if one.trained:
-        return content(*TrainingImages(plan.pictures(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
+        return content(*TrainingImages(plan.images(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
     shots, seed = one.shots
-    protocol = Protocol(told.resolution or None, most=told.most_tested, shots=shots, shots_seed=seed)
+    protocol = Protocol(told.resolution or None, max_images=told.max_test_images, shots=shots, shots_seed=seed)
     planned = evaluation.plan([data[one.names[0]]], protocol)
     return {
         found.name: (found.content, {shot.source: shot.content for shot in found.shots}) for found in planned[0].classes

@@ -17,7 +17,7 @@ from zsad.render import eight_bit, overlay, save_image
 from zsad.types import DecodedImage, Prediction, Size
 
 EACH = 4
-"""Pictures kept of each kind of miss."""
+"""Images kept of each kind of miss."""
 SIDE = 518
 """Longer side of what is drawn, in px, at most."""
 MISSED, FALSE_ALARM, MISPLACED = "missed", "false alarm", "misplaced"
@@ -25,7 +25,7 @@ MISSED, FALSE_ALARM, MISPLACED = "missed", "false alarm", "misplaced"
 
 @dataclass(frozen=True, order=True)
 class WorstCandidate:
-    """A picture that is among the worst so far, no larger than it will be drawn; the worst sort first."""
+    """An image that is among the worst so far, no larger than it will be drawn; the worst sort first."""
 
     goodness: float
     number: int
@@ -36,7 +36,7 @@ class WorstCandidate:
 
 
 class WorstImages:
-    """Keeps the worst few of the pictures that it is offered.
+    """Keeps the worst few of the images that it is offered.
 
     >>> Worst().kept
     {'missed': [], 'false alarm': [], 'misplaced': []}
@@ -49,11 +49,11 @@ class WorstImages:
     def offer(
         self,
         found: ImageResult,
-        picture: DecodedImage,
+        image: DecodedImage,
         prediction: Prediction,
         mask: Bool[np.ndarray, "rows cols"] | None,
     ) -> None:
-        """Keep a picture if it is worse than one that is kept; of equals the first stays."""
+        """Keep an image if it is worse than one that is kept; of equals the first stays."""
         self._number += 1
         if found.label == 0:
             kinds = {FALSE_ALARM: -found.score}
@@ -64,7 +64,7 @@ class WorstImages:
         for why, goodness in kinds.items():
             best_kept = self.kept[why][-1].goodness if len(self.kept[why]) == EACH else np.inf
             if goodness < best_kept:
-                insort(self.kept[why], self._candidate(goodness, found, picture, prediction, mask))
+                insort(self.kept[why], self._candidate(goodness, found, image, prediction, mask))
                 del self.kept[why][EACH:]
 
     def write(self, folder: Path) -> None:
@@ -84,12 +84,12 @@ class WorstImages:
         self,
         goodness: float,
         found: ImageResult,
-        picture: DecodedImage,
+        image: DecodedImage,
         prediction: Prediction,
         mask: Bool[np.ndarray, "rows cols"] | None,
     ) -> WorstCandidate:
-        size = _shown(picture.size)
-        small = Image.fromarray(eight_bit(picture.pixels)).resize(size[::-1], Image.Resampling.LANCZOS)
+        size = _shown(image.size)
+        small = Image.fromarray(eight_bit(image.pixels)).resize(size[::-1], Image.Resampling.LANCZOS)
         anomaly_map = resize(torch.from_numpy(prediction.anomaly_map)[None], size)[0].numpy()
         shown_mask = None if mask is None else resize_mask(mask, size)
         return WorstCandidate(goodness, self._number, found, np.asarray(small), shown_mask, anomaly_map)
@@ -97,8 +97,8 @@ class WorstImages:
 
 def _draw(candidate: WorstCandidate, why: str, name: str, home: Path) -> WorstImage:
     found = candidate.found
-    files = {"picture": f"{name}.jpg", "overlay": f"{name}-overlay.jpg"}
-    save_image(Image.fromarray(candidate.pixels), home / files["picture"])
+    files = {"image": f"{name}.jpg", "overlay": f"{name}-overlay.jpg"}
+    save_image(Image.fromarray(candidate.pixels), home / files["image"])
     heat = overlay(DecodedImage(candidate.pixels, found.source), candidate.anomaly_map)
     save_image(Image.fromarray(heat), home / files["overlay"])
     mask = None
@@ -109,6 +109,6 @@ def _draw(candidate: WorstCandidate, why: str, name: str, home: Path) -> WorstIm
 
 
 def _shown(size: Size) -> Size:
-    """The size at which a picture is drawn: its own, or smaller."""
+    """The size at which an image is drawn: its own, or smaller."""
     scale = min(1.0, SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -1,4 +1,4 @@
-"""What is known of the pictures of a class while it is scored."""
+"""What is known of the images of a class while it is scored."""
 
 import hashlib
 from collections import Counter
@@ -14,18 +14,18 @@ from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
 from zsad.evaluator.plan import PlannedImage
 from zsad.evaluator.results import METRICS, PIXEL_METRICS, ImageResult, Metric, Protocol
-from zsad.evaluator.worst import WorstImages
+from zsad.evaluator.worst_images import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.metrics.auroc import auroc_of
-from zsad.metrics.per_picture import PictureCounts
-from zsad.metrics.tally import metrics_of_counts
+from zsad.metrics.per_image import ImageCounts
+from zsad.metrics.score_counts import metrics_of_counts
 from zsad.types import DecodedImage, Failure, Prediction, Size
 
-NO_MASKS, NO_PICTURES = "no masks", "no picture could be read"
+NO_MASKS, NO_IMAGES = "no masks", "no image could be read"
 
 
 class ClassEvaluator:
-    """What is known of the pictures of a class so far; apart from counts of pixels, a few numbers of each picture."""
+    """What is known of the images of a class so far; apart from counts of pixels, a few numbers of each image."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -34,16 +34,16 @@ class ClassEvaluator:
         self.without_mask = 0
         self.doubts: Counter[Doubt] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
-        self._counts, self._worst = PictureCounts(), WorstImages()
+        self._counts, self._worst = ImageCounts(), WorstImages()
 
     def add(self, item: PlannedImage, answer: tuple[DecodedImage, Prediction] | Failure) -> None:
-        """Count a picture, or note why it cannot be counted."""
+        """Count an image, or note why it cannot be counted."""
         if isinstance(answer, Failure):
             self.unreadable[item.source] = answer.message
             return
-        picture, prediction = answer
+        image, prediction = answer
         try:
-            mask, doubts = truth(item, picture.size, prediction.size)
+            mask, doubts = truth(item, image.size, prediction.size)
         except InputError as error:
             self.unreadable[item.source] = str(error)
             return
@@ -55,12 +55,12 @@ class ClassEvaluator:
             self._pixel_metrics.update([prediction.anomaly_map], [mask])
             self._counts.update(prediction.anomaly_map, mask)
         self.doubts.update(doubts)
-        self._worst.offer(found, picture, prediction, mask)
+        self._worst.offer(found, image, prediction, mask)
         self.images.append(found)
 
     @property
     def has_no_masks(self) -> bool:
-        """Whether there are anomalous pictures and none of them has a mask; metrics of pixels would mean nothing."""
+        """Whether there are anomalous images and none of them has a mask; metrics of pixels would mean nothing."""
         return lack_masks(self.images)
 
     def draws(self, *names: str) -> Draws:
@@ -74,7 +74,7 @@ class ClassEvaluator:
         """All metrics, with intervals where there are draws."""
         image, pixel = named("image", self._image_metrics.compute()), named("pixel", self._pixel_metrics.compute())
         if not self.images:
-            return dict.fromkeys(METRICS, Metric(None, reason=NO_PICTURES))
+            return dict.fromkeys(METRICS, Metric(None, reason=NO_IMAGES))
         found = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
         return found | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
 
@@ -96,21 +96,21 @@ class ClassEvaluator:
 
 
 def truth(item: PlannedImage, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[Doubt, ...]]:
-    """Which pixels are anomalous, and what may be wrong with that: none of a normal picture; None where nobody says.
+    """Which pixels are anomalous, and what may be wrong with that: none of a normal image; None where nobody says.
 
     Args:
-        item: the picture.
+        item: the image.
         own: its size.
         size: of the result.
 
     Raises:
-        InputError: the mask cannot be read, or is not one of this picture.
+        InputError: the mask cannot be read, or is not one of this image.
     """
     if item.label == 0:
         return np.zeros(size, bool), ()
     if not item.sample.masks:
         return None, ()
-    found = read_truth(item.sample.masks, own, item.sample.picture)
+    found = read_truth(item.sample.masks, own, item.sample.image)
     return resize_mask(found.pixels, size), found.doubts
 
 
@@ -131,7 +131,7 @@ def _image_result(
 
 
 def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float | None:
-    """AUROC of the pixels of one picture, if it has both states."""
+    """AUROC of the pixels of one image, if it has both states."""
     if mask.all() or not mask.any():
         return None
     anomalous = scores[mask]

@@ -21,7 +21,7 @@ from zsad.metrics.curves import Curve, precision_recall, pro_curve, roc
 from zsad.metrics.f1_max import f1_max_of
 from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
 from zsad.metrics.regions import region_shares
-from zsad.metrics.tally import ScoreCounts
+from zsad.metrics.score_counts import ScoreCounts
 from zsad.metrics.undefined import Undefined
 
 Results = dict[str, float | Undefined]

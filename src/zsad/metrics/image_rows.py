@@ -1,4 +1,4 @@
-"""What is kept of the pixels of one picture, and how many pictures lie in one file."""
+"""What is kept of the pixels of one image, and how many images lie in one file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from zsad.metrics.keys import to_keys
 from zsad.metrics.regions import region_shares
 
 BINS = 8192
-"""Of a picture, at most."""
+"""Of an image, at most."""
 FIRST_BITS = 17
 """Of its range of keys, with which its bins begin: a table that fits a processor's cache."""
-PER_PICTURE, PER_BIN = ("dropped", "regions", "lengths", "first"), ("steps", "normal", "anomalous", "share")
+PER_IMAGE, PER_BIN = ("dropped", "regions", "lengths", "first"), ("steps", "normal", "anomalous", "share")
 """Arrays of a file."""
 
 
 @dataclass(frozen=True)
-class PictureRow:
-    """One picture: the bins that its pixels are in.
+class ImageRow:
+    """One image: the bins that its pixels are in.
 
     Attributes:
         dropped: bits of the keys that the bins do not keep.
@@ -41,8 +41,8 @@ class PictureRow:
     regions: int
 
 
-def picture_row(scores: Real[np.ndarray, "rows cols"], mask: Bool[np.ndarray, "rows cols"]) -> PictureRow:
-    """Count the pixels of a picture by the leading bits of their keys, as many bits as ``BINS`` bins hold."""
+def image_row(scores: Real[np.ndarray, "rows cols"], mask: Bool[np.ndarray, "rows cols"]) -> ImageRow:
+    """Count the pixels of an image by the leading bits of their keys, as many bits as ``BINS`` bins hold."""
     keys = to_keys(scores.ravel().astype(np.float32, copy=False))
     low = int(keys.min())
     begun = max(0, (int(keys.max()) - low).bit_length() - FIRST_BITS)
@@ -59,11 +59,11 @@ def picture_row(scores: Real[np.ndarray, "rows cols"], mask: Bool[np.ndarray, "r
     both, anomalous, overlap = (np.add.reduceat(one, starts) for one in counts)
     whole = [one.astype(np.int32) for one in (used[starts] >> more, both - anomalous, anomalous)]
     share = (overlap / np.maximum(anomalous, 1)).astype(np.float32)
-    return PictureRow(begun + more, whole[0], whole[1], whole[2], share, regions)
+    return ImageRow(begun + more, whole[0], whole[1], whole[2], share, regions)
 
 
-def write_rows(rows: Sequence[PictureRow], path: Path) -> None:
-    """Write pictures into a compressed file, whole or not at all."""
+def write_rows(rows: Sequence[ImageRow], path: Path) -> None:
+    """Write images into a compressed file, whole or not at all."""
     arrays = {
         "dropped": [row.dropped for row in rows],
         "regions": [row.regions for row in rows],
@@ -80,42 +80,42 @@ def write_rows(rows: Sequence[PictureRow], path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, share=share, **small)
 
 
-def read_rows(path: Path) -> list[PictureRow]:
-    """The pictures of a file.
+def read_rows(path: Path) -> list[ImageRow]:
+    """The images of a file.
 
     Raises:
         InputError: it does not exist, or is damaged.
     """
     arrays = read_arrays(path)
     try:
-        return _rows({name: arrays[name] for name in (*PER_PICTURE, *PER_BIN)})
+        return _rows({name: arrays[name] for name in (*PER_IMAGE, *PER_BIN)})
     except (LookupError, ValueError, TypeError, OverflowError) as error:
-        rule = "counts of pictures are a whole file, as it was written"
+        rule = "counts of images are a whole file, as it was written"
         raise InputError(rule, f"{path} ({error})", "evaluate the class again") from error
 
 
-def _rows(arrays: dict[str, np.ndarray]) -> list[PictureRow]:
+def _rows(arrays: dict[str, np.ndarray]) -> list[ImageRow]:
     _check(arrays)
-    dropped, regions, lengths, first = (arrays[name].tolist() for name in PER_PICTURE)
+    dropped, regions, lengths, first = (arrays[name].tolist() for name in PER_IMAGE)
     steps, normal, anomalous, share = (arrays[name] for name in PER_BIN)
     rows, start = [], 0
     for number, length in enumerate(lengths):
         one = slice(start, start := start + length)
         bins = first[number] + np.cumsum(steps[one], dtype=np.int32)
         counts = normal[one].astype(np.int32), anomalous[one].astype(np.int32)
-        rows.append(PictureRow(dropped[number], bins, *counts, share[one], regions[number]))
+        rows.append(ImageRow(dropped[number], bins, *counts, share[one], regions[number]))
     return rows
 
 
 def _check(arrays: dict[str, np.ndarray]) -> None:
-    pictures, entries = arrays["lengths"].shape, arrays["share"].shape
-    fit = all(arrays[name].shape == pictures for name in PER_PICTURE)
+    images, entries = arrays["lengths"].shape, arrays["share"].shape
+    fit = all(arrays[name].shape == images for name in PER_IMAGE)
     fit &= all(arrays[name].shape == entries for name in PER_BIN)
     whole = all(array.dtype.kind in "iu" for name, array in arrays.items() if name != "share")
-    if not fit or len(pictures) != 1 or not whole or arrays["share"].dtype != np.float32:
+    if not fit or len(images) != 1 or not whole or arrays["share"].dtype != np.float32:
         raise ValueError("its arrays do not fit together")
     if arrays["lengths"].min(initial=1) < 1 or (int(arrays["lengths"].sum()),) != entries:
-        raise ValueError("its pictures do not add up")
+        raise ValueError("its images do not add up")
 
 
 def _end_to_end(lists: Sequence[np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ metrics = pytest.importorskip("sklearn.metrics", reason="the oracle is scikit-le
 
 
 def drawn(count: int = 6, size: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities that know something of squares; every third picture is normal."""
+    """Probabilities that know something of squares; every third image is normal."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((count, size, size), bool)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""What a benchmark knows of its data sets, also on a machine where their pictures are not at hand."""
+"""What a benchmark knows of its data sets, also on a machine where their images are not at hand."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ FILE = "data.json"
 
 @dataclass(frozen=True)
 class ClassListing:
-    """A data set without its pictures.
+    """A data set without its images.
 
     Attributes:
         layout: name of its layout.
         is_published: see :attr:`zsad.data.specification.DataSet.is_published`.
-        classes: normal and anomalous pictures of the test split, by class.
+        classes: normal and anomalous images of the test split, by class.
     """
 
     layout: str
@@ -27,7 +27,7 @@ class ClassListing:
 
     @property
     def total(self) -> tuple[int, int]:
-        """Normal and anomalous pictures of all classes."""
+        """Normal and anomalous images of all classes."""
         normal, anomalous = zip(*self.classes.values(), strict=True) if self.classes else ((), ())
         return sum(normal), sum(anomalous)
 
