@@ -211,7 +211,7 @@ def places(sheet: Image.Image, colour: tuple[int, int, int] = (200, 30, 30)) -> 
 
 
 def test_panels_stand_in_lines_with_even_gaps() -> None:
-    (sheet,) = pages(["DecodedImage", "Ground truth", "A"], squares(4, 3), 2, STYLE)
+    (sheet,) = pages(["Image", "Ground truth", "A"], squares(4, 3), 2, STYLE)
     across, down = places(sheet)
     steps = set(np.diff(across).tolist())
     assert len(across) == 6
@@ -223,7 +223,7 @@ def test_panels_stand_in_lines_with_even_gaps() -> None:
 
 
 def test_transposed_images_stand_beside_each_other() -> None:
-    (sheet,) = pages(["DecodedImage", "Ground truth", "A"], squares(2, 3), 6, Style(transposed=True))
+    (sheet,) = pages(["Image", "Ground truth", "A"], squares(2, 3), 6, Style(transposed=True))
     across, down = places(sheet)
     assert (len(across), len(down)) == (2, 3)
     assert len(set(np.diff(down).tolist())) == 1
@@ -231,15 +231,15 @@ def test_transposed_images_stand_beside_each_other() -> None:
 
 def test_pages_are_no_higher_than_the_paper_and_all_have_the_scale() -> None:
     high = 2 * SIDE * 4
-    sheets = pages(["DecodedImage", "Ground truth"], squares(5, 2), 1, STYLE, high)
+    sheets = pages(["Image", "Ground truth"], squares(5, 2), 1, STYLE, high)
     assert [len(places(sheet)[1]) for sheet in sheets] == [2, 2, 1]
     assert all(sheet.height <= high for sheet in sheets)
     for sheet in sheets:
         ends = (np.asarray(sheet) == (240, 249, 33)).all(2).any(), (np.asarray(sheet) == (13, 8, 135)).all(2).any()
         assert ends == (True, True)
-    assert len(pages(["DecodedImage"], squares(3, 1), 1, STYLE, 10)) == 3
+    assert len(pages(["Image"], squares(3, 1), 1, STYLE, 10)) == 3
     with pytest.raises(ConfigError, match="at least one column of images; got 0"):
-        pages(["DecodedImage"], squares(1, 1), 0, STYLE)
+        pages(["Image"], squares(1, 1), 0, STYLE)
 
 
 # --- files

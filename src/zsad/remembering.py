@@ -12,6 +12,7 @@ from zsad.data.specification import in_words
 from zsad.errors import ConfigError
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
+from zsad.wording import pluralised
 
 ANY = "object"
 """The class that is told to a detector where nobody says what images show."""

@@ -27,6 +27,7 @@ from zsad.evaluator.disk import PAGE
 from zsad.evaluator.results import METRICS, TITLES
 from zsad.files import write_atomically
 from zsad.published import PublishedNumber
+from zsad.wording import pluralised
 
 
 def write(board: Leaderboard, out: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.wording import say
+from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
     from zsad.data.synthetic.dataset import Written, WrittenDataSet

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, typed
-from zsad.wording import printable, say
+from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
     from tqdm import tqdm

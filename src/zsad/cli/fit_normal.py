@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, describe, load_detector
-from zsad.wording import say
+from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
     from zsad.data.sources import LeftOut

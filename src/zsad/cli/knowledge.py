@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs
-from zsad.wording import printable, say
+from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
     from zsad.knowledge import Knowledge

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from zsad.evaluator.results import IMAGE_METRICS, METRICS, PIXEL_METRICS, TITLES, ClassResult, DataSetResult, Metric
+from zsad.wording import pluralised
 
 UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 

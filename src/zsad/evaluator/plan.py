@@ -13,6 +13,7 @@ from zsad.evaluator.disk import CLASSES
 from zsad.evaluator.results import Protocol
 from zsad.files import contents_hash, unique_name
 from zsad.threads import readers
+from zsad.wording import pluralised
 
 READERS = 2
 """Threads that read files to know them by their content."""

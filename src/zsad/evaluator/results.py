@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from zsad.config import check_seed, check_within
 from zsad.errors import ConfigError
+from zsad.wording import pluralised
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro", "pixel_pro_200")

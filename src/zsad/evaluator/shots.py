@@ -7,6 +7,7 @@ from zsad.data.decode import decode
 from zsad.errors import ConfigError
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.predictor import Detector
+from zsad.wording import pluralised
 
 
 def check_detector(detector: Detector) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from zsad.data.doubts import DOUBTS
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
+from zsad.wording import pluralised
 
 FEW = 10
 """Images of a state below which a bootstrap is known to be too sure of itself."""

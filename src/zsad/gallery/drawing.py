@@ -76,7 +76,7 @@ def gallery(
     shown = _shown(detectors, chosen, style)
     limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
     columns = (6 if transposed else 1) if columns is None else columns
-    sheets = pages(["DecodedImage", "Ground truth", *names], shown, columns, style, limit)
+    sheets = pages(["Image", "Ground truth", *names], shown, columns, style, limit)
     with alone_with(path):
         _save(sheets, path, style)
     return GalleryFigure(len(chosen), len(sheets), tuple(_seen(detectors, names, chosen)))

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
 from zsad.data.checking.inspection import Inspected, SampleFacts
+from zsad.wording import pluralised
 
 
 def copies_within(inspected: Inspected) -> list[Finding]:
@@ -17,7 +18,9 @@ def copies_within(inspected: Inspected) -> list[Finding]:
                 cases[kind].append(FindingCase(inspected.below(copy.sample.image), _equals(inspected, original, copy)))
     both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
     leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
-    again = f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
+    again = (
+        f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
+    )
     return [
         *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
         *found("leaked", "error", inspected.name, leaked, cases["leaked"]),

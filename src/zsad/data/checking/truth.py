@@ -12,6 +12,7 @@ from zsad.data.checking.unused_files import alike_findings, findings_besides
 from zsad.data.doubts import DOUBTS, Doubt
 from zsad.data.sources import images_in, natural_key
 from zsad.types import Size
+from zsad.wording import pluralised
 
 UNUSUAL = 4
 """How many times the pixels of its class's median an image may have, or have a part of."""
@@ -46,7 +47,9 @@ def _unreadable(inspected: Inspected) -> Iterator[Finding]:
     message = f"{pluralised(len(cases), 'file')} cannot be read, and would be left out"
     yield from found("unreadable", "error", inspected.name, message, cases)
     lost = [FindingCase(inspected.below(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask]
-    message = f"{pluralised(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
+    message = (
+        f"{pluralised(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
+    )
     yield from found("missing", "warning", inspected.name, message, lost)
 
 
@@ -197,7 +200,9 @@ def _image_sizes(inspected: Inspected) -> list[Finding]:
         for members in by_class.values()
         for facts, size in _unusual(members)
     ]
-    message = f"{pluralised(len(cases), 'image')} of {UNUSUAL} times the pixels usual in the class or more, or the inverse"
+    message = (
+        f"{pluralised(len(cases), 'image')} of {UNUSUAL} times the pixels usual in the class or more, or the inverse"
+    )
     return found("image-size", "note", inspected.name, message, cases)
 
 
