@@ -19,8 +19,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image
 
 from tests.data.making import adobe_segment, chunk, png, png_header, saved, tiff
-from zsad.data import _reading
 from zsad.data.decode import MAX_PIXELS, decode
+from zsad.data.decoding import guard
 from zsad.errors import InputError
 
 RNG = np.random.default_rng(7)
@@ -511,9 +511,9 @@ def test_a_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch, pillow
 
 
 def test_size_limit_is_inclusive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reading, "MAX_PIXELS", 35)
+    monkeypatch.setattr(guard, "MAX_PIXELS", 35)
     assert_pixels(saved(COLOURS, "PNG"), COLOURS)
-    monkeypatch.setattr(_reading, "MAX_PIXELS", 34)
+    monkeypatch.setattr(guard, "MAX_PIXELS", 34)
     assert "5 x 7 = 35 pixels" in refusal(saved(COLOURS, "PNG")).value
     assert "5 x 7 = 35 pixels" in refusal(Image.fromarray(COLOURS)).value
 
@@ -527,7 +527,7 @@ def test_pillows_warning_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_warnings_still_show() -> None:
-    with _reading.reading("part.x"), pytest.warns(UserWarning, match="mine"):
+    with guard.reading("part.x"), pytest.warns(UserWarning, match="mine"):
         warnings.warn("mine", stacklevel=1)
 
 
@@ -543,7 +543,7 @@ def test_warning_filters_where_python_keeps_them_per_thread(monkeypatch: pytest.
     class Flags:
         context_aware_warnings = True
 
-    monkeypatch.setattr(_reading, "sys", type("sys", (), {"flags": Flags}))
+    monkeypatch.setattr(guard, "sys", type("sys", (), {"flags": Flags}))
     test_pillows_warning_does_not_leak(monkeypatch)
 
 

@@ -13,8 +13,8 @@ from PIL import ExifTags, Image
 
 from tests.data.making import saved
 from tests.data.test_decode import as_rgb, assert_pixels, pixels_of, refusal
-from zsad.data import _reading
 from zsad.data.decode import decode
+from zsad.data.decoding import guard
 from zsad.errors import DependencyError, InputError
 
 RNG = np.random.default_rng(9)
@@ -197,7 +197,7 @@ def test_damaged_files_never_raise_anything_else(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", WHOLE)
 def test_size_is_limited_by_the_header(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(_reading, "MAX_PIXELS", 100)
+    monkeypatch.setattr(guard, "MAX_PIXELS", 100)
     assert "at most 100 pixels" in refusal(WHOLE[kind]).rule
 
 

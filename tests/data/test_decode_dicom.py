@@ -7,8 +7,8 @@ import pytest
 
 from tests.data.making import dicom, table
 from tests.data.test_decode import as_rgb, assert_pixels, refusal
-from zsad.data import _reading
 from zsad.data.decode import decode
+from zsad.data.decoding import guard
 from zsad.errors import DependencyError, InputError
 
 STORED = np.array([[0, 100, 200], [300, 400, 4095]], dtype=np.uint16)
@@ -122,7 +122,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 
 def test_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reading, "MAX_PIXELS", 5)
+    monkeypatch.setattr(guard, "MAX_PIXELS", 5)
     assert "2 x 3 = 6 pixels" in refusal(dicom(STORED)).value
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool
 
-from zsad.data._pixels import Pixels
+from zsad.data.decoding.pixels import Pixels
 
 
 def along(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from zsad.data._pillow import BROKEN
-from zsad.data._reading import check_size
+from zsad.data.decoding.guard import check_size
+from zsad.data.decoding.pillow import BROKEN
 from zsad.documents import read_json_object
 from zsad.errors import InputError
 

@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
-from zsad.data import _netpbm, _tiff, kinds
-from zsad.data._deep import deep_samples, is_deep_colour
-from zsad.data._pages import check_pages
-from zsad.data._pillow import DEEP_MODES
-from zsad.data._pixels import upright
-from zsad.data._reading import Stream, check_size, reading
-from zsad.data._segments import check_segments
+from zsad.data import kinds
 from zsad.data.decode import decode
+from zsad.data.decoding import netpbm, tiff
+from zsad.data.decoding.guard import Stream, check_size, reading
+from zsad.data.decoding.pillow import DEEP_MODES, deep_samples, is_deep_colour
+from zsad.data.decoding.pixels import upright
+from zsad.data.decoding.tiff import check_pages, check_segments
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ PILLOWS = (None, kinds.PNG, kinds.JPEG, kinds.BMP, kinds.GIF, kinds.WEBP, kinds.
 """Kinds that Pillow reads as they are."""
 TURNED = range(2, 9)
 """Orientations that are not upright already."""
-TIFF_COLOURS = (_tiff.WHITE_IS_ZERO, _tiff.BLACK_IS_ZERO, _tiff.RGB)
+TIFF_COLOURS = (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB)
 
 
 def stored(path: Path) -> StoredMask:
@@ -94,7 +93,7 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
         raise InputError("a mask is an image, or JSON of labelme", f"{name}: {kind.name}", "save it as PNG")
     if kind is kinds.TIFF:
         return _of_tiff(stream, name)
-    if kind is kinds.NETPBM and (found := _netpbm.samples_of(stream, name)):
+    if kind is kinds.NETPBM and (found := netpbm.samples_of(stream, name)):
         if found[1]:
             raise _several(name, "an image after the first")
         return StoredMask(*_split(found[0]))
@@ -169,7 +168,7 @@ def _of_tiff(stream: Stream, name: str) -> StoredMask:
     with reading(name), TiffFile(stream) as file:
         page = file.pages[0].aspage()
         check_size(page.imagelength, page.imagewidth, name)
-        loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(_tiff.ORIENTATION, 1)
+        loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(tiff.ORIENTATION, 1)
         if page.dtype not in (np.uint8, np.bool_):
             samples = _by_tifffile(page, name, stream)
             return _turned(*samples, loss, orientation if orientation in TURNED else None)
@@ -190,7 +189,7 @@ def _loss_of_tiff(compression: int) -> Loss:
 def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Samples:
     """Values as they are, signed and fractions too; white where the file has zero for it."""
     check_segments(page, stream, name)
-    is_inverted = page.photometric == _tiff.WHITE_IS_ZERO
+    is_inverted = page.photometric == tiff.WHITE_IS_ZERO
     is_odd = page.dtype is None or page.dtype.kind not in "uif" or (is_inverted and page.dtype.kind != "u")
     if is_odd or page.axes not in ("YX", "YXS", "SYX") or page.photometric not in TIFF_COLOURS:
         value = f"{name}: axes {page.axes}, photometric interpretation {page.photometric}, samples {page.dtype}"
@@ -199,8 +198,8 @@ def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Sample
     values = np.moveaxis(values, 0, 2) if page.axes == "SYX" else values.reshape(*values.shape[:2], -1)
     if is_inverted:
         values = np.iinfo(values.dtype).max - values
-    colours = 3 if page.photometric == _tiff.RGB else 1
-    has_opacity = page.extrasamples[:1] in ((_tiff.ALPHA,), (_tiff.PREMULTIPLIED,))
+    colours = 3 if page.photometric == tiff.RGB else 1
+    has_opacity = page.extrasamples[:1] in ((tiff.ALPHA,), (tiff.PREMULTIPLIED,))
     return *_split(values[..., : colours + has_opacity]), None
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zsad.data import _arrays, _avif, _dicom, _heif, _jpeg, _jpeg2000, _netpbm, _pillow, _tiff, kinds
-from zsad.data._pixels import Pixels
-from zsad.data._reading import MAX_PIXELS, Stream, reading, unreadable
+from zsad.data import kinds
+from zsad.data.decoding import dicom, heif, jpeg, netpbm, pillow, tiff
+from zsad.data.decoding.guard import MAX_PIXELS, Stream, reading, unreadable
+from zsad.data.decoding.pixels import Pixels, from_array
 from zsad.errors import InputError
 from zsad.types import DecodedImage
 
@@ -74,9 +75,9 @@ def _name_of(source: object) -> str:
 
 def _read(source: object, name: str) -> DecodedImage:
     if isinstance(source, np.ndarray):
-        return DecodedImage(_arrays.from_array(source, name), name)
+        return DecodedImage(from_array(source, name), name)
     if isinstance(source, Image.Image):
-        return DecodedImage(_pillow.from_image(source, name), name)
+        return DecodedImage(pillow.from_image(source, name), name)
     if isinstance(source, bytes):
         return _from_stream(BytesIO(source), name)
     if isinstance(source, str | os.PathLike):
@@ -97,13 +98,13 @@ def _from_path(source: str | os.PathLike[str], name: str) -> DecodedImage:
 
 
 READERS: dict[kinds.FileKind | None, Callable[[Stream, str], DecodedImage]] = {
-    kinds.AVIF: _avif.read,
-    kinds.DICOM: _dicom.read,
-    kinds.HEIF: _heif.read,
-    kinds.JPEG: _jpeg.read,
-    kinds.JPEG_2000: _jpeg2000.read,
-    kinds.NETPBM: _netpbm.read,
-    kinds.TIFF: _tiff.read,
+    kinds.AVIF: heif.read_avif,
+    kinds.DICOM: dicom.read,
+    kinds.HEIF: heif.read_heif,
+    kinds.JPEG: jpeg.read_jpeg,
+    kinds.JPEG_2000: jpeg.read_jpeg_2000,
+    kinds.NETPBM: netpbm.read,
+    kinds.TIFF: tiff.read,
 }
 """All others are Pillow's."""
 
@@ -117,4 +118,4 @@ def _from_stream(stream: Stream, name: str) -> DecodedImage:
     kind = kinds.kind_of(head, name)
     if kind and kind.refused:
         raise kinds.refusal(kind, name)
-    return READERS.get(kind, _pillow.read)(stream, name)
+    return READERS.get(kind, pillow.read)(stream, name)

@@ -18,9 +18,9 @@ from zsad.data._edges import along
 from zsad.data._labelme import drawn
 from zsad.data._mask_files import TURNED, stored
 from zsad.data._mask_values import count, most_is_anomalous, values_of
-from zsad.data._pillow import orientation_of
-from zsad.data._pixels import upright
 from zsad.data.decode import decode
+from zsad.data.decoding.pillow import orientation_of
+from zsad.data.decoding.pixels import upright
 from zsad.data.doubts import Doubt
 from zsad.errors import InputError
 from zsad.types import Size

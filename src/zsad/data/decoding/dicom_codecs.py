@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Shaped
 
-from zsad.data import _jpeg, _jpeg2000
-from zsad.data._reading import require
+from zsad.data.decoding import jpeg
+from zsad.data.decoding.guard import require
 from zsad.errors import InputError
 from zsad.types import Size
 
@@ -66,13 +66,13 @@ def _frame(dataset: "pydicom.Dataset") -> bytes:
 def _check_frame(frame: bytes, keyword: str, size: Size) -> None:
     """Decoders fill in what a truncated frame lacks, and take whatever size it says."""
     if keyword in JPEG_2000:
-        codestream = _jpeg2000.codestreams(frame)[0]
-        _jpeg2000.check_whole(codestream)
-        found = _jpeg2000.size_of(codestream)
+        codestream = jpeg.codestreams(frame)[0]
+        jpeg.check_whole(codestream)
+        found = jpeg.size_of(codestream)
     else:
         if frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
             raise ValueError("image file is truncated")
-        said = _jpeg.frame_of(frame)
+        said = jpeg.frame_of(frame)
         found = (said.rows, said.cols) if said else (0, 0)
     if found != size:
         raise ValueError(f"a frame of {found} pixels where {size} are said")

@@ -1,18 +1,68 @@
-"""JPEG 2000 -> RGB pixels, of codestreams that are whole: decoders fill in what truncated ones lack.
+"""JPEG and JPEG 2000 -> RGB pixels. ITU-T T.81, annex B; ISO/IEC 15444-1, annex A.
 
-Grey and 8-bit colours by Pillow; deeper colours, which it rounds down, by imagecodecs. ISO/IEC 15444-1, annex A.
+JPEG by Pillow; the kinds of JPEG that it does not read are named. JPEG 2000 only of codestreams that are whole, because
+decoders fill in what truncated ones lack: grey and 8-bit colours by Pillow; deeper colours, which it rounds down, by
+imagecodecs.
 """
 
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
 
-from zsad.data import _pillow
-from zsad.data._pixels import Pixels, full_range, to_rgb
-from zsad.data._reading import Stream, check_size, reading, require, unreadable
+from zsad.data.decoding import pillow
+from zsad.data.decoding.guard import Stream, check_size, reading, require, unreadable
+from zsad.data.decoding.pixels import Pixels, full_range, to_rgb
 from zsad.errors import InputError
 from zsad.types import DecodedImage
+
+HEAD_LENGTH = 1 << 20
+NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers C0 to CF: tables, and one that is reserved
+LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+JPEG_LS = 0xF7
+
+
+@dataclass(frozen=True)
+class JpegFrame:
+    """What a JPEG says of its samples."""
+
+    marker: int
+    bits: int
+    rows: int
+    cols: int
+
+
+def read_jpeg(stream: Stream, name: str) -> DecodedImage:
+    """Decode a JPEG that is open for reading; the first of its images."""
+    with reading(name):
+        frame = frame_of(stream.read(HEAD_LENGTH))
+        stream.seek(0)
+    if found := frame and _other_kind(frame):
+        raise InputError("a JPEG image has 8 bits a sample and is lossy", f"{name} ({found})", "save it as PNG or TIFF")
+    return pillow.read(stream, name)
+
+
+def frame_of(head: bytes) -> JpegFrame | None:
+    """The frame header (B.2.2) of a JPEG, or of a JPEG-LS, that begins like this."""
+    at = 2
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        marker = head[at + 1]
+        if marker == JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAMES):
+            return JpegFrame(marker, *struct.unpack_from(">BHH", head, at + 4))
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return None
+
+
+def _other_kind(frame: JpegFrame) -> str:
+    """Of those that Pillow does not read."""
+    if frame.marker == JPEG_LS:
+        return "JPEG-LS"
+    if frame.marker in LOSSLESS:
+        return "lossless JPEG"
+    return f"{frame.bits} bits" if frame.bits != 8 else ""
+
 
 SIGNATURE = b"\xff\x4f\xff\x51"
 START_OF_TILE_PART, END = b"\xff\x90", b"\xff\xd9"
@@ -20,7 +70,7 @@ BOX_HEAD = 8
 FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # where a codestream describes its components
 
 
-def read(stream: Stream, name: str) -> DecodedImage:
+def read_jpeg_2000(stream: Stream, name: str) -> DecodedImage:
     """Decode a JP2 file or a codestream that is open for reading; the first of its images."""
     with reading(name):
         content = stream.read()
@@ -42,8 +92,8 @@ def read(stream: Stream, name: str) -> DecodedImage:
 
 
 def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:
-    with _pillow.open_image(stream, name, ("JPEG2000",)) as image:
-        pixels, plain = _pillow.from_image(image, name), image.mode in ("L", "RGB", "I;16")
+    with pillow.open_image(stream, name, ("JPEG2000",)) as image:
+        pixels, plain = pillow.from_image(image, name), image.mode in ("L", "RGB", "I;16")
     container = pixels.dtype.itemsize * 8
     if bits > container:
         raise unreadable(name, f"its head says fewer than the {bits} bits that it has")

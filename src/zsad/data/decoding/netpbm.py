@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from zsad.data import _pillow
-from zsad.data._pixels import full_range, to_rgb
-from zsad.data._reading import Stream, check_size, reading
+from zsad.data.decoding import pillow
+from zsad.data.decoding.guard import Stream, check_size, reading
+from zsad.data.decoding.pixels import full_range, to_rgb
 from zsad.types import DecodedImage
 
 CHANNELS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3}
@@ -44,7 +44,7 @@ def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a Netpbm file that is open for reading; the first of its images."""
     found = samples_of(stream, name)
     if found is None:
-        return _pillow.read(stream, name)
+        return pillow.read(stream, name)
     samples, further = found
     return DecodedImage(to_rgb(samples), name, ("image 1 of several was read",) if further else ())
 

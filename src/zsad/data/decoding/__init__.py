@@ -1,0 +1,1 @@
+"""One decoder a family of file formats, and what they share; ``zsad.data.decode`` chooses among them."""
