@@ -149,7 +149,7 @@ class CorpusDataset(Dataset[DrawnImage]):
         return mask.reshape(self.grid, cell, self.grid, cell).mean((1, 3), dtype=np.float32)
 
 
-def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) -> None:
+def _write(folder: Path, count: int, batches: "DataLoader[DrawnImage]", grid: int) -> None:
     arrays = {
         "coverage": ((grid, grid), np.float16),
         "early": ((EARLY_CHANNELS, grid, grid), np.float16),
@@ -172,7 +172,7 @@ def _write(folder: Path, count: int, batches: "DataLoader[Drawn]", grid: int) ->
     write_atomically(folder / "meta.jsonl", ("\n".join(metas) + "\n").encode())
 
 
-def _with_features(batches: "tqdm[list[Drawn]]") -> Iterator[tuple[list[DrawnImage], dict[str, np.ndarray]]]:
+def _with_features(batches: "tqdm[list[DrawnImage]]") -> Iterator[tuple[list[DrawnImage], dict[str, np.ndarray]]]:
     teacher = Teacher().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     for drawn in batches:
         images = torch.from_numpy(np.stack([item.image for item in drawn])).permute(0, 3, 1, 2) / 255
