@@ -84,7 +84,7 @@ class FoundImages:
     def besides(self) -> str:
         """What was not taken for images, in words; empty where there is nothing.
 
-        >>> Found(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
+        >>> FoundImages(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
         '3 other files (2 .csv, 1 without suffix), 1 hidden or thumbnail folder (@eaDir)'
         """
         said = []

@@ -38,7 +38,7 @@ class WorstCandidate:
 class WorstImages:
     """Keeps the worst few of the images that it is offered.
 
-    >>> Worst().kept
+    >>> WorstImages().kept
     {'missed': [], 'false alarm': [], 'misplaced': []}
     """
 

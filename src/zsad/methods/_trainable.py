@@ -75,7 +75,7 @@ class TrainingConfig:
     def rate(self, epoch: int) -> float:
         """What the first learning rates are multiplied with at an epoch, counted from 0.
 
-        >>> Training(epochs=9, batch_size=16, learning_rate=5e-4, schedule="inverse").rate(3)
+        >>> TrainingConfig(epochs=9, batch_size=16, learning_rate=5e-4, schedule="inverse").rate(3)
         0.25
         """
         return {"constant": 1.0, "exponential": self.decay**epoch, "inverse": 1 / (epoch + 1)}[self.schedule]
