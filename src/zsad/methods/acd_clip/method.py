@@ -62,7 +62,7 @@ from zsad.types import Evidence, Target, Trace
 
 NORMAL_STATES = ("{}", "one {}", "this {}")
 ANOMALOUS_STATES = ("a faulty {}", "a broken {}", "a {} with a flaw", "a {} with a defect", "a {} with damage")
-TEMPLATES = ("{}.", "an image of {}.")
+TEMPLATES = ("{}.", "a picture of {}.")
 CLASS_TOKENS = 1
 
 
