@@ -32,17 +32,17 @@ def resolves(name: str) -> bool:
     return hasattr(found, rest)
 
 
-def exists(path: str) -> bool:
-    """Whether the repository has a file like this, from its root or from that of the package; ``<x>`` is any name."""
+def exists(path: str, page: Path = ROOT / "README.md") -> bool:
+    """Whether there is a file like this beside the page or below a root; ``<x>`` is any name."""
     pattern = re.sub(r"\*+", "*", re.sub(r"<[^>]*>", "*", path.rstrip("/.")))
-    return any(next(base.glob(pattern), None) for base in (ROOT, ROOT / "src/zsad"))
+    return any(next(base.glob(pattern), None) for base in (page.parent, ROOT, ROOT / "src/zsad"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_names_exists(page: Path) -> None:
     code = " \n".join(span or line for span, line in CODE.findall(page.read_text(encoding="utf-8")))
     assert [name for name in NAME.findall(code) if not resolves(name)] == []
-    assert [path for path in FILE.findall(code) if not exists(path)] == []
+    assert [path for path in FILE.findall(code) if not exists(path, page)] == []
     assert [name for name in MODULE.findall(code) if not resolves(name)] == []
 
 
