@@ -8,7 +8,7 @@ from benchmarks.timing import alternate
 from zsad import methods
 from zsad.backbones import weights
 from zsad.backbones.clip import Clip
-from zsad.parts.windows import window_tokens
+from zsad.methods.winclip import window_tokens
 
 CASES = (
     ("clip", "ViT-L-14-336", 518, 1.05),

@@ -11,7 +11,7 @@ from PIL import Image
 from tests import small
 from tests.evaluator.making import data, detector
 from zsad.checkpoint import TrainingRecord
-from zsad.data.masks import read_mask
+from zsad.data.masks.ground_truth import read_mask
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate

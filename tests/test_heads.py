@@ -19,7 +19,7 @@ from tests.benchmark import making
 from tests.trainer.toys import ToyReader, draw, register_toys
 from zsad import checkpoint, heads
 from zsad.backbones import config as configs
-from zsad.backbones import finding, weights
+from zsad.backbones import weight_files, weights
 from zsad.benchmark import running
 from zsad.cli.main import main
 from zsad.errors import ConfigError, InputError, WeightsError
@@ -42,7 +42,7 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def embedded(name: str) -> object:
         return assets / "small" / "model.safetensors" if name == "small" else own(name)
 
-    for module in (configs, finding, weights, heads):
+    for module in (configs, weight_files, weights, heads):
         monkeypatch.setattr(module, "embedded_weights", embedded)
     monkeypatch.setattr(checkpoint, "head", lambda method, backbone: assets / backbone / "heads" / method)
     embed(tmp_path)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from transformers import CLIPConfig
 
 from tests import small
-from zsad.backbones import cards, finding, weights
+from zsad.backbones import cards, weight_files, weights
 from zsad.backbones.config import ClipConfig
 from zsad.errors import WeightsError
 
@@ -32,7 +32,7 @@ def say(tmp_path: Path) -> Say:
         for key, value in beside.items():
             (tmp_path / f"{key}.json").write_text(json.dumps(value))
         (tmp_path / name).write_bytes(b"")
-        return finding.find("small", str(tmp_path / name), activation).config
+        return weight_files.find("small", str(tmp_path / name), activation).config
 
     return found
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from zsad.backbones import hashes
-from zsad.backbones.hashes import file_hash
+from zsad.backbones import weight_files
+from zsad.backbones.weight_files import file_hash
 
 
 @pytest.fixture(autouse=True)
 def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as unchanged at once."""
-    monkeypatch.setattr(hashes, "SETTLED", -(10**9))
+    monkeypatch.setattr(weight_files, "SETTLED", -(10**9))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def memos() -> list[Path]:
-    return sorted((hashes.cache_dir() / "hashes").glob("*"))
+    return sorted((weight_files.cache_dir() / "hashes").glob("*"))
 
 
 def test_the_hash_of_a_file_is_right_and_remembered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_a_file_with_the_size_and_time_of_another_is_hashed_again(how: str, file
 
 
 def test_what_was_just_written_is_not_remembered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashes, "SETTLED", 3600 * 10**9)
+    monkeypatch.setattr(weight_files, "SETTLED", 3600 * 10**9)
     file_hash(file)
     assert memos() == []
 
@@ -75,7 +75,7 @@ def test_what_is_remembered_of_one_file_is_not_believed_of_another(file: Path, t
 
 
 def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashes, "ROOM", 1000)
+    monkeypatch.setattr(weight_files, "ROOM", 1000)
     for number in range(20):
         (tmp_path / str(number)).write_bytes(b"x")
         file_hash(tmp_path / str(number))

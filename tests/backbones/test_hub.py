@@ -19,7 +19,7 @@ from torch import Tensor
 from tests import small
 from tests.backbones.test_weights import _shuffled, _zip, assert_same_weights
 from zsad.backbones import config as configs
-from zsad.backbones import finding, hub, weights
+from zsad.backbones import weight_files, weights
 from zsad.errors import WeightsError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -121,7 +121,7 @@ def test_a_repository_that_cannot_be_reached_is_named() -> None:
         weights.load("small", "someone/something")
 
 
-@pytest.mark.parametrize("name", finding.HUB_FILES)
+@pytest.mark.parametrize("name", weight_files.HUB_FILES)
 def test_what_was_downloaded_before_is_found_without_a_connection(
     name: str, cache: Path, state: dict[str, Tensor]
 ) -> None:
@@ -257,7 +257,7 @@ def test_a_download_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         raise ConnectionResetError("the proxy hung up\nat line 3")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
-    found = hub.Repository("someone/something", frozenset(["model.safetensors"]))
+    found = weight_files.Repository("someone/something", frozenset(["model.safetensors"]))
     with pytest.raises(WeightsError, match=r"someone/something.*; got ConnectionResetError: the proxy hung up\."):
         found.fetch("model.safetensors")
 
@@ -277,4 +277,4 @@ def test_whatever_the_hubs_client_raises_is_told(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
     with pytest.raises(WeightsError, match=said):
-        hub.Repository("someone/something", frozenset(["model.safetensors"])).fetch("model.safetensors")
+        weight_files.Repository("someone/something", frozenset(["model.safetensors"])).fetch("model.safetensors")

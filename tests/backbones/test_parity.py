@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zsad.backbones import weights
 from zsad.backbones.clip import Clip
-from zsad.backbones.layouts import to_ours
+from zsad.backbones.state_dicts import to_ours
 
 transformers = pytest.importorskip("transformers", reason="the oracle is transformers' CLIP")
 from tests.backbones import oracle  # noqa: E402  # needs transformers

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests import small
 from zsad.backbones import weights
-from zsad.backbones.reading import read_state
+from zsad.backbones.state_dicts import read_state
 from zsad.errors import WeightsError
 
 PREFIXES = (

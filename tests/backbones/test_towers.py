@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from tests.small import CONFIG, DEPTH, PATCH, SIZE, assert_unchanged, build, frozen, images, snapshot
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import PositionResize, TowerConfig
+from zsad.backbones.towers import VisionTower
 from zsad.backbones.transformer import ACTIVATIONS, Mlp, level_index, unit
-from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError, InputError
 from zsad.types import Size
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data.trees import image, mask, mvtec_tree
 from zsad.data import layouts
-from zsad.data.check import Checked, RecordedTraining, check
+from zsad.data.checking.check import Checked, RecordedTraining, check
 from zsad.data.checking.inspection import SampleFacts
 from zsad.data.layouts import PublishedCount
 from zsad.errors import ConfigError, InputError

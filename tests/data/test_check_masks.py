@@ -10,9 +10,9 @@ from PIL import Image
 from tests.data.test_check import said
 from tests.data.trees import image, mask, mvtec_tree
 from zsad.data import layouts
-from zsad.data.check import check
+from zsad.data.checking.check import check
+from zsad.data.checking.ground_truth import truth_findings
 from zsad.data.checking.inspection import Inspected, inspect
-from zsad.data.checking.truth import truth_findings
 from zsad.data.layouts import PublishedCount, Sample
 from zsad.data.specification import DataSet
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.data.test_check import said
 from tests.data.trees import image, mask, mvtec_tree
-from zsad.data.check import check
+from zsad.data.checking.check import check
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(100)
 RAW = b"FUJIFILMCCD-RAW 0201" + bytes(100)

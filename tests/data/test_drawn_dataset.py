@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from zsad.cli.main import main
-from zsad.data.check import check
+from zsad.data.checking.check import check
 from zsad.data.specification import data_set
 from zsad.data.synthetic import KINDS, scenes, surface
 from zsad.data.synthetic.dataset import COMBINED, GOOD, RECORD, write

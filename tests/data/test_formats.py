@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.formats import FORMATS, Format
 from zsad.data.decode import decode
-from zsad.data.masks import read_mask
+from zsad.data.masks.ground_truth import read_mask
 from zsad.errors import InputError
 
 IMAGES = [one for one in FORMATS if not one.is_mask and callable(one.expected)]

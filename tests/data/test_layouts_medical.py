@@ -7,7 +7,7 @@ import pytest
 from tests.data.test_layouts import make
 from tests.data.test_layouts_industrial import read
 from zsad.data import layouts
-from zsad.data.check import check
+from zsad.data.checking.check import check
 from zsad.data.specification import data_set, in_words
 from zsad.errors import InputError
 from zsad.knowledge import Knowledge

@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from zsad.data.decode import decode
-from zsad.data.masks import mask_of, read_mask, resize_mask
+from zsad.data.masks.ground_truth import mask_of, read_mask, resize_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)

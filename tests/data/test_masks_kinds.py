@@ -10,7 +10,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from tests.data.making import png, tiff
-from zsad.data.masks import read_mask, read_truth
+from zsad.data.masks.ground_truth import read_mask, read_truth
 from zsad.errors import InputError
 
 ROWS, COLS = np.mgrid[:64, :72]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from zsad.data.masks import mask_of, read_mask
+from zsad.data.masks.ground_truth import mask_of, read_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)

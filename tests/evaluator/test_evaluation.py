@@ -9,7 +9,7 @@ from PIL import Image
 
 import zsad
 from tests.evaluator.making import NUT, RESOLUTION, SIDE, data, detector, flat, left
-from zsad.data.masks import read_mask
+from zsad.data.masks.ground_truth import read_mask
 from zsad.data.specification import data_set, samples_of
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk

@@ -9,7 +9,7 @@ from PIL import Image
 from tests import small
 from tests.evaluator.making import NUT, RESOLUTION, data, detector, left
 from zsad.checkpoint import Card
-from zsad.data.masks import read_mask
+from zsad.data.masks.ground_truth import read_mask
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate

@@ -16,8 +16,7 @@ import pytest
 
 from tests.knowledge.serving import good, run, serving
 from zsad.errors import ConfigError
-from zsad.knowledge.chat import Endpoint
-from zsad.knowledge.exchange import TooLargeError, exchange
+from zsad.knowledge.chat import Endpoint, TooLargeError, exchange
 
 Pieces = Callable[[], Iterator[bytes]]
 BODY = b"{}"

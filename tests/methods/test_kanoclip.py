@@ -22,9 +22,9 @@ from zsad.methods.kanoclip.method import (
     knowledge_hinge,
     local_loss,
 )
-from zsad.parts.learned_prompts import words
 from zsad.parts.losses import dice, focal
 from zsad.parts.maps import resize, smooth
+from zsad.parts.prompts import words
 from zsad.scoring import anomaly_maps
 from zsad.types import BackboneFeatures, Target
 

@@ -7,9 +7,8 @@ from torch import Tensor
 from tests.small import frozen, images, states_of
 from zsad.errors import ConfigError
 from zsad.methods import winclip
-from zsad.methods.winclip import WinClip, WinClipConfig
+from zsad.methods.winclip import WinClip, WinClipConfig, harmonic_spread, window_tokens
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
-from zsad.parts.windows import harmonic_spread, window_tokens
 from zsad.types import Size
 
 GRIDS = [(4, 4), (5, 3), (2, 2), (1, 6), (15, 15)]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from tests.small import frozen
-from zsad.parts.learned_prompts import splice, words
+from zsad.parts.prompts import splice, words
 from zsad.parts.result_cache import ResultCache
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zsad.backbones import weights
 from zsad.backbones.config import get
-from zsad.backbones.reading import read_state
+from zsad.backbones.state_dicts import read_state
 from zsad.backbones.stem import Stem
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.data.synthetic import surface

@@ -10,7 +10,7 @@ import pytest
 
 from zsad import published
 from zsad.errors import ConfigError
-from zsad.published import AVERAGES, METRICS, _reading
+from zsad.published import AVERAGES, METRICS, _tables
 
 COUNTS = {
     ("wmoe-clip", "Table 1"): 6 * (6 * 3 + 6 * 3 + 3 * 3 + 5 * 3),
@@ -109,9 +109,9 @@ def test_images_and_options_of_a_paper_go_with_its_rows() -> None:
     (row, *_) = published.rows("acd-clip", "kvasir", "acd-clip", "pixel_ap")
     assert (row.activation, row.options, row.pack) == ("gelu", options, None)
     known = {(one.paper, one.data_set) for one in published.rows()}
-    assert set(_reading.packs()) <= known
-    assert {(paper, name) for paper, name in _reading.settings() if name} <= known
-    assert {paper for paper, _ in _reading.settings()} <= set(published.papers())
+    assert set(_tables.packs()) <= known
+    assert {(paper, name) for paper, name in _tables.settings() if name} <= known
+    assert {paper for paper, _ in _tables.settings()} <= set(published.papers())
 
 
 def test_filters_narrow_the_rows_together() -> None:
@@ -168,7 +168,7 @@ def test_what_is_doubtful_is_marked_and_nothing_else() -> None:
 
 
 def test_every_reason_is_given_somewhere() -> None:
-    for name, file in _reading.files().items():
+    for name, file in _tables.files().items():
         said = " ".join(row.note + row.suspect for row in published.rows(name))
         for reason in (*file.suspects.values(), *file.notes.values(), *file.data_sets.values()):
             assert reason in said

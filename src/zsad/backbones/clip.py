@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from zsad.backbones import prompt_cache
 from zsad.backbones.config import ClipConfig
-from zsad.backbones.text import TextTower
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.backbones.vision import VisionTower
+from zsad.backbones.towers import TextTower, VisionTower
 
 KEPT = 256
 """Sets of prompts whose features are kept in memory."""

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsad.backbones.config import embedded_weights
-from zsad.backbones.skip_init import SkipInit
 from zsad.backbones.stem import DEEP, STAGES, EfficientNet
+from zsad.backbones.weights import SkipInit
 from zsad.errors import DependencyError, WeightsError, unknown_name
 
 CnnName = Literal["efficientnet-lite0", "resnet50"]

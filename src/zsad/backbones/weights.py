@@ -1,12 +1,14 @@
 """From a name, a path or a hub repository to a frozen Clip."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zsad.backbones import config as configs
 from zsad.backbones import stem
@@ -20,11 +22,9 @@ from zsad.backbones.config import (
     VisionConfig,
     embedded_weights,
 )
-from zsad.backbones.finding import Source, find, merges_beside
-from zsad.backbones.hashes import file_hash
-from zsad.backbones.reading import read_state
-from zsad.backbones.skip_init import SkipInit
+from zsad.backbones.state_dicts import read_state
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.backbones.weight_files import Source, file_hash, find, merges_beside
 from zsad.errors import WeightsError
 from zsad.tensors.reading import check_finite
 
@@ -162,3 +162,26 @@ def _identity(config: ClipConfig) -> str:
     """What of a configuration changes a feature; not what is only said of it."""
     names = ("embed", "activation", "vision", "text", "position_resize", "mean", "std")
     return repr([getattr(config, name) for name in names])
+
+
+DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+
+
+class SkipInit(TorchFunctionMode):
+    """Within, weights of new layers are room on the CPU that nothing is written to, so that they cost nothing.
+
+    The meta device is not used: there PyTorch runs draws and products through ``torch._dynamo``, whose import takes a
+    second.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func in DRAWS:
+            return args[0] if args else given["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **given)

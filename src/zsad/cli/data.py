@@ -14,7 +14,7 @@ from zsad.cli.options import Verbs
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from zsad.data.check import Checked, CheckedSet, ClassCount, Finding, RecordedTraining
+    from zsad.data.checking.check import Checked, CheckedSet, ClassCount, Finding, RecordedTraining
 
 ABOUT = """Say what is missing, unreadable, unpaired, wrongly sized or there twice, also across the data sets that are
 named together. Exit status: 0 nothing that makes numbers wrong, 1 something, 2 the check could not run."""
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     """Check, and print what was found."""
     from tqdm import tqdm
 
-    from zsad.data.check import check
+    from zsad.data.checking.check import check
 
     checked = check(
         options.data,
@@ -74,7 +74,7 @@ def run(options: Namespace) -> int:
 def _training(detector: str) -> "RecordedTraining":
     """Of a folder, or of what the package brings for the name of a method."""
     from zsad import checkpoint, methods
-    from zsad.data.check import RecordedTraining
+    from zsad.data.checking.check import RecordedTraining
 
     heads = checkpoint.heads(detector) if detector in methods.names() else []
     folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)

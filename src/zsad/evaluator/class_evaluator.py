@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from zsad.data.doubts import Doubt
-from zsad.data.masks import read_truth, resize_mask
+from zsad.data.masks.ground_truth import read_truth, resize_mask
+from zsad.data.masks.warnings import Doubt
 from zsad.errors import InputError
 from zsad.evaluator import disk
 from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples

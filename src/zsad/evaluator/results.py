@@ -177,7 +177,7 @@ class ClassResult:
         metrics: by the names of ``METRICS``.
         seconds: for the images: reading, the detector, and counting.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
-        doubts: images whose masks may have been read wrongly, by the reasons of ``zsad.data.doubts``.
+        doubts: images whose masks may have been read wrongly, by the reasons of ``zsad.data.masks.warnings``.
         shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
     """
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from zsad.data.doubts import DOUBTS
+from zsad.data.masks.warnings import DOUBTS
 from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.evaluator.results import ClassResult, Protocol
 from zsad.wording import pluralised

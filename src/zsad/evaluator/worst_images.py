@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from zsad.data.masks import resize_mask
+from zsad.data.masks.ground_truth import resize_mask
 from zsad.evaluator.disk import WORST, write_misses
 from zsad.evaluator.results import ImageResult, WorstImage
 from zsad.parts.maps import resize

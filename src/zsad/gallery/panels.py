@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from zsad.data.masks import read_mask, resize_mask
+from zsad.data.masks.ground_truth import read_mask, resize_mask
 from zsad.data.specification import in_words
 from zsad.gallery.choice import GalleryCandidate
 from zsad.parts.maps import resize

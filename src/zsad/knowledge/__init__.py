@@ -9,7 +9,6 @@ detector needs it to judge an image.
 any chat endpoint.
 """
 
-from zsad.knowledge.entry import LLM_COUNT, ClassKnowledge
-from zsad.knowledge.lookup import Knowledge, image_key
+from zsad.knowledge.lookup import LLM_COUNT, ClassKnowledge, Knowledge, image_key
 
 __all__ = ["LLM_COUNT", "ClassKnowledge", "Knowledge", "image_key"]

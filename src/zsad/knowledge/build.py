@@ -10,8 +10,7 @@ from zsad.documents import DocumentError, read_text
 from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.knowledge.chat import Endpoint
-from zsad.knowledge.entry import ClassKnowledge
-from zsad.knowledge.lookup import Knowledge, folded, image_key
+from zsad.knowledge.lookup import ClassKnowledge, Knowledge, folded, image_key
 from zsad.knowledge.questions import Answer, Question, RejectedAnswer, read_answer
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.documents import DocumentError, read_json_object
-from zsad.knowledge.entry import LLM_COUNT, plain
-from zsad.knowledge.lookup import image_key
+from zsad.knowledge.lookup import LLM_COUNT, image_key, plain
 
 VQA_COUNT = 1
 """m, descriptions of each anomalous image (KAnoCLIP, section 2.2.1)."""

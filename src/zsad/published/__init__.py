@@ -13,8 +13,8 @@ those of the data set as published, ``settings.csv`` what else their own methods
 from collections.abc import Iterable
 
 from zsad.errors import unknown_name
-from zsad.published import _reading
-from zsad.published._base import Pack, PublishedNumber, PublishedPaper
+from zsad.published import _tables
+from zsad.published._tables import Pack, PublishedNumber, PublishedPaper
 
 __all__ = [
     "AVERAGES",
@@ -50,7 +50,7 @@ def rows(
     _check("published metric", metric, METRICS)
     return [
         row
-        for row in _reading.all_rows()
+        for row in _tables.all_rows()
         if paper in (None, row.paper)
         and data_set in (None, row.data_set)
         and method in (None, row.method)
@@ -60,7 +60,7 @@ def rows(
 
 def papers() -> list[str]:
     """Names of the papers, which are those of their own methods, sorted."""
-    return sorted(_reading.files())
+    return sorted(_tables.files())
 
 
 def paper(name: str) -> PublishedPaper:
@@ -70,18 +70,18 @@ def paper(name: str) -> PublishedPaper:
         ConfigError: there is none.
     """
     _check("published paper", name, papers())
-    file = _reading.files()[name]
+    file = _tables.files()[name]
     return PublishedPaper(name, file.title, file.source, file.remarks)
 
 
 def methods() -> dict[str, str]:
     """What each method of the tables is called, by its name in this package."""
-    return _reading.titles("methods")
+    return _tables.titles("methods")
 
 
 def data_sets() -> dict[str, str]:
     """What each data set of the tables is called, by its name in this package."""
-    return _reading.titles("data_sets")
+    return _tables.titles("data_sets")
 
 
 def _check(what: str, name: str | None, known: Iterable[str]) -> None:

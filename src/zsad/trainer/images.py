@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
-from zsad.data.masks import read_mask, resize_mask
+from zsad.data.masks.ground_truth import read_mask, resize_mask
 from zsad.data.preprocess import to_batch
 from zsad.errors import InputError
 from zsad.files import content_hash, contents_hash

@@ -1,10 +1,11 @@
-"""The parts of ``zsad.data.check``: what is read of each image, and the rules that hold it against the rest.
+"""Checks of data sets: what is read of each image, and the rules that compare it with the rest.
 
-* ``inspection``: every image and its mask, decoded once -> ``Facts``, a few hundred bytes each.
-* ``counts``: what there is of each class, beside what was published.
-* ``truth``: files that cannot be read, masks, sizes.
-* ``copies``: the same image twice: in a data set, or in two of them.
-* ``training``: class names that meet, and what a detector has seen.
+* ``check``: runs all of it.
+* ``inspection``: every image and its masks, decoded once -> ``SampleFacts``, a few hundred bytes each.
+* ``counts``: how many images each class has, and how many were published.
+* ``ground_truth``: files that cannot be read, masks, sizes.
+* ``unused_files``: files that the layout does not use.
+* ``leakage``: the same image twice, classes of one name, and what a detector was trained on.
 
 Each rule returns ``findings.Finding``. Import from the modules; this file imports nothing.
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from zsad.data.doubts import DOUBTS, Doubt
+from zsad.data.masks.warnings import DOUBTS, Doubt
 
 Severity = Literal["error", "warning", "note"]
 """Numbers would be wrong; worth knowing before they are believed; by the way."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.data.decode import decode
-from zsad.data.doubts import Doubt
 from zsad.data.layouts import Sample
-from zsad.data.masks import Mask, laid_over, mask_of
+from zsad.data.masks.ground_truth import Mask, laid_over, mask_of
+from zsad.data.masks.warnings import Doubt
 from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash

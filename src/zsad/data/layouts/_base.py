@@ -36,7 +36,8 @@ class Sample:
         label: 0 normal, 1 anomalous, None unknown.
         class_name: what it shows, such as ``"bottle"``.
         kind: the kind of defect, ``"good"`` for normal images, ``"unknown"`` for unlabelled ones.
-        mask: the file with the truth per pixel, if there is one; :func:`zsad.data.masks.read_mask` says what it means.
+        mask: the file with the ground truth per pixel, if there is one; see
+            :func:`zsad.data.masks.ground_truth.read_mask`.
         split: ``"train"`` or ``"test"``.
         lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
         further_masks: where each defect has a mask of its own, those after the first.

@@ -6,11 +6,11 @@
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Sample
-from zsad.data.layouts._pairing import masks_of
-from zsad.data.layouts._trees import another_tree, folders_in, images_of, name_of, spelled
+from zsad.data.layouts._trees import another_tree, folders_in, images_of, masks_of, name_of, spelled
 from zsad.errors import InputError
 
 
@@ -68,3 +68,20 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
                 for one in images:
                     sample = Sample(one, ANOMALOUS, class_name, name_of(kind), None, split)
                     yield sample.with_masks(masks.get(one, ()))
+
+
+def repacked(title: str, tree: str, root: Path, class_name: str) -> list[Sample]:
+    """All samples of a data set that does not have its own tree.
+
+    Args:
+        title, tree: of the layout, for errors.
+        root: ``<class>/{train,test,ground_truth}/<kind>/*``, or the folder of the class.
+        class_name: that they get, whatever the folder is called.
+
+    Raises:
+        InputError: ``root`` does not exist, has a third tree, or has several classes.
+    """
+    found = samples_in_tree(title, root) if is_tree(root) else []
+    if len({one.class_name for one in found}) != 1:
+        raise another_tree(title, f"{tree}, or one class in the tree of MVTec AD", root)
+    return [replace(one, class_name=class_name) for one in found]

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from zsad.data.layouts._base import PublishedCount
-from zsad.data.layouts._bmad import Bmad
+from zsad.data.layouts._medical import Bmad
 
 
 class BmadBrain(Bmad):

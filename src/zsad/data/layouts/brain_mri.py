@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import Layout, PublishedCount, Sample
-from zsad.data.layouts._yes_no import tumours
+from zsad.data.layouts._medical import tumours
 
 
 class BrainMri(Layout):

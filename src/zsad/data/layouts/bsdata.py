@@ -4,8 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, images_at
+from zsad.data.layouts._trees import another_tree, images_at, masks_below
 
 
 class BSData(Layout):

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._repacked import repacked
+from zsad.data.layouts._mvtec_tree import repacked
 from zsad.data.layouts._trees import folders_in, images_at
 
 FINDINGS = ("COVID", "COVID-19", "Lung_Opacity", "Viral Pneumonia")

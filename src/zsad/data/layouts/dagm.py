@@ -5,8 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, name_of
+from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, masks_below, name_of
 
 LARGE_CLASS = PublishedCount(normal=1000, anomalous=150, train=1150)
 

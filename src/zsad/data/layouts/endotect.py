@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from zsad.data.layouts._base import PublishedCount
-from zsad.data.layouts._masked import Masked
+from zsad.data.layouts._medical import Masked
 
 
 class EndoTect(Masked):

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._repacked import repacked
+from zsad.data.layouts._mvtec_tree import repacked
 from zsad.data.layouts._trees import images_of, incomplete
 from zsad.errors import InputError
 from zsad.spreadsheets import cells

@@ -4,8 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, PublishedCount, Sample
-from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, is_blank
+from zsad.data.layouts._trees import another_tree, folders_in, images_at, incomplete, is_blank, masks_below
 
 
 class KolektorSDD(Layout):

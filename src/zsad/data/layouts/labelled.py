@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zsad.data.layouts._base import ANOMALOUS, NORMAL, Layout, Sample
-from zsad.data.layouts._pairing import masks_of
-from zsad.data.layouts._trees import another_tree, folders_in, images_of, name_of, spelled
+from zsad.data.layouts._trees import another_tree, folders_in, images_of, masks_of, name_of, spelled
 from zsad.errors import InputError
 
 GOOD = ("good", "normal", "ok")

@@ -5,8 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from zsad.data.layouts._base import ANOMALOUS, Layout, PublishedCount, Sample
-from zsad.data.layouts._pairing import masks_below
-from zsad.data.layouts._trees import another_tree, folders_in, images_at, name_of
+from zsad.data.layouts._trees import another_tree, folders_in, images_at, masks_below, name_of
 
 IMAGES, MASKS = "Rail surface images", "GroundTruth"
 

@@ -68,10 +68,9 @@ from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
 from zsad.methods.kanoclip.vv_attention import run_beside
-from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
 from zsad.parts.maps import pixel_maps
-from zsad.parts.prompts import fitted
+from zsad.parts.prompts import fitted, splice
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
 from zsad.types import BackboneFeatures, Evidence, Size, Target

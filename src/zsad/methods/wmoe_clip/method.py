@@ -78,8 +78,8 @@ from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.wmoe_clip.experts import Experts, imbalance
 from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 from zsad.methods.wmoe_clip.wavelets import WaveletAttention
-from zsad.parts.learned_prompts import splice
 from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.prompts import splice
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import BackboneFeatures, Evidence, Size, Target

@@ -14,12 +14,17 @@ from itertools import islice
 from pathlib import Path
 
 from zsad.config import check_workers
-from zsad.data.checking.copies import copies_between, copies_within
 from zsad.data.checking.counts import ClassCount, class_counts, count_findings
 from zsad.data.checking.findings import Finding, FindingCase
+from zsad.data.checking.ground_truth import truth_findings
 from zsad.data.checking.inspection import Inspected, SampleFacts, inspect
-from zsad.data.checking.training import RecordedTraining, class_names_between, training_findings
-from zsad.data.checking.truth import truth_findings
+from zsad.data.checking.leakage import (
+    RecordedTraining,
+    class_names_between,
+    copies_between,
+    copies_within,
+    training_findings,
+)
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import InputError

@@ -14,14 +14,12 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from PIL import Image
 
-from zsad.data._edges import along
-from zsad.data._labelme import drawn
-from zsad.data._mask_files import TURNED, stored
-from zsad.data._mask_values import count, most_is_anomalous, values_of
 from zsad.data.decode import decode
 from zsad.data.decoding.pillow import orientation_of
-from zsad.data.decoding.pixels import upright
-from zsad.data.doubts import Doubt
+from zsad.data.decoding.pixels import Pixels, upright
+from zsad.data.masks.files import TURNED, count, most_is_anomalous, stored, values_of
+from zsad.data.masks.labelme import drawn
+from zsad.data.masks.warnings import Doubt
 from zsad.errors import InputError
 from zsad.types import Size
 
@@ -147,3 +145,15 @@ def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndar
         return mask
     whole = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(whole) > 127
+
+
+def along(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:
+    """Mean step in brightness across the outline of a mask; 0 where it has none.
+
+    Measured on the masks of magnetic tiles, ball screws, cookies, transistors and polyps, each beside its half turn and
+    its two mirror images: where one of two is 1.5 times the other, it is the right one in 94 to 100 of 100.
+    """
+    grey = pixels.mean(axis=2, dtype=np.float32)
+    steps = [np.abs(np.diff(grey, axis=axis))[np.diff(mask, axis=axis)] for axis in (0, 1)]
+    across = np.concatenate(steps)
+    return float(across.mean()) if across.size else 0.0

@@ -9,7 +9,7 @@ from statistics import median
 from zsad.data.checking.findings import Finding, FindingCase, found
 from zsad.data.checking.inspection import Inspected, MaskFacts, SampleFacts
 from zsad.data.checking.unused_files import alike_findings, findings_besides
-from zsad.data.doubts import DOUBTS, Doubt
+from zsad.data.masks.warnings import DOUBTS, Doubt
 from zsad.data.sources import images_in, natural_key
 from zsad.types import Size
 from zsad.wording import pluralised

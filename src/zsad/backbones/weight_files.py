@@ -1,0 +1,257 @@
+"""Where weights are: in the package, on disk as file, folder or shards, or on the hub; and hashes of their content."""
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.resources import as_file
+from pathlib import Path
+
+from zsad.backbones import cards
+from zsad.backbones import config as configs
+from zsad.backbones.config import EMBEDDED, Activation, ClipConfig, embedded_weights
+from zsad.backbones.prompt_cache import cache_dir, trim
+from zsad.backbones.state_dicts import INDEX, shards
+from zsad.errors import WeightsError, unknown_name
+from zsad.files import write_atomically
+
+SECONDS = 10.0
+"""How long the hub may take to answer; it is asked once, and where it does not answer the cache has to do."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the hub.
+
+    Attributes:
+        name: ``"owner/name"``.
+        files: what it holds; ``None`` where it could not be asked, which ``failure`` says in a line.
+    """
+
+    name: str
+    files: frozenset[str] | None
+    failure: str = ""
+
+    def fetch(self, file: str) -> Path | None:
+        """The file, downloaded where it is not in the cache yet; ``None`` where there is none.
+
+        Raises:
+            WeightsError: the download fails.
+        """
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        if self.files is not None and file not in self.files:
+            return None
+        try:
+            return Path(hf_hub_download(self.name, file, etag_timeout=SECONDS, local_files_only=self.files is None))
+        except LocalEntryNotFoundError as error:
+            if self.files is None:
+                return None
+            raise missing(self, file, _line(error)) from error
+        except Exception as error:  # the hub's client lets errors of several HTTP libraries through
+            raise missing(self, file, _line(error)) from error
+
+    def first(self, names: Sequence[str]) -> Path:
+        """The first of the files that the repository has, or, without a connection, that its cache has.
+
+        Raises:
+            WeightsError: there is none; the message says what to download and where to put it.
+        """
+        for name in names:
+            if found := self.fetch(name):
+                return found
+        raise missing(self, names[0], self.failure or f"none of {', '.join(names)} in the repository")
+
+
+def ask(name: str) -> Repository:
+    """What a repository holds, by one request that is not repeated."""
+    from huggingface_hub import HfApi
+
+    try:
+        listed = HfApi().model_info(name, timeout=SECONDS).siblings or []
+    except Exception as error:  # as above
+        return Repository(name, None, _line(error))
+    return Repository(name, frozenset(one.rfilename for one in listed))
+
+
+def missing(repository: Repository, what: str, failure: str) -> WeightsError:
+    """The error for what is neither in the repository nor in the cache, with the way around."""
+    repo, wanted = repository.name, what if what.endswith("files") else f"{what} and the .json files"
+    return WeightsError(
+        f"the weights of {repo} must be on this machine, downloadable or in the cache",
+        failure,
+        f"check the name; on a machine with a connection download {wanted} of huggingface.co/{repo}, "
+        "bring them here in one folder, and say --weights FOLDER",
+    )
+
+
+def _line(error: Exception) -> str:
+    """What the client says in many lines, in one."""
+    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "no connection, for HF_HUB_OFFLINE is set"
+    if isinstance(error, GatedRepoError):
+        return "a repository whose terms have to be accepted on its page, by the account of HF_TOKEN"
+    if isinstance(error, RepositoryNotFoundError):
+        return "no such repository, or a private one"
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0][:200]}" if said else type(error).__name__
+
+
+HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+SHARDED = tuple(name + INDEX for name in HUB_FILES)
+MERGES, TOKENIZER = "merges.txt.gz", "tokenizer.json"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", INDEX)
+OTHERS = (".h5", ".msgpack", ".onnx", ".gguf", ".tflite")
+"""Weights of other frameworks."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights found on this machine.
+
+    Attributes:
+        path: the file with the tensors, or the index of its shards.
+        config: the architecture, with what these weights were trained with.
+        tokenizer: ``tokenizer.json`` or merges where the weights bring them; CLIP's own where they do not.
+        label: where the weights came from, for people.
+    """
+
+    path: Path
+    config: ClipConfig
+    tokenizer: Path | None
+    label: str
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that the tensors come from."""
+        if not self.path.name.endswith(INDEX):
+            return [self.path]
+        return [self.path, *(self.path.with_name(name) for name in sorted(set(shards(self.path).values())))]
+
+
+def find(backbone: str, weights: str, activation: Activation | None = None) -> Source:
+    """Locate weights: the embedded file, a path on disk, or the hub (downloaded once, then cached).
+
+    Args:
+        backbone: name of an architecture.
+        weights: as :func:`zsad.backbones.weights.load` takes them.
+        activation: wins over what is said beside the weights.
+    """
+    config = configs.get(backbone)
+    if weights == EMBEDDED and embedded_weights(backbone).is_file():
+        with as_file(embedded_weights(backbone)) as path:
+            return Source(path, config, merges_beside(path), f"embedded ({config.about})")
+    if weights in config.weights:
+        known = config.weights[weights]
+        used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
+        found = ask(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
+        return Source(found, used, None, f"{weights} ({known.repo})")
+    if Path(weights).exists():
+        return _beside(_on_disk(Path(weights)), config, weights, activation)
+    if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
+        return _beside(_on_hub(weights), config, weights, activation)
+    if "/" in weights or weights.endswith(SUFFIXES):
+        raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
+    raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
+
+
+def _on_disk(path: Path) -> Path:
+    """The file itself, or that of a folder."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise WeightsError("weights are a regular file or a folder", f"{path}, a pipe or device", "name a file")
+    found = next((path / name for name in (*HUB_FILES, *SHARDED) if (path / name).is_file()), None)
+    if found is None:
+        raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", *_instead(path))
+    return found
+
+
+def _instead(folder: Path) -> tuple[str, str]:
+    """What a folder without weights of a known name holds, and what to do about it."""
+    names = sorted(one.name for one in folder.iterdir())
+    ours = [name for name in names if name.endswith(SUFFIXES)]
+    theirs = [name for name in names if name.endswith(OTHERS)]
+    if ours:
+        some = " or ".join(str(folder / name) for name in ours[:3])
+        return f"{folder} with {', '.join(ours[:3])}", f"name the file itself: --weights {some}"
+    if theirs:
+        return f"{folder} with {theirs[0]}, of another framework", "bring the weights for PyTorch"
+    return f"{folder} without weights", "bring the weights and the .json files beside them into it"
+
+
+def _beside(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:
+    """Weights with the cards and the tokenizer that lie beside them."""
+    tokenizer = path.with_name(TOKENIZER)
+    found = tokenizer if tokenizer.is_file() else merges_beside(path)
+    return Source(path, cards.described(path, config, activation), found, label)
+
+
+def merges_beside(path: Path) -> Path | None:
+    """The vocabulary that ``zsad pretrain`` leaves beside its weights."""
+    merges = path.with_name(MERGES)
+    return merges if merges.is_file() else None
+
+
+def _on_hub(name: str) -> Path:
+    """Weights of a repository, with their shards, and what says how they were trained."""
+    repository = ask(name)
+    path = repository.first((*HUB_FILES, *SHARDED))
+    if path.name.endswith(INDEX):
+        for shard in sorted(set(shards(path).values())):
+            if repository.fetch(shard) is None:
+                raise missing(repository, shard, repository.failure or f"no {shard} in the repository")
+    beside = [repository.fetch(one) for one in (*cards.FILES, TOKENIZER)]
+    if repository.files is None and not any(beside):
+        # Weights would run under settings that nobody has checked.
+        raise missing(repository, "the .json files", repository.failure)
+    return path
+
+
+SETTLED = 2 * 10**9
+"""Nanoseconds for which a file has to be unchanged before its hash is remembered: clocks of file systems are coarse."""
+ROOM = 16 * 10**6
+"""Most bytes of all that is remembered."""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, remembered by path, place on disk, size, and times of change.
+
+    The time of the last change of the file's entry is among them, which programs cannot set: a file that is put in
+    the place of another one, with its size and its time, is hashed again.
+    """
+    status = path.stat()
+    known = _recall(memo := _memo(path, status))
+    if known:
+        return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(status.st_ctime_ns, status.st_mtime_ns) > SETTLED and _memo(path, path.stat()) == memo:
+        with suppress(OSError):
+            write_atomically(memo, _sealed(memo, digest).encode("ascii"))
+            trim(memo.parent, ROOM)
+    return digest
+
+
+def _memo(path: Path, status: os.stat_result) -> Path:
+    parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    identity = "\0".join([str(path.resolve()), *map(str, parts)]).encode("utf-8", "surrogateescape")
+    return cache_dir() / "hashes" / hashlib.sha256(identity).hexdigest()
+
+
+def _recall(memo: Path) -> str | None:
+    with suppress(OSError, UnicodeDecodeError):
+        said = memo.read_bytes()[:200].decode("ascii")
+        if said == _sealed(memo, said[:64]):
+            return said[:64]
+    return None
+
+
+def _sealed(memo: Path, digest: str) -> str:
+    """The hash with a checksum, which damage does not fit."""
+    return digest + hashlib.sha256(f"{memo.name} {digest}".encode()).hexdigest()

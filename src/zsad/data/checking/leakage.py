@@ -1,0 +1,182 @@
+"""Where zero-shot is no longer zero-shot: the same image twice, class names that meet, and what a detector has seen.
+
+Images are compared by their decoded pixels, whatever lossless file they are in: within a data set, or between two.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
+from zsad.data.checking.inspection import Inspected, SampleFacts
+from zsad.data.specification import in_words
+from zsad.wording import pluralised
+
+
+def copies_within(inspected: Inspected) -> list[Finding]:
+    """Images that are both normal and anomalous, both in training and in test, or simply there more than once."""
+    cases: dict[Kind, list[FindingCase]] = {"contradictory": [], "leaked": [], "duplicated": []}
+    for group in _by_pixels(inspected).values():
+        if len(group) > 1:
+            for kind, original, copy in _pairs(group):
+                cases[kind].append(FindingCase(inspected.below(copy.sample.image), _equals(inspected, original, copy)))
+    both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
+    leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
+    again = (
+        f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
+    )
+    return [
+        *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
+        *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
+        *found("duplicated", "warning", inspected.name, again, cases["duplicated"]),
+    ]
+
+
+def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
+    """Images that two data sets share; an error where one of them is trained on and the other is not."""
+    pixels = [_by_pixels(one) for one in data_sets]
+    for first, second in combinations(range(len(data_sets)), 2):
+        if pixels[first].keys() & pixels[second].keys():
+            if data_sets[second].is_trained_on and not data_sets[first].is_trained_on:
+                first, second = second, first
+            yield _shared(data_sets[first], pixels[first], data_sets[second], pixels[second])
+
+
+Groups = dict[bytes, list[SampleFacts]]
+
+
+def _by_pixels(inspected: Inspected) -> Groups:
+    groups: defaultdict[bytes, list[SampleFacts]] = defaultdict(list)
+    for facts in inspected.facts:
+        if facts.pixels:
+            groups[facts.pixels].append(facts)
+    return dict(groups)
+
+
+def _pairs(group: list[SampleFacts]) -> list[tuple[Kind, SampleFacts, SampleFacts]]:
+    """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
+    grave = [pair for copy in group if (pair := _grave(group, copy))]
+    named = [one for _, original, copy in grave for one in (original, copy)]
+    first = named[0] if named else group[0]
+    return [*grave, *(("duplicated", first, one) for one in group if one is not first and one not in named)]
+
+
+def _grave(group: list[SampleFacts], copy: SampleFacts) -> tuple[Kind, SampleFacts, SampleFacts] | None:
+    normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
+    if copy.sample.label == 1 and normal:
+        return "contradictory", normal, copy
+    trained = next((one for one in group if one.sample.split == "train"), None)
+    return ("leaked", trained, copy) if trained and copy.sample.split == "test" else None
+
+
+def _same_class(one: SampleFacts, other: SampleFacts) -> bool:
+    return one.sample.class_name == other.sample.class_name
+
+
+def _equals(inspected: Inspected, original: SampleFacts, copy: SampleFacts) -> str:
+    again = "" if original.content == copy.content else " (saved again)"
+    return f"= {inspected.below(original.sample.image)}{again}"
+
+
+def _shared(one: Inspected, pixels: Groups, other: Inspected, others: Groups) -> Finding:
+    """Cases are the images of ``other``."""
+    severity: Severity = "error" if one.is_trained_on and not other.is_trained_on else "warning"
+    cases = [
+        FindingCase(other.below(copy.sample.image), _equals(one, pixels[key][0], copy))
+        for key, copies in others.items()
+        if key in pixels
+        for copy in copies
+    ]
+    trained = ", which is trained on" if severity == "error" else ""
+    message = f"{pluralised(len(cases), 'image')} of {other.name} also in {one.name}{trained}"
+    return Finding("shared", severity, (one.name, other.name), message, tuple(cases))
+
+
+@dataclass(frozen=True)
+class RecordedTraining:
+    """What a detector has seen, as its folder records it.
+
+    Attributes:
+        name: of the detector.
+        images: SHA-256 of each file (:func:`zsad.files.content_hash`) that it was trained on or remembers.
+        classes: that it was trained on.
+    """
+
+    name: str
+    images: frozenset[str]
+    classes: tuple[str, ...]
+
+
+def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
+    """Classes of one name in several data sets; an error where one is trained on and another is not."""
+    by_name: defaultdict[str, list[tuple[Inspected, str]]] = defaultdict(list)
+    for one in data_sets:
+        for name in _class_names(one):
+            by_name[_singular(name)].append((one, name))
+    met = [members for members in by_name.values() if len({one.name for one, _ in members}) > 1]
+    severities: tuple[Severity, ...] = ("error", "warning")
+    for severity in severities:
+        groups = [members for members in met if _severity(members) == severity]
+        if groups:
+            yield _same_names(severity, groups)
+
+
+def training_findings(inspected: Inspected, training: RecordedTraining) -> list[Finding]:
+    """Images and classes of a data set that a detector was trained on."""
+    seen = [FindingCase(inspected.below(one.sample.image)) for one in inspected.facts if one.content in training.images]
+    number = f"{len(seen):,} of {pluralised(len(inspected.facts), 'image')}"
+    return [
+        *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", seen),
+        *_trained_classes(inspected, training),
+    ]
+
+
+def _trained_classes(inspected: Inspected, training: RecordedTraining) -> Iterator[Finding]:
+    exact: list[FindingCase] = []
+    nearly: list[FindingCase] = []
+    for name in _class_names(inspected):
+        alike = [one for one in training.classes if _singular(one) == _singular(name)]
+        if alike:
+            is_exact = _words(name) in map(_words, alike)
+            (exact if is_exact else nearly).append(FindingCase(name, f"trained on: {', '.join(alike)}"))
+    detector = f"detector {training.name} was trained on"
+    message = f"{detector} {_classes(exact)} of the same name: it is no zero-shot detector for these"
+    yield from found("class-name", "error", inspected.name, message, exact)
+    message = f"{detector} {_classes(nearly)} of nearly the same name"
+    yield from found("class-name", "warning", inspected.name, message, nearly)
+
+
+def _classes(cases: list[FindingCase]) -> str:
+    return pluralised(len(cases), "class", "classes")
+
+
+def _class_names(inspected: Inspected) -> list[str]:
+    return list(dict.fromkeys(one.class_name for one in inspected.data_set.samples))
+
+
+def _severity(members: list[tuple[Inspected, str]]) -> Severity:
+    """Nearly the same is not the same: the papers train on capsules of VisA and test on the capsule of MVTec AD."""
+    trained = {_words(name) for one, name in members if one.is_trained_on}
+    tested = {_words(name) for one, name in members if not one.is_trained_on}
+    return "error" if trained & tested else "warning"
+
+
+def _same_names(severity: Severity, groups: list[list[tuple[Inspected, str]]]) -> Finding:
+    cases = tuple(
+        FindingCase(members[0][1], ", ".join(f"{one.name} ({name})" for one, name in members)) for members in groups
+    )
+    concerned = tuple(dict.fromkeys(one.name for members in groups for one, _ in members))
+    number = pluralised(len(groups), "class name", "class names")
+    follows = "trained on and tested: not zero-shot" if severity == "error" else "not zero-shot where one is trained on"
+    return Finding("class-name", severity, concerned, f"{number} in several data sets; {follows}", cases)
+
+
+def _words(name: str) -> str:
+    return in_words(name).casefold()
+
+
+def _singular(name: str) -> str:
+    """Folded, without the s of a plural."""
+    words = _words(name)
+    return words[:-1] if len(words) > 3 and words.endswith("s") and not words.endswith("ss") else words

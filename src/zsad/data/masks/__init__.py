@@ -1,0 +1,1 @@
+"""Masks: from files to the ground truth per pixel (``ground_truth``)."""
