@@ -1,10 +1,8 @@
-"""CLIP-AC: CLIP as a zero-shot detector with an ensemble of ordinary prompts for each state.
+"""CLIP-AC: CLIP as a zero-shot detector with an ensemble of generic prompts for each state.
 
 The row "CLIP-AC" of AnomalyCLIP (Zhou et al., "AnomalyCLIP: Object-agnostic Prompt Learning for Zero-shot Anomaly
-Detection", ICLR 2024) and of the tables that copy it: the templates that CLIP's authors recommend for ImageNet, said of
-a "normal" and of an "anomalous" thing. No code was published, nor which of the templates were taken. By default the
-templates here are written in the manner of those that speak of photographs; ``templates = "imagenet"`` has all 80 that
-CLIP's authors published, sculptures, tattoos and video games among them. Everything else is :mod:`zsad.methods.clip`.
+Detection", ICLR 2024) and of the tables that copy it. Everything but the prompts is :mod:`zsad.methods.clip`; which
+templates were taken, and why, is in ``docs/methods.md``.
 """
 
 from dataclasses import dataclass

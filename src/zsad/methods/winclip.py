@@ -1,6 +1,7 @@
-"""WinCLIP: windows of patches, each judged as a small image of its own.
+"""WinCLIP: windows of patches, each scored as a small image of its own.
 
-Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", CVPR 2023 (zero-shot part).
+Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", CVPR 2023 (zero-shot part). No official
+code was published; what was decided is in ``docs/methods.md``.
 
     images -> embedding -> tokens [batch, 1 + rows·cols, width]
     every k×k window (k = 2, 3; stride 1) -> class token + its k² tokens -> tower -> class token -> P(anomalous)
@@ -8,10 +9,7 @@ Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation",
     map    = harmonic mean over {scales, whole image}
     score  = P(anomalous) of the whole image
 
-The windows of a scale are one batch through the tower, not one pass a window. The paper's official code was not
-published; temperature 0.07, the harmonic mean over {scales, image} and stride 1 follow the re-implementation whose
-numbers come nearest to the paper's. Prompts count as unit vectors in the mean of a state, where some re-implementations
-average features as the tower leaves them. No smoothing: the windows overlap.
+The windows of a scale are one batch through the tower, not one pass a window.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-"""ACD-CLIP: both towers are adapted in N groups, and what a level sees chooses which levels of the text describe it.
+"""ACD-CLIP: adapters in both towers, and a gateway that mixes the levels of the text for each level of the image.
 
 Ma et al., "Architectural Co-Design for Zero-Shot Anomaly Detection: Decoupling Representation and Dynamically Fusing
-Features in CLIP", arXiv 2025.
+Features in CLIP", arXiv 2025. The authors' code, which made the paper's numbers, is not what its equations say:
+``variant="code"`` (default) follows the code, ``variant="paper"`` the equations. :class:`Differences` lists where they
+part; these and all other decisions are explained in ``docs/methods/acd-clip.md``.
 
     images -> vision tower in N groups of blocks; after each group Conv-LoRA edits the patch tokens (eq. 1-3)
            -> a head a group -> V_i [batch, cells, joint], unit vectors; joint is the width of the text tower
@@ -9,31 +11,8 @@ Features in CLIP", arXiv 2025.
            token -> T_j^s [groups, 2, joint], unit vectors
     gateway i: mean of V_i -> weights over the groups -> T_i^s = Σ_j ω_ij^s T_j^s [batch, 2, joint] (eq. 4-5)
     map i   = softmax(V_i · T_i / τ) [batch, rows, cols] (eq. 6), and their mean over the groups; the logits are blurred
-              on the grid and enlarged with aligned corners before the softmax
+              on the grid and upsampled with aligned corners before the softmax
     score   = 0.9 · P(anomalous) of the whole image + 0.1 · maximum of the map at the size of the image
-
-The paper leaves out most constants, and the authors' code, which made its numbers, is not what its equations say.
-``variant="code"`` (default) follows the code, ``variant="paper"`` the equations; :class:`Differences` lists every point
-where they part, and where neither speaks of a difference both follow the code (heads, prompts, ranks, τ, weights).
-
-Departures from both, and open points that were decided:
-
-* Any depth and width: a group ends every depth/N blocks; the joint width 768 is that of the text tower.
-* The code multiplies updates by α/√r and α/r; a blended update has each token's length, so that no factor reaches the
-  answer or a gradient's direction, and there is none here. In ``paper`` α/√r scales the plain LoRAs, which were not
-  given a scale; their W_up starts at zero, as the paper's reference for LoRA has it, so training starts from CLIP.
-* The prompts are in the manner of the code's, in our own words; class names are used as given.
-* Logits are blurred on the grid and enlarged with aligned corners as the code does it, in both variants; the loss sees
-  them enlarged the same way and not blurred. The code's σ is 1 token in a window of 7, for medical images 1.5 in 9.
-  Here σ is said in pixels, and 14 (21) is that on a ViT-L-14.
-* "Final global visual feature" (2.3) is read as the class token of the last block, "text features from the last group"
-  as T_N; a head of the code's shape takes the former into the joint space. No temperature is named; the code has none.
-* Image size: section 3.1 names the backbone "at a 336px resolution"; the code runs it at 518 px, which recipes take.
-* Training: images are augmented as the code does it; the gradients of all blends are bounded together, where the code
-  bounds each alone; the last epoch is reported, as the authors name no rule.
-* The code runs OpenAI's weights under plain GELU. That is the backbone's setting, ``activation``: with
-  ``variant="code"`` the paper's backbone is trained under "gelu" unless another one is asked for.
-* "Static fusion" (table 2) pairs level i of the images with level i of the text, as figure 1(a) draws it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""AFR-CLIP: every patch rectifies a prompt that names no state, and text is compared with text.
+"""AFR-CLIP: every patch turns a stateless prompt into a stateful one, and text is compared with text.
 
 Yuan et al., "AFR-CLIP: Enhancing Zero-Shot Industrial Anomaly Detection with Stateless-to-Stateful Anomaly Feature
-Rectification", arXiv 2025 (2503.12910).
+Rectification", arXiv 2025 (2503.12910). No code of the authors was found; what the paper leaves open and how it was
+decided is in ``docs/methods/afr-clip.md``.
 
     images -> CNN -> vector [batch, channels] -> K linear heads, + K learned tokens = visual prompts      SP, eq. 15-16
     images -> tower, prompts in layers 2-6 -> tokens after layers 6, 12, 18, 24                           eq. 17-18
@@ -10,34 +11,6 @@ Rectification", arXiv 2025 (2503.12910).
     stateless text + F_v ⊙ M_v(F_v, stateless text), at the class token and at each patch                 CMFR, eq. 3-6
     P(anomalous) = softmax of cosines with the defective and the normal text                              eq. 7-13
     map, score = mean over the four stages, from patches and from the class token
-
-No code of the paper was found. What it leaves open, and what differs here:
-
-* Temperature. Equations 9 and 13 have none, which keeps P within [0.12, 0.88] and gradients weak: 0.07 here, as in
-  AnomalyCLIP (APRIL-GAN and AdaCLIP have 0.01); ``temperature=1`` is the letter. The paper's learning rate goes with
-  its 1: at 0.07 the same step moves the logits 14 times as far.
-* Loss. Not given; the paper lists cross-entropy theory, focal and V-Net's Dice among its references. Binary
-  cross-entropy on the image's P, focal + Dice on the mean map, for "the final result is the average of the four
-  stages"; ``map_loss="stages"`` asks each stage.
-* Enlarging. Not mentioned. Probabilities, each cell over its own patch, for the loss and for the answer, as AnomalyCLIP
-  does it; ``align_corners`` is APRIL-GAN's and AdaCLIP's way.
-* Placement of prompts. Equation 18 writes over the last K tokens of a layer's output, which are five patches at the
-  lower right of the image. Here K tokens are appended at the input of each of the layers 2-6 and what the layer
-  makes of them is dropped behind it, so that no patch is lost; ``placement="replace"`` is the letter.
-* The CNN and its feature. Not named; a global average of the last block, of EfficientNet-Lite0 (in the package, on the
-  image at 224 px) or of a ResNet-50. Frozen. P_l is one set for all layers ("unified").
-* Prompted layers on other towers: the first quarter but its first block; at least the second block of all.
-* CMFR. "Convolution" on single pairs is a 1×1 convolution, 2D to D and D to 2D. M_t of equation 5 is read by nothing
-  and is not computed, and has no parameters. Equations carry no index of a stage; each stage has its own Linear and
-  CMFR (``rectifiers="shared"`` has one), the text's Linear is shared.
-* Start. The text's Linear is the identity, so that training begins with CLIP's geometry; all else as PyTorch does, but
-  P_l: noise of 0.02. On the embedded backbone F_v ⊙ M_v then begins at about a tenth of F_t's length: patches differ,
-  and the prompt leads. On ViT-L the ratio is unknown.
-* Lengths. Features enter CMFR as tower and Linear make them (equations 1-2 say no more).
-* MPFA. "Adaptive average pooling" over m×m around each patch is a mean at stride 1 over the neighbours that exist; it
-  comes after the Linear (Overview) and leaves the class token alone.
-* Without CMFR (Table 3, rows 1-2) F_v itself is compared with the two texts, as in CLIP.
-* Smoothing of the map is not mentioned: 4 px as in AnomalyCLIP and AdaCLIP.
 """
 
 from collections.abc import Sequence

@@ -1,40 +1,16 @@
-"""FE-CLIP: what the frequencies of patch tokens say is fed back into the tower, a little after each quarter of it.
+"""FE-CLIP: two adapters in the frequency domain edit the patch tokens after each quarter of the vision tower.
 
-Gong et al., "FE-CLIP: Frequency Enhanced CLIP Model for Zero-Shot Anomaly Detection and Segmentation", ICCV 2025.
+Gong et al., "FE-CLIP: Frequency Enhanced CLIP Model for Zero-Shot Anomaly Detection and Segmentation", ICCV 2025. No
+code was published; what the paper leaves open and how it was decided is in ``docs/methods/fe-clip.md``.
 
     images -> quarter 1 of the tower -> tokens: class f_1 [batch, width], patches f^m_1 [batch, rows, cols, width]
         FFE: 3×3 windows -> DCT -> linear, GELU -> inverse DCT
         LFS: 3×3 sliding windows -> DCT -> mean response -> convolution, GELU
-        f^_1 = λ (FFE + LFS) + (1 - λ) f^m_1 -> quarter 2 -> ... four times; class tokens are not edited
+        f^_1 = λ (FFE + LFS) + (1 - λ) f^m_1 (eq. 2) -> quarter 2 -> ... four times; class tokens are not edited
     "A photo of a normal / damaged object" -> frozen text tower -> g_r, g_a [embed]
-    map   M_a = mean over n of softmax(cos(fc(f^_n), g) / τ)      [batch, rows, cols]
+    map   M_a = mean over n of softmax(cos(fc(f^_n), g) / τ)      [batch, rows, cols]   (eq. 3)
     score S_a = mean over n of softmax(cos(f_clip(f_n), g) / τ)   [batch]
-    few normal shots: map + (1 - max cosine with remembered f^), score + the greatest value of that map
-
-No code was published. Decided here:
-
-* That the N = 4 blocks of section 3.2 are quarters of the 24 layers is a reading: ``levels``.
-* Image size 518 px (grid 37×37), as AnomalyCLIP, which the paper follows. P = 3 does not divide 37: the border is
-  repeated to 39, half of it on each side, and cut off again.
-* The DCT is the orthonormal DCT-II over the cells of a window, each channel alone; one linear layer (width -> width)
-  serves all coefficients. The GELU between the transforms is all that makes FFE more than a linear layer on each token.
-* LFS, read literally, is the *signed* mean over the 9 coefficients. That is one fixed 3×3 filter, nearly a shift by one
-  cell along the diagonal, and is computed as such. ``statistic`` offers means that do measure frequencies.
-* Its windows repeat the border; its convolution is 3×3 with zeros around the grid, as no size is given. The adapter
-  "Conv" of Table 3 is the same without the DCT.
-* Table 4's FFT is unitary; a linear layer each for the real and the imaginary part; the inverse keeps the real part.
-* f_c is one linear layer with bias for the four stages (``fc_per_stage`` makes four), and is trained, although section
-  3.5 says that only the adapters are. f_clip is CLIP's post-norm and projection (``post_norm`` off: projection alone).
-* As written, S_{a,1} sees no frequency (nothing was injected yet), and f^_4 serves the map alone.
-* τ = 0.07 and σ = 4, as AnomalyCLIP. Maps are enlarged as probabilities (eq. 5), for the loss and for the answer as
-  AnomalyCLIP enlarges them (``align_corners`` is VAND's way). Betas of Adam, γ of the focal loss, its label smoothing
-  and that of Dice are named nowhere: PyTorch's 0.9 and 0.999, and the 2, 1e-5 and 1 of VAND's and AnomalyCLIP's code.
-* Few-shot: section 4.6 exchanges the symbols of map and score; the names of eq. 3 hold. Sums are halved, which keeps
-  them in [0, 1] and in order; distances above 1 count as 1. What is remembered is f^, at every stage; the greatest
-  value is that of the mean over stages, on the grid.
-* Start: adapters at zero (the GELU lets a gradient through there), so that the first step sees f^ = (1 - λ) f^m: stage
-  1's own tokens, times 0.9; later stages only nearly the tower's. f_c as PyTorch draws it, so that all maps start near
-  one half.
+    few-shot: (map + d) / 2 and (score + max d) / 2, d = mean over n of 1 - max cosine with the f^_n of normal images
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,7 @@
-"""Bi-CMCI: patches and texts that read each other (KAnoCLIP, Li et al. 2025, section 2.4).
+"""Bi-CMCI: patches and texts that attend to each other (KAnoCLIP, Li et al. 2025, section 2.4).
 
-The paper names four pieces and neither order nor sizes: self-attention of the texts, deformable self-attention of the
-patches, and the two cross-attentions. Grounding DINO's feature enhancer (Liu et al. 2023) has the same four, and a
-layer of it is followed, in its order: each modality by itself, then each other, then a perceptron each; two separate
-attentions, norms before everywhere. Its residuals are scaled where the modalities meet, from 1e-4 on; here all are, so
-that a stage starts as two linear readers and little else. [11] (Hou et al., "Cross Attention Network", NeurIPS 2019) is
-cited by the paper for the bi-directional cross-attention (BiCA), and is not followed.
+Self-attention of the texts, deformable self-attention of the patches, cross-attention in both directions, and an MLP
+for each, in the order of Grounding DINO's feature enhancer (Liu et al. 2023); why is in ``docs/methods/kanoclip.md``.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Attention over a context, and self-attention whose context is sampled where the image says.
+"""Attention over a context, and self-attention whose context is sampled at positions predicted from the image.
 
 Xia et al., "Vision Transformer with Deformable Attention", CVPR 2022 (DAT).
 """

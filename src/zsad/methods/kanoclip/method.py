@@ -1,53 +1,17 @@
-"""KAnoCLIP: prompts that are pulled towards what is known of defects, and patches and texts that read each other.
+"""KAnoCLIP: learned prompts guided by descriptions of defects, and patches and texts that attend to each other.
 
 Li et al., "KAnoCLIP: Zero-Shot Anomaly Detection through Knowledge-Driven Prompt Learning and Enhanced Cross-Modal
-Integration", arXiv 2025.
+Integration", arXiv 2025. No code was published; what the paper leaves open and how it was decided is in
+``docs/methods/kanoclip.md``.
 
-    images -> frozen tower, and beside it the V-V stream over its last 19 of 24 blocks (eq. 4-8)
+    images -> frozen tower, and next to it the V-V stream over its last 19 of 24 blocks (eq. 4-8)
            -> 4 stages of patch tokens [batch, 4, cells, width] and the class token [batch, embed]
     class name -> 2 prompts a state that share 12 learned vectors (eq. 1) -> F_text [batch, 2, embed], unit vectors
-    stage i -> Bi-CMCI: tokens [cells, 256] and texts [2, 256] that have read each other -> softmax(cosine / τ)
+    stage i -> Bi-CMCI: tokens [cells, 256] and texts [2, 256] after attention to each other -> softmax(cosine / τ)
     M^a     = mean of the stages, M^n = 1 - M^a (eq. 9); M = G_σ(M^a + 1 - M^n) / 2 (eq. 10)
     score   = (softmax(cosine(Conv-Adapter(class token), F_text) / τ) + max M) / 2 (eq. 11-12)
     loss    = KD hinge towards each image's descriptions (eq. 2-3) + BCE of the score (eq. 14) + focal and two Dice of
               M^a (eq. 15)
-
-No code was published, and the paper names neither sizes nor optimisation. What was decided, and why:
-
-* Training, image size, τ, σ and the start of the V-V stream are AnomalyCLIP's; section 3.1 follows it in the choice of
-  data, and its V-V stream is this one.
-* GPT-3.5's sentences on each class are replaced by sentences written for this project, and Llama3's description of each
-  image (M = 1 in eq. 3) by none (M = 0), unless a knowledge file with descriptions of images is given
-  (``--knowledge``). The builder of such files asks about anomalous images only.
-* The class token is that of the original path, as in AnomalyCLIP, although section 2.3 says S_l[0]: ``global_token``.
-  It is projected with CLIP's post-norm, which AnomalyCLIP leaves out.
-* w^n, w^a (eq. 2), w^k (eq. 3) and F_text are means of unit vectors, brought to unit length: eq. 2 divides by the
-  length in any case, and so no sentence counts for more because its feature is longer.
-* The background sentence of a class never reaches the loss: eq. 3 averages descriptions of anomalies.
-* The hinge is taken for each image and averaged; normal images have descriptions of what might be wrong, and count the
-  same. Its margin is 0, as printed: it ends where the abnormal prompts are the nearer ones, which on the embedded tower
-  most are before training and all are from the second epoch on. ``margin`` makes it go on.
-* [class] is the class name as given, or its beginning where it is too long. What of a description is beyond the
-  context of the text tower is cut.
-* Bi-CMCI has no sizes in the paper; :mod:`zsad.methods.kanoclip.cross_modal` says what was taken. Patches and
-  texts are compared in the 256 dimensions that it reads them into; the F_text of eq. 2 and 12 has not read the image.
-* Norm of eq. 9 is taken inside the sum, which changes the printed order: a softmax over (normal, abnormal) in every
-  stage, then the mean of the stages. ``norm = "sum"`` is the printed order, one softmax of the summed similarities over
-  τ. A minimum and maximum of each image would make max M of eq. 12 the same for every image, but for the smoothing.
-* M is made at the pixel size that the patches cover. ``Evidence.maps`` are P(abnormal) of each stage on the grid, not
-  smoothed, since scoring enlarges and smooths the maps of every method; what it makes of them is M.
-* Eq. 11 is taken as printed, on a vector; the "depthwise convolution" of the text has nothing there to slide over. The
-  products of eq. 12 are cosines over τ, as section 2.5 says of them.
-* Eq. 12 adds two probabilities. Half of their sum is the score, and what BCE is given. Section 2.1 says that the
-  maximum of M alone decides; the equation is followed.
-* Eq. 15 is taken of the mean of the stages, not smoothed; it, max M of eq. 12 and the answer are enlarged alike, each
-  cell over its own patch as in AnomalyCLIP (``align_corners`` is VAND's way).
-
-At the start the learned vectors are drawn from N(0, 0.02) and the layers that read tokens as PyTorch draws them; every
-attention and perceptron of Bi-CMCI is multiplied by 1e-4 (LayerScale), and its samples do not move. Bi-CMCI trains at
-1e-4, the rest at 1e-3. This was tried on the embedded tower with 64 drawn images and 15 epochs; pixel AUROC of
-classes not trained on, by LayerScale and rate: (1e-4, 1e-4) 0.68, (1e-4, 1e-3) 0.63, (1, 1e-3) 0.60, (1, 1e-4) 0.56.
-One run each, of few images, on which all overfit: a hint, not a measurement.
 """
 
 from collections.abc import Sequence

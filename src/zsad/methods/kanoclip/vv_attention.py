@@ -1,7 +1,7 @@
-"""V-V attention: a second stream beside an untouched tower, a pure function of the tower and what it is given.
+"""V-V attention: a second stream of tokens next to an unchanged tower, a pure function of the tower and its tokens.
 
-Two ways to the same tokens: :func:`run_beside` makes the stream while the tower runs and holds one set of tokens, and
-:func:`vv_stream` makes it afterwards from a trace that has kept every block.
+There are two ways to the same tokens: :func:`run_beside` computes the stream while the tower runs and holds one set of
+tokens, and :func:`vv_stream` computes it afterwards from a trace that has kept every block.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""WMoE-CLIP: prompts that carry a sample of the image, refined by wavelets; experts judge the whole image.
+"""WMoE-CLIP: prompts with a sample of the image's features, refined by wavelets; experts correct the class token.
 
 Chen and Huang, "WMoE-CLIP: Wavelet-Enhanced Mixture-of-Experts Prompt Learning for Zero-Shot Anomaly Detection",
-arXiv 2026.
+arXiv 2026. No code was published; what the paper leaves open and how it was decided is in
+``docs/methods/wmoe-clip.md``.
 
     images -> frozen tower -> patch tokens of four levels [batch, 4, cells, width], class token x_c [batch, embed]
     CTDS:   x_c -> variational autoencoder -> r_1..r_m [batch, m, embed] (eq. 1-3)
@@ -11,55 +12,6 @@ arXiv 2026.
             map = softmax(cos(F_I, F'_T) · s) [batch, rows, cols], and M is the mean of the four
     SA-MoE: tokens of all levels -> x_a [batch, embed] -> 2 of 8 experts -> x_p (eq. 8); x_cls = x_p + x_c
     score = (s_txt + max M) / 2,  s_txt = softmax(cos(x_cls, F_T) · s)
-
-No code was published. Departures from the paper, and open points that were decided:
-
-* ŝ = s_txt + max M lies in [0, 2], which is no probability for equation 9: its half is trained on and reported, which
-  ranks images the same. M is searched on the grid of patches.
-* Maps are enlarged as probabilities, each cell over its own patch, for the loss and for the answer. VCP-CLIP and
-  Bayes-PFL enlarge logits with aligned corners (``align_corners``) and take the softmax then; the paper is silent.
-* Losses, whose forms the paper does not give: focal with γ = 2, without α and with label smoothing 1e-5; Dice of each
-  image with smoothing 1. "Initial learning rate" hints at a schedule and names none: the rate is constant.
-* Scale s of the softmax: learned, first 1/0.07, one for maps and score. Cosines are the paper's "similarity".
-* Nothing is brought to unit length outside of cosines; ``unit_class_token`` says why not x_c.
-* CTDS: the perceptrons have a hidden layer as wide as x_c. The divergence is summed over dimensions and averaged over
-  the batch; the squared error of equation 3, which has one r, is averaged over the m samples and the batch. Both states
-  get the same r_i. Where the text tower is not as wide as x_c, a learned linear map takes r_i there. In use all r_i are
-  of the posterior mean, so that answers do not depend on chance; ``draws`` averages F_T over seeded samples.
-* "{r_i} are sampled from the latent space", and r is what the decoder returns: ``sample`` has both readings, decoded by
-  default. Trained on the embedded backbone its r_i have about 30 times the length of the v_i, and another image's
-  sample moves the text 200 times as much as leaving the v_i out: the learned vectors hardly count. ``"scaled"`` brings
-  each r_i to the length of its v_i. Which of the three trains best has not been measured.
-* The v_i follow the fixed words and are not tied to a class ("category-specific" names no word for it). They start at
-  N(0, 0.02²). Equation 4 prints no full stop; here one ends the prompt.
-* F_I is a learned linear map of each level's tokens as the blocks leave them, as in VCP-CLIP and Bayes-PFL, whose
-  recipe the paper shares; the paper gives F_I the width of x_c and does not say how.
-* WCMA prints F_L and F_H with the rows and columns of F_I, so the transform is not decimated (``transform``). Signs
-  and scale of the bands are those of PyWavelets. With them F_L + F_H = 2·F_I exactly, so equation 5 looks at the
-  tokens themselves; ``high="magnitude"`` sums the bands' magnitudes instead, which has no such identity.
-* Each level has its own WCMA; attention has one head, no biases and no residual, to the letter. Keys and values are
-  not formed for all patches: (Q W_kᵀ) F_pᵀ and (softmax F_p) W_v are the same products in another order.
-* The adapter's linear layers lead to embed/4 channels a level, so that their concatenation is x_a ∈ R^C; each is
-  applied to the mean token, which gives the mean of its results. An expert has two layers with GELU.
-* The gate and the experts' last layers start at 0: s_txt starts as that of x_c. In training the gate's scores get
-  noise (``gate_noise``; 0 is the letter): an expert that no image chooses gets no gradient, and with noise each is
-  chosen at times. It enters the weights w_k too. It did not spread the load in use in the one measurement: after 200
-  steps on 320 images 4 of 8 experts were chosen for some image, 5 without (one seed). No balancing loss, as in the
-  paper (``balance_weight``).
-* Image size 518 and smoothing σ = 4 px, which the paper does not name.
-
-Does equation 7 without residual train? Both states attend to all patches almost evenly at first, so that their refined
-texts nearly coincide and say little of F_T. Measured on the embedded backbone (WCMA alone, 320 drawn images for
-training and 160 others, judged at 56 px, batches of 16, the paper's Adam, three seeds): the cosine of the two states
-starts at 0.98-1.00, lies between -0.2 and 0.7 after 100 steps and between -0.5 and 0.4 after 200. It trains, so the
-letter of the paper is the default. It is not the better form there: pixel AUROC on the other images after 100 and
-200 steps
-
-    letter            0.76-0.80   0.74-0.75
-    ``residual``      0.80-0.81   0.78-0.81   above the letter with every seed
-    without WCMA      0.81        0.76        one seed
-
-All forms soon overfit to so few images; what holds on the paper's data and backbone has yet to be measured.
 """
 
 from collections.abc import Sequence
