@@ -149,9 +149,9 @@ def _placed(
 
 def refuse_unusable(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
     """Raises InputError for arrays of any kind that ``draw_defect`` cannot work with."""
-    for what, array in (("image", image), ("donor", donor if donor is not None else image)):
+    for what, array in (("an image", image), ("a donor", donor if donor is not None else image)):
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < 8:
-            rule = f"a {what} is uint8 of rows, cols and 3 channels, and at least 8 by 8 pixels"
+            rule = f"{what} is uint8 of rows, cols and 3 channels, and at least 8 by 8 pixels"
             raise InputError(rule, f"{array.dtype} {array.shape}", "convert it to 8-bit RGB and enlarge it")
     if foreground is None:
         return
