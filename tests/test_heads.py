@@ -28,7 +28,7 @@ from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import train
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 52, 3), np.uint8)
-FILES = ["detector.json", "trained_state.safetensors", "images.txt", "training.json"]
+FILES = ["detector.json", "images.txt", "trained_state.safetensors", "training.json"]
 OF_SMALL = r"; that of the package is for small with its embedded weights\."
 RECIPE = Recipe("toy-reader", backbone="small", options={"noise": 0.25})
 

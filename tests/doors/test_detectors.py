@@ -51,7 +51,7 @@ def change(folder: Path, **options: object) -> None:
 )
 def test_what_a_detector_learnt_is_finite(options: dict[str, object], said: str, folder: Path) -> None:
     change(folder, **options)
-    with pytest.raises(WeightsError, match=rf"learnt\.safetensors .*{said}"):
+    with pytest.raises(WeightsError, match=rf"trained_state\.safetensors .*{said}"):
         load_trained_state(FeClip(small.frozen()), folder)
 
 
@@ -59,7 +59,7 @@ def test_what_a_detector_learnt_is_finite(options: dict[str, object], said: str,
 @pytest.mark.parametrize("form", FORMS)
 def test_what_a_detector_learnt_does_nothing(what: str, form: str, folder: Path, tmp_path: Path) -> None:
     written(folder / TRAINED_STATE, FORMS[form](entry(ACTING[what](str(tmp_path / "it ran")))))
-    with pytest.raises(WeightsError, match=r"learnt\.safetensors must be readable"):
+    with pytest.raises(WeightsError, match=r"trained_state\.safetensors must be readable"):
         load_trained_state(FeClip(small.frozen()), folder)
     assert not (tmp_path / "it ran").exists()
 

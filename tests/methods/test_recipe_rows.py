@@ -240,7 +240,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         "image_size": 224,
         "seeds": [1, 2],
         "precision": "bf16",
-        "most": 40,
+        "max_train_images": 40,
         "max_test_images": 25,
         "split": [
             split("tiles", "mtd", "bsdata cookie transistor cvc-clinicdb brain-mri"),
