@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import griffe
+import yaml
 
 from website.docstrings import Docstrings
 
-DIRECTIVE = re.compile(r"^::: (zsad[\w.]*)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^::: (zsad[\w.]*)\n((?:(?:    .*)?\n)*)", re.MULTILINE)
 SOURCE = Path(__file__).parents[1] / "src"
 
 
@@ -22,17 +23,14 @@ def public_names(pages: Path) -> str:
         "These names are kept: how they change is in [Contributing](../CONTRIBUTING.md). All others are internal.",
     ]
     for page in sorted(pages.glob("*.md"), key=lambda page: (page.stem != "zsad", page.stem)):
-        for path in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
+        for path, settings in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
+            chosen = ((yaml.safe_load(settings) or {}).get("options") or {}).get("members")
             module = package if path == "zsad" else package[path.removeprefix("zsad.")]
-            names = _members(module)
-            if not names:
-                continue
-            rows = [f"| [`{name}`]({page.name}#{path}.{name}) | {line} |" for name, line in names]
-            parts += [
-                f"## [{path}]({page.name}#{path})",
-                _first_line(module),
-                "\n".join(["| name | |", "|---|---|", *rows]),
-            ]
+            names = [(name, line) for name, line in _members(module) if chosen is None or name in chosen]
+            if names:
+                rows = [f"| [`{name}`]({page.name}#{path}.{name}) | {line} |" for name, line in names]
+                table = "\n".join(["| name | |", "|---|---|", *rows])
+                parts += [f"## [{path}]({page.name}#{path})", _first_line(module), table]
     return "\n\n".join(parts) + "\n"
 
 
