@@ -58,8 +58,10 @@ def test_what_was_seen_comes_before_the_card(method: FeClip, tmp_path: Path, mon
 def test_wherever_saving_is_cut_off_no_mixture_can_be_loaded(
     number: int, method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder, past, one in ((tmp_path / "new", NEW, changed(method)), (tmp_path / "out", OLD, method)):
-        checkpoint.write(Card("fe-clip", threshold=0.25 if past is NEW else 0.5), one, past, folder)
+    for folder, training_record, one in ((tmp_path / "new", NEW, changed(method)), (tmp_path / "out", OLD, method)):
+        checkpoint.write(
+            Card("fe-clip", threshold=0.25 if training_record is NEW else 0.5), one, training_record, folder
+        )
     old, new = content(tmp_path / "out"), content(tmp_path / "new")
     left, os_replace = [number], os.replace
 

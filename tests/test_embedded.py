@@ -58,7 +58,7 @@ def test_every_trained_method_has_a_head_that_works_by_its_name(name: str) -> No
     assert head is not None
     assert sum(file.stat().st_size for file in head.iterdir() if file.suffix == ".safetensors") <= 3 * 2**20
     detector = zsad.load(name)
-    assert detector.past.is_on_record
+    assert detector.training_record.is_on_record
     image = surface(np.random.default_rng(UNSEEN_SEED), (224, 224))[0]
     prediction = detector.predict(image)
     assert 0 <= prediction.score <= 1

@@ -294,8 +294,10 @@ def test_a_pdf_has_pages_of_their_true_size(found: list[GalleryCandidate], tmp_p
 
 
 def test_what_a_detector_has_seen_is_named(found: list[GalleryCandidate], tmp_path: Path) -> None:
-    past = TrainingRecord((content_hash(found[0].sample.image),))
-    drawn = gallery([detector(past=past), other()], found[:2], tmp_path / "figure.png", labels=["one", "two"])
+    training_record = TrainingRecord((content_hash(found[0].sample.image),))
+    drawn = gallery(
+        [detector(training_record=training_record), other()], found[:2], tmp_path / "figure.png", labels=["one", "two"]
+    )
     assert drawn.warnings == ("one was trained on 1 of these images, or remembers them.",)
 
 

@@ -83,7 +83,7 @@ def assert_same(ours: Detector, theirs: Detector) -> None:
     one, other = (detector.predict(IMAGE, "metal nut") for detector in (ours, theirs))
     np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
     assert one.score == other.score
-    assert ours.past == theirs.past
+    assert ours.training_record == theirs.training_record
     assert ours.settings == theirs.settings
     assert ours.card == theirs.card
 
@@ -94,7 +94,7 @@ def assert_same(ours: Detector, theirs: Detector) -> None:
 def test_a_name_is_what_its_folder_is(head: Path, tmp_path: Path) -> None:
     assert_same(by_name(), load(head))
     assert by_name().name == by_name().card.method == "toy-reader"
-    assert by_name().past.training["classes"] == {"metal nut": 8}
+    assert by_name().training_record.training["classes"] == {"metal nut": 8}
     by_name().save(tmp_path / "saved")
     saved = load(tmp_path / "saved")
     assert_same(saved, by_name())
@@ -128,7 +128,7 @@ def test_what_is_not_learnt_may_be_said() -> None:
         precision="bf16",
     )
     assert (found.method.config.sigma, found.settings.image_size, found.settings.threshold) == (1.0, 48, 0.75)
-    assert found.past.images
+    assert found.training_record.images
 
 
 @pytest.mark.usefixtures("head")
@@ -178,8 +178,8 @@ def test_a_folder_of_the_same_name_does_not_hide_it(tmp_path: Path, monkeypatch:
         checkpoint.Card("toy-reader", backbone="small"), other, checkpoint.TrainingRecord(), tmp_path / "toy-reader"
     )
     monkeypatch.chdir(tmp_path)
-    assert by_name().past.images
-    assert not load("./toy-reader").past.images
+    assert by_name().training_record.images
+    assert not load("./toy-reader").training_record.images
 
 
 # --- everywhere else
@@ -239,8 +239,8 @@ def test_a_benchmark_trains_its_own_and_takes_no_head_for_untrained(tmp_path: Pa
     machine = running.Machine(device="cpu", cache=tmp_path / "cache")
     assert not running.do(own, own.runs[:1], tmp_path / "own", machine, print)
     (folder,) = (path.parent for path in (tmp_path / "own").rglob("trained_state.safetensors"))
-    assert load(folder).past.training["epochs_done"] == 1
-    assert load(folder).past.images != by_name().past.images
+    assert load(folder).training_record.training["epochs_done"] == 1
+    assert load(folder).training_record.images != by_name().training_record.images
     untrained = making.planned(making.write(tmp_path / "none", words + 'untrained = ["toy-reader"]\n', rest), root)
     said: list[str] = []
     assert running.do(untrained, untrained.runs[:1], tmp_path / "none", machine, said.append)

@@ -81,7 +81,9 @@ def table(detector: Detector, data: Sequence[Labelled]) -> Iterator[str]:
     whole = [percent(value) for value in metrics(before, data).values()]
     yield row(["nothing", "", "", "", "", *whole, ""])
     for module in modules_of(detector.method):
-        left = Detector(detector.card, without(detector.method, module), settings, detector.past, detector.name)
+        left = Detector(
+            detector.card, without(detector.method, module), settings, detector.training_record, detector.name
+        )
         yield row(cells(module, effect(before, ask(left, data), data)))
 
 

@@ -41,7 +41,7 @@ def without(method: M, module: Module[M]) -> M:
 
 
 class Observed:
-    """Takes the place of a reader's ``observe``: what the frozen tower says of images is asked for once.
+    """Takes the place of ``extract_features``: those of each image are computed once.
 
     It serves the copies of :func:`without` too, as long as their options are those of the method.
     """
@@ -51,10 +51,10 @@ class Observed:
 
     def __call__(self, images: Tensor) -> BackboneFeatures:
         if self.method.config != self.config:
-            return type(self.method).observe(self.method, images)
+            return type(self.method).extract_features(self.method, images)
         key = sha256(images.cpu().numpy().tobytes()).hexdigest()
         if key not in self.known:
-            self.known[key] = type(self.method).observe(self.method, images)
+            self.known[key] = type(self.method).extract_features(self.method, images)
         return self.known[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Observed":
@@ -66,7 +66,7 @@ class Observed:
 def observe_once(method: Method) -> None:
     """If the method is a reader; others edit the tower, and what it says is another thing without a module."""
     if isinstance(method, FrozenBackboneMethod):
-        setattr(method, "observe", Observed(method))  # noqa: B010  # a method is no variable to mypy
+        setattr(method, "extract_features", Observed(method))  # noqa: B010  # a method is no variable to mypy
 
 
 def at(path: str, edit: Callable[[Any], object]) -> Callable[[Method], None]:

@@ -1,6 +1,6 @@
-"""A detector on disk: a folder with a JSON card that says how to make it again, what it learnt, and its past.
+"""A detector on disk: a folder with a JSON card (its configuration), its trained tensors and its training record.
 
-The package brings such folders too: heads, which are what a trained method learnt on an embedded backbone.
+The package brings such folders too: heads, the trained tensors of a method on an embedded backbone.
 """
 
 import json
@@ -110,8 +110,10 @@ def file_of(folder: Path, name: str) -> Path:
     return older if older.exists() and not (folder / name).exists() else folder / name
 
 
-def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write card, learnt tensors and past into the folder, which is made where it does not exist.
+def write(
+    card: Card, method: Method, training_record: TrainingRecord, folder: Path, dtype: torch.dtype | None = None
+) -> None:
+    """Write card, trained tensors and the training record into the folder, which is made where it does not exist.
 
     All is on the disk before any of it takes its place. Then what the detector has seen comes first and the card that
     makes it loadable last; a card of other tensors or images is out of the way meanwhile. Where this is cut off, the
@@ -120,7 +122,7 @@ def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype:
     Args:
         card: what the folder says of the detector.
         method: what has learnt.
-        past: what it has seen.
+        training_record: what it has seen.
         folder: of the detector.
         dtype: that numbers are rounded to; as they are where not given.
 
@@ -132,9 +134,9 @@ def write(card: Card, method: Method, past: TrainingRecord, folder: Path, dtype:
     if dtype is not None:
         tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     contents = {
-        IMAGES: "".join(f"{one}\n" for one in past.images).encode(),
-        TRAINING: _json(dict(past.training)) if past.training else b"",
-        MEMORY: _json({"images": [asdict(one) for one in past.memory]}) if past.memory else b"",
+        IMAGES: "".join(f"{one}\n" for one in training_record.images).encode(),
+        TRAINING: _json(dict(training_record.training)) if training_record.training else b"",
+        MEMORY: _json({"images": [asdict(one) for one in training_record.memory]}) if training_record.memory else b"",
         TRAINED_STATE: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
         CARD: _json(asdict(card)),
     }

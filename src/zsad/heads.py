@@ -43,9 +43,9 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
             brings, says something of this machine, or is too large even in fp16.
         WeightsError: the embedded weights are not those that it was trained on, or its tensors are damaged.
     """
-    card, past = checkpoint.read(run), checkpoint.read_training_record(run)
+    card, record = checkpoint.read(run), checkpoint.read_training_record(run)
     _check_backbone(card)
-    _check_record(run, past)
+    _check_record(run, record)
     _check_options(card)
     method = load(run, device="cpu").method
     tensors = checkpoint.trained_state(method)
@@ -58,7 +58,7 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
         )
     stored: dict[str, Any] = {"precision": "fp16" if half else "fp32", "greatest_rounding": _rounding(tensors, half)}
     folder = to or checkpoint.head(card.method, card.backbone)
-    kept = replace(past, training={**past.training, "stored": stored})
+    kept = replace(record, training={**record.training, "stored": stored})
     checkpoint.write(replace(card, weights=EMBEDDED), method, kept, folder, torch.float16 if half else None)
     return folder
 
@@ -72,11 +72,11 @@ def _check_backbone(card: checkpoint.Card) -> None:
         raise ConfigError("a head knows its backbone by its fingerprint", "none", "train again")
 
 
-def _check_record(run: Path, past: checkpoint.TrainingRecord) -> None:
-    wanted, done = past.training.get("training", {}).get("epochs"), past.training.get("epochs_done")
+def _check_record(run: Path, record: checkpoint.TrainingRecord) -> None:
+    wanted, done = record.training.get("training", {}).get("epochs"), record.training.get("epochs_done")
     if wanted is None or done != wanted:
         raise ConfigError("a head is of a whole run", f"{done} of {wanted} epochs in {run}", "run zsad train --resume")
-    if not past.is_on_record:
+    if not record.is_on_record:
         raise ConfigError("a head knows the images that trained it", f"too few in {run}", "train again")
 
 

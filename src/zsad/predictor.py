@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 
-from zsad import checkpoint, methods, remembering
+from zsad import checkpoint, memory_bank, methods
 from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize
@@ -81,7 +81,7 @@ class Detector:
 
     Attributes:
         name: for tables: that of the folder it was loaded from, or of the method.
-        past: what it was trained on and what it remembers.
+        training_record: what it was trained on and what it remembers.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Detector:
         card: checkpoint.Card,
         method: Method,
         settings: Settings,
-        past: checkpoint.TrainingRecord | None = None,
+        training_record: checkpoint.TrainingRecord | None = None,
         name: str | None = None,
     ) -> None:
         self.card, self.settings = card, settings
-        self.past, self.name = past or checkpoint.TrainingRecord(), name or card.method
+        self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
         if settings.precision != "fp32":
             check_finite(self.method.state_dict(), f"{self.name} in {settings.precision}", "run it in fp32")
@@ -122,7 +122,7 @@ class Detector:
         return [_scored(answer) for _, answer in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write card, learnt tensors and past into a folder that ``zsad.load`` and ``--detector`` take.
+        """Write card, trained tensors and the training record into a folder that ``zsad.load`` and ``--detector`` take.
 
         Raises:
             ConfigError: no folder is named; the detector was loaded in another precision than fp32, which has rounded
@@ -133,7 +133,7 @@ class Detector:
             raise ConfigError(
                 "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
             )
-        checkpoint.write(self.card, self.method, self.past, check_folder(folder))
+        checkpoint.write(self.card, self.method, self.training_record, check_folder(folder))
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -145,7 +145,8 @@ class Detector:
 
         Args:
             images: normal ones, as :meth:`predict` takes them.
-            class_name: what they show, in plain English; :meth:`doubts` tells where another class is judged by them.
+            class_name: what they show, in plain English; :meth:`memory_warnings` says where another class is compared
+                with them.
 
         Raises:
             ConfigError: the method has no few-shot mode, the detector is not in fp32, there is no image, or the class
@@ -168,22 +169,24 @@ class Detector:
             raise
         patches = (method.memory.shape[1] - before.shape[1]) // len(images)
         shown = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in seen]
-        known = dict.fromkeys([*self.past.images, *filter(None, seen)])
-        self.past = replace(self.past, images=tuple(known), memory=(*self.past.memory, *shown))
+        known = dict.fromkeys([*self.training_record.images, *filter(None, seen)])
+        self.training_record = replace(
+            self.training_record, images=tuple(known), memory=(*self.training_record.memory, *shown)
+        )
 
     @contextmanager
-    def remembering(self, images: Sequence[Source], class_name: str = "") -> Iterator[None]:
+    def temporary_memory(self, images: Sequence[Source], class_name: str = "") -> Iterator[None]:
         """Remember normal images for as long as the block lasts; then the detector is as it was.
 
         Args and raises as :meth:`fit_normal`.
         """
-        method, past = self.few_shot(), self.past
+        method, training_record = self.few_shot(), self.training_record
         memory = method.memory
         self.fit_normal(images, class_name)
         try:
             yield
         finally:
-            method.memory, self.past = memory, past
+            method.memory, self.training_record = memory, training_record
 
     def few_shot(self) -> FewShot:
         """The method, if this detector can remember normal images.
@@ -191,19 +194,21 @@ class Detector:
         Raises:
             ConfigError: it has no few-shot mode, or the detector is not in fp32.
         """
-        method = remembering.few_shot(self.method, self.card.method)
+        method = memory_bank.few_shot(self.method, self.card.method)
         if self.settings.precision != "fp32":
             raise ConfigError("normal images are remembered in fp32", self.settings.precision, "say fp32")
         return method
 
     @property
-    def remembers(self) -> str:
+    def memory_summary(self) -> str:
         """Memory size and classes, in words; empty where nothing is remembered."""
-        return remembering.in_brief(remembering.classes(self.method, self.past), remembering.entries(self.method))
+        return memory_bank.summary(
+            memory_bank.class_counts(self.method, self.training_record), memory_bank.size(self.method)
+        )
 
-    def doubts(self, *class_names: str) -> list[str]:
+    def memory_warnings(self, *class_names: str) -> list[str]:
         """What must be known where these classes are judged by what is remembered, in full sentences; often nothing."""
-        return remembering.doubts(self.method, self.past, class_names)
+        return memory_bank.warnings(self.method, self.training_record, class_names)
 
     def _pixels(self, images: Sequence[DecodedImage]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""

@@ -70,21 +70,21 @@ def test_a_detector_remembers_what_it_was_shown(
 
 
 def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, tmp_path: Path) -> None:
-    past = checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
-    checkpoint.write(checkpoint.read(trained), zsad.load(trained).method, past, trained)
+    training_record = checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
+    checkpoint.write(checkpoint.read(trained), zsad.load(trained).method, training_record, trained)
     out = tmp_path / "out"
     for shots in ("2", "5"):
         arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]
         assert main(["fit-normal", str(trained), *arguments]) == 0
     known = [sha256(path.read_bytes()).hexdigest() for path in sorted(normal.iterdir())]
     shown = tuple(checkpoint.RememberedImage("", content, CELLS) for content in known)
-    assert zsad.load(out).past == checkpoint.TrainingRecord(("aa", "bb", *known), {"seed": 3}, shown)
-    assert zsad.load(trained).past == checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
+    assert zsad.load(out).training_record == checkpoint.TrainingRecord(("aa", "bb", *known), {"seed": 3}, shown)
+    assert zsad.load(trained).training_record == checkpoint.TrainingRecord(("aa", "bb"), {"seed": 3})
     in_memory = zsad.load(trained)
     first = min(normal.iterdir())
     in_memory.fit_normal([first.read_bytes(), first, np.zeros((20, 20, 3), np.uint8)])
-    assert in_memory.past.images == ("aa", "bb", known[0])
-    assert [one.content for one in in_memory.past.memory] == [known[0], known[0], ""]
+    assert in_memory.training_record.images == ("aa", "bb", known[0])
+    assert [one.content for one in in_memory.training_record.memory] == [known[0], known[0], ""]
 
 
 def test_whose_images_are_remembered_is_kept(
@@ -96,15 +96,15 @@ def test_whose_images_are_remembered_is_kept(
     assert "5 normal images remembered.\nremembers: 5 normal images of metal nut (80 patches a level)\n" in said
     assert "!" not in said
     detector = zsad.load(out)
-    assert {(one.class_name, one.patches) for one in detector.past.memory} == {("metal nut", CELLS)}
-    assert detector.remembers == "5 normal images of metal nut (80 patches a level)"
+    assert {(one.class_name, one.patches) for one in detector.training_record.memory} == {("metal nut", CELLS)}
+    assert detector.memory_summary == "5 normal images of metal nut (80 patches a level)"
     assert main(["fit-normal", str(out), *arguments, "--out", str(out), "--shots", "1", "--class-name", "lid"]) == 0
     said = capsys.readouterr().out
     assert "remembers: 5 normal images of metal nut (80 patches a level)" in said
     assert "remembers: 5 normal images of metal nut, 1 normal image of lid (96 patches a level)" in said
     assert "! One memory serves several classes" in said
     zsad.load(trained).save(out)
-    assert zsad.load(out).remembers == ""
+    assert zsad.load(out).memory_summary == ""
     assert not (out / checkpoint.MEMORY).exists()
 
 
@@ -134,18 +134,18 @@ def test_what_fails_on_the_way_leaves_no_memory(trained: Path, normal: Path) -> 
     detector = zsad.load(trained)
     with pytest.raises(zsad.InputError, match="image 1"):
         detector.fit_normal([min(normal.iterdir()), b"no image"], "metal nut")
-    assert detector.remembers == ""
-    assert detector.past == checkpoint.TrainingRecord()
+    assert detector.memory_summary == ""
+    assert detector.training_record == checkpoint.TrainingRecord()
 
 
 def test_what_is_remembered_for_a_while_is_forgotten_after(trained: Path, normal: Path) -> None:
     detector, images = zsad.load(trained), sorted(normal.iterdir())
     detector.fit_normal(images[:1], "lid")
-    before, past = detector.predict(images[1]).score, detector.past
-    with detector.remembering(images[1:], "metal nut"):
-        assert detector.remembers.startswith("1 normal image of lid, 4 normal images of metal nut")
+    before, training_record = detector.predict(images[1]).score, detector.training_record
+    with detector.temporary_memory(images[1:], "metal nut"):
+        assert detector.memory_summary.startswith("1 normal image of lid, 4 normal images of metal nut")
         assert detector.predict(images[1]).score < before - 1e-3
-    assert detector.past == past
+    assert detector.training_record == training_record
     assert detector.predict(images[1]).score == before
 
 

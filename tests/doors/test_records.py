@@ -20,9 +20,9 @@ def test_counts_that_are_none_are_refused(classes: str, tmp_path: Path) -> None:
 def test_counts_are_read(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text('{"classes": {"nut": 2}}')
     (tmp_path / "images.txt").write_text("a\nb\n")
-    past = read_training_record(tmp_path)
-    assert past.is_on_record
-    assert past.training["classes"] == {"nut": 2}
+    training_record = read_training_record(tmp_path)
+    assert training_record.is_on_record
+    assert training_record.training["classes"] == {"nut": 2}
 
 
 @pytest.mark.parametrize("name", ["seed", "epochs_done"])

@@ -21,9 +21,9 @@ TIMES = ("seconds", "peak_memory_mb", "created", "command")
 """What differs between two runs of one evaluation."""
 
 
-def detector(batch_size: int = 1, past: TrainingRecord | None = None) -> Detector:
+def detector(batch_size: int = 1, training_record: TrainingRecord | None = None) -> Detector:
     """Random weights, and an opinion of its own."""
-    return Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32, batch_size=batch_size), past)
+    return Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32, batch_size=batch_size), training_record)
 
 
 def data(folder: Path, *classes: str) -> str:

@@ -27,14 +27,14 @@ def seen(folder: Path, *names: str) -> TrainingRecord:
 
 def test_images_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "carpet")
-    past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
+    record = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
     (tmp_path / "data" / "metal_nut").rename(tmp_path / "data" / "thing")
     message = (
         r"a detector is evaluated on images that it was not trained on and does not remember; "
         r"got 2 of 8 of thing \(drawn\)\. Remedy: name other data, or say --allow-training-data"
     )
     with pytest.raises(InputError, match=message):
-        evaluate(detector(past=past), [given], tmp_path / "out", **QUICK)
+        evaluate(detector(training_record=record), [given], tmp_path / "out", **QUICK)
     assert not (tmp_path / "out").exists()
 
 
@@ -42,7 +42,7 @@ def test_images_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -
 def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[str, object]) -> None:
     given = data(tmp_path / "data", "metal_nut")
     (found,) = evaluate(
-        detector(past=TrainingRecord(("a", "b"), training)), [given], tmp_path / "out", **QUICK
+        detector(training_record=TrainingRecord(("a", "b"), training)), [given], tmp_path / "out", **QUICK
     ).data_sets
     assert found.warnings[0].startswith("It is not on record on which images the detector was trained")
 
@@ -56,23 +56,25 @@ def test_a_trained_detector_without_any_record_is_doubted(tmp_path: Path) -> Non
 def test_what_was_seen_is_part_of_the_plan(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
-    past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png")
+    record = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png")
     with pytest.raises(ConfigError, match="and seen"):
-        evaluate(detector(past=past), [given], tmp_path / "out", allow_training_data=True, **QUICK)
+        evaluate(detector(training_record=record), [given], tmp_path / "out", allow_training_data=True, **QUICK)
 
 
 def test_what_is_not_looked_at_is_no_leak(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "carpet")
-    past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png")
-    (found,) = evaluate(detector(past=past), [given], tmp_path / "out", classes=["carpet"], **QUICK).data_sets
+    record = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png")
+    (found,) = evaluate(
+        detector(training_record=record), [given], tmp_path / "out", classes=["carpet"], **QUICK
+    ).data_sets
     assert found.classes[0].seen_in_training == 0
     assert found.warnings == ()
 
 
 def test_where_it_is_allowed_results_say_so(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut", "carpet")
-    past = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
-    found = evaluate(detector(past=past), [given], tmp_path / "out", allow_training_data=True, **QUICK)
+    record = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
+    found = evaluate(detector(training_record=record), [given], tmp_path / "out", allow_training_data=True, **QUICK)
     (drawn,) = found.data_sets
     assert [one.seen_in_training for one in drawn.classes] == [0, 2]
     leak, name = drawn.warnings

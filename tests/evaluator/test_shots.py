@@ -125,7 +125,7 @@ def test_each_class_is_judged_by_its_own_train_split_alone(root: Path, tmp_path:
         }
         assert one.seen_in_training == 0
     # What it was shown is forgotten: the detector is the one that was given.
-    assert (detector.remembers, detector.past) == ("", PAST)
+    assert (detector.memory_summary, detector.training_record) == ("", PAST)
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 0)
     assert (found.subject.remembers, found.subject.memory) == ({}, 0)
     assert disk.read(tmp_path / "out") == found
@@ -206,7 +206,7 @@ def test_what_was_stopped_between_classes_goes_on_to_the_same_bytes(root: Path, 
     detector = few_shot()
     with pytest.raises(StopError):
         evaluate(detector, [named(root)], tmp_path / "out", shots=2, watch=stop, **QUICK)
-    assert (detector.remembers, detector.past) == ("", PAST)
+    assert (detector.memory_summary, detector.training_record) == ("", PAST)
     assert disk.class_folders(tmp_path / "out").keys() == {("drawn", "carpet")}
     evaluate(few_shot(), [named(root)], tmp_path / "out", shots=2, **QUICK)
     assert left(tmp_path / "out") == left(tmp_path / "whole")

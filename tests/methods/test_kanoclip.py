@@ -1,4 +1,4 @@
-"""KAnoCLIP beside its equations: observation, prompts, hinge, maps, scores, and every row of its ablation."""
+"""KAnoCLIP beside its equations: features, prompts, hinge, maps, scores, and every row of its ablation."""
 
 import math
 
@@ -201,15 +201,15 @@ def test_without_the_kd_loss_no_descriptions_are_needed(options: dict[str, objec
 @torch.no_grad()
 def test_the_stages_are_the_stream_written_out() -> None:
     method, pixels = make(), images(2, 40, 24)
-    observation, stream = method.observe(pixels), slow_stream(method.clip, pixels, 0)
-    assert observation.grid == (5, 3)
+    features, stream = method.extract_features(pixels), slow_stream(method.clip, pixels, 0)
+    assert features.grid == (5, 3)
     expected = torch.stack([stream[level][:, 1:] for level in range(DEPTH)], 1)
-    torch.testing.assert_close(observation.patches, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features.patches, expected, rtol=1e-4, atol=1e-4)
     vision = method.clip.vision
-    torch.testing.assert_close(observation.image, vision.project(vision(pixels).last[:, 0]))
-    of_stream = make(global_token="vv").observe(pixels).image
+    torch.testing.assert_close(features.image, vision.project(vision(pixels).last[:, 0]))
+    of_stream = make(global_token="vv").extract_features(pixels).image
     torch.testing.assert_close(of_stream, vision.project(stream[DEPTH - 1][:, 0]), rtol=1e-4, atol=1e-4)
-    assert (of_stream - observation.image).abs().max() > 1e-2
+    assert (of_stream - features.image).abs().max() > 1e-2
 
 
 @torch.no_grad()
@@ -217,14 +217,14 @@ def test_without_the_stream_the_stages_are_outputs_of_blocks() -> None:
     method, pixels = make(vv_attention=False, levels=(12, 24)), images(2)
     trace = method.clip.vision(pixels, keep=[1, 3])
     expected = torch.stack([trace.kept[1], trace.kept[3]], 1)[:, :, 1:]
-    torch.testing.assert_close(method.observe(pixels).patches, expected, rtol=0, atol=0)
+    torch.testing.assert_close(method.extract_features(pixels).patches, expected, rtol=0, atol=0)
 
 
 @torch.no_grad()
 def test_where_the_stream_starts() -> None:
     method, pixels = make(levels=(18, 24), vv_from=18), images(1)
     stream = slow_stream(method.clip, pixels, 2)
-    torch.testing.assert_close(method.observe(pixels).patches[:, 1], stream[3][:, 1:], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(method.extract_features(pixels).patches[:, 1], stream[3][:, 1:], rtol=1e-4, atol=1e-4)
 
 
 def test_the_papers_blocks_on_the_papers_tower() -> None:
@@ -248,23 +248,23 @@ def test_the_papers_blocks_on_the_papers_tower() -> None:
 
 def test_the_stages_map_is_a_softmax_of_cosines_and_the_final_one_their_mean() -> None:
     method = make(layer_scale=1.0)
-    observation, evidence = method.observe(images(2)), judge(method)
+    features, evidence = method.extract_features(images(2)), judge(method)
     for number, stage in enumerate(method.stages):
-        visual, text = stage(observation.patches[:, number], evidence.states, observation.grid)
+        visual, text = stage(features.patches[:, number], evidence.states, features.grid)
         cosines = F.cosine_similarity(visual[:, :, None], text[:, None], dim=-1)
-        expected = (cosines / 0.07).softmax(-1)[..., 1].unflatten(1, observation.grid)
+        expected = (cosines / 0.07).softmax(-1)[..., 1].unflatten(1, features.grid)
         torch.testing.assert_close(evidence.maps[:, number], expected.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(evidence.localised, evidence.maps.mean(1))
 
 
 def test_the_printed_order_of_equation_9_is_one_softmax_of_the_sum_of_the_stages() -> None:
     method = make(layer_scale=1.0, norm="sum")
-    observation, evidence = method.observe(images(2)), judge(method)
+    features, evidence = method.extract_features(images(2)), judge(method)
     summed = torch.zeros(2, 16, 2)
     for number, stage in enumerate(method.stages):
-        visual, text = stage(observation.patches[:, number], evidence.states, observation.grid)
+        visual, text = stage(features.patches[:, number], evidence.states, features.grid)
         summed += F.cosine_similarity(visual[:, :, None], text[:, None], dim=-1).detach()
-    expected = (summed / 0.07).softmax(-1)[..., 1].unflatten(1, observation.grid)
+    expected = (summed / 0.07).softmax(-1)[..., 1].unflatten(1, features.grid)
     torch.testing.assert_close(evidence.maps, expected[:, None], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(evidence.localised, expected, rtol=1e-4, atol=1e-5)
     assert {"knowledge", "global", "local"} == set(method.loss(evidence, target()))
@@ -284,8 +284,8 @@ def test_equation_10_of_maps_that_do_not_add_up_to_one() -> None:
 @pytest.mark.parametrize("sigma", [0.0, 4.0])
 def test_the_score_is_half_the_sum_of_equation_12(sigma: float) -> None:
     method = make(sigma=sigma)
-    evidence, observation = judge(method), method.observe(images(2))
-    adapted = F.relu(method.adapter.norm(observation.image) @ method.adapter.down.weight.T) @ method.adapter.up.weight.T
+    evidence, features = judge(method), method.extract_features(images(2))
+    adapted = F.relu(method.adapter.norm(features.image) @ method.adapter.down.weight.T) @ method.adapter.up.weight.T
     cosines = F.cosine_similarity(adapted[:, None], evidence.states, dim=-1)
     highest = anomaly_maps(evidence, (SIZE, SIZE), Config(sigma=sigma)).amax((1, 2))
     expected = ((cosines / 0.07).softmax(-1)[:, 1] + highest) / 2
@@ -339,9 +339,11 @@ def test_training_under_autocast_keeps_probabilities_in_full_precision() -> None
 
 def test_an_observation_kept_in_half_precision_is_judged() -> None:
     method = make(layer_scale=1.0)
-    seen = method.observe(images(2))
+    seen = method.extract_features(images(2))
     kept = BackboneFeatures(seen.patches.to(torch.bfloat16), seen.image.to(torch.bfloat16), seen.grid)
-    torch.testing.assert_close(method.judge(kept, NAMES).maps.detach(), judge(method).maps, rtol=0, atol=0.03)
+    torch.testing.assert_close(
+        method.predict_from_features(kept, NAMES).maps.detach(), judge(method).maps, rtol=0, atol=0.03
+    )
 
 
 # options

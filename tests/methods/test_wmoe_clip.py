@@ -41,7 +41,7 @@ def make(options: WMoEClipConfig = ALL, backbone: ClipConfig = CONFIG) -> WMoECl
 
 def judge(method: WMoEClip, batch: int = 2, rows: int = SIZE, cols: int = SIZE) -> WMoEClipEvidence:
     with torch.no_grad():
-        return method.judge(method.observe(images(batch, rows, cols)), ["nut"] * batch)
+        return method.predict_from_features(method.extract_features(images(batch, rows, cols)), ["nut"] * batch)
 
 
 def target(batch: int = 2) -> Target:
@@ -164,7 +164,7 @@ def test_the_losses_are_equations_2_3_and_9_to_11() -> None:
     evidence = judge(method)
     assert method.sampling
     with torch.no_grad():
-        image = method.observe(images(2)).image
+        image = method.extract_features(images(2)).image
         mean, log_variance = method.sampling.autoencoder(image)
         decoded = method.sampling.autoencoder.decode(mean)
     divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
@@ -186,7 +186,7 @@ def test_in_training_equation_3_is_averaged_over_the_samples() -> None:
     method = make().train()
     assert method.sampling
     with torch.no_grad():
-        image = method.observe(images(2)).image
+        image = method.extract_features(images(2)).image
         torch.manual_seed(1)
         evidence = method(images(2), ["nut"] * 2)
         torch.manual_seed(1)
@@ -215,7 +215,7 @@ def test_samples_differ_in_training_and_are_the_posterior_mean_in_use(backbone: 
     method = make(backbone=backbone)
     assert method.sampling
     with torch.no_grad():
-        image = method.observe(images(2)).image
+        image = method.extract_features(images(2)).image
         noisy = method.sampling.train()(image).decoded
         still = method.sampling.eval()(image)
         mean = method.sampling.autoencoder.decode(still.posterior.mean)
@@ -285,7 +285,7 @@ def test_draws_are_averaged_and_the_same_each_time() -> None:
 def test_many_draws_are_encoded_as_many_prompts_and_averaged() -> None:
     method = make(replace(ALL, draws=3))
     with torch.no_grad():
-        image = method.observe(images(2)).image
+        image = method.extract_features(images(2)).image
         sampled = method.sampling(image)  # type: ignore[misc]
         averaged = method._text(sampled, 2)
         singles = [method.prompts(method.clip, sampled.vectors[:, draw]) for draw in range(3)]

@@ -43,16 +43,16 @@ class ToyReader(FrozenBackboneMethod):
         self.head = nn.Linear(clip.config.vision.width, 1)
         self.seen = 0
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
+    def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         self.seen += len(images)
         trace = self.clip.vision(images)
         return BackboneFeatures(trace.last[:, None, 1:], self.clip.vision.project(trace.last[:, 0]), trace.grid)
 
-    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
-        patches = observation.patches.float()
+    def predict_from_features(self, features: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
+        patches = features.patches.float()
         if self.training:
             patches = patches + self.config.noise * torch.randn_like(patches)
-        maps = self.head(patches)[..., 0].float().sigmoid().unflatten(2, observation.grid)
+        maps = self.head(patches)[..., 0].float().sigmoid().unflatten(2, features.grid)
         return Evidence(maps, maps.amax((1, 2, 3)))
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:

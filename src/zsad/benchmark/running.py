@@ -289,7 +289,7 @@ class _RunExecution:
             device=self.machine.device,
             batch_size=self.machine.batch_size,
         )
-        if detector.past.training:  # its name stood for the trained one that the package brings
+        if detector.training_record.training:  # its name stood for the trained one that the package brings
             raise ConfigError(
                 "a detector under untrained has nothing to train",
                 self.run.entrant.name,

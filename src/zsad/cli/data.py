@@ -79,8 +79,8 @@ def _training(detector: str) -> "RecordedTraining":
     heads = checkpoint.heads(detector) if detector in methods.names() else []
     folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
-    past = checkpoint.read_training_record(folder)
-    return RecordedTraining(folder.resolve().name, frozenset(past.images), tuple(past.training.get("classes", ())))
+    record = checkpoint.read_training_record(folder)
+    return RecordedTraining(folder.resolve().name, frozenset(record.images), tuple(record.training.get("classes", ())))
 
 
 def _width() -> int:

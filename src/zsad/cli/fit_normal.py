@@ -47,8 +47,8 @@ def run(options: Namespace) -> int:
     if options.shots is not None:
         say("\n".join(f"normal: {path}" for path in chosen))
     say(f"{len(chosen)} normal image{'s' * (len(chosen) != 1)} remembered.")
-    say(f"remembers: {detector.remembers}")
-    for said in detector.doubts(options.class_name or "object"):
+    say(f"remembers: {detector.memory_summary}")
+    for said in detector.memory_warnings(options.class_name or "object"):
         say(f"! {said}")
     say(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
     return 0

@@ -120,7 +120,7 @@ def describe(detector: "Detector") -> str:
     """What runs and what it remembers, in two or three lines; names the embedded backbone as what it is."""
     clip, settings = detector.method.clip, detector.settings
     lines = [f"detector {detector.card.method} at {settings.image_size} px on {clip.name}", f"weights: {clip.weights}"]
-    return "\n".join([*lines, *([f"remembers: {detector.remembers}"] if detector.remembers else [])])
+    return "\n".join([*lines, *([f"remembers: {detector.memory_summary}"] if detector.memory_summary else [])])
 
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
@@ -143,7 +143,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=typed(),
-        memory=detector.remembers,
+        memory=detector.memory_summary,
     )
 
 

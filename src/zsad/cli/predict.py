@@ -56,7 +56,7 @@ def run(options: Namespace) -> int:
     say(describe(detector))
     stream = detector.stream(found.images, options.class_name)
     with telling() as told:
-        told += detector.doubts(options.class_name)
+        told += detector.memory_warnings(options.class_name)
         for doubt in told:
             say(f"zsad: warning: {doubt}", stderr=True)
         answers = iter(tqdm(stream, total=len(found.images), unit="image", disable=None))

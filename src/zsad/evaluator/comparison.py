@@ -26,7 +26,7 @@ from zsad.evaluator.intervals import resamples
 from zsad.evaluator.pairing import ClassScores, OpenEvaluation, check_protocols, names, opened, paired
 from zsad.evaluator.results import METRICS, MOST_RESAMPLES, DetectorInfo, Protocol
 from zsad.evaluator.warnings import FEW
-from zsad.remembering import in_brief
+from zsad.memory_bank import summary
 
 RESAMPLES = 2000
 GREATEST_CONFIDENCE = 0.9999
@@ -245,7 +245,7 @@ def _shown_otherwise(
 def _memories(name: str, side: Sequence[OpenEvaluation]) -> str:
     """What the detectors of a side remembered before they were held against anything; empty where nothing."""
     subjects = [one.evaluation.subject for one in side]
-    brief = dict.fromkeys(in_brief(one.remembers, one.memory) for one in subjects if one.memory)
+    brief = dict.fromkeys(summary(one.remembers, one.memory) for one in subjects if one.memory)
     return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import torch
 
-from zsad import checkpoint, remembering
+from zsad import checkpoint, memory_bank
 from zsad.evaluator.results import DetectorInfo
 from zsad.predictor import Detector
 
@@ -14,7 +14,7 @@ from zsad.predictor import Detector
 def detector_info(detector: Detector) -> DetectorInfo:
     """Who it is, what it was trained on, and what it remembers."""
     card, clip, settings = detector.card, detector.method.clip, detector.settings
-    training = detector.past.training
+    training = detector.training_record.training
     return DetectorInfo(
         name=detector.name,
         method=card.method,
@@ -28,8 +28,8 @@ def detector_info(detector: Detector) -> DetectorInfo:
         trained_on=training.get("classes", {}),
         seed=training.get("seed"),
         epochs=training.get("epochs_done"),
-        remembers=remembering.classes(detector.method, detector.past),
-        memory=remembering.entries(detector.method),
+        remembers=memory_bank.class_counts(detector.method, detector.training_record),
+        memory=memory_bank.size(detector.method),
     )
 
 

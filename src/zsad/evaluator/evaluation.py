@@ -72,11 +72,11 @@ def evaluate(
         check_detector(loaded)
     planned = plan(data, protocol, classes)
     if not allow_training_data:
-        leakage.refuse_seen(planned, loaded.past)
+        leakage.refuse_seen(planned, loaded.training_record)
     check_images(planned)
     who, folder = detector_info(loaded), Path(out)
     with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
-        begin(folder, who, loaded.past.images, protocol, planned, overwrite)
+        begin(folder, who, loaded.training_record.images, protocol, planned, overwrite)
         found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
         evaluation = Evaluation(
             subject=who,
@@ -108,13 +108,13 @@ def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: 
             result = disk.read_class(folder)
             watch(Progress(one.data_set, one.name, len(one.items), len(one.items)))
         else:
-            seen = leakage.seen_in_training(one, detector.past)
+            seen = leakage.seen_in_training(one, detector.training_record)
             result = evaluate_class(detector, one, protocol, folder, seen, watch)
         results.append(result)
     is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
     said = [
-        *detector.doubts(*(one.prompt for one in planned.classes)),
-        *leakage.warnings(planned, detector.past, is_trained),
+        *detector.memory_warnings(*(one.prompt for one in planned.classes)),
+        *leakage.warnings(planned, detector.training_record, is_trained),
         *shots_warnings(planned),
         *of_data(planned, results, protocol),
     ]

@@ -15,7 +15,7 @@ from zsad.evaluator._page_files import read_kept
 from zsad.evaluator._page_table import of_classes, overview
 from zsad.evaluator.results import DataSetResult, DetectorInfo, Evaluation, Protocol
 from zsad.files import write_atomically
-from zsad.remembering import in_brief
+from zsad.memory_bank import summary
 from zsad.render import ANCHORS
 from zsad.wording import pluralised
 
@@ -159,7 +159,7 @@ def _memory(evaluation: Evaluation) -> str:
     if protocol.shots:
         images = pluralised(protocol.shots, "normal image")
         return f"{images} of the class that it judges, drawn with seed {protocol.shots_seed}"
-    return in_brief(subject.remembers, subject.memory) or "nothing"
+    return summary(subject.remembers, subject.memory) or "nothing"
 
 
 def _size(found: DataSetResult) -> str:

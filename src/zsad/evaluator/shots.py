@@ -17,10 +17,10 @@ def check_detector(detector: Detector) -> None:
         ConfigError: its method has no few-shot mode, it is not in fp32, or it remembers images already.
     """
     detector.few_shot()
-    if detector.remembers:
+    if detector.memory_summary:
         raise ConfigError(
             "a detector that is shown images of each class remembers none before",
-            detector.remembers,
+            detector.memory_summary,
             "name the detector that zsad fit-normal was given, or leave --shots out to evaluate this memory",
         )
 
@@ -43,7 +43,7 @@ def shown(detector: Detector, planned: PlannedClass) -> Iterator[None]:
     if not planned.shots:
         yield
         return
-    with detector.remembering([one.sample.image for one in planned.shots], planned.prompt):
+    with detector.temporary_memory([one.sample.image for one in planned.shots], planned.prompt):
         yield
 
 

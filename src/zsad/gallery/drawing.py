@@ -137,6 +137,6 @@ def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[
     contents = [content_hash(one.sample.image) for one in chosen]
     said = []
     for detector, name in zip(detectors, names, strict=True):
-        if count := len(set(contents) & set(detector.past.images)):
+        if count := len(set(contents) & set(detector.training_record.images)):
             said.append(f"{name} was trained on {count} of these images, or remembers them.")
     return said

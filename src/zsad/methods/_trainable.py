@@ -102,12 +102,12 @@ class FrozenBackboneMethod(Trainable):
     """A method that reads the frozen tower and never edits it, so that training runs the tower once per image."""
 
     @abstractmethod
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
-        """All that the method reads off the tower; no trained parameter takes part."""
+    def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
+        """The features that the method needs of the frozen towers; no trained parameter takes part."""
 
     @abstractmethod
-    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
-        """Evidence from what was observed."""
+    def predict_from_features(self, features: BackboneFeatures, class_names: Sequence[str]) -> Evidence:
+        """Evidence from the features of the backbone."""
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        return self.judge(self.observe(images), class_names)
+        return self.predict_from_features(self.extract_features(images), class_names)

@@ -99,7 +99,7 @@ class Forward:
         seen = self._seen(batch.pixels) if self._observations is None else self._observations.read(batch.indices)
         device = self.circumstances.device
         with self._autocast():
-            return self.method.judge(
+            return self.method.predict_from_features(
                 BackboneFeatures(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
             )
 
@@ -111,7 +111,7 @@ class Forward:
         """In the precision in which it is kept, whether it is kept or not."""
         assert isinstance(self.method, FrozenBackboneMethod)
         with self._autocast():
-            seen = self.method.observe(self._normalised(pixels))
+            seen = self.method.extract_features(self._normalised(pixels))
         kept = DTYPES[self.circumstances.precision]
         return BackboneFeatures(seen.patches.to(kept), seen.image.to(kept), seen.grid)
 

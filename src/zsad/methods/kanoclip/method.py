@@ -165,7 +165,7 @@ class KanoClip(FrozenBackboneMethod):
         self.adapter = ConvAdapter(embed, config.reduction, residual) if config.conv_adapter else nn.Identity()
         self._remembered = ResultCache(self.prompts or self)
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
+    def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """Equations 4-8: patches of the four stages from the V-V stream, and a class token."""
         if self.config.vv_attention:
             trace, read = run_beside(self.clip.vision, images, self.vv_from, self.levels)
@@ -176,14 +176,14 @@ class KanoClip(FrozenBackboneMethod):
         patches = torch.stack([read[level][:, 1:] for level in self.levels], 1)
         return BackboneFeatures(patches=patches, image=self.clip.vision.project(last[:, 0]), grid=trace.grid)
 
-    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> KanoClipEvidence:
+    def predict_from_features(self, features: BackboneFeatures, class_names: Sequence[str]) -> KanoClipEvidence:
         """Equations 1 and 9-12."""
-        states = self.states(class_names, len(observation.image))
-        maps = self._stage_maps(observation, states)
+        states = self.states(class_names, len(features.image))
+        maps = self._stage_maps(features, states)
         localised = maps.mean(1)  # equation 9
-        rows, cols = (side * self.clip.vision.patch_size for side in observation.grid)
+        rows, cols = (side * self.clip.vision.patch_size for side in features.grid)
         anomaly_map = combine(1 - localised, localised, (rows, cols), self.config)
-        image = self.adapter(observation.image.to(self.clip.dtype))
+        image = self.adapter(features.image.to(self.clip.dtype))
         probability = anomaly_probability(image, states, self.config.temperature)
         score = (probability + anomaly_map.amax((1, 2))) / 2  # equation 12
         return KanoClipEvidence(maps=maps, score=score, localised=localised, states=states)
@@ -220,19 +220,19 @@ class KanoClip(FrozenBackboneMethod):
         return torch.stack([states[name] for name in class_names])
 
     def _stage_maps(
-        self, observation: BackboneFeatures, states: Float[Tensor, "batch 2 embed"]
+        self, features: BackboneFeatures, states: Float[Tensor, "batch 2 embed"]
     ) -> Float[Tensor, "batch levels rows cols"]:
         """P(abnormal) of the cells with the Norm of equation 9: in every stage, or of their sum as one level."""
         odds = []
-        for stage, patches in zip(self.stages, observation.patches.to(self.clip.dtype).unbind(1), strict=True):
+        for stage, patches in zip(self.stages, features.patches.to(self.clip.dtype).unbind(1), strict=True):
             text = states
             if self.config.fusion == "bi_cmci":
-                visual, read = stage(patches, states.to(patches.dtype), observation.grid)
+                visual, read = stage(patches, states.to(patches.dtype), features.grid)
                 text = unit(read.float())
             else:
                 visual = stage(patches) if self.config.fusion == "linear" else self.clip.vision.project(patches)
             odds.append(log_odds(visual, text, self.config.temperature))
-        stages = torch.stack(odds, 1).unflatten(2, observation.grid)
+        stages = torch.stack(odds, 1).unflatten(2, features.grid)
         return (stages.sum(1, keepdim=True) if self.config.norm == "sum" else stages).sigmoid()
 
     def _knowledge(self, descriptions: tuple[tuple[str, ...], ...], images: int) -> Float[Tensor, "batch embed"]:

@@ -160,20 +160,20 @@ class WMoEClip(FrozenBackboneMethod):
         self.aggregation = SemanticExperts(options, width, embed) if options.semantic_experts else None
         self._remembered = ResultCache(self.prompts)
 
-    def observe(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
+    def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """Patch tokens of the levels as the blocks leave them, and x_c."""
         trace = self.clip.vision(images, keep=self.blocks)
         patches = torch.stack([trace.kept[block][:, 1:] for block in self.blocks], 1)
         return BackboneFeatures(patches, self.clip.vision.project(trace.last[:, 0]), trace.grid)
 
-    def judge(self, observation: BackboneFeatures, class_names: Sequence[str]) -> WMoEClipEvidence:
-        """Evidence from what was observed; class names play no part."""
-        tokens = observation.patches.to(self.logit_scale.dtype)
-        image = self._class_token(observation)
+    def predict_from_features(self, features: BackboneFeatures, class_names: Sequence[str]) -> WMoEClipEvidence:
+        """Evidence from the features of the backbone; class names play no part."""
+        tokens = features.patches.to(self.logit_scale.dtype)
+        image = self._class_token(features)
         sampled = self.sampling(image) if self.sampling else None
         text = self._text(sampled, len(image))
         maps = torch.stack(
-            [self._map(level, tokens[:, level], text, observation.grid) for level in range(tokens.shape[1])], 1
+            [self._map(level, tokens[:, level], text, features.grid) for level in range(tokens.shape[1])], 1
         )
         # Section 2.3: x_cls = x_p + x_c, s_txt against F_T, and the half of ŝ = s_txt + max(M).
         gathered = self.aggregation(tokens) if self.aggregation else None
@@ -203,9 +203,9 @@ class WMoEClip(FrozenBackboneMethod):
             terms["balance"] = self.config.balance_weight * imbalance(evidence.routing)
         return terms
 
-    def _class_token(self, observation: BackboneFeatures) -> Float[Tensor, "batch embed"]:
+    def _class_token(self, features: BackboneFeatures) -> Float[Tensor, "batch embed"]:
         """x_c."""
-        image = observation.image.to(self.logit_scale.dtype)
+        image = features.image.to(self.logit_scale.dtype)
         return unit(image) if self.config.unit_class_token else image
 
     def _text(self, sampled: "Sampled | None", batch: int) -> Float[Tensor, "batch 2 embed"]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import small
-from zsad import remembering
+from zsad import memory_bank
 from zsad.checkpoint import RememberedImage, TrainingRecord
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
@@ -21,7 +21,7 @@ def method(images: int) -> FeClip:
     return found
 
 
-def past(*names: str) -> TrainingRecord:
+def training_record(*names: str) -> TrainingRecord:
     return TrainingRecord(memory=tuple(RememberedImage(name, "aa", 16) for name in names))
 
 
@@ -55,18 +55,18 @@ def past(*names: str) -> TrainingRecord:
     ],
 )
 def test_doubts(remembered: tuple[str, ...], judged: tuple[str, ...], said: list[str]) -> None:
-    assert remembering.doubts(method(len(remembered)), past(*remembered), judged) == said
+    assert memory_bank.warnings(method(len(remembered)), training_record(*remembered), judged) == said
 
 
 def test_a_memory_of_before_there_was_a_record_is_doubted() -> None:
-    (said,) = remembering.doubts(method(3), TrainingRecord(("aa",)), ["nut"])
+    (said,) = memory_bank.warnings(method(3), TrainingRecord(("aa",)), ["nut"])
     assert said == f"{UNKNOWN}normal images of a class that is not on record (48 patches a level)."
-    (said,) = remembering.doubts(method(3), past("nut"), ["lid"])
+    (said,) = memory_bank.warnings(method(3), training_record("nut"), ["lid"])
     assert said == f"{UNKNOWN}1 normal image of nut (48 patches a level)."
 
 
 def test_what_has_no_memory_has_no_doubts() -> None:
     plain = ClipDetector(small.frozen())
-    assert remembering.doubts(plain, past("nut"), ["lid"]) == []
-    assert (remembering.entries(plain), remembering.classes(plain, past("nut"))) == (0, {})
-    assert remembering.classes(method(0), past("nut")) == {}
+    assert memory_bank.warnings(plain, training_record("nut"), ["lid"]) == []
+    assert (memory_bank.size(plain), memory_bank.class_counts(plain, training_record("nut"))) == (0, {})
+    assert memory_bank.class_counts(method(0), training_record("nut")) == {}

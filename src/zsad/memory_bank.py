@@ -35,20 +35,20 @@ def few_shot(method: Method, name: str) -> FewShot:
     raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {having}")
 
 
-def entries(method: Method) -> int:
+def size(method: Method) -> int:
     """Patches that are remembered at each level; 0 of methods without a memory."""
     return method.memory.shape[1] if isinstance(method, FewShot) else 0
 
 
-def classes(method: Method, past: TrainingRecord) -> dict[str, int]:
+def class_counts(method: Method, training_record: TrainingRecord) -> dict[str, int]:
     """How many normal images of which class are remembered, as far as it is on record; ``""`` where unnamed."""
-    return dict(Counter(one.class_name for one in past.memory)) if entries(method) else {}
+    return dict(Counter(one.class_name for one in training_record.memory)) if size(method) else {}
 
 
-def in_brief(remembered: Mapping[str, int], patches: int) -> str:
+def summary(remembered: Mapping[str, int], patches: int) -> str:
     """A memory in words, by its classes and the patches at each level; empty where there is none.
 
-    >>> in_brief({"metal nut": 4, "": 1}, 1280)
+    >>> summary({"metal nut": 4, "": 1}, 1280)
     '4 normal images of metal nut, 1 normal image of a class that is not on record (1,280 patches a level)'
     """
     if not patches:
@@ -57,21 +57,21 @@ def in_brief(remembered: Mapping[str, int], patches: int) -> str:
     return f"{', '.join(images) or f'normal images of {UNNAMED}'} ({pluralised(patches, 'patch', 'patches')} a level)"
 
 
-def doubts(method: Method, past: TrainingRecord, class_names: Sequence[str]) -> list[str]:
+def warnings(method: Method, training_record: TrainingRecord, class_names: Sequence[str]) -> list[str]:
     """What a reader must know where classes are judged by what a detector remembers, in full sentences.
 
     Args:
-        method, past: of the detector.
+        method, training_record: of the detector.
         class_names: what is judged. The one class ``"object"`` may be anything.
     """
-    patches, remembered = entries(method), classes(method, past)
+    patches, remembered = size(method), class_counts(method, training_record)
     if not patches:
         return []
-    known, brief = {_plain(name) for name in remembered} - {""}, in_brief(remembered, patches)
+    known, brief = {_plain(name) for name in remembered} - {""}, summary(remembered, patches)
     judged = [] if [*map(_plain, class_names)] == [ANY] else list(class_names)
     others = [name for name in judged if _plain(name) not in known]
     said = []
-    if "" in remembered or sum(one.patches for one in past.memory) != patches:
+    if "" in remembered or sum(one.patches for one in training_record.memory) != patches:
         said += [f"It is not on record of which class all is that the detector remembers: {brief}."] if others else []
     elif others:
         said.append(
