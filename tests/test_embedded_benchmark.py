@@ -24,13 +24,13 @@ from zsad import demo
 from zsad.backbones import weights
 from zsad.checkpoint import Card
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
-from zsad.evaluator.intervals import interval
-from zsad.evaluator.results import Metric
 from zsad.files import unique_name
 from zsad.metrics import auroc
 from zsad.predictor import Detector, Settings
 from zsad.pretrain.store import HOLD_OUT, CorpusImage
+from zsad.results import store
+from zsad.results.schema import Metric
+from zsad.statistics.intervals import interval
 
 OPTIONS = ["--detector", "clip", "--resolution", "40", "--resamples", "20"]
 RANDOM, ALONE = "clip, random weights", "CNN alone, nearest neighbours"
@@ -117,11 +117,11 @@ def test_means_and_differences_come_with_intervals_of_the_same_draws(measured: P
 
 def test_what_is_measured_is_not_measured_again_and_older_results_stand_beside(measured: Path) -> None:
     out = measured / "out"
-    done = {path: path.stat().st_mtime_ns for path in out.rglob(disk.CLASS)}
+    done = {path: path.stat().st_mtime_ns for path in out.rglob(store.CLASS)}
     older = out / "evaluations" / "clip" / "more"
     options = ["--data", *named(measured), "--beside", f"before={older}", "--out", str(out), *OPTIONS]
     assert main(["detectors", *options]) == 0
-    assert {path: path.stat().st_mtime_ns for path in out.rglob(disk.CLASS)} == done
+    assert {path: path.stat().st_mtime_ns for path in out.rglob(store.CLASS)} == done
     first, before = rows_of(out)
     assert before["data_sets"] == {"more": first["data_sets"]["more"]}
     assert before["means"]["pixel_auroc"]["value"] is None  # it was not on the other

@@ -31,7 +31,7 @@ from zsad.gallery.figure import GAP, GUTTER, HEAD, MARGIN, pages
 from zsad.gallery.panels import BLANK, SIDE, Panel, Style, panels
 from zsad.methods.clip import ClipDetector
 from zsad.predictor import Detector, Settings
-from zsad.render import colourise, overlay
+from zsad.reports.render import colourise, overlay
 from zsad.types import DecodedImage, Prediction
 
 STYLE = Style()

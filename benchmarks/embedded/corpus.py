@@ -14,10 +14,10 @@ from zsad.backbones.config import RANDOM
 from zsad.backbones.transformer import unit
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
-from zsad.evaluator.results import Metric
 from zsad.metrics import percentiles, stratified_weights
 from zsad.parts.similarity import state_features
 from zsad.pretrain.store import HOLD_OUT, CorpusImage
+from zsad.results.schema import Metric
 
 BACKBONE = "tiny"
 TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "an image of a {}")

@@ -21,9 +21,9 @@ from zsad.backbones.config import RANDOM
 from zsad.checkpoint import trained_state
 from zsad.cli.evaluate import Bars, resolution
 from zsad.data.specification import DataSet, data_set
-from zsad.evaluator.results import TITLES
 from zsad.files import unique_name
 from zsad.predictor import DEFAULT_DETECTOR, Detector
+from zsad.results.schema import TITLES
 
 EVALUATIONS = "evaluations"
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zsad.evaluator.results import Metric
 from zsad.files import write_atomically
+from zsad.results.schema import Metric
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from benchmarks.embedded.markdown import table
 from zsad.backbones.clip import Clip
 from zsad.data.decode import decode
 from zsad.pretrain.store import CorpusImage
-from zsad.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
+from zsad.reports.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
 
 IMAGES, TEXTS, SEED = 12, 5, 0
 SIDE, LINE, COLUMNS, MARGIN = 224, 17, 4, 12

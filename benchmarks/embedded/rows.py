@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from zsad.errors import InputError
-from zsad.evaluator import disk
-from zsad.evaluator.differences import average
-from zsad.evaluator.intervals import interval
-from zsad.evaluator.pairing import OpenEvaluation, check_protocols, names, opened
-from zsad.evaluator.results import DataSetResult, Evaluation, Metric
+from zsad.results import store
+from zsad.results.schema import DataSetResult, Evaluation, Metric
+from zsad.statistics.differences import average
+from zsad.statistics.intervals import interval
+from zsad.statistics.pairing import OpenEvaluation, check_protocols, names, opened
 
 METRICS = ("pixel_auroc", "pixel_pro", "pixel_ap", "image_auroc")
 """What is measured; the first is the one that counts."""
@@ -49,7 +49,7 @@ class Row:
         """The same in each resample; None where there are none."""
         classes = [one for one in self.result(data_set).classes if one.metrics[name].value is not None]
         folders = [self.found[data_set].folders[data_set, one.class_name] for one in classes]
-        drawn = [disk.read_draws(folder) for folder in folders]
+        drawn = [store.read_draws(folder) for folder in folders]
         return np.mean([one[name] for one in drawn], 0) if all(name in one for one in drawn) else None
 
 
@@ -60,7 +60,7 @@ def row(label: str, folder: Path, data_sets: Sequence[str]) -> Row:
         InputError: they say nothing, something twice, or are of several detectors.
         ConfigError: one of them was written in another format.
     """
-    everything = [opened(path.parent) for path in sorted(folder.rglob(disk.EVALUATION))]
+    everything = [opened(path.parent) for path in sorted(folder.rglob(store.EVALUATION))]
     known = [(data.name, one) for one in everything for data in one.evaluation.data_sets if data.name in data_sets]
     detectors = {one.evaluation.subject.fingerprint for _, one in known}
     if len(detectors) != 1 or len(dict(known)) != len(known):
@@ -129,5 +129,5 @@ def _truth(row: Row, data_set: str) -> list[tuple[object, ...]]:
     return [
         (*name, image.content, image.label, image.truth)
         for name in classes
-        for image in disk.read_images(one.folders[name])
+        for image in store.read_images(one.folders[name])
     ]

@@ -54,11 +54,11 @@ def main() -> int:
 
 def warm_up() -> None:
     """Import what commands import when they run; start no thread, for children are forked."""
-    import zsad.benchmark.page
     import zsad.cli.main
     import zsad.data.synthetic.dataset
     import zsad.evaluator.evaluation
-    import zsad.report
+    import zsad.reports.leaderboard
+    import zsad.reports.predictions
     import zsad.trainer.training  # noqa: F401
 
     torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from benchmarks.faults.commands import Command
 from benchmarks.faults.killing import Killer
 from zsad.benchmark import leaderboard
 from zsad.cli.main import main
-from zsad.evaluator import evaluation, one_class
+from zsad.evaluator import class_evaluator, evaluation
 
 LIMIT = 120.0
 """Seconds that a command may take; far more than it does."""
@@ -176,7 +176,7 @@ def _stop_clocks() -> None:
     datetime.datetime = FixedTime  # type: ignore[misc]
     for module in (leaderboard, evaluation):
         module.datetime = FixedTime  # type: ignore[attr-defined]
-    one_class._peak_memory = lambda device: 0.0
+    class_evaluator._peak_memory = lambda device: 0.0
 
 
 def _waited(child: int) -> int:

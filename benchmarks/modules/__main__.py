@@ -28,8 +28,8 @@ from benchmarks.modules.measured import (
 )
 from zsad.errors import ZsadError
 from zsad.evaluator.plan import plan
-from zsad.evaluator.results import Protocol
 from zsad.predictor import Detector
+from zsad.results.schema import Protocol
 
 DETECTORS = ("fe-clip", "acd-clip", "kanoclip", "wmoe-clip", "afr-clip")
 COLUMNS = ("taken out", "in its place", "map", "score", "ranks", *METRICS, "it")

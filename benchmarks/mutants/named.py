@@ -89,7 +89,9 @@ TRAINER = (
         "torch.default_generator.manual_seed(seed)",
         "torch.default_generator.seed()",
     ),
-    Named("median over the classes", "evaluator/means.py", "np.mean([results[number]", "np.median([results[number]"),
+    Named(
+        "median over the classes", "statistics/intervals.py", "np.mean([results[number]", "np.median([results[number]"
+    ),
 )
 CONSTANTS = (
     Named("FE-CLIP: another learning rate", FE_CLIP, "learning_rate=5e-4", "learning_rate=1e-3"),

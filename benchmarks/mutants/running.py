@@ -58,6 +58,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/cli/test_evaluate.py",
         "tests/cli/test_compare.py",
     ),
+    "src/zsad/statistics/": ("tests/statistics/test_{name}*.py", "tests/statistics", "tests/evaluator"),
     "src/zsad/scoring.py": ("tests/test_scoring.py", "tests/test_predictor.py", "tests/evaluator"),
     "recipes/": ("tests/methods/test_recipe_rows.py", "tests/benchmark/test_recipe.py"),
 }

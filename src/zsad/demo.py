@@ -12,8 +12,8 @@ from zsad.data.layouts._base import Sample
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.metrics import auroc, bootstrap_interval
 from zsad.predictor import Detector
-from zsad.render import contact_sheet, save_image
-from zsad.report import ReportWriter
+from zsad.reports.predictions import ReportWriter
+from zsad.reports.render import contact_sheet, save_image
 from zsad.types import DecodedImage, Failure, Prediction
 
 CLASS_NAME = "solar cell"

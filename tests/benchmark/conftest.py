@@ -7,8 +7,8 @@ import pytest
 
 from tests.benchmark.making import data, planned, run, write
 from tests.trainer.toys import register_toys
-from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
+from zsad.results.leaderboard import Leaderboard
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.trainer.toys import draw
 from zsad.benchmark import leaderboard, plan, recipe, running
-from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
+from zsad.results.leaderboard import Leaderboard
 
 HEAD = """
 title = "Toys"

@@ -9,10 +9,10 @@ import pytest
 from tests.benchmark.making import HEAD, copy, data, write
 from tests.data.test_layouts_industrial import visa
 from tests.data.trees import mvtec_tree
-from zsad.benchmark import tables
-from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
 from zsad.cli.main import main
+from zsad.reports import leaderboard_tables as tables
+from zsad.results.leaderboard import Leaderboard
 
 Finished = tuple[Plan, Path, Leaderboard]
 RECIPES = Path(__file__).parents[2] / "recipes" / "benchmark"

@@ -7,10 +7,11 @@ import pytest
 from zsad.benchmark import plan, recipe
 from zsad.benchmark.data_sets import ClassListing
 from zsad.benchmark.plan import Plan
-from zsad.benchmark.published_results import PublishedResult, printed
+from zsad.benchmark.published_results import printed
 from zsad.data import layouts
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet
+from zsad.results.leaderboard import PublishedResult
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 VISA_TO_ALL = RECIPES / "benchmark" / "papers-visa-to-all.toml"

@@ -9,10 +9,10 @@ import pytest
 from tests.benchmark.making import HEAD, copy, planned, run, write
 from tests.data.trees import image
 from zsad.benchmark import leaderboard, running
-from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
 from zsad.errors import ConfigError
-from zsad.evaluator import disk
+from zsad.results import store
+from zsad.results.leaderboard import Leaderboard
 
 Finished = tuple[Plan, Path, Leaderboard]
 
@@ -41,8 +41,8 @@ def test_other_training_images_make_another_detector(finished: Finished, root: P
 
 def test_what_two_machines_did_on_different_images_is_not_averaged(finished: Finished, tmp_path: Path) -> None:
     out = copy(finished[1], tmp_path / "out")
-    path = out / "evaluations" / "nuts" / "toy-reader-2" / "mpdd" / disk.PLAN
-    words = disk.read_json(path)
+    path = out / "evaluations" / "nuts" / "toy-reader-2" / "mpdd" / store.PLAN
+    words = store.read_json(path)
     words["data"]["mpdd"]["classes"]["tubes"]["content"] = "0" * 64
     path.write_text(json.dumps(words))
     with pytest.raises(ConfigError, match=r"the same for all; got \n  others in evaluations/nuts/toy-reader-2/mpdd"):
@@ -54,9 +54,9 @@ def test_an_evaluation_that_was_cut_off_on_other_images_is_begun_anew(
 ) -> None:
     out = copy(finished[1], tmp_path / "out")
     folder = out / "evaluations" / "nuts" / "clip" / "mpdd"
-    (folder / disk.EVALUATION).unlink()
-    words = disk.read_json(folder / disk.PLAN)
-    (folder / disk.PLAN).write_text(json.dumps(words | {"version": "0.0.1"}))
+    (folder / store.EVALUATION).unlink()
+    words = store.read_json(folder / store.PLAN)
+    (folder / store.PLAN).write_text(json.dumps(words | {"version": "0.0.1"}))
     board = run(finished[0], out)
     assert not board.failed
     assert board.tables == finished[2].tables

@@ -11,13 +11,15 @@ import pytest
 from tests.benchmark.making import HEAD, REST, copy, planned, run, write
 from tests.trainer.toys import draw
 from zsad import published
-from zsad.benchmark import page, tables
-from zsad.benchmark.leaderboard import Leaderboard, Score, collect, score
+from zsad.benchmark.leaderboard import collect, score
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.published_results import others, printed
 from zsad.errors import InputError
-from zsad.evaluator import disk
-from zsad.evaluator.results import METRICS, Metric
+from zsad.reports import leaderboard as page
+from zsad.reports import leaderboard_tables as tables
+from zsad.results import store
+from zsad.results.leaderboard import Leaderboard, Score
+from zsad.results.schema import METRICS, Metric
 
 Finished = tuple[Plan, Path, Leaderboard]
 OTHER = (
@@ -171,7 +173,7 @@ def test_the_table_for_machines_holds_every_number(finished: Finished) -> None:
         == ("nuts", "toy-editor", "plates", "b", "pixel_pro")
     )
     values = [
-        disk.read(out / "evaluations" / "nuts" / f"toy-editor-{seed}" / "plates").data_sets[0].classes[1]
+        store.read(out / "evaluations" / "nuts" / f"toy-editor-{seed}" / "plates").data_sets[0].classes[1]
         for seed in (1, 2)
     ]
     numbers = [found.metrics["pixel_pro"].value or 0 for found in values]
@@ -283,10 +285,10 @@ def test_other_versions_and_missing_intervals_are_told(finished: Finished, root:
     assert any("bootstrap" in one for one in board.facts)
     assert not any("versions" in one for one in board.facts)
     out = copy(made, tmp_path / "out")
-    path = out / board.tables[0].lines[1].evaluations[0] / disk.EVALUATION
-    path.write_text(json.dumps(disk.read_json(path) | {"version": "0.0.1"}))
+    path = out / board.tables[0].lines[1].evaluations[0] / store.EVALUATION
+    path.write_text(json.dumps(store.read_json(path) | {"version": "0.0.1"}))
     assert any(one.endswith(f"which may differ: 0.0.1, {board.version}.") for one in collect(plan, out).facts)
-    for path in out.rglob(disk.EVALUATION):
+    for path in out.rglob(store.EVALUATION):
         path.write_text(re.sub(r'"(low|high)": [0-9.e-]+', r'"\1": null', path.read_text()))
     assert not any("bootstrap" in one for one in collect(plan, out).facts)
 
@@ -297,7 +299,7 @@ def test_what_a_failed_run_never_tried_is_not_done(finished: Finished, tmp_path:
     record = out / "runs" / "nuts" / "clip.json"
     record.write_text(record.read_text().replace('"errors": {}', '"errors": {"mpdd": "no room"}'))
     for name in ("mpdd", "plates"):
-        (out / "evaluations" / "nuts" / "clip" / name / disk.EVALUATION).unlink()
+        (out / "evaluations" / "nuts" / "clip" / name / store.EVALUATION).unlink()
     board = collect(plan, out)
     assert board.failed == {"nuts/clip on mpdd": "no room"}
     assert board.unfinished == ("nuts/clip on plates",)

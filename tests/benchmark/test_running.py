@@ -10,12 +10,12 @@ import torch
 from tests.benchmark.making import HEAD, REST, copy, planned, run, write
 from tests.trainer.toys import ToyEditor
 from zsad.benchmark import leaderboard, plan, running
-from zsad.benchmark.leaderboard import Leaderboard
 from zsad.benchmark.plan import Plan
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
-from zsad.evaluator.results import METRICS
 from zsad.locks import LOCK
+from zsad.results import store
+from zsad.results.leaderboard import Leaderboard
+from zsad.results.schema import METRICS
 
 Finished = tuple[Plan, Path, Leaderboard]
 
@@ -57,7 +57,7 @@ def test_mean_and_deviation_are_over_the_seeds(finished: Finished) -> None:
     _, out, board = finished
     line = board.tables[1].lines[1]
     assert line.seeds == ("1", "2")
-    found = [disk.read(out / folder).data_sets[0] for folder in line.evaluations]
+    found = [store.read(out / folder).data_sets[0] for folder in line.evaluations]
     for name in METRICS:
         values = [one.means[name].value for one in found]
         score = line.means[name]
@@ -65,7 +65,7 @@ def test_mean_and_deviation_are_over_the_seeds(finished: Finished) -> None:
         assert score.values == dict(zip(("1", "2"), values, strict=True))
         of_class = [one.classes[1].metrics[name].value for one in found]
         assert line.classes["b"][name].value == mean(of_class)  # type: ignore[type-var]
-    assert len({one.subject.fingerprint for one in map(disk.read, (out / folder for folder in line.evaluations))}) == 2
+    assert len({one.subject.fingerprint for one in map(store.read, (out / folder for folder in line.evaluations))}) == 2
 
 
 def test_a_second_start_does_nothing_again(finished: Finished, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_limits_hold_for_training_and_tests(root: Path, tmp_path: Path) -> None:
     words = json.loads((tmp_path / "out" / "training" / "nuts" / "toy-reader-1" / "training.json").read_text())
     assert words["classes"] == {"metal nut": 2}
     board = leaderboard.collect(whole, tmp_path / "out")
-    found = disk.read(tmp_path / "out" / board.tables[1].lines[0].evaluations[0])
+    found = store.read(tmp_path / "out" / board.tables[1].lines[0].evaluations[0])
     assert [(one.normal, one.anomalous) for one in found.data_sets[0].classes] == [(1, 1), (1, 1)]
 
 

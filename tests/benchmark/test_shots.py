@@ -8,12 +8,13 @@ import zsad
 from tests.benchmark.making import data, planned, run, write
 from tests.benchmark.test_comparable import RECIPES, complete
 from tests.evaluator.making import train
-from zsad.benchmark import page, plan, recipe, running
-from zsad.benchmark.leaderboard import Leaderboard
+from zsad.benchmark import plan, recipe, running
 from zsad.benchmark.plan import Plan
 from zsad.benchmark.published_results import printed
 from zsad.errors import ConfigError
-from zsad.evaluator import disk
+from zsad.reports import leaderboard as page
+from zsad.results import store
+from zsad.results.leaderboard import Leaderboard
 
 HEAD = """
 title = "Shots"
@@ -87,7 +88,7 @@ def test_lines_are_named_by_their_shots(done: tuple[Plan, Path, Leaderboard]) ->
 def test_each_is_what_evaluate_finds(done: tuple[Plan, Path, Leaderboard], tmp_path: Path) -> None:
     one, out, board = done
     for seed in (0, 1):
-        theirs = disk.read(out / "evaluations" / "nuts" / f"fe-clip-2-shots-5-{seed}" / "plates")
+        theirs = store.read(out / "evaluations" / "nuts" / f"fe-clip-2-shots-5-{seed}" / "plates")
         assert (theirs.protocol.shots, theirs.protocol.shots_seed) == (2, seed)
         ours = zsad.evaluate(
             out / "training" / "nuts" / "fe-clip-5",
@@ -108,7 +109,7 @@ def test_another_image_to_show_is_another_data_set(
     done: tuple[Plan, Path, Leaderboard], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     one, out, _ = done
-    shown = disk.read(out / "evaluations" / "nuts" / "fe-clip-2-shots-5-0" / "plates").data_sets[0].classes[0].shots
+    shown = store.read(out / "evaluations" / "nuts" / "fe-clip-2-shots-5-0" / "plates").data_sets[0].classes[0].shots
     image = one.data["plates"].root / next(iter(shown))
     before = image.read_bytes()
     other = next(path for path in sorted(image.parent.iterdir()) if path.read_bytes() != before)

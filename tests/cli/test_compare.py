@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluator.written import evaluation
+from tests.results.written import evaluation
 from zsad.cli.main import FAILED, main
 
 

@@ -14,8 +14,8 @@ from tests.evaluator.making import data, left, train
 from tests.trainer.toys import register_toys
 from zsad.checkpoint import IMAGES
 from zsad.cli.main import main
-from zsad.evaluator import disk
 from zsad.files import content_hash
+from zsad.results import store
 
 SMALL = ["--backbone", "small", "--weights", "random", "--device", "cpu", "--resolution", "40"]
 
@@ -34,7 +34,7 @@ def test_it_prints_a_table_and_leaves_everything(
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert max(map(len, said.out.splitlines())) <= max(80, len(str(out)) + 20)
-    found = disk.read(out)
+    found = store.read(out)
     for one in found.data_sets[0].classes:
         (line,) = [line.split() for line in said.out.splitlines() if line.startswith(one.class_name)]
         assert line[1:] == [f"{100 * metric.value:.1f}" for metric in one.metrics.values() if metric.value is not None]
@@ -66,7 +66,7 @@ def test_options_reach_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "! A quick look: at most 2 images of each class and state" in said
     assert "each image's own size" in said
     assert "% from" not in said
-    found = disk.read(out)
+    found = store.read(out)
     assert (found.protocol.resolution, found.protocol.max_images, found.protocol.resamples) == (None, 2, 0)
     assert found.subject.options == {"sigma": 1.0}
     assert [one.class_name for one in found.data_sets[0].classes] == ["carpet"]
@@ -82,7 +82,7 @@ def test_shots_are_of_each_class(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (
         "Few-shot (2 shots, seed 1): each class is judged by a memory of 2 normal images of its own train split."
     ) in said
-    found = disk.read(out)
+    found = store.read(out)
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 1)
     assert [[*one.shots] for one in found.data_sets[0].classes] == [
         ["carpet/train/good/000.png", "carpet/train/good/002.png"],
@@ -155,9 +155,9 @@ def test_another_evaluation_is_kept_unless_it_is_to_be_replaced(
     assert main(arguments) == 0
     assert main([*arguments, "--max-images", "1"]) == 2
     assert "got another protocol and data. Remedy: say what was said at first" in capsys.readouterr().err
-    assert disk.read(out).protocol.max_images is None
+    assert store.read(out).protocol.max_images is None
     assert main([*arguments, "--max-images", "1", "--overwrite"]) == 0
-    assert disk.read(out).protocol.max_images == 1
+    assert store.read(out).protocol.max_images == 1
 
 
 @pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2", "--image-size", "64"]], ids=["0", "2"])

@@ -15,10 +15,11 @@ from zsad.benchmark import data_sets
 from zsad.benchmark import recipe as benchmark
 from zsad.data.layouts import get
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.evaluator import disk
 from zsad.knowledge import Knowledge
-from zsad.pretrain import export, store
+from zsad.pretrain import export
 from zsad.pretrain import recipe as pretraining
+from zsad.pretrain import store as pretraining_store
+from zsad.results import store
 from zsad.trainer import recipe as training
 
 Put = Callable[[Path], object]
@@ -84,8 +85,8 @@ CASES = [
         JSON | FILES,
         card=(checkpoint.CARD, lambda path: checkpoint.read(path.parent)),
         training=(checkpoint.TRAINING, lambda path: checkpoint.read_training_record(path.parent)),
-        evaluation=(disk.EVALUATION, disk.read),
-        class_result=(disk.CLASS, lambda path: disk.read_class(path.parent)),
+        evaluation=(store.EVALUATION, store.read),
+        class_result=(store.CLASS, lambda path: store.read_class(path.parent)),
         benchmark_data=(data_sets.FILE, lambda path: data_sets.read(path.parent)),
         knowledge=("knowledge.json", Knowledge.read),
         sources=("sources.json", export.read_sources),
@@ -101,7 +102,7 @@ CASES = [
     ),
     *doors(
         {kind: put for kind, put in (JSON | FILES).items() if kind != "empty"},
-        corpus=("captions.jsonl", store.read_corpus),
+        corpus=("captions.jsonl", pretraining_store.read_corpus),
     ),
     *doors(
         TOML | FILES,
@@ -115,7 +116,7 @@ CASES = [
     ),
     *doors(
         CSV | FILES,
-        images=(disk.IMAGES, lambda path: disk.read_images(path.parent)),
+        images=(store.IMAGES, lambda path: store.read_images(path.parent)),
     ),
     *doors(
         {"a terabyte": terabyte, "not UTF-8": content(b"\xff")},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zsad.errors import InputError
-from zsad.evaluator import disk
+from zsad.results import store
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ from zsad.evaluator import disk
     ids=["text", "a table", "not as many of each", "infinite", "whole numbers"],
 )
 def test_draws_that_are_none_are_refused(draws: dict[str, np.ndarray], tmp_path: Path) -> None:
-    np.savez(tmp_path / disk.DRAWS, **draws)
+    np.savez(tmp_path / store.DRAWS, **draws)
     with pytest.raises(InputError, match="as an evaluation writes it"):
-        disk.read_draws(tmp_path)
+        store.read_draws(tmp_path)

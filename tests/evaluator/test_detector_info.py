@@ -7,7 +7,7 @@ import torch
 
 from tests import small
 from zsad.checkpoint import Card
-from zsad.evaluator.detector_info import detector_info, fingerprint
+from zsad.evaluator.evaluation import detector_info, fingerprint
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from tests.evaluator.making import NUT, RESOLUTION, data, detector
-from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.results import DataSetResult
+from zsad.results import store
+from zsad.results.schema import DataSetResult
 
 
 def masks_of(folder: Path) -> list[Path]:
@@ -45,7 +45,7 @@ def test_what_is_doubtful_is_said_and_what_was_meant_is_scored(tmp_path: Path) -
         "metal_nut: masks of 1 image without black: the colour of most of the border counts as normal.",
         "metal_nut: masks of 2 images told from the background by transparency: what is opaque is anomalous.",
     )
-    assert disk.read_class(tmp_path / "out" / NUT).doubts == found.classes[0].doubts
+    assert store.read_class(tmp_path / "out" / NUT).doubts == found.classes[0].doubts
 
 
 def test_several_masks_of_an_image_count_as_one(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_several_masks_of_an_image_count_as_one(tmp_path: Path) -> None:
         Image.fromarray(part.astype(np.uint8) * 255).save(first.with_name(f"{first.stem}_{number}.png"))
     found = result(given, tmp_path / "out")
     assert found.classes[0].metrics == plain.classes[0].metrics
-    truths = [[one.truth for one in disk.read_images(tmp_path / out / NUT)] for out in ("plain", "out")]
+    truths = [[one.truth for one in store.read_images(tmp_path / out / NUT)] for out in ("plain", "out")]
     assert truths[0] == truths[1]
-    before = disk.read_json(tmp_path / "out" / "plan.json")
+    before = store.read_json(tmp_path / "out" / "plan.json")
     Image.new("L", marked.shape[::-1]).save(first.with_name(f"{first.stem}_2.png"))
     evaluate(detector(2), [given], tmp_path / "again", resolution=RESOLUTION, resamples=0)
-    assert disk.read_json(tmp_path / "again" / "plan.json") != before  # a change of any of them is another evaluation
+    assert store.read_json(tmp_path / "again" / "plan.json") != before  # a change of any of them is another evaluation

@@ -12,13 +12,13 @@ from tests.evaluator.making import NUT, RESOLUTION, SIDE, data, detector, flat, 
 from zsad.data.masks.ground_truth import read_mask
 from zsad.data.specification import data_set, samples_of
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
+from zsad.evaluator.class_evaluator import Progress
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.intervals import resamples
-from zsad.evaluator.one_class import Progress
-from zsad.evaluator.results import METRICS
 from zsad.metrics import auroc, average_precision, f1_max, pro, pro_200
 from zsad.metrics.keys import stored
+from zsad.results import store
+from zsad.results.schema import METRICS
+from zsad.statistics.intervals import resamples
 from zsad.types import Failure
 
 Hand = tuple[list[float], list[int], list[np.ndarray], list[np.ndarray]]
@@ -62,7 +62,7 @@ def test_metrics_are_those_of_the_images_and_their_pixels(resolution: int | None
     assert {(metric.low, metric.high) for metric in one.metrics.values()} == {(None, None)}
     assert found.data_sets[0].means == one.metrics
     assert (one.normal, one.anomalous, one.prompt) == (4, 4, "metal nut")
-    images = disk.read_images(tmp_path / "out" / NUT)
+    images = store.read_images(tmp_path / "out" / NUT)
     assert [image.score for image in images] == scores
     assert [image.label for image in images] == labels
     assert [image.source for image in images][::4] == [
@@ -79,7 +79,7 @@ def test_intervals_are_of_draws_of_images_shared_by_all_metrics(tmp_path: Path) 
     given = data(tmp_path / "data", "metal_nut")
     found = evaluate(detector(), [given], tmp_path / "out", resolution=RESOLUTION, resamples=30, confidence=0.8)
     scores, labels, maps, masks = by_hand(given, RESOLUTION)
-    draws = disk.read_draws(tmp_path / "out" / NUT)
+    draws = store.read_draws(tmp_path / "out" / NUT)
     assert set(draws) == set(METRICS) - {"pixel_pro_200"}
     for number, weights in enumerate(resamples(labels, 30, "drawn", "metal_nut")):
         chosen = np.repeat(np.arange(len(labels)), weights).tolist()
@@ -100,13 +100,13 @@ def test_intervals_are_of_draws_of_images_shared_by_all_metrics(tmp_path: Path) 
 def test_what_is_read_again_is_what_was_returned(tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = zsad.evaluate(detector(), [data(tmp_path / "data", "metal_nut", "carpet")], out, resolution=RESOLUTION)
-    assert disk.read(out) == disk.read(out / "evaluation.json") == found
-    folders = disk.class_folders(out)
+    assert store.read(out) == store.read(out / "evaluation.json") == found
+    folders = store.class_folders(out)
     assert folders == {("drawn", name): out / "classes" / "drawn" / name for name in ("metal_nut", "carpet")}
-    assert tuple(disk.read_class(folders["drawn", one.class_name]) for one in found.data_sets[0].classes) == (
+    assert tuple(store.read_class(folders["drawn", one.class_name]) for one in found.data_sets[0].classes) == (
         found.data_sets[0].classes
     )
-    assert set(disk.read_curves(folders["drawn", "carpet"])) == {
+    assert set(store.read_curves(folders["drawn", "carpet"])) == {
         *("image_roc", "image_pr"),
         *("pixel_roc", "pixel_pr", "pixel_pro"),
     }
@@ -155,14 +155,14 @@ def test_an_evaluation_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path
 
     with pytest.raises(StopError):
         evaluate(detector(), [given], tmp_path / "out", watch=stop, **settings)
-    assert disk.class_folders(tmp_path / "out").keys() == {("drawn", "carpet")}
+    assert store.class_folders(tmp_path / "out").keys() == {("drawn", "carpet")}
     seen: list[Progress] = []
     evaluate(detector(), [given], tmp_path / "out", watch=seen.append, **settings)
     # What is done is shown as done; the class that was begun begins again.
     assert [one.scored for one in seen if one.class_name == "carpet"] == [8]
     assert [one.scored for one in seen if one.class_name == "metal_nut"] == list(range(9))
     assert left(tmp_path / "out") == left(tmp_path / "whole")
-    before = disk.read(tmp_path / "out")
+    before = store.read(tmp_path / "out")
     seen.clear()
     again = evaluate(detector(), [given], tmp_path / "out", watch=seen.append, **settings)
     assert again.data_sets == before.data_sets
@@ -204,7 +204,7 @@ def test_odd_names_have_folders_of_their_own(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "a b", "a_b", "A_B").removeprefix("drawn=")
     names = [f"x/y:z={given}".replace(":", "", 1), f"X_Y={given}"]
     found = evaluate(detector(), names, tmp_path / "out", resolution=RESOLUTION, resamples=0, max_images=1)
-    folders = disk.class_folders(tmp_path / "out")
+    folders = store.class_folders(tmp_path / "out")
     assert len(folders) == 6
     assert len({str(folder).casefold() for folder in folders.values()}) == 6
     assert {(data.name, one.class_name) for data in found.data_sets for one in data.classes} == folders.keys()

@@ -11,10 +11,10 @@ from tests.evaluator.making import NUT, RESOLUTION, data, detector, left
 from zsad.checkpoint import Card
 from zsad.data.masks.ground_truth import read_mask
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
 from zsad.evaluator.evaluation import evaluate
 from zsad.methods.clip import ClipDetector
 from zsad.predictor import Detector, Settings
+from zsad.results import store
 
 QUICK = {"resolution": RESOLUTION, "resamples": 20}
 
@@ -96,15 +96,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "read"),
     [
-        ("evaluation.json", None, lambda out: disk.read(out)),
-        ("evaluation.json", b"{", lambda out: disk.read(out)),
-        ("evaluation.json", b"[]", lambda out: disk.read(out)),
-        (NUT / "class.json", b"\xff", lambda out: disk.read_class(out / NUT)),
-        (NUT / "images.csv", b"source\na\n", lambda out: disk.read_images(out / NUT)),
-        (NUT / "images.csv", None, lambda out: disk.read_images(out / NUT)),
-        (NUT / "curves.json", b"", lambda out: disk.read_curves(out / NUT)),
-        (NUT / "draws.npz", b"PK", lambda out: disk.read_draws(out / NUT)),
-        (NUT / "worst" / "worst.json", b"{}", lambda out: disk.read_misses(out / NUT)),
+        ("evaluation.json", None, lambda out: store.read(out)),
+        ("evaluation.json", b"{", lambda out: store.read(out)),
+        ("evaluation.json", b"[]", lambda out: store.read(out)),
+        (NUT / "class.json", b"\xff", lambda out: store.read_class(out / NUT)),
+        (NUT / "images.csv", b"source\na\n", lambda out: store.read_images(out / NUT)),
+        (NUT / "images.csv", None, lambda out: store.read_images(out / NUT)),
+        (NUT / "curves.json", b"", lambda out: store.read_curves(out / NUT)),
+        (NUT / "draws.npz", b"PK", lambda out: store.read_draws(out / NUT)),
+        (NUT / "worst" / "worst.json", b"{}", lambda out: store.read_misses(out / NUT)),
     ],
 )
 def test_what_cannot_be_read_again_is_named(
@@ -122,16 +122,16 @@ def test_names_of_files_need_not_be_unicode(tmp_path: Path) -> None:
     given, good = data(tmp_path / "data", "metal_nut"), tmp_path / "data" / "metal_nut" / "test" / "good"
     (good / "000.png").rename(good / "\udcff.png")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
-    assert "metal_nut/test/good/\udcff.png" in {image.source for image in disk.read_images(tmp_path / "out" / NUT)}
-    assert disk.read_misses(tmp_path / "out" / NUT)
+    assert "metal_nut/test/good/\udcff.png" in {image.source for image in store.read_images(tmp_path / "out" / NUT)}
+    assert store.read_misses(tmp_path / "out" / NUT)
 
 
-@pytest.mark.parametrize("name", [disk.DRAWS, disk.COUNTS, disk.CLASS])
+@pytest.mark.parametrize("name", [store.DRAWS, store.COUNTS, store.CLASS])
 def test_a_class_with_a_damaged_or_missing_file_is_done_again(name: str, tmp_path: Path) -> None:
     given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
     evaluate(detector(), [given], out, **QUICK)
     whole = left(out)
-    if name == disk.DRAWS:
+    if name == store.DRAWS:
         (out / NUT / name).write_bytes(b"")
     else:
         (out / NUT / name).unlink()

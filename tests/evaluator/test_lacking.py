@@ -11,11 +11,11 @@ from tests.evaluator.making import NUT, RESOLUTION, SIDE, data, detector, make_a
 from zsad.data import layouts
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set
-from zsad.evaluator import disk
+from zsad.evaluator.checks import data_warnings
 from zsad.evaluator.evaluation import evaluate
 from zsad.evaluator.plan import PlannedClass, PlannedImage, PlannedSet
-from zsad.evaluator.results import METRICS, Metric, Protocol
-from zsad.evaluator.warnings import of_data
+from zsad.results import store
+from zsad.results.schema import METRICS, Metric, Protocol
 
 
 def test_classes_of_one_state_have_no_image_metrics_and_means_leave_them_out(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_images_without_masks_count_for_image_metrics_only(tmp_path: Path) -> No
     assert found.means["pixel_ap"].classes == 1
     assert None not in {metric.value for metric in tile.metrics.values()}
     assert "tile: 1 image without a mask, anomalous, counted for image metrics only." in found.warnings
-    shares = [image.anomalous_share for image in disk.read_images(tmp_path / "out" / NUT)]
+    shares = [image.anomalous_share for image in store.read_images(tmp_path / "out" / NUT)]
     assert shares == [0, 0, 0, 0, None, None, None, None]
-    assert set(disk.read_curves(tmp_path / "out" / NUT)) == {"image_roc", "image_pr"}
+    assert set(store.read_curves(tmp_path / "out" / NUT)) == {"image_roc", "image_pr"}
 
 
 def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing(tmp_path: Path) -> 
     }
     assert one.unreadable.keys() == messages.keys()
     assert all(messages[source] in said for source, said in one.unreadable.items())
-    sources = [image.source for image in disk.read_images(tmp_path / "out" / NUT)]
+    sources = [image.source for image in store.read_images(tmp_path / "out" / NUT)]
     assert len(sources) == 5
     assert not set(sources) & set(messages)
     said, *few = found.warnings
@@ -148,11 +148,11 @@ def test_a_complete_set_of_which_some_classes_were_never_counted_lacks_nothing()
     counts = {name: (layout.counts[name].normal, layout.counts[name].anomalous) for name in layout.counts}
     found = [_planned(name, *counts.get(name, (20, 80))) for name in layout.classes]
     whole = DataSet("dtd-synthetic", "dtd-synthetic", Path(), tuple(i.sample for one in found for i in one.items))
-    assert of_data(PlannedSet(whole, tuple(found)), [], split) == []
-    (said,) = of_data(PlannedSet(whole, tuple(found[:-1])), [], split)
+    assert data_warnings(PlannedSet(whole, tuple(found)), [], split) == []
+    (said,) = data_warnings(PlannedSet(whole, tuple(found[:-1])), [], split)
     assert said == "1 of 12 published classes are not part of this: Woven_127."
     changed = [_planned("Mesh_114", 1, 2), *(one for one in found if one.name != "Mesh_114")]
-    (said,) = of_data(PlannedSet(whole, tuple(changed)), [], split)
+    (said,) = data_warnings(PlannedSet(whole, tuple(changed)), [], split)
     assert said == "Mesh_114: 1 normal and 2 anomalous images; as published 36 and 80."
 
 

@@ -19,15 +19,15 @@ from zsad.data.preprocess import to_batch
 from zsad.data.sources import find_images
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
-from zsad.evaluator.comparison import compare
-from zsad.evaluator.comparison_table import text
+from zsad.evaluator.class_evaluator import Progress
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.one_class import Progress
-from zsad.evaluator.results import Evaluation, Protocol
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector, Settings
+from zsad.reports.terminal import comparison_table
+from zsad.results import store
+from zsad.results.schema import Evaluation, Protocol
+from zsad.statistics.comparison import compare
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
 TRAINING = {"carpet": 6, "metal_nut": 9, "tile": 12}
@@ -80,7 +80,7 @@ def _name(source: str) -> str:
 
 
 def scores(out: Path, class_name: str) -> list[float]:
-    return [one.score for one in disk.read_images(out / "classes" / "drawn" / class_name)]
+    return [one.score for one in store.read_images(out / "classes" / "drawn" / class_name)]
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def test_each_class_is_judged_by_its_own_train_split_alone(root: Path, tmp_path:
     assert (detector.memory_summary, detector.training_record) == ("", PAST)
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 0)
     assert (found.subject.remembers, found.subject.memory) == ({}, 0)
-    assert disk.read(tmp_path / "out") == found
+    assert store.read(tmp_path / "out") == found
 
 
 def test_the_draw_is_of_the_class_and_the_seed_alone(root: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_memory_of_another_class_changes_scores_and_is_told(root: Path, tmp_pa
     for name in ("carpet", "tile"):
         differences = np.subtract(scores(tmp_path / "one", name), scores(tmp_path / "own", name))
         assert np.abs(differences).min() > 1e-4, name
-    html = (tmp_path / "one" / disk.PAGE).read_text()
+    html = (tmp_path / "one" / store.PAGE).read_text()
     assert warning in html
     assert "2 normal images of metal nut (32 patches a level)" in html
     alone = evaluate(detector, [named(root)], tmp_path / "alone", classes=["metal_nut"], **QUICK)
@@ -207,14 +207,14 @@ def test_what_was_stopped_between_classes_goes_on_to_the_same_bytes(root: Path, 
     with pytest.raises(StopError):
         evaluate(detector, [named(root)], tmp_path / "out", shots=2, watch=stop, **QUICK)
     assert (detector.memory_summary, detector.training_record) == ("", PAST)
-    assert disk.class_folders(tmp_path / "out").keys() == {("drawn", "carpet")}
+    assert store.class_folders(tmp_path / "out").keys() == {("drawn", "carpet")}
     evaluate(few_shot(), [named(root)], tmp_path / "out", shots=2, **QUICK)
     assert left(tmp_path / "out") == left(tmp_path / "whole")
 
 
 def test_the_page_says_what_each_class_was_shown(root: Path, tmp_path: Path) -> None:
     evaluate(few_shot(), [named(root)], tmp_path / "out", shots=2, shots_seed=0, **QUICK)
-    html = (tmp_path / "out" / disk.PAGE).read_text()
+    html = (tmp_path / "out" / store.PAGE).read_text()
     assert "fe-clip (2 shots, seed 0) on small at 32 px, held against drawn" in html
     assert "2 normal images of the class that it judges, drawn with seed 0" in html
     assert (
@@ -227,7 +227,7 @@ def test_the_page_says_what_each_class_was_shown(root: Path, tmp_path: Path) -> 
         for shot in DRAWN[name, 0]:
             assert f"<li><bdi>{name}/train/good/{shot}</bdi></li>" in fold
     evaluate(few_shot(), [named(root)], tmp_path / "none", **QUICK)
-    html = (tmp_path / "none" / disk.PAGE).read_text()
+    html = (tmp_path / "none" / store.PAGE).read_text()
     assert "shown before" not in html
     assert "the detector was shown" not in html
     assert "<dt>remembers</dt><dd>nothing</dd>" in html
@@ -242,7 +242,7 @@ def test_shots_are_part_of_the_plan(root: Path, tmp_path: Path) -> None:
     train(moved / "carpet", 3, 0)
     out = tmp_path / "out"
     evaluate(few_shot(), [named(moved)], out, shots=2, **QUICK)
-    words = disk.read_json(out / disk.PLAN)
+    words = store.read_json(out / store.PLAN)
     assert (words["protocol"]["shots"], words["protocol"]["shots_seed"]) == (2, 0)
     drawn = words["data"]["drawn"]["classes"]["carpet"]["shots"]
     assert len(drawn) == 2
@@ -264,9 +264,9 @@ def test_evaluations_of_before_are_read_and_go_on(root: Path, tmp_path: Path) ->
             return {key: without(value) for key, value in words.items() if key not in new}
         return [without(one) for one in words] if isinstance(words, list) else words
 
-    for path in (out / disk.EVALUATION, out / disk.PLAN, *out.glob("classes/*/*/class.json")):
+    for path in (out / store.EVALUATION, out / store.PLAN, *out.glob("classes/*/*/class.json")):
         path.write_text(json.dumps(without(json.loads(path.read_text()))))
-    found = disk.read(out)
+    found = store.read(out)
     assert (found.protocol, found.subject.remembers) == (Protocol(RESOLUTION, resamples=0), {})
     seen: list[Progress] = []
     evaluate(few_shot(), [named(root)], out, watch=seen.append, **QUICK)
@@ -368,7 +368,7 @@ def test_comparisons_say_what_was_shown(root: Path, tmp_path: Path) -> None:
         "The difference is also that of the shots."
     )
     assert found.shown == (("",), ("2 shots, seed 0",))
-    assert text(found).splitlines()[:2] == ["A  fe-clip", "B  fe-clip (2 shots, seed 0)"]
+    assert comparison_table(found).splitlines()[:2] == ["A  fe-clip", "B  fe-clip (2 shots, seed 0)"]
     assert not any("in common" in said for said in found.warnings)
     found = compare(two, other, draws=100)
     assert found.warnings[0] == (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zsad.metrics import ImageMetrics, PixelMetrics
-from zsad.metrics.curves import Curve, thinned
+from zsad.metrics.accumulators import Curve, thinned
 
 metrics = pytest.importorskip("sklearn.metrics", reason="the oracle is scikit-learn")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.metrics.test_accumulators import SHAPES, drawn
 from zsad.errors import InputError
 from zsad.metrics import ImageCounts, PixelMetrics, Undefined, stratified_weights
-from zsad.metrics.image_rows import BINS
+from zsad.metrics.per_image import BINS
 
 MAPS, MASKS = drawn(9, 60)
 WEIGHTS = stratified_weights(MASKS.any((1, 2)), 6, seed=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zsad.config import from_mapping
 from zsad.data.specification import DataSet
-from zsad.evaluator import disk
+from zsad.results import store
 
 FILE = "data.json"
 
@@ -49,7 +49,7 @@ def read(out: Path) -> dict[str, ClassListing]:
         ConfigError, InputError: it cannot be read.
     """
     path = out / FILE
-    found = disk.read_json(path) if path.exists() else {}
+    found = store.read_json(path) if path.exists() else {}
     return {name: from_mapping(ClassListing, words, f"{path}, {name}") for name, words in found.items()}
 
 
@@ -59,4 +59,4 @@ def write(found: Mapping[str, ClassListing], out: Path) -> None:
     Raises:
         ConfigError, InputError: what is there cannot be read.
     """
-    disk.write_json(out / FILE, {name: asdict(one) for name, one in (read(out) | dict(found)).items()})
+    store.write_json(out / FILE, {name: asdict(one) for name, one in (read(out) | dict(found)).items()})

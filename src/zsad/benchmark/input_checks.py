@@ -8,9 +8,9 @@ from typing import Any
 from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
 from zsad.data.specification import DataSet
 from zsad.errors import ConfigError
-from zsad.evaluator import disk
 from zsad.evaluator import plan as evaluation
-from zsad.evaluator.results import Protocol
+from zsad.results import store
+from zsad.results.schema import Protocol
 from zsad.trainer.images import TrainingImages
 from zsad.trainer.training import content
 
@@ -78,11 +78,11 @@ def _seen(plan: Plan, out: Path) -> Iterator[RunInputs]:
     for run in plan.runs:
         card = training_of(run, out) / CARD
         if card.exists():
-            yield RunInputs(run, True, run.split.train, disk.read_json(card).get("data"))
+            yield RunInputs(run, True, run.split.train, store.read_json(card).get("data"))
         for name in run.test:
             folder = folder_of(run, name, out)
-            if (folder / disk.EVALUATION).exists():
-                found = disk.read_json(folder / disk.PLAN).get("data", {}).get(name, {}).get("classes", {})
+            if (folder / store.EVALUATION).exists():
+                found = store.read_json(folder / store.PLAN).get("data", {}).get(name, {}).get("classes", {})
                 content = {key: (words.get("content"), words.get("shots", {})) for key, words in found.items()}
                 yield RunInputs(run, False, (name,), content, (run.entrant.shots, run.shots_seed or 0))
 

@@ -1,7 +1,7 @@
 """What a benchmark found: ours as mean and deviation over seeds, read off the evaluations that are there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain
@@ -10,121 +10,14 @@ from statistics import mean, stdev
 
 from zsad.benchmark import input_checks
 from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, takes_part
-from zsad.benchmark.published_results import PublishedResult, others, printed
+from zsad.benchmark.published_results import others, printed
 from zsad.benchmark.recipe import BenchmarkDetector, Split
 from zsad.benchmark.running import read_record, undone
-from zsad.evaluator import disk
-from zsad.evaluator.results import METRICS, Evaluation, Metric
-from zsad.published import PublishedNumber
+from zsad.results import store
+from zsad.results.leaderboard import Leaderboard, LeaderboardRow, Score, Table
+from zsad.results.schema import METRICS, Evaluation, Metric
 
 UNTRAINED = "-"
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric of a detector over its runs.
-
-    Attributes:
-        value: mean over the runs that define it, in [0, 1]; None where none does.
-        std: their sample standard deviation; None below two runs.
-        n: how many runs define it.
-        low, high: of the bootstrap interval, where there is one run.
-        reason: why there is no value.
-        values: of each run, by its seed; of the one run of what is not trained by ``"-"``.
-    """
-
-    value: float | None
-    std: float | None = None
-    n: int = 0
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
-    values: Mapping[str, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LeaderboardRow:
-    """A detector on a data set.
-
-    Attributes:
-        detector, title: names for files and for people.
-        method, backbone, weights: what ran.
-        seeds: of the runs that are done.
-        of: how many runs there will be.
-        means: over the classes, each counting alike, by the names of ``METRICS``.
-        classes: the same of each class.
-        evaluations: folders of the runs, below that of the benchmark.
-    """
-
-    detector: str
-    title: str
-    method: str
-    backbone: str
-    weights: str
-    seeds: tuple[str, ...]
-    of: int
-    means: Mapping[str, Score]
-    classes: Mapping[str, Mapping[str, Score]]
-    evaluations: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """All detectors on one data set after one split.
-
-    Attributes:
-        split, train, data_set: what it is about.
-        lines: detectors of which a run is done, in the order of the recipe.
-        printed: what the papers print for these detectors.
-        others: all that the papers print on this data set.
-        warnings: of the evaluations, once each, without those of the leaderboard.
-    """
-
-    split: str
-    train: tuple[str, ...]
-    data_set: str
-    lines: tuple[LeaderboardRow, ...]
-    printed: tuple[PublishedResult, ...]
-    others: tuple[PublishedNumber, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The highest mean of each metric that two or more lines define."""
-        found = {name: [line.means[name].value for line in self.lines] for name in METRICS}
-        known = {name: [one for one in values if one is not None] for name, values in found.items()}
-        return {name: max(values) for name, values in known.items() if len(values) > 1}
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """A benchmark as far as it is done.
-
-    Attributes:
-        title, about: of the recipe.
-        facts: how it was made, in sentences.
-        differs: in what the experiment is another than the papers', as phrases, and of which detectors where it is not
-            that of all; empty where all can be compared.
-        warnings: of the evaluations, that hold for all tables.
-        tables: by split and data set, in the order of the recipe.
-        skipped: data sets that were not found, detectors that they would have trained, and why.
-        failed: what went wrong, by run and data set.
-        unfinished: runs that are not done, or what of them was never tried where they failed.
-        version, created, command: of the tables.
-    """
-
-    title: str
-    about: str
-    facts: tuple[str, ...]
-    differs: tuple[str, ...]
-    warnings: tuple[str, ...]
-    tables: tuple[Table, ...]
-    skipped: Mapping[str, str]
-    failed: Mapping[str, str]
-    unfinished: tuple[str, ...]
-    version: str
-    created: str
-    command: str
 
 
 def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
@@ -176,8 +69,8 @@ def _found(plan: Plan, out: Path) -> Found:
     for run in plan.runs:
         for data_set in run.test:
             folder = folder_of(run, data_set, out)
-            if (folder / disk.EVALUATION).exists():
-                one = seed_of(run), folder.relative_to(out).as_posix(), disk.read(folder)
+            if (folder / store.EVALUATION).exists():
+                one = seed_of(run), folder.relative_to(out).as_posix(), store.read(folder)
                 for split in _splits(plan, run):
                     found.setdefault((split.name, run.entrant.name, data_set), []).append(one)
     return found

@@ -1,7 +1,7 @@
 """The papers' own numbers that belong beside ours, and in what ours are another experiment."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from zsad import methods, published
 from zsad.backbones import config as architectures
@@ -12,6 +12,7 @@ from zsad.config import from_mapping
 from zsad.data import layouts
 from zsad.methods._trainable import Trainable
 from zsad.published import PublishedNumber
+from zsad.results.leaderboard import PublishedResult, source_of
 from zsad.runtime import image_size_for
 
 OWN_VARIANT = {"acd-clip": "N = 2"}
@@ -22,30 +23,6 @@ RESOLUTION = 518
 
 OURS = {"pixel_pro": "pixel_pro_200"}
 """Our metrics by those of the papers, where the names differ."""
-
-
-@dataclass(frozen=True)
-class PublishedResult:
-    """A number that a paper prints for a detector on a data set.
-
-    Attributes:
-        detector, title: ours that it belongs to.
-        source: paper and table.
-        metric: ours that it compares with, one of ``zsad.evaluator.results.METRICS``.
-        value: a fraction in [0, 1].
-        note: what a reader must know of it.
-        suspect: why it cannot be taken as it stands; empty where nothing is known.
-        differs: in what ours is another experiment, as phrases; empty where the two can be compared.
-    """
-
-    detector: str
-    title: str
-    source: str
-    metric: str
-    value: float
-    note: str
-    suspect: str
-    differs: tuple[str, ...]
 
 
 def printed(plan: Plan, split: Split, entrant: BenchmarkDetector, data_set: str) -> list[PublishedResult]:
@@ -76,15 +53,6 @@ def others(data_set: str, shots: Collection[int] = (0,)) -> list[PublishedNumber
     if data_set not in published.data_sets():
         return []
     return [row for row in published.rows(data_set=data_set) if row.shots in shots and _is_main(row)]
-
-
-def source_of(row: PublishedNumber) -> str:
-    """Paper and table for people.
-
-    >>> source_of(published.rows("kanoclip", "mvtec", "winclip")[0])
-    'KAnoCLIP, Table 1'
-    """
-    return f"{published.methods()[row.paper]}, {row.table}"
 
 
 def _is_main(row: PublishedNumber) -> bool:

@@ -11,9 +11,9 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.config import check_seed, check_within, from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
-from zsad.evaluator.results import GREATEST_RESOLUTION, MOST_RESAMPLES
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
+from zsad.results.schema import GREATEST_RESOLUTION, MOST_RESAMPLES
 from zsad.trainer import recipe as training
 from zsad.wording import pluralised
 

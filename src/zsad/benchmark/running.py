@@ -15,11 +15,11 @@ from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
 from zsad.benchmark.recipe import Benchmark
 from zsad.config import check_within, check_workers, from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
-from zsad.evaluator import disk
+from zsad.evaluator.class_evaluator import Watch
 from zsad.evaluator.evaluation import evaluate
-from zsad.evaluator.one_class import Watch
 from zsad.locks import alone, alone_with
 from zsad.predictor import Detector, load
+from zsad.results import store
 from zsad.runtime import MOST_AT_ONCE, find_device
 from zsad.trainer import state
 from zsad.trainer.circumstances import MOST_GB, Circumstances
@@ -107,7 +107,7 @@ def _check_ours(out: Path) -> None:
     """The recipe is there before all else, or at least what is known of the data."""
     found = [name for name in (RECIPE, *TABLES) if (out / name).exists()]
     if RECIPE in found:
-        ours = disk.read_json(out / RECIPE).keys() >= {"title", "data", "split"}
+        ours = store.read_json(out / RECIPE).keys() >= {"title", "data", "split"}
     else:
         ours = (out / data_sets.FILE).exists()
     if found and not ours:
@@ -131,7 +131,7 @@ def alone_in(out: Path, shard: tuple[int, int] | None = None, collects: bool = F
 def keep(plan: Plan, out: Path) -> None:
     """Write the recipe as it was read, and what is known of the data."""
     with alone_with(out / data_sets.FILE, waiting=True):
-        disk.write_json(out / RECIPE, asdict(plan.benchmark))
+        store.write_json(out / RECIPE, asdict(plan.benchmark))
         data_sets.write(plan.known, out)
 
 
@@ -144,7 +144,7 @@ def read_record(run: BenchmarkRun, out: Path) -> Record | None:
     path = _record_path(run, out)
     if not path.exists():
         return None
-    record = from_mapping(Record, disk.read_json(path), str(path))
+    record = from_mapping(Record, store.read_json(path), str(path))
     return replace(
         record, made_of={Benchmark.OLDER_NAMES.get(key, key): value for key, value in record.made_of.items()}
     )
@@ -152,7 +152,7 @@ def read_record(run: BenchmarkRun, out: Path) -> Record | None:
 
 def undone(run: BenchmarkRun, out: Path) -> list[str]:
     """The data sets that a run is still to be evaluated on."""
-    return [name for name in run.test if not (folder_of(run, name, out) / disk.EVALUATION).exists()]
+    return [name for name in run.test if not (folder_of(run, name, out) / store.EVALUATION).exists()]
 
 
 def do(
@@ -202,7 +202,7 @@ def _settle(run: BenchmarkRun, out: Path) -> None:
         for name in run.test:
             with alone(folder_of(run, name, out)):  # which takes away what the kill left
                 pass
-        disk.write_json(_record_path(run, out), asdict(replace(record, state="done", errors={}, traces={})))
+        store.write_json(_record_path(run, out), asdict(replace(record, state="done", errors={}, traces={})))
 
 
 @dataclass
@@ -317,7 +317,7 @@ class _RunExecution:
         self.say(f"{name}: {images} images, {clock(time.perf_counter() - began)}")
 
     def _write(self) -> None:
-        disk.write_json(_record_path(self.run, self.out), asdict(self.record))
+        store.write_json(_record_path(self.run, self.out), asdict(self.record))
 
 
 def _taken_up(training: TrainingRun) -> int:

@@ -12,7 +12,7 @@ from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.benchmark.plan import BenchmarkRun, Plan
-    from zsad.evaluator.one_class import Progress
+    from zsad.evaluator.class_evaluator import Progress
 
 ABOUT = """Train and evaluate detectors on data sets as a recipe says, and write a leaderboard with the papers' own
 numbers beside. The same command again goes on where it was stopped; data sets, detectors and seeds may be added."""

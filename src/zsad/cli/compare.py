@@ -32,15 +32,15 @@ def run(options: Namespace) -> int:
     from dataclasses import asdict
 
     from zsad.errors import InputError
-    from zsad.evaluator.comparison import compare
-    from zsad.evaluator.comparison_table import text
     from zsad.files import write_atomically
     from zsad.locks import alone_with
+    from zsad.reports.terminal import comparison_table
+    from zsad.statistics.comparison import compare
 
     a, b = sides(options.evaluations, options.against)
     found = compare(a, b, draws=options.resamples, confidence=options.confidence)
     everything = json.dumps(asdict(found), indent=2) + "\n"
-    say(everything.rstrip() if options.json else text(found))
+    say(everything.rstrip() if options.json else comparison_table(found))
     if options.out:
         try:
             with alone_with(options.out):

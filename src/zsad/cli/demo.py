@@ -25,7 +25,7 @@ def run(options: Namespace) -> int:
 
     from zsad import demo
     from zsad.data.layouts import get
-    from zsad.report import ReportWriter
+    from zsad.reports.predictions import ReportWriter
 
     elpv = get("elpv")
     samples = demo.choose(elpv.samples(demo.photographs()), options.images, options.seed)

@@ -11,8 +11,8 @@ from zsad.wording import pluralised, printable, say
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from zsad.evaluator.one_class import Progress
-    from zsad.evaluator.results import DataSetResult, Evaluation
+    from zsad.evaluator.class_evaluator import Progress
+    from zsad.results.schema import DataSetResult, Evaluation
 
 ABOUT = """Hold a detector against labelled data: exact metrics per class and their means, with intervals, worst misses,
 and a page that shows them. The same command again goes on where it was stopped."""
@@ -60,8 +60,8 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Evaluate, showing how far it is, and print the tables."""
-    from zsad.evaluator.disk import PAGE
     from zsad.evaluator.evaluation import evaluate
+    from zsad.results.store import PAGE
 
     detector = load_detector(options)
     say(describe(detector))
@@ -121,12 +121,12 @@ def told(evaluation: "Evaluation") -> str:
     """What was found, for a terminal of 80 columns."""
     from textwrap import wrap
 
-    from zsad.evaluator.table import WIDTH, table
+    from zsad.reports.terminal import WIDTH, evaluation_table
 
     parts = []
     for found in evaluation.data_sets:
         warnings = [line for said in found.warnings for line in wrap(f"! {said}", WIDTH, subsequent_indent="  ")]
-        parts.append("\n".join([table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
+        parts.append("\n".join([evaluation_table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
     at = evaluation.protocol.resolution
     where = f"{at}×{at} px" if at else "each image's own size"
     legend = [f"Percent; classes count alike; maps and masks compared at {where}."]

@@ -79,9 +79,9 @@ def run(options: Namespace) -> int:
 def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
     """The images that were asked for."""
     from zsad.errors import ConfigError
-    from zsad.evaluator import disk
-    from zsad.evaluator.detector_info import fingerprint
+    from zsad.evaluator.evaluation import fingerprint
     from zsad.gallery.choice import at_random, evaluated_scores, extreme, named, predicted_scores
+    from zsad.results import store
 
     ranked = options.worst is not None or options.best is not None
     if options.evaluation and not ranked:
@@ -93,7 +93,7 @@ def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespac
         return at_random(found, 4 if options.random is None else options.random, options.seed)
     if options.evaluation:
         scores = evaluated_scores(found, options.evaluation)
-        ranking = disk.read(options.evaluation).subject
+        ranking = store.read(options.evaluation).subject
         if ranking.fingerprint != fingerprint(first):
             say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:

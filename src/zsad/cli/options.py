@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from zsad.predictor import Detector
-    from zsad.report import RunInfo
+    from zsad.reports.predictions import RunInfo
 
     Verbs = _SubParsersAction[ArgumentParser]
 else:
@@ -128,7 +128,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     from datetime import UTC, datetime
 
     import zsad
-    from zsad.report import RunInfo
+    from zsad.reports.predictions import RunInfo
 
     clip, settings = detector.method.clip, detector.settings
     return RunInfo(

@@ -14,7 +14,7 @@ from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
     from zsad.data.sources import FoundImages
-    from zsad.report import ReportWriter
+    from zsad.reports.predictions import ReportWriter
     from zsad.types import DecodedImage, Failure, Prediction
 
     Answer = tuple[DecodedImage, Prediction] | Failure
@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
     """Predict, write, and say what happened."""
     from tqdm import tqdm
 
-    from zsad.report import ReportWriter
+    from zsad.reports.predictions import ReportWriter
 
     found = _found(options)
     detector = load_detector(options, options.threshold)

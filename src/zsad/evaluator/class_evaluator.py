@@ -1,24 +1,31 @@
-"""What is known of the images of a class while it is scored."""
+"""One class of a data set: score its images, compare them with the ground truth, write the result."""
 
 import hashlib
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from zsad.data.masks.ground_truth import read_truth, resize_mask
 from zsad.data.masks.warnings import Doubt
 from zsad.errors import InputError
-from zsad.evaluator import disk
-from zsad.evaluator.intervals import Draws, class_draws, interval, lack_masks, named, resamples
-from zsad.evaluator.plan import PlannedImage
-from zsad.evaluator.results import METRICS, PIXEL_METRICS, ImageResult, Metric, Protocol
+from zsad.evaluator.plan import PlannedClass, PlannedImage
 from zsad.evaluator.worst_images import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
-from zsad.metrics.auroc import auroc_of
+from zsad.metrics.counts import metrics_of_counts
 from zsad.metrics.per_image import ImageCounts
-from zsad.metrics.score_counts import metrics_of_counts
+from zsad.metrics.ranking import auroc_of
+from zsad.predictor import Detector
+from zsad.results import store
+from zsad.results.schema import METRICS, PIXEL_METRICS, ClassResult, ImageResult, Metric, Protocol
+from zsad.statistics.intervals import Draws, class_draws, interval, lack_masks, named, resamples
 from zsad.types import DecodedImage, Failure, Prediction, Size
 
 NO_MASKS, NO_IMAGES = "no masks", "no image could be read"
@@ -81,11 +88,11 @@ class ClassEvaluator:
     def write(self, folder: Path, draws: Draws) -> None:
         """Write all files of the class except the last."""
         folder.mkdir(parents=True, exist_ok=True)
-        disk.write_images(self.images, folder)
+        store.write_images(self.images, folder)
         pixel = {} if self.has_no_masks else self._pixel_metrics.curves()
-        disk.write_curves(named("image", self._image_metrics.curves()) | named("pixel", pixel), folder)
-        self._counts.save(folder / disk.COUNTS)
-        disk.write_draws(draws, folder)
+        store.write_curves(named("image", self._image_metrics.curves()) | named("pixel", pixel), folder)
+        self._counts.save(folder / store.COUNTS)
+        store.write_draws(draws, folder)
         self._worst.write(folder)
 
     def _metric(self, name: str, value: float | Undefined, draws: Draws) -> Metric:
@@ -138,3 +145,93 @@ def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float
     found = auroc_of(metrics_of_counts(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
     assert isinstance(found, float)
     return found
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an evaluation stands.
+
+    Attributes:
+        data_set, class_name: what is being scored.
+        scored: images of the class that are done.
+        of: how many there will be.
+    """
+
+    data_set: str
+    class_name: str
+    scored: int
+    of: int
+
+
+Watch = Callable[[Progress], None]
+
+
+def evaluate_class(
+    detector: Detector, planned: PlannedClass, protocol: Protocol, folder: Path, seen: int, watch: Watch
+) -> ClassResult:
+    """Score the images of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
+
+    Args:
+        detector: looks at the images, after it was shown the normal ones that are planned for it.
+        planned: the images.
+        protocol: how maps and masks are compared.
+        folder: of the class.
+        seen: how many of the images the detector was trained on.
+        watch: called before the first image and after each.
+    """
+    began, on_gpu = time.perf_counter(), torch.device(detector.settings.device).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(detector.settings.device)
+    gathered = ClassEvaluator(protocol)
+    watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
+    size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
+    with showing_shots(detector, planned):
+        answers = detector.stream([item.sample.image for item in planned.items], planned.prompt, size)
+        for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
+            gathered.add(item, answer)
+            watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
+    seconds = time.perf_counter() - began
+    draws = gathered.draws(planned.data_set, planned.name)
+    gathered.write(folder, draws)
+    labels = [image.label for image in gathered.images]
+    result = ClassResult(
+        data_set=planned.data_set,
+        class_name=planned.name,
+        prompt=planned.prompt,
+        normal=labels.count(0),
+        anomalous=labels.count(1),
+        unlabelled=planned.unlabelled,
+        without_mask=gathered.without_mask,
+        unreadable=gathered.unreadable,
+        seen_in_training=seen,
+        metrics=gathered.metrics(draws),
+        seconds=seconds,
+        peak_memory_mb=_peak_memory(detector.settings.device if on_gpu else None),
+        blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in gathered.images),
+        doubts=dict(sorted(gathered.doubts.items())),
+        shots={shot.source: shot.content for shot in planned.shots},
+    )
+    store.write_class(result, folder)
+    return result
+
+
+@contextmanager
+def showing_shots(detector: Detector, planned: PlannedClass) -> Iterator[None]:
+    """The detector with a memory of this class alone, for as long as the block lasts; as it is where none is shown."""
+    if not planned.shots:
+        yield
+        return
+    with detector.temporary_memory([one.sample.image for one in planned.shots], planned.prompt):
+        yield
+
+
+def _peak_memory(device: str | None) -> float:
+    """Of a GPU, or of this process, in MB; 0 where the system does not tell."""
+    if device is not None:
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    if sys.platform == "win32":
+        return 0.0
+    from resource import RUSAGE_SELF, getrusage
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,27 +1,37 @@
 """``zsad.evaluate``: one detector on labelled data by one protocol."""
 
+import hashlib
+import json
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from zsad import checkpoint, memory_bank
 from zsad.data.specification import DataSet, Split
-from zsad.evaluator import disk, leakage, page
-from zsad.evaluator.detector_info import detector_info
+from zsad.evaluator.checks import (
+    check_few_shot,
+    check_shots,
+    data_warnings,
+    leakage_warnings,
+    refuse_seen,
+    seen_in_training,
+    shots_warnings,
+)
+from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
 from zsad.evaluator.folder import begin
-from zsad.evaluator.means import means
-from zsad.evaluator.one_class import Progress, Watch, evaluate_class
 from zsad.evaluator.plan import PlannedSet, plan
-from zsad.evaluator.results import DataSetResult, Evaluation, Protocol
-from zsad.evaluator.shots import check_detector, check_images
-from zsad.evaluator.shots import warnings as shots_warnings
-from zsad.evaluator.warnings import of_data
 from zsad.locks import alone
 from zsad.predictor import Detector, load
+from zsad.reports import evaluation as page
+from zsad.results import store
+from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol
+from zsad.statistics.intervals import means
 
 
 def evaluate(
@@ -49,9 +59,9 @@ def evaluate(
     Args:
         detector: a loaded one, or what :func:`zsad.load` takes.
         data: data sets, each ``LAYOUT:PATH`` or ``NAME=LAYOUT:PATH``.
-        out: folder of the evaluation; ``zsad.evaluator.results`` says what is in it.
+        out: folder of the evaluation; ``zsad.results.schema`` says what is in it.
         resolution, split, confidence, resamples, max_images, shots, shots_seed: the protocol, see
-            :class:`zsad.evaluator.results.Protocol`.
+            :class:`zsad.results.schema.Protocol`.
         classes: the classes that are wanted; all where not given.
         allow_training_data: evaluate also on images that the detector was trained on or remembers; results say so.
         overwrite: replace another evaluation in ``out``; no other file is deleted or written over.
@@ -69,13 +79,13 @@ def evaluate(
     protocol = Protocol(resolution, split, confidence, resamples, max_images, shots, shots_seed)
     loaded = detector if isinstance(detector, Detector) else load(detector)
     if shots:
-        check_detector(loaded)
+        check_few_shot(loaded)
     planned = plan(data, protocol, classes)
     if not allow_training_data:
-        leakage.refuse_seen(planned, loaded.training_record)
-    check_images(planned)
+        refuse_seen(planned, loaded.training_record)
+    check_shots(planned)
     who, folder = detector_info(loaded), Path(out)
-    with alone(folder, f"{disk.CLASSES}/*/*", f"{disk.CLASSES}/*/*/{disk.WORST}"):
+    with alone(folder, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"):
         begin(folder, who, loaded.training_record.images, protocol, planned, overwrite)
         found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
         evaluation = Evaluation(
@@ -88,7 +98,7 @@ def evaluate(
             command=command,
         )
         page.write(evaluation, folder)
-        disk.write(evaluation, folder)
+        store.write(evaluation, folder)
     return evaluation
 
 
@@ -104,23 +114,57 @@ def machine(device: str) -> str:
 def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: Path, watch: Watch) -> DataSetResult:
     results, folders = [], [out / one.folder for one in planned.classes]
     for one, folder in zip(planned.classes, folders, strict=True):
-        if disk.is_done(folder):
-            result = disk.read_class(folder)
+        if store.is_done(folder):
+            result = store.read_class(folder)
             watch(Progress(one.data_set, one.name, len(one.items), len(one.items)))
         else:
-            seen = leakage.seen_in_training(one, detector.training_record)
+            seen = seen_in_training(one, detector.training_record)
             result = evaluate_class(detector, one, protocol, folder, seen, watch)
         results.append(result)
     is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
     said = [
         *detector.memory_warnings(*(one.prompt for one in planned.classes)),
-        *leakage.warnings(planned, detector.training_record, is_trained),
+        *leakage_warnings(planned, detector.training_record, is_trained),
         *shots_warnings(planned),
-        *of_data(planned, results, protocol),
+        *data_warnings(planned, results, protocol),
     ]
-    averaged = means(results, [disk.read_draws(folder) for folder in folders], protocol.confidence)
+    averaged = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
     return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averaged, tuple(said))
 
 
 def _nobody(_: Progress) -> None:
     """Nobody watches."""
+
+
+def detector_info(detector: Detector) -> DetectorInfo:
+    """Who it is, what it was trained on, and what it remembers."""
+    card, clip, settings = detector.card, detector.method.clip, detector.settings
+    training = detector.training_record.training
+    return DetectorInfo(
+        name=detector.name,
+        method=card.method,
+        options=card.options,
+        backbone=clip.name,
+        weights=clip.weights,
+        image_size=settings.image_size,
+        precision=settings.precision,
+        device=settings.device,
+        fingerprint=fingerprint(detector),
+        trained_on=training.get("classes", {}),
+        seed=training.get("seed"),
+        epochs=training.get("epochs_done"),
+        remembers=memory_bank.class_counts(detector.method, detector.training_record),
+        memory=memory_bank.size(detector.method),
+    )
+
+
+def fingerprint(detector: Detector) -> str:
+    """Content hash of all that decides the answers: method and its configuration, size, backbone, learnt tensors."""
+    method = detector.method
+    settings = detector.settings
+    words = [detector.card.method, asdict(method.config), settings.image_size, settings.precision, method.fingerprint]
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    for name, tensor in sorted(checkpoint.trained_state(method).items()):
+        content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)
+    return digest.hexdigest()

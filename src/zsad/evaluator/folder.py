@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from zsad.errors import ConfigError, InputError
-from zsad.evaluator import disk
 from zsad.evaluator.plan import PlannedClass, PlannedSet
-from zsad.evaluator.results import DetectorInfo, Protocol
+from zsad.results import store
+from zsad.results.schema import DetectorInfo, Protocol
 
-OWN = (disk.EVALUATION, disk.PAGE, disk.PLAN)
+OWN = (store.EVALUATION, store.PAGE, store.PLAN)
 """In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
-OWN_OF_CLASS = (disk.CLASS, disk.IMAGES, disk.CURVES, disk.COUNTS, disk.DRAWS)
+OWN_OF_CLASS = (store.CLASS, store.IMAGES, store.CURVES, store.COUNTS, store.DRAWS)
 DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.jpg)")
 
 
@@ -36,10 +36,10 @@ def begin(
     """
     ours = _words(subject, seen, protocol, planned)
     try:
-        if (out / disk.PLAN).exists():
-            found = disk.read_json(out / disk.PLAN)
+        if (out / store.PLAN).exists():
+            found = store.read_json(out / store.PLAN)
             if not found.keys() >= {"detector", "protocol", "data", "version"}:
-                raise _others(out, disk.PLAN)
+                raise _others(out, store.PLAN)
             different = _different(found, ours)
             if not different:
                 return
@@ -52,19 +52,19 @@ def begin(
             clear(out)
         else:
             _check_free(out)
-        disk.write_json(out / disk.PLAN, ours)
+        store.write_json(out / store.PLAN, ours)
     except OSError as error:
         raise InputError("the output folder must be writable", error, "choose another --out") from error
 
 
 def clear(out: Path) -> None:
     """Remove an evaluation: its own files, and the folders that are empty then."""
-    for folder in sorted(out.glob(f"{disk.CLASSES}/*/*")):
-        worst = folder / disk.WORST
-        drawn = [path for path in worst.glob("*") if path.name == disk.MISSES or DRAWN.fullmatch(path.name)]
+    for folder in sorted(out.glob(f"{store.CLASSES}/*/*")):
+        worst = folder / store.WORST
+        drawn = [path for path in worst.glob("*") if path.name == store.MISSES or DRAWN.fullmatch(path.name)]
         for path in (*(folder / name for name in OWN_OF_CLASS), *drawn):
             path.unlink(missing_ok=True)
-        _remove_if_empty(worst, folder, folder.parent, out / disk.CLASSES)
+        _remove_if_empty(worst, folder, folder.parent, out / store.CLASSES)
     for name in OWN:
         (out / name).unlink(missing_ok=True)
 
@@ -76,7 +76,7 @@ def _remove_if_empty(*folders: Path) -> None:
 
 
 def _check_free(out: Path) -> None:
-    found = [name for name in (*OWN, disk.CLASSES) if (out / name).exists()]
+    found = [name for name in (*OWN, store.CLASSES) if (out / name).exists()]
     if found:
         raise _others(out, ", ".join(found))
 

@@ -9,9 +9,9 @@ from zsad.data.choice import drawn, some
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, data_set, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
-from zsad.evaluator.disk import CLASSES
-from zsad.evaluator.results import Protocol
 from zsad.files import contents_hash, unique_name
+from zsad.results.schema import Protocol
+from zsad.results.store import CLASSES
 from zsad.threads import readers
 from zsad.wording import pluralised
 

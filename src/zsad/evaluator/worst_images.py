@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from zsad.data.masks.ground_truth import resize_mask
-from zsad.evaluator.disk import WORST, write_misses
-from zsad.evaluator.results import ImageResult, WorstImage
 from zsad.parts.maps import resize
-from zsad.render import eight_bit, overlay, save_image
+from zsad.reports.render import eight_bit, overlay, save_image
+from zsad.results.schema import ImageResult, WorstImage
+from zsad.results.store import WORST, write_misses
 from zsad.types import DecodedImage, Prediction, Size
 
 EACH = 4

@@ -14,8 +14,8 @@ from zsad.data.choice import some
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
-from zsad.evaluator import disk
 from zsad.predictor import Detector
+from zsad.results import store
 from zsad.types import Failure
 
 Extreme = Literal["worst", "best"]
@@ -134,8 +134,8 @@ def evaluated_scores(found: Sequence[GalleryCandidate], evaluation: Path) -> dic
     """
     scores = {
         (data_set, image.source): image.score
-        for (data_set, _), folder in disk.class_folders(evaluation).items()
-        for image in disk.read_images(folder)
+        for (data_set, _), folder in store.class_folders(evaluation).items()
+        for image in store.read_images(folder)
     }
     known = {(one.data_set, one.source) for one in found} & scores.keys()
     if not known:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from zsad.errors import ConfigError
 from zsad.gallery.panels import SIDE, Panel, Style, edged
-from zsad.render import INK, PAPER, QUIET, legend, shortened
+from zsad.reports.render import INK, PAPER, QUIET, legend, shortened
 
 MARGIN, GAP, GUTTER = 14, 6, 26
 """Around a page, between panels, and between images that stand beside each other; in units."""

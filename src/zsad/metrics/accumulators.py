@@ -9,22 +9,35 @@ Counts are whole numbers, so that neither the order of the batches nor that of t
 counts are shares of regions: not by more than their rounding in double precision).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from zsad.errors import ConfigError, InputError
-from zsad.metrics.auroc import auroc_of
-from zsad.metrics.average_precision import average_precision_of
 from zsad.metrics.checks import LARGEST, Maps, paired_maps, paired_scores
-from zsad.metrics.counters import counter
-from zsad.metrics.curves import Curve, precision_recall, pro_curve, roc
-from zsad.metrics.f1_max import f1_max_of
-from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of
-from zsad.metrics.regions import region_shares
-from zsad.metrics.score_counts import ScoreCounts
-from zsad.metrics.undefined import Undefined
+from zsad.metrics.counts import ScoreCounts, Undefined, counter, from_above
+from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of, pro_points, region_shares
+from zsad.metrics.ranking import auroc_of, average_precision_of, f1_max_of
 
 Results = dict[str, float | Undefined]
+
+
+POINTS = 200
+"""At most, of a curve."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve, from the highest threshold to the lowest.
+
+    Attributes:
+        x, y: in [0, 1], of one length.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
 
 
 class ImageMetrics:
@@ -146,3 +159,36 @@ def _common(tally: ScoreCounts) -> Results:
 def _drawn(tally: ScoreCounts) -> dict[str, Curve]:
     found = {"roc": roc(tally), "pr": precision_recall(tally)}
     return {name: curve for name, curve in found.items() if curve is not None}
+
+
+def roc(tally: ScoreCounts) -> Curve | None:
+    """False positive rate and true positive rate; None where a state is missing."""
+    if tally.missing("the curve"):
+        return None
+    return thinned(_rates(tally.normal), _rates(tally.anomalous))
+
+
+def precision_recall(tally: ScoreCounts) -> Curve | None:
+    """Recall and precision; None where a state is missing."""
+    if tally.missing("the curve"):
+        return None
+    found = from_above(tally.anomalous)
+    precision = found / (found + from_above(tally.normal))
+    return thinned(_rates(tally.anomalous), np.append(precision[0], precision))
+
+
+def pro_curve(tally: ScoreCounts, limit: float) -> Curve | None:
+    """False positive rate up to the limit and mean share of a region that is found; None where a state is missing."""
+    return None if tally.missing("the curve") else thinned(*pro_points(tally, limit))
+
+
+def thinned(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"], most: int = POINTS) -> Curve:
+    """So many of the points, evenly spaced along the curve; first and last are kept."""
+    way = np.append(0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
+    wanted = np.linspace(0, way[-1], most)
+    kept = np.unique(np.append(np.searchsorted(way, wanted[:-1]), len(way) - 1))
+    return Curve(tuple(x[kept].tolist()), tuple(y[kept].tolist()))
+
+
+def _rates(counts: np.ndarray) -> np.ndarray:
+    return np.append(0, from_above(counts) / counts.sum())

@@ -9,13 +9,11 @@ anomalous (FPR), one point a threshold. Its area is taken up to a limit of the F
 """
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Int, Real
 
 from zsad.errors import ConfigError
 from zsad.metrics.checks import Maps, paired_maps
-from zsad.metrics.regions import region_shares
-from zsad.metrics.score_counts import ScoreCounts, from_above, metrics_of_counts
-from zsad.metrics.undefined import Undefined, defined
+from zsad.metrics.counts import ScoreCounts, Undefined, defined, from_above, metrics_of_counts
 
 LIMIT = 0.3
 """Of the FPR, in all published tables."""
@@ -130,3 +128,22 @@ def tally_maps(maps: Maps, masks: Maps) -> ScoreCounts:
 def _beyond(counts: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The sum of the counts from each index on."""
     return np.append(from_above(counts)[::-1], 0)[first]
+
+
+def region_shares(
+    mask: Bool[np.ndarray, "rows cols"],
+) -> tuple[Int[np.ndarray, "anomalous"], Float[np.ndarray, "anomalous"], int]:
+    """The anomalous pixels, the share of its region that each of them is (1 / area), and the number of regions.
+
+    Pixels that touch at a side or a corner belong to one region, as in the published evaluations
+    (``skimage.measure.label`` by default). Pixels are indices into the flattened mask.
+    """
+    pixels = np.flatnonzero(mask)
+    if not len(pixels):
+        return pixels, np.zeros(0), 0
+    # Here, so that importing the package stays quick.
+    from scipy.ndimage import label
+
+    labels, regions = label(mask, np.ones((3, 3), bool))
+    region = labels.ravel()[pixels] - 1
+    return pixels, 1 / np.bincount(region)[region], int(regions)

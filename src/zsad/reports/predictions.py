@@ -1,0 +1,333 @@
+"""What a run leaves behind: tables, anomaly maps, overlays, and one page that shows them all.
+
+predictions.csv    one line an image, written as the run goes
+predictions.json   the run, what is doubtful in it, the predictions, the failures, and what was no image
+maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
+overlays/*         heat maps over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
+legend.png         the fixed colour scale
+report.html        self-contained: no other file, no network
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+
+from PIL import Image
+
+from zsad import spreadsheets
+from zsad.documents import DocumentError
+from zsad.errors import InputError
+from zsad.files import replacing, unique_name, write_atomically
+from zsad.locks import alone
+from zsad.reports import pages
+from zsad.reports.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
+from zsad.types import DecodedImage, Prediction
+
+THUMBNAIL = 360
+"""Longer side of an image on the page, in px: about 40 kB an image with its overlay.
+
+A thousand images make a page of about 40 MB."""
+
+LARGEST_PNG = 4_000_000
+"""Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
+
+COLUMNS = (
+    "source",
+    "class_name",
+    "score",
+    "threshold",
+    "is_anomalous",
+    "rows",
+    "cols",
+    "map",
+    "overlay",
+    "notes",
+    "error",
+)
+TABLE, FOLDERS = "predictions.csv", ("maps", "overlays")
+OWN_FILES = (TABLE, "predictions.json", "report.html", "legend.png", "heatmaps.png")
+OURS = "source,class_name,score,threshold,"
+"""How the first line of our tables has always begun."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What ran, on what, and when; every field stands in the report.
+
+    ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed, ``memory`` what
+    normal images the detector remembers, in words.
+    """
+
+    detector: str
+    backbone: str
+    weights: str
+    image_size: int
+    precision: str
+    device: str
+    class_name: str
+    threshold: float
+    version: str
+    created: str
+    command: str
+    memory: str = ""
+
+
+@dataclass(frozen=True)
+class ReportEntry:
+    """One image of the report."""
+
+    source: str
+    class_name: str
+    score: float
+    threshold: float
+    is_anomalous: bool
+    rows: int
+    cols: int
+    map: str
+    overlay: str
+    notes: tuple[str, ...] = ()
+
+
+class ReportWriter:
+    """Writes a report while images are being scored; a context manager.
+
+    Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
+    the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its four files,
+    and the maps and overlays that its table lists. No other file is deleted or written over. The table is there before
+    all other files and lists an image before its files are written, so that what a kill leaves is known to be ours.
+    Until it is closed, no other process can write a report there.
+
+    Args:
+        out: folder, made where it does not exist.
+        run: what ran.
+        told: sentences that a reader of all the numbers should know; it may grow until the report is closed.
+        besides: what lay beside the images and is none, in words.
+
+    Raises:
+        InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
+        ConfigError: another process writes into the folder.
+    """
+
+    def __init__(self, out: Path, run: RunInfo, told: Sequence[str] = (), besides: str = "") -> None:
+        self.out, self.run = out, run
+        self.entries: list[ReportEntry] = []
+        self.failures: list[dict[str, str]] = []
+        self._told, self._besides = told, besides
+        with ExitStack() as stack:
+            stack.enter_context(alone(out, *FOLDERS))
+            try:
+                self._begin()
+            except OSError as error:
+                raise InputError("the output folder must be writable", error, "choose another --out") from error
+            self._until_closed = stack.pop_all()
+        # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
+        self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
+
+    def _begin(self) -> None:
+        _clear(self.out)
+        for folder in FOLDERS:
+            (self.out / folder).mkdir(exist_ok=True)
+        self._names = {path.stem.casefold() for folder in FOLDERS for path in (self.out / folder).iterdir()}
+        save_image(legend(self.run.threshold), self.out / "legend.png")
+        # The name of a file need not be Unicode; what is not is written as an escape.
+        self._table = (self.out / TABLE).open("a", encoding="utf-8", errors="backslashreplace", newline="")
+
+    def __enter__(self) -> "ReportWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("" if kind is None else kind.__name__)
+
+    def add(self, image: DecodedImage, prediction: Prediction) -> None:
+        """Write the map and the overlay of an image, and its line of the table.
+
+        Raises:
+            InputError: a score outside [0, 1], or as :func:`zsad.reports.render.overlay`.
+        """
+        if not 0 <= prediction.score <= 1:
+            raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
+        heat = Image.fromarray(overlay(image, prediction.anomaly_map))
+        name = unique_name(Path(prediction.source).stem, self._names, "image")
+        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
+        rows, cols = prediction.size
+        row = {
+            "source": prediction.source,
+            "class_name": prediction.class_name,
+            "score": f"{prediction.score:.6f}",
+            "threshold": f"{prediction.threshold:g}",
+            "is_anomalous": str(prediction.is_anomalous).lower(),
+            "rows": str(rows),
+            "cols": str(cols),
+            "map": map_path,
+            "overlay": overlay_path,
+            "notes": "; ".join(image.notes),
+        }
+        with self._listed(row):
+            save_map(prediction.anomaly_map, self.out / map_path)
+            save_image(heat, self.out / overlay_path)
+        self.entries.append(
+            ReportEntry(
+                source=prediction.source,
+                class_name=prediction.class_name,
+                score=prediction.score,
+                threshold=prediction.threshold,
+                is_anomalous=prediction.is_anomalous,
+                rows=rows,
+                cols=cols,
+                map=map_path,
+                overlay=overlay_path,
+                notes=image.notes,
+            )
+        )
+        photo = Image.fromarray(eight_bit(image.pixels))
+        thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
+        self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
+
+    @property
+    def doubts(self) -> list[str]:
+        """What was told, and what the scores themselves say against the decisions."""
+        return [*self._told, *doubts_of([entry.score for entry in self.entries], self.run.threshold)]
+
+    def add_failure(self, source: str, message: str) -> None:
+        """Note an image that has no score, and why."""
+        self.failures.append({"source": source, "message": message})
+        self._write_row(source=source, error=message)
+
+    def close(self, stopped_by: str = "") -> None:
+        """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
+        with self._until_closed, self._table, self._cards:
+            run = asdict(self.run) | {"stopped_by": stopped_by}
+            predictions = [asdict(entry) for entry in self.entries]
+            listing = {
+                "run": run,
+                "doubts": self.doubts,
+                "predictions": predictions,
+                "failures": self.failures,
+                "besides": self._besides,
+            }
+            write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
+            with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
+                page.writelines(self._page(run))
+
+    def _page(self, run: Mapping[str, object]) -> Iterator[str]:
+        """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""
+        caveat = pages.caveat(self.run.backbone, self.run.weights)
+        data = {
+            "run": run,
+            "caveat": caveat,
+            "doubts": self.doubts,
+            "failures": self.failures,
+            "besides": self._besides,
+            "scale": ANCHORS,
+        }
+        head, tail = pages.template("predictions.html").split("@DATA@")
+        yield head + pages.embeddable(data)[:-1] + ', "cards": ['
+        self._cards.seek(0)
+        for number, card in enumerate(self._cards):
+            yield f",{card}" if number else card
+        yield "]}" + tail
+
+    def _write_row(self, **values: str) -> None:
+        self._table.write(spreadsheets.line(values.get(column, "") for column in COLUMNS))
+        self._table.flush()
+
+    @contextmanager
+    def _listed(self, row: dict[str, str]) -> Iterator[None]:
+        """Around the writing of an image's files: its line is there first, and goes again where it fails."""
+        end = (self.out / TABLE).stat().st_size
+        self._write_row(**row)
+        try:
+            yield
+        except Exception:
+            os.truncate(self.out / TABLE, end)
+            raise
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier report: its own files, and the maps and overlays that it lists. What is left is a new table."""
+    found = [name for name in OWN_FILES if (out / name).exists()]
+    table = out / TABLE
+    if found and not _is_ours(table, found):
+        rule = "a report replaces an earlier report and no other file"
+        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+    for name in (*_own_images(table), *OWN_FILES) if found else ():
+        if name != TABLE:
+            (out / name).unlink(missing_ok=True)
+    write_atomically(table, spreadsheets.line(COLUMNS).encode(), lasting=True)
+
+
+def _is_ours(table: Path, found: list[str]) -> bool:
+    """By the first line of the table. Of a report that was killed as it began, it may be empty."""
+    if not table.is_file():
+        return False
+    with table.open(encoding="utf-8", errors="replace") as lines:
+        first = lines.readline()
+    return first.startswith(OURS) or (not first and set(found) <= {TABLE, "legend.png"})
+
+
+def _own_images(table: Path) -> Iterator[str]:
+    try:
+        rows = spreadsheets.read(table) if table.stat().st_size else []
+    except DocumentError as error:
+        rule = "a report replaces an earlier report whose table can be read"
+        raise InputError(rule, f"{table}: {error}", "choose another --out, or move it away") from error
+    names = [row.get(key, "") for row in rows for key in ("map", "overlay")]
+    return (name for name in names if re.fullmatch(r"(maps|overlays)/[^/\\]+\.(png|jpg)", name))
+
+
+def _suffix(heat: Image.Image) -> str:
+    """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
+    return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
+
+
+UNCALIBRATED = 0.5
+"""The threshold where none was chosen. No score of any method is calibrated to it."""
+HAIR = 0.01
+"""Scores within this width hardly tell images apart."""
+NEARLY_ALL = 0.95
+
+
+def doubts_of(scores: Sequence[float], threshold: float) -> list[str]:
+    """What the scores of a run say against its decisions, in sentences; mostly nothing.
+
+    Args:
+        scores: of all its images, in [0, 1].
+        threshold: the score from which an image counts as anomalous.
+
+    >>> doubts_of([0.1, 0.3, 0.2], 0.5)[0].partition(":")[0]
+    'All 3 scores lie below the threshold 0.5, which is not calibrated for these images'
+    >>> doubts_of([0.1, 0.9], 0.5)
+    []
+    """
+    said = []
+    anomalous = sum(score >= threshold for score in scores)
+    if threshold == UNCALIBRATED and scores and anomalous in (0, len(scores)):
+        those = f"All {len(scores)} scores lie" if len(scores) > 1 else "The score lies"
+        side = "at or above" if anomalous else "below"
+        said.append(
+            f"{those} {side} the threshold {threshold:g}, which is not calibrated for these images: "
+            "rank them by score, or choose --threshold on images of your own."
+        )
+    close = _most_in_a_hair(scores)
+    if len(scores) > 2 and close >= NEARLY_ALL * len(scores):
+        those = f"All {close}" if close == len(scores) else f"{close} of {len(scores)}"
+        said.append(f"{those} scores lie within {HAIR:g} of each other: they hardly tell these images apart.")
+    return said
+
+
+def _most_in_a_hair(scores: Sequence[float]) -> int:
+    """The greatest number of scores that lie within a hair of each other."""
+    ordered, first, most = sorted(scores), 0, 0
+    for last, score in enumerate(ordered):
+        while score - ordered[first] > HAIR:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
