@@ -1,0 +1,31 @@
+"""Reference images: features of their patches, a bank that knows its images, and statistics over the bank.
+
+    images -> patch features -> bank -> distance of each patch from its references -> anomaly map
+
+One machinery for few-shot memories (the nearest entry of all), mutual scoring of unlabelled images (the mean of the
+lowest share of the distances from each image) and nearest neighbours at the same position of aligned parts.
+"""
+
+from zsad.references.bank import ReferenceBank
+from zsad.references.coreset import greedy_coreset
+from zsad.references.features import PatchFeatures, RandomProjection, neighbourhood_average, patch_features, rotations
+from zsad.references.statistics import (
+    distances_by_image,
+    lowest_share_mean,
+    nearest_distance,
+    similarity_smoothed_scores,
+)
+
+__all__ = [
+    "PatchFeatures",
+    "RandomProjection",
+    "ReferenceBank",
+    "distances_by_image",
+    "greedy_coreset",
+    "lowest_share_mean",
+    "nearest_distance",
+    "neighbourhood_average",
+    "patch_features",
+    "rotations",
+    "similarity_smoothed_scores",
+]

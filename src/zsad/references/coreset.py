@@ -1,0 +1,34 @@
+"""Fewer entries that cover the same features: greedy k-centre selection."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsad.config import check_within
+
+
+@torch.no_grad()
+def greedy_coreset(features: Float[Tensor, "entries width"], count: int, *, seed: int = 0) -> Int[Tensor, "count"]:
+    """Indices of entries, each chosen as the one that is farthest from all that were chosen before.
+
+    PatchCore's minimax facility location (Roth et al., CVPR 2022, section 3.2, algorithm 1), exact; project the
+    features first where it must be quicker.
+
+    Args:
+        features: of the entries.
+        count: entries that are kept, 1..entries.
+        seed: of the first entry, which is drawn.
+    """
+    check_within("the number of entries that are kept", count, 1, len(features))
+    features = features.float()
+    squares = features.square().sum(-1)
+    chosen = torch.empty(count, dtype=torch.long)
+    chosen[0] = torch.randint(len(features), (), generator=torch.Generator().manual_seed(seed))
+    nearest = features.new_full((len(features),), torch.inf)
+    for number in range(1, count):
+        last = int(chosen[number - 1])
+        apart = squares + squares[last] - 2 * (features @ features[last])
+        nearest = torch.minimum(nearest, apart)
+        nearest[last] = -torch.inf  # equal entries are taken once each, before any is taken twice
+        chosen[number] = int(nearest.argmax())
+    return chosen

@@ -1,0 +1,172 @@
+"""How far a patch is from its references: the nearest of all, the lowest share over images, the same position."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from zsad.config import check_within
+from zsad.errors import ConfigError
+from zsad.references.bank import ReferenceBank
+from zsad.references.features import PatchFeatures
+from zsad.types import Size
+
+Distance = Literal["euclidean", "cosine"]
+MAX_SIMILARITIES = 2**24
+"""Cosines that are held at once; bounds memory, changes nothing else."""
+
+
+def distances_by_image(
+    features: PatchFeatures,
+    bank: ReferenceBank,
+    *,
+    distance: Distance = "cosine",
+    window: int | None = None,
+    without: Sequence[int | None] | None = None,
+) -> Float[Tensor, "streams batch images cells"]:
+    """Distance of each patch from the most similar entry of each image of the bank.
+
+    Args:
+        features: of the images that are scored.
+        bank: with the same streams.
+        distance: of unit vectors: ``"cosine"``, (1 - cosine) / 2, or ``"euclidean"``, |a - b| / 2; both in [0, 1].
+        window: how many rows and columns apart an entry may lie from the patch; without one it may lie anywhere.
+        without: for each image of the batch, the image of the bank that is left out (itself, if it is one), or None.
+
+    Returns:
+        infinite where an image is left out, or has no entry within the window.
+    """
+    by_stream = []
+    for stream, entries in zip(features.streams, bank.streams, strict=True):
+        halved = ((1 - _greatest_cosines(stream, features.grid, entries, bank, window)) / 2).clamp_min(0)
+        by_stream.append(halved if distance == "cosine" else halved.sqrt())
+    distances = torch.stack(by_stream)
+    for index, image in enumerate(without or ()):
+        if image is not None:
+            distances[:, index, image] = torch.inf
+    return distances
+
+
+def _greatest_cosines(
+    query: Float[Tensor, "batch cells width"],
+    grid: Size,
+    entries: Float[Tensor, "entries width"],
+    bank: ReferenceBank,
+    window: int | None,
+) -> Float[Tensor, "batch images cells"]:
+    """Of each patch with the entries of each image; -infinity where there are none to compare with."""
+    batch, cells, _ = query.shape
+    greatest = query.new_full((batch, bank.images, cells), -torch.inf)
+    allowed = _within(grid, bank, window) if window is not None else None
+    for image, chunk in _chunks(bank, batch * cells):
+        cosines = query @ entries[chunk].to(query.dtype).mT
+        if allowed is not None:
+            cosines = cosines.masked_fill(~allowed(chunk).to(cosines.device), -torch.inf)
+        greatest[:, image] = torch.maximum(greatest[:, image], cosines.amax(-1))
+    return greatest
+
+
+def _chunks(bank: ReferenceBank, rows: int) -> Iterator[tuple[int, slice]]:
+    """Runs of entries of one image, short enough to be compared with so many patches at once."""
+    numbers, counts = bank.image.unique_consecutive(return_counts=True)
+    length, start = max(1, MAX_SIMILARITIES // rows), 0
+    for image, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+        for first in range(start, start + count, length):
+            yield image, slice(first, min(first + length, start + count))
+        start += count
+
+
+class _within:  # noqa: N801  # a function with two steps
+    """Which entries lie within a window around each cell."""
+
+    def __init__(self, grid: Size, bank: ReferenceBank, window: int) -> None:
+        rows, cols = grid
+        self._cells = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2)
+        self._bank, self._window = bank, window
+
+    def __call__(self, chunk: slice) -> Bool[Tensor, "cells chunk"]:
+        apart = (self._cells[:, None] - self._bank.position[chunk].cpu()).abs().amax(-1)
+        return apart <= self._window
+
+
+def nearest_distance(distances: Float[Tensor, "streams batch images cells"]) -> Float[Tensor, "batch cells"]:
+    """Distance of each patch from the nearest entry of the whole bank, averaged over the streams.
+
+    Args:
+        distances: of :func:`distances_by_image`.
+
+    Returns:
+        in [0, 1].
+
+    Raises:
+        ConfigError: there is no reference image to compare with.
+    """
+    _check_counts(distances)
+    return distances.amin(2).mean(0)
+
+
+def lowest_share_mean(
+    distances: Float[Tensor, "streams batch images cells"], share: float = 0.3
+) -> Float[Tensor, "batch cells"]:
+    """Mean of the lowest share of the distances from each reference image, averaged over the streams: mutual scoring.
+
+    MSM of MuSc (Li et al., ICLR 2024, section 3.3). The number of distances is rounded up, so that two images are
+    enough; the authors' code rounds down, which leaves none below five images.
+
+    Args:
+        distances: of :func:`distances_by_image`; images that are infinitely far do not count.
+        share: in (0, 1].
+
+    Returns:
+        in [0, 1].
+
+    Raises:
+        ConfigError: there is no reference image to compare with.
+    """
+    check_within("the share of the reference images", share, 1e-6, 1)
+    numbers = _rounded_up(share * _check_counts(distances))
+    ordered = distances.sort(2).values
+    counted = torch.arange(distances.shape[2], device=distances.device)[:, None] < numbers[:, :, None]
+    return (ordered.where(counted, 0).sum(2) / numbers).mean(0)
+
+
+def _check_counts(distances: Float[Tensor, "streams batch images cells"]) -> Float[Tensor, "streams batch 1 cells"]:
+    """How many images each patch can be compared with."""
+    counts = distances.isfinite().sum(2, keepdim=True)
+    if not (counts > 0).all():
+        raise ConfigError("a patch is compared with at least one image", "none", "add images of the same kind")
+    return counts.to(distances)
+
+
+def _rounded_up(counts: Float[Tensor, "streams batch 1 cells"]) -> Float[Tensor, "streams batch cells"]:
+    """Without the noise of floating point: 30 % of 10 are 3."""
+    return (counts - 1e-4).ceil().clamp_min(1)[:, :, 0]
+
+
+def similarity_smoothed_scores(
+    scores: Float[Tensor, "images"],
+    class_tokens: Float[Tensor, "images width"],
+    neighbours: Sequence[int] = (1, 2, 3),
+) -> Float[Tensor, "images"]:
+    """Image scores, brought to [0, 1] and averaged over images that look alike.
+
+    RsCIN of MuSc (Li et al., ICLR 2024, section 3.4): for each k, the mean of the scores of the k images of the most
+    similar class tokens, the image itself among them, weighted by their cosines; then the mean over k.
+
+    Args:
+        scores: of all images of a folder.
+        class_tokens: unit vectors.
+        neighbours: the numbers k; those above the number of images count as that number.
+    """
+    extent = scores.max() - scores.min()
+    scaled = (scores - scores.min()) / extent if extent > 0 else torch.zeros_like(scores)
+    cosines = F.normalize(class_tokens.float(), dim=-1)
+    cosines = cosines @ cosines.mT
+    smoothed = []
+    for k in neighbours:
+        weights, nearest = cosines.topk(min(k, len(scores)), dim=-1)
+        smoothed.append((weights * scaled[nearest]).sum(-1) / weights.sum(-1))
+    return torch.stack(smoothed).mean(0)
