@@ -14,7 +14,7 @@ from PIL import Image
 
 from zsad.data.specification import samples_of
 from zsad.data.synthetic import draw_defect, surface
-from zsad.trainer.circumstances import Circumstances
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import prepare
 
@@ -50,7 +50,7 @@ def seconds(options: argparse.Namespace, folder: Path, cache: Path | None, epoch
         training={"epochs": epochs, "batch_size": min(8, options.images)},
     )
     samples = samples_of([f"mvtec:{folder / 'data'}"], "test")
-    run = prepare(recipe, samples, folder / f"run-{epochs}", circumstances=Circumstances(cache=cache))
+    run = prepare(recipe, samples, folder / f"run-{epochs}", runtime=RuntimeConfig("cpu", cache=cache))
     began = time.perf_counter()
     list(run.observe())
     list(run.epochs())

@@ -21,7 +21,7 @@ from statistics import mean, stdev
 import zsad
 from zsad.data.choice import some
 from zsad.data.specification import data_set, samples_of
-from zsad.trainer.circumstances import Circumstances
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare
 
@@ -108,8 +108,8 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
         epochs = options.epochs or EPOCHS[name]
         recipe = Recipe(name, weights=weights, training={"epochs": epochs})
         samples = some(samples_of(options.train, "test"), options.max_train_images)
-        circumstances = Circumstances(precision=options.precision, cache=options.out / "cache")
-        run = prepare(recipe, samples, folder, seed=seed, circumstances=circumstances)
+        runtime = RuntimeConfig("cpu", options.precision, cache=options.out / "cache")
+        run = prepare(recipe, samples, folder, seed=seed, runtime=runtime)
         done = begin(run, resume=True)
         list(run.observe())
         for epoch in run.epochs(done):

@@ -26,7 +26,7 @@ from zsad.checkpoint import Card
 from zsad.errors import ConfigError, InputError
 from zsad.files import unique_name
 from zsad.metrics import auroc
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
 from zsad.pretrain.store import HOLD_OUT, CorpusImage
 from zsad.results import store
 from zsad.results.schema import Metric
@@ -158,7 +158,7 @@ def test_rows_are_of_one_detector_and_the_same_images(measured: Path, tmp_path: 
 def test_what_is_trained_has_no_counterpart_on_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register_toys(monkeypatch)
     card = Card("toy-reader", weights="random")
-    Detector(card, ToyReader(weights.load("tiny", "random")), Settings(224)).save(tmp_path / "run")
+    Detector(card, ToyReader(weights.load("tiny", "random"))).save(tmp_path / "run")
     found = detectors.entrants(["clip", str(tmp_path / "run")], True, 3)
     assert [label for label, _ in found] == ["clip", "run", RANDOM, ALONE]
 

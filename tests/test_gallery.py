@@ -30,7 +30,7 @@ from zsad.gallery.drawing import gallery
 from zsad.gallery.figure import GAP, GUTTER, HEAD, MARGIN, pages
 from zsad.gallery.panels import BLANK, SIDE, Panel, Style, panels
 from zsad.methods.clip import ClipDetector
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
 from zsad.reports.render import colourise, overlay
 from zsad.types import DecodedImage, Prediction
 
@@ -247,7 +247,7 @@ def test_pages_are_no_higher_than_the_paper_and_all_have_the_scale() -> None:
 
 def other() -> Detector:
     """Other weights."""
-    return Detector(detector().card, ClipDetector(small.frozen(seed=1)), Settings(32))
+    return Detector(detector().card, ClipDetector(small.frozen(seed=1)))
 
 
 def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(

@@ -24,6 +24,7 @@ from zsad.benchmark import running
 from zsad.cli.main import main
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.predictor import Detector, load
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import train
 
@@ -71,7 +72,7 @@ def embed(folder: Path, seed: int = 0) -> None:
 
 
 def trained(data: str, folder: Path, recipe: Recipe = RECIPE) -> Path:
-    return train(recipe, [data], folder, cache=folder.parent / "cache", device="cpu")
+    return train(recipe, [data], folder, runtime=RuntimeConfig(cache=folder.parent / "cache"))
 
 
 def by_name(**changes: object) -> Detector:
@@ -84,7 +85,7 @@ def assert_same(ours: Detector, theirs: Detector) -> None:
     np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
     assert one.score == other.score
     assert ours.training_record == theirs.training_record
-    assert ours.settings == theirs.settings
+    assert (ours.runtime, ours.image_size, ours.threshold) == (theirs.runtime, theirs.image_size, theirs.threshold)
     assert ours.card == theirs.card
 
 
@@ -112,7 +113,7 @@ def test_the_default_backbone_has_its_heads(tmp_path: Path) -> None:
     card = checkpoint.Card("toy-reader", image_size=64, fingerprint=method.fingerprint)
     checkpoint.write(card, method, checkpoint.TrainingRecord(), tmp_path / "assets" / "tiny" / "heads" / "toy-reader")
     found = load("toy-reader")
-    assert (found.method.clip.name, found.settings.image_size) == ("tiny", 64)
+    assert (found.method.clip.name, found.image_size) == ("tiny", 64)
     torch.testing.assert_close(checkpoint.trained_state(found.method), checkpoint.trained_state(method), rtol=0, atol=0)
     assert_same(load("toy-reader", backbone="tiny", weights="embedded"), load("toy-reader", weights="embedded"))
 
@@ -127,7 +128,7 @@ def test_what_is_not_learnt_may_be_said() -> None:
         batch_size=2,
         precision="bf16",
     )
-    assert (found.method.config.sigma, found.settings.image_size, found.settings.threshold) == (1.0, 48, 0.75)
+    assert (found.method.config.sigma, found.image_size, found.threshold) == (1.0, 48, 0.75)
     assert found.training_record.images
 
 
@@ -236,14 +237,14 @@ def test_a_benchmark_trains_its_own_and_takes_no_head_for_untrained(tmp_path: Pa
     change = "\n[change.toy-reader]\noptions = { noise = 0.25 }\n"
     rest = making.REST.partition("\n[change")[0] + change
     own = making.planned(making.write(tmp_path / "own", words, rest + "training = { epochs = 1 }\n"), root)
-    machine = running.Machine(device="cpu", cache=tmp_path / "cache")
-    assert not running.do(own, own.runs[:1], tmp_path / "own", machine, print)
+    runtime = RuntimeConfig(device="cpu", cache=tmp_path / "cache")
+    assert not running.do(own, own.runs[:1], tmp_path / "own", runtime, print)
     (folder,) = (path.parent for path in (tmp_path / "own").rglob("trained_state.safetensors"))
     assert load(folder).training_record.training["epochs_done"] == 1
     assert load(folder).training_record.images != by_name().training_record.images
     untrained = making.planned(making.write(tmp_path / "none", words + 'untrained = ["toy-reader"]\n', rest), root)
     said: list[str] = []
-    assert running.do(untrained, untrained.runs[:1], tmp_path / "none", machine, said.append)
+    assert running.do(untrained, untrained.runs[:1], tmp_path / "none", runtime, said.append)
     assert any("a detector under untrained has nothing to train; got toy-reader" in line for line in said)
 
 

@@ -21,20 +21,26 @@ from zsad.methods._base import Config, Method
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.winclip import WinClip
 from zsad.parts.maps import resize
-from zsad.predictor import Detector, Settings, load
+from zsad.predictor import Detector, load
+from zsad.runtime import RuntimeConfig
 from zsad.scoring import anomaly_maps
 from zsad.types import DecodedImage, Failure, Prediction
 
 ROWS, COLS = 45, 70
 
 
-def make(settings: Settings, kind: type[Method] = ClipDetector, config: Config | None = None) -> Detector:
-    return Detector(Card("clip"), kind(small.frozen(), config or kind.config_type()), settings)
+def make(
+    runtime: RuntimeConfig | None = None,
+    kind: type[Method] = ClipDetector,
+    config: Config | None = None,
+    **card: float,
+) -> Detector:
+    return Detector(Card("clip", **card), kind(small.frozen(), config or kind.config_type()), runtime)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return make(Settings(32))
+    return make()
 
 
 @pytest.fixture
@@ -135,27 +141,27 @@ def test_the_class_name_matters(detector: Detector) -> None:
 @pytest.mark.parametrize("kind", [ClipDetector, WinClip])
 def test_the_batch_size_changes_nothing(kind: type[Method]) -> None:
     images = [pixels(seed, ROWS + seed, COLS - seed) for seed in range(5)]
-    one, several, many = (make(Settings(32, batch_size=size), kind).predict(images) for size in (1, 2, 100))
+    one, several, many = (make(RuntimeConfig(batch_size=size), kind).predict(images) for size in (1, 2, 100))
     for alone, paired, together in zip(one, several, many, strict=True):
         assert_same(paired, alone, atol=1e-5)
         assert_same(together, alone, atol=1e-5)
 
 
 def test_the_threshold_is_the_score_from_which_an_image_is_anomalous() -> None:
-    score = make(Settings(32)).predict(pixels()).score
+    score = make().predict(pixels()).score
     for threshold, expected in ((score, True), (score + 1e-6, False), (0.0, True)):
-        prediction = make(Settings(32, threshold)).predict(pixels())
+        prediction = make(threshold=threshold).predict(pixels())
         assert prediction.is_anomalous == expected
 
 
 def test_smoothing_is_that_of_the_method() -> None:
-    rough, fine = (make(Settings(32), config=ClipDetectorConfig(sigma=sigma)).predict(pixels()) for sigma in (0.0, 8.0))
+    rough, fine = (make(config=ClipDetectorConfig(sigma=sigma)).predict(pixels()) for sigma in (0.0, 8.0))
     assert rough.anomaly_map.std() > 1.5 * fine.anomaly_map.std() > 0
     assert rough.score == fine.score
 
 
 def test_bf16_is_near_fp32(detector: Detector) -> None:
-    half = make(Settings(32, precision="bf16")).predict(pixels())
+    half = make(RuntimeConfig(precision="bf16")).predict(pixels())
     assert half.anomaly_map.dtype == np.float32
     assert_same(half, detector.predict(pixels()), atol=0.05)
 
@@ -176,7 +182,7 @@ def test_an_image_that_cannot_be_read_is_named(content: bytes, reason: str, dete
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
 def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tmp_path: Path) -> None:
-    detector = make(Settings(32, batch_size=batch_size))
+    detector = make(RuntimeConfig(batch_size=batch_size))
     paths = [tmp_path / f"{number}.png" for number in range(7)]
     broken = {1, 2, 3, 6}
     for number, path in enumerate(paths):
@@ -197,7 +203,7 @@ def test_a_stream_goes_on_after_failures_and_keeps_the_order(batch_size: int, tm
 
 
 def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> None:
-    detector = make(Settings(32, batch_size=2))
+    detector = make(RuntimeConfig(batch_size=2))
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
         path.write_bytes(png(pixels(number, ROWS + number)))
@@ -241,9 +247,10 @@ def test_a_stream_reads_little_ahead(detector: Detector, tmp_path: Path, monkeyp
 
 def test_load_gives_a_detector(checkpoint: str) -> None:
     detector = load("clip", backbone="small", weights=checkpoint, image_size=40, threshold=0.25, device="cpu")
-    assert detector.settings == Settings(40, 0.25, "cpu", "fp32", 1)
+    assert detector.runtime == RuntimeConfig("cpu", "fp32", 1)
+    assert (detector.image_size, detector.threshold) == (40, 0.25)
     assert detector.method.config == ClipDetectorConfig()
-    expected = make(Settings(40))
+    expected = make(image_size=40)
     assert_same(detector.predict(pixels()), expected.predict(pixels()))
 
 
@@ -262,14 +269,14 @@ def test_load_takes_every_option(checkpoint: str) -> None:
     assert (detector.method.config.sigma, detector.method.config.scales) == (2.0, (1, 2))
     assert (detector.method.clip.config.activation, detector.method.clip.config.position_resize) == ("gelu", "bilinear")
     assert detector.method.clip.dtype == torch.bfloat16
-    assert (detector.settings.batch_size, detector.settings.image_size) == (3, 32)
+    assert (detector.runtime.batch_size, detector.image_size) == (3, 32)
     assert detector.predict(pixels()).size == (ROWS, COLS)
 
 
 @pytest.mark.usefixtures("checkpoint")
 def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
-    assert load("clip", backbone="wider", weights="random").settings.image_size == 48
-    assert load("clip", backbone="small", weights="random").settings.image_size == 32
+    assert load("clip", backbone="wider", weights="random").image_size == 48
+    assert load("clip", backbone="small", weights="random").image_size == 32
 
 
 @pytest.mark.parametrize(
@@ -345,7 +352,8 @@ def test_a_saved_detector_is_loaded_as_it_was(checkpoint: str, tmp_path: Path) -
     saved.save(tmp_path / "folder" / "detector")
     for place in (tmp_path / "folder" / "detector", str(tmp_path / "folder" / "detector")):
         loaded = load(place)
-        assert loaded.settings == saved.settings
+        assert (loaded.runtime, loaded.image_size) == (saved.runtime, saved.image_size)
+        assert loaded.threshold == saved.threshold
         assert loaded.method.config == saved.method.config
         assert loaded.method.clip.config.activation == "gelu"
         assert_same(loaded.predict(pixels()), saved.predict(pixels()))
@@ -354,7 +362,7 @@ def test_a_saved_detector_is_loaded_as_it_was(checkpoint: str, tmp_path: Path) -
 def test_what_is_said_at_loading_wins_over_the_card(checkpoint: str, tmp_path: Path) -> None:
     load("clip", backbone="small", weights=checkpoint, threshold=0.25, options={"sigma": 1}).save(tmp_path)
     loaded = load(tmp_path, threshold=0.75, image_size=48, options={"sigma": 2})
-    assert (loaded.settings.threshold, loaded.settings.image_size, loaded.method.config.sigma) == (0.75, 48, 2.0)
+    assert (loaded.threshold, loaded.image_size, loaded.method.config.sigma) == (0.75, 48, 2.0)
 
 
 def test_a_backbone_that_changed_since_is_refused_unless_it_is_named(checkpoint: str, tmp_path: Path) -> None:
@@ -467,7 +475,7 @@ for said, kind, words in [
     else:
         raise AssertionError(words)
 assert len(detector.predict(one for one in [image, image])) == len(detector.predict((image,))) + 1 == 2
-assert zsad.load("clip", image_size=np.int64(64), threshold=np.float32(0.25)).settings.threshold == 0.25
+assert zsad.load("clip", image_size=np.int64(64), threshold=np.float32(0.25)).threshold == 0.25
 """
 """Without the checks of types that only tests have."""
 

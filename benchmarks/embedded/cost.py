@@ -26,8 +26,8 @@ from PIL import Image
 from benchmarks.embedded.corpus import BACKBONE
 from benchmarks.embedded.markdown import leave, table
 from zsad.backbones import weights
+from zsad.backbones.config import image_size_for
 from zsad.data.synthetic import surface
-from zsad.runtime import image_size_for
 
 FILES = ("model.safetensors", "merges.txt.gz", "card.json")
 CNN = tuple(f"vision.patch_embedding.{name}" for name in ("first.", "stages.", "mean", "deviation"))

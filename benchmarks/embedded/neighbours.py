@@ -82,4 +82,4 @@ def of(detector: Detector) -> Detector:
         ConfigError: the backbone has no CNN.
     """
     card = Card(NAME, backbone=detector.card.backbone, weights=detector.card.weights)
-    return Detector(card, Neighbours(detector.method.clip), detector.settings)
+    return Detector(card, Neighbours(detector.method.clip), detector.runtime)

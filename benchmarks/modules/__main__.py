@@ -74,16 +74,15 @@ def told(data: Sequence[Labelled]) -> str:
 def table(detector: Detector, data: Sequence[Labelled]) -> Iterator[str]:
     """A row for the whole detector and one for each module."""
     observe_once(detector.method)
-    settings, before = detector.settings, ask(detector, data)
-    yield f"\n{detector.name}, {settings.image_size} px\n"
+    before = ask(detector, data)
+    yield f"\n{detector.name}, {detector.image_size} px\n"
     yield row(COLUMNS)
     yield "|" + "---|" * len(COLUMNS)
     whole = [percent(value) for value in metrics(before, data).values()]
     yield row(["nothing", "", "", "", "", *whole, ""])
     for module in modules_of(detector.method):
-        left = Detector(
-            detector.card, without(detector.method, module), settings, detector.training_record, detector.name
-        )
+        method = without(detector.method, module)
+        left = Detector(detector.card, method, detector.runtime, detector.training_record, detector.name)
         yield row(cells(module, effect(before, ask(left, data), data)))
 
 

@@ -63,7 +63,7 @@ TRAINER = (
         "[in_words(self.images.samples[index].class_name) for index in batch.indices]",
         '["object" for _ in batch.indices]',
     ),
-    Named("bf16 is fp32", FORWARD, 'self.circumstances.precision == "bf16"', "False"),
+    Named("bf16 is fp32", FORWARD, 'self.runtime.precision == "bf16"', "False"),
     Named(
         "label from mask",
         FORWARD,

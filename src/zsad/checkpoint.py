@@ -59,6 +59,10 @@ class Card:
     threshold: float = 0.5
     fingerprint: str | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
+
 
 @dataclass(frozen=True)
 class RememberedImage:

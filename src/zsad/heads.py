@@ -1,10 +1,10 @@
 """From the folder of a training run to a head that the package brings: ``python -m zsad.heads RUN...``.
 
-A head is a saved detector without the state that training resumes from: what a method learnt on an embedded backbone,
-as ``detector.json``, ``trained_state.safetensors``, ``training.json`` and ``images.txt``. Where its tensors take up more
-than :data:`MOST_MIB` in fp32, they are rounded to fp16, and ``training.json`` says under ``stored`` which it is and by
-how much the number that changed most has changed. Loading makes fp32 of them, so that a head that is loaded and saved
-again is the same to the bit.
+A head is a saved detector without the state that training resumes from: what a method learnt on an embedded
+backbone, as ``detector.json``, ``trained_state.safetensors``, ``training.json`` and ``images.txt``. Where its tensors
+take up more than :data:`MOST_MIB` in fp32, they are rounded to fp16, and ``training.json`` says under ``stored`` which
+it is and by how much the number that changed most has changed. Loading makes fp32 of them, so that a head that is
+loaded and saved again is the same to the bit.
 """
 
 import sys

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -19,8 +19,8 @@ from torch import Tensor
 from zsad import checkpoint, memory_bank, methods
 from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import Activation, PositionResize
-from zsad.config import check_within, from_mapping
+from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
+from zsad.config import from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
@@ -29,16 +29,7 @@ from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.parts.maps import resize
 from zsad.parts.prompts import check_class_name
-from zsad.runtime import (
-    DTYPES,
-    MOST_AT_ONCE,
-    Precision,
-    check_precision,
-    exactly,
-    find_device,
-    from_anywhere,
-    image_size_for,
-)
+from zsad.runtime import Precision, RuntimeConfig, without_tf32
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
 from zsad.threads import readers
@@ -50,36 +41,13 @@ SETTINGS = ("activation", "position_resize")
 """Of a backbone; no tensor tells."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The machine's and the user's circumstances.
-
-    Attributes:
-        image_size: side in px at which the method runs.
-        threshold: score in [0, 1] from which an image counts as anomalous.
-        device: as PyTorch names it.
-        precision: of weights and activations; maps and scores are always fp32.
-        batch_size: images that go through the tower together.
-    """
-
-    image_size: int
-    threshold: float = 0.5
-    device: str = "cpu"
-    precision: Precision = "fp32"
-    batch_size: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
-        if self.batch_size < 1:
-            raise ConfigError("a batch has at least one image", self.batch_size, "say --batch-size 1 or more")
-        check_within("the number of images in a batch", self.batch_size, 1, MOST_AT_ONCE)
-
-
 class Detector:
     """A method on a backbone, ready to look at images. Made by :func:`load`.
 
     Attributes:
+        image_size: side in px at which the method runs.
+        threshold: score in [0, 1] from which an image counts as anomalous.
+        runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
         training_record: what it was trained on and what it remembers.
     """
@@ -88,15 +56,17 @@ class Detector:
         self,
         card: checkpoint.Card,
         method: Method,
-        settings: Settings,
+        runtime: RuntimeConfig | None = None,
         training_record: checkpoint.TrainingRecord | None = None,
         name: str | None = None,
     ) -> None:
-        self.card, self.settings = card, settings
+        self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
+        self.threshold = card.threshold
+        self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
-        self.method = method.to(settings.device, DTYPES[settings.precision]).eval()
-        if settings.precision != "fp32":
-            check_finite(self.method.state_dict(), f"{self.name} in {settings.precision}", "run it in fp32")
+        self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
+        if self.runtime.precision != "fp32":
+            check_finite(self.method.state_dict(), f"{self.name} in {self.runtime.precision}", "run it in fp32")
 
     @overload
     def predict(self, images: Source, class_name: str = "object") -> Prediction: ...
@@ -129,9 +99,9 @@ class Detector:
                 what it learnt; or another process writes into the folder.
             InputError: the folder cannot be written, or has files of these names that are no detector's.
         """
-        if self.settings.precision != "fp32" and checkpoint.trained_state(self.method):
+        if self.runtime.precision != "fp32" and checkpoint.trained_state(self.method):
             raise ConfigError(
-                "a detector is saved as it was learnt, in fp32", self.settings.precision, "load it in fp32"
+                "a detector is saved as it was learnt, in fp32", self.runtime.precision, "load it in fp32"
             )
         checkpoint.write(self.card, self.method, self.training_record, check_folder(folder))
 
@@ -161,8 +131,8 @@ class Detector:
         before, seen = method.memory, [_content(one) or "" for one in images]
         decoded = (decode(one, _name(one, number)) for number, one in enumerate(images))
         try:
-            for chunk in _chunks(decoded, self.settings.batch_size):
-                with exactly():
+            for chunk in _chunks(decoded, self.runtime.batch_size):
+                with without_tf32():
                     method.fit_normal(self._pixels(chunk).pixels)
         except BaseException:
             method.memory = before
@@ -195,8 +165,8 @@ class Detector:
             ConfigError: it has no few-shot mode, or the detector is not in fp32.
         """
         method = memory_bank.few_shot(self.method, self.card.method)
-        if self.settings.precision != "fp32":
-            raise ConfigError("normal images are remembered in fp32", self.settings.precision, "say fp32")
+        if self.runtime.precision != "fp32":
+            raise ConfigError("normal images are remembered in fp32", self.runtime.precision, "say fp32")
         return method
 
     @property
@@ -212,9 +182,9 @@ class Detector:
 
     def _pixels(self, images: Sequence[DecodedImage]) -> ImageBatch:
         """The batch as the method takes it, on its device and in its precision."""
-        size, config = (self.settings.image_size, self.settings.image_size), self.method.clip.config
+        size, config = (self.image_size, self.image_size), self.method.clip.config
         batch = to_batch(images, size, config.mean, config.std)
-        return replace(batch, pixels=batch.pixels.to(self.settings.device, DTYPES[self.settings.precision]))
+        return replace(batch, pixels=batch.pixels.to(self.runtime.device, self.runtime.dtype))
 
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
@@ -232,7 +202,7 @@ class Detector:
         check_class_name(class_name)
         with readers(1) as reader:
             pending: list[Future[list[DecodedImage | Failure]]] = []
-            for paths in _chunks(several(sources), self.settings.batch_size):
+            for paths in _chunks(several(sources), self.runtime.batch_size):
                 pending.append(reader.submit(_read, paths))
                 if len(pending) > 1:
                     yield from self._answer(pending.pop(0).result(), class_name, size)
@@ -249,18 +219,18 @@ class Detector:
     def _batches(
         self, images: Sequence[DecodedImage], class_name: str, size: Size | None = None
     ) -> Iterator[tuple[DecodedImage, Prediction | InputError]]:
-        for batch in _chunks(images, self.settings.batch_size):
+        for batch in _chunks(images, self.runtime.batch_size):
             yield from zip(batch, self._run(batch, class_name, size), strict=True)
 
     @torch.inference_mode()
     def _run(self, images: Sequence[DecodedImage], class_name: str, size: Size | None) -> list[Prediction | InputError]:
         batch = self._pixels(images)
-        with exactly():
+        with without_tf32():
             evidence = self.method(batch.pixels, [class_name] * len(images))
-        side = self.settings.image_size
+        side = self.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config)
         return [
-            _prediction(source, class_name, float(score), self.settings.threshold, resize(one[None], size or own)[0])
+            _prediction(source, class_name, float(score), self.threshold, resize(one[None], size or own)[0])
             for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
         ]
 
@@ -275,6 +245,7 @@ def load(
     device: str = "auto",
     precision: Precision = "fp32",
     batch_size: int = 1,
+    runtime: RuntimeConfig | None = None,
     activation: Activation | None = None,
     position_resize: PositionResize | None = None,
     options: dict[str, Any] | None = None,
@@ -294,6 +265,7 @@ def load(
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
         batch_size: images that go through the tower together.
+        runtime: instead of these three, as one object.
         activation, position_resize: override what the weights were trained with.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
 
@@ -318,10 +290,8 @@ def load(
     card = replace(saved, **given, options=saved.options | (options or {}))
     method_type = methods.get(card.method)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
-    side = image_size_for(card.backbone, card.image_size)
-    settings = Settings(
-        side, card.threshold, find_device(str(device)), check_precision(precision), int(plain(batch_size))
-    )
+    image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
+    runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()
     clip = backbone_weights.load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
@@ -335,10 +305,10 @@ def load(
         checkpoint.load_trained_state(method, folder)
     elif any(parameter.requires_grad for parameter in method.parameters()):
         raise checkpoint.untrained(named)
-    kept = replace(card, fingerprint=method.fingerprint, weights=from_anywhere(card.weights, card.backbone))
+    kept = replace(card, fingerprint=method.fingerprint, weights=absolute_weights(card.weights, card.backbone))
     if not folder:
-        return Detector(kept, method, settings)
-    return Detector(kept, method, settings, checkpoint.read_training_record(folder), folder.resolve().name)
+        return Detector(kept, method, runtime)
+    return Detector(kept, method, runtime, checkpoint.read_training_record(folder), folder.resolve().name)
 
 
 def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:

@@ -8,6 +8,7 @@ from tests.trainer.toys import draw
 from zsad.benchmark import leaderboard, plan, recipe, running
 from zsad.benchmark.plan import Plan
 from zsad.results.leaderboard import Leaderboard
+from zsad.runtime import RuntimeConfig
 
 HEAD = """
 title = "Toys"
@@ -68,7 +69,7 @@ def run(one: Plan, out: Path, said: list[str] | None = None) -> Leaderboard:
     """All of it, on this machine."""
     running.check(one, out)
     say = (said if said is not None else []).append
-    running.do(one, one.runs, out, running.Machine(device="cpu", cache=out.parent / "cache"), say)
+    running.do(one, one.runs, out, RuntimeConfig(device="cpu", cache=out.parent / "cache"), say)
     return leaderboard.collect(one, out)
 
 

@@ -16,6 +16,7 @@ from zsad.locks import LOCK
 from zsad.results import store
 from zsad.results.leaderboard import Leaderboard
 from zsad.results.schema import METRICS
+from zsad.runtime import RuntimeConfig
 
 Finished = tuple[Plan, Path, Leaderboard]
 
@@ -137,7 +138,7 @@ def test_one_data_set_that_fails_leaves_the_others(root: Path, tmp_path: Path, m
         return evaluate(detector, data, folder, **words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(running, "evaluate", fussy)
-    failed = running.do(plan, plan.runs[:2], tmp_path / "out", running.Machine("cpu", cache_gb=0), print)
+    failed = running.do(plan, plan.runs[:2], tmp_path / "out", RuntimeConfig("cpu", cache_gb=0), print)
     assert failed == list(plan.runs[:2])
     board = leaderboard.collect(plan, tmp_path / "out")
     assert list(board.failed) == ["nuts/clip on mpdd", "nuts/toy-reader-1 on mpdd"]
@@ -178,7 +179,7 @@ def test_another_recipe_in_the_same_folder_is_refused(
 def test_limits_hold_for_training_and_tests(root: Path, tmp_path: Path) -> None:
     path = write(tmp_path, HEAD.replace("seeds", "max_train_images = 1\nmax_test_images = 1\nseeds"))
     whole = planned(path, root)
-    running.do(whole, whole.runs[1:2], tmp_path / "out", running.Machine("cpu", cache_gb=0), print)
+    running.do(whole, whole.runs[1:2], tmp_path / "out", RuntimeConfig("cpu", cache_gb=0), print)
     words = json.loads((tmp_path / "out" / "training" / "nuts" / "toy-reader-1" / "training.json").read_text())
     assert words["classes"] == {"metal nut": 2}
     board = leaderboard.collect(whole, tmp_path / "out")
@@ -223,7 +224,7 @@ def test_a_run_that_was_cut_off_after_its_last_evaluation_is_done(finished: Fini
     path.write_text(json.dumps(done | {"state": "begun"}))
     lock.write_text("process 1 on another machine")
     said: list[str] = []
-    assert running.do(made, made.runs, out, running.Machine(device="cpu"), said.append) == []
+    assert running.do(made, made.runs, out, RuntimeConfig(device="cpu"), said.append) == []
     assert said == [f"{len(made.runs)} of {len(made.runs)} runs are done already"]
     assert json.loads(path.read_text()) == done
     assert not lock.exists()

@@ -60,7 +60,7 @@ def test_a_detector_remembers_what_it_was_shown(
     assert f"--detector {out}" in said
     (before, empty), (after, full) = memory(trained), memory(out)
     assert (empty.memory.shape[1], full.memory.shape[1]) == (0, 5 * CELLS)
-    assert after.settings.image_size == 64
+    assert after.image_size == 64
     image = str(normal / "good 3.png")
     # What is remembered is at no distance from itself: half of the zero-shot answer is what remains.
     ours, alone = (detector.predict(image) for detector in (after, before))

@@ -16,7 +16,8 @@ from tests.doors.hostile import ACTING, FORMS, entry, written
 from zsad.checkpoint import TRAINED_STATE, Card, TrainingRecord, load_trained_state, write
 from zsad.errors import InputError, WeightsError
 from zsad.methods.fe_clip.method import FeClip
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
+from zsad.runtime import RuntimeConfig
 from zsad.trainer import state as training
 from zsad.types import Evidence, Failure, Prediction
 
@@ -93,9 +94,9 @@ def test_weights_that_half_precision_does_not_hold_are_refused() -> None:
     with torch.no_grad():
         clip.vision.projection[0, 0] = 3.4e38  # the greatest number of bf16 is 3.39e38
     method = FeClip(clip)
-    Detector(Card("fe-clip"), method, Settings(small.SIZE))
+    Detector(Card("fe-clip"), method)
     with pytest.raises(WeightsError, match=r"fe-clip in bf16 are finite; got 1 of the .* clip\.vision\.projection"):
-        Detector(Card("fe-clip"), method, Settings(small.SIZE, precision="bf16"))
+        Detector(Card("fe-clip"), method, RuntimeConfig(precision="bf16"))
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
@@ -124,7 +125,7 @@ def test_an_image_without_a_score_is_a_failure_and_the_others_go_on(batch_size: 
     for name, grey in (("a", 250), ("b", 0), ("c", 250)):
         Image.new("RGB", (40, 40), (grey,) * 3).save(tmp_path / f"{name}.png")
     paths = sorted(tmp_path.glob("*.png"))
-    detector = Detector(Card("fe-clip"), Unsure(small.frozen()), Settings(small.SIZE, batch_size=batch_size))
+    detector = Detector(Card("fe-clip"), Unsure(small.frozen()), RuntimeConfig(batch_size=batch_size))
     answers = list(detector.stream(paths))
     assert [isinstance(answer, Failure) for answer in answers] == [False, True, False]
     assert answers[1].source == str(paths[1])

@@ -12,7 +12,8 @@ from tests import small
 from tests.trainer.toys import draw
 from zsad.checkpoint import Card, TrainingRecord
 from zsad.methods.clip import ClipDetector
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
+from zsad.runtime import RuntimeConfig
 
 SIDE, RESOLUTION = 48, 40
 NUT = Path("classes", "drawn", "metal_nut")
@@ -23,7 +24,7 @@ TIMES = ("seconds", "peak_memory_mb", "created", "command")
 
 def detector(batch_size: int = 1, training_record: TrainingRecord | None = None) -> Detector:
     """Random weights, and an opinion of its own."""
-    return Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32, batch_size=batch_size), training_record)
+    return Detector(Card("clip"), ClipDetector(small.frozen()), RuntimeConfig(batch_size=batch_size), training_record)
 
 
 def data(folder: Path, *classes: str) -> str:

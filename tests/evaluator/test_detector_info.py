@@ -10,35 +10,36 @@ from zsad.checkpoint import Card
 from zsad.evaluator.evaluation import detector_info, fingerprint
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.fe_clip.method import FeClip
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
+from zsad.runtime import RuntimeConfig
 
-USUAL = Settings(32)
 
-
-def detector(seed: int = 0, settings: Settings = USUAL, sigma: float = 4.0, learnt: float = 0) -> Detector:
+def detector(
+    seed: int = 0, runtime: RuntimeConfig | None = None, sigma: float = 4.0, learnt: float = 0, **card: object
+) -> Detector:
     method = FeClip(small.frozen(seed=seed), replace(FeClip.config_type(), sigma=sigma))
     with torch.no_grad():
         for parameter in method.parameters():
             if parameter.requires_grad:
                 parameter.fill_(learnt)
-    return Detector(Card("fe-clip", {"sigma": sigma}), method, settings)
+    return Detector(Card("fe-clip", {"sigma": sigma}, **card), method, runtime)
 
 
 OURS = fingerprint(detector())
 
 
 def test_what_does_not_change_answers_does_not_change_it() -> None:
-    assert fingerprint(detector(settings=Settings(32, threshold=0.25, batch_size=7))) == OURS
+    assert fingerprint(detector(runtime=RuntimeConfig(batch_size=7), threshold=0.25)) == OURS
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"seed": 1},
-        {"settings": Settings(40)},
+        {"image_size": 40},
         {"sigma": 2.0},
         {"learnt": 0.5},
-        {"settings": Settings(32, precision="bf16")},
+        {"runtime": RuntimeConfig(precision="bf16")},
     ],
     ids=["backbone", "size", "option", "learnt", "precision"],
 )
@@ -54,14 +55,12 @@ def test_what_is_remembered_changes_it() -> None:
 
 def test_another_method_of_the_same_options_is_another() -> None:
     clip = small.frozen()
-    one, two = (
-        Detector(Card(name), ClipDetector(clip, ClipDetectorConfig()), Settings(32)) for name in ("clip", "clip-ac")
-    )
+    one, two = (Detector(Card(name), ClipDetector(clip, ClipDetectorConfig())) for name in ("clip", "clip-ac"))
     assert fingerprint(one) != fingerprint(two)
 
 
 def test_it_is_named_as_it_ran() -> None:
-    who = detector_info(detector(settings=Settings(40, precision="bf16")))
+    who = detector_info(detector(runtime=RuntimeConfig(precision="bf16"), image_size=40))
     assert (who.name, who.method, who.options, who.image_size) == ("fe-clip", "fe-clip", {"sigma": 4.0}, 40)
     assert (who.precision, who.device, who.backbone, who.weights) == ("bf16", "cpu", "small", "test")
     assert (who.trained_on, who.seed, who.epochs) == ({}, None, None)

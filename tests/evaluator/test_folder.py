@@ -13,7 +13,7 @@ from zsad.data.masks.ground_truth import read_mask
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.methods.clip import ClipDetector
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
 from zsad.results import store
 
 QUICK = {"resolution": RESOLUTION, "resamples": 20}
@@ -48,7 +48,7 @@ def test_other_data_are_another_evaluation(change: Callable[[Path], None], tmp_p
 def test_another_detector_or_protocol_is_another_evaluation(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
-    other = Detector(Card("clip"), ClipDetector(small.frozen(seed=1)), Settings(32))
+    other = Detector(Card("clip"), ClipDetector(small.frozen(seed=1)))
     with pytest.raises(ConfigError, match=r"got another detector\. .*--overwrite"):
         evaluate(other, [given], tmp_path / "out", **QUICK)
     with pytest.raises(ConfigError, match=r"got another protocol and data\. .*--overwrite"):
@@ -155,7 +155,7 @@ def test_the_page_is_there_before_what_says_that_all_is_done(tmp_path: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "write", killed)
+        patch.setattr(store, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             evaluate(detector(), [given], out, **QUICK)
     assert (out / "report.html").exists()

@@ -13,7 +13,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
 from zsad.methods.fe_clip.method import FeClip
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
 
@@ -48,7 +48,7 @@ def test_a_past_that_is_not_on_record_is_doubted(tmp_path: Path, training: dict[
 
 
 def test_a_trained_detector_without_any_record_is_doubted(tmp_path: Path) -> None:
-    trained = Detector(Card("fe-clip"), FeClip(small.frozen()), Settings(32))
+    trained = Detector(Card("fe-clip"), FeClip(small.frozen()))
     (found,) = evaluate(trained, [data(tmp_path / "data", "metal_nut")], tmp_path / "out", **QUICK).data_sets
     assert found.warnings[0].startswith("It is not on record on which images the detector was trained")
 
@@ -88,7 +88,7 @@ def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
 ) -> None:
     register_toys(monkeypatch)
     given = data(tmp_path / "data", "metal_nut", "carpet")
-    options = {"backbone": "small", "weights": "random", "device": "cpu", "cache_gb": 0.0}
+    options = {"backbone": "small", "weights": "random"}
     folder = zsad.train("toy-editor", [given], tmp_path / "toy", classes=["carpet"], **options)
     saved = tmp_path / "copy"
     zsad.load(folder).save(saved)
@@ -102,7 +102,7 @@ def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
 
 def test_images_that_are_remembered_are_refused(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
-    few_shot = Detector(Card("fe-clip"), FeClip(small.frozen()), Settings(32))
+    few_shot = Detector(Card("fe-clip"), FeClip(small.frozen()))
     few_shot.fit_normal([tmp_path / "data" / "metal_nut" / "test" / "good" / "002.png"])
     with pytest.raises(InputError, match=r"got 1 of 8 of metal_nut \(drawn\)\. Remedy"):
         evaluate(few_shot, [given], tmp_path / "out", **QUICK)

@@ -23,10 +23,11 @@ from zsad.evaluator.class_evaluator import Progress
 from zsad.evaluator.evaluation import evaluate
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
-from zsad.predictor import Detector, Settings
+from zsad.predictor import Detector
 from zsad.reports.terminal import comparison_table
 from zsad.results import store
 from zsad.results.schema import Evaluation, Protocol
+from zsad.runtime import RuntimeConfig
 from zsad.statistics.comparison import compare
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
@@ -53,7 +54,7 @@ def few_shot(precision: str = "fp32") -> Detector:
         with torch.no_grad():
             for stage in method.stages.parameters():
                 stage.normal_(std=0.1)
-    return Detector(Card("fe-clip"), method, Settings(32, precision=precision), PAST)
+    return Detector(Card("fe-clip"), method, RuntimeConfig(precision=precision), PAST)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +292,7 @@ def test_a_class_without_enough_is_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_detector_without_the_mode_is_refused(root: Path, tmp_path: Path) -> None:
-    plain = Detector(Card("clip"), ClipDetector(small.frozen()), Settings(32))
+    plain = Detector(Card("clip"), ClipDetector(small.frozen()))
     with pytest.raises(ConfigError, match=r"must have a few-shot mode; got clip\. Remedy: choose one of .*fe-clip"):
         evaluate(plain, [named(root)], tmp_path / "out", shots=1, **QUICK)
     with pytest.raises(ConfigError, match=r"remembered in fp32; got bf16"):

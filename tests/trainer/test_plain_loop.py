@@ -18,8 +18,8 @@ from zsad.backbones import weights as backbone_weights
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config
 from zsad.methods._trainable import Trainable, TrainingConfig
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.augment import augment
-from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import mixed
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import prepare, samples_of
@@ -88,8 +88,8 @@ def data(tmp_path: Path) -> str:
 
 def trained(data: str, folder: Path, precision: str = "fp32", **changes: Any) -> tuple[Noted, list[dict[str, float]]]:
     recipe = Recipe("noted", backbone="small", weights="random", training=TRAINING | changes)
-    circumstances = Circumstances(precision=precision)  # type: ignore[arg-type]
-    run = prepare(recipe, samples_of([data], "test"), folder, seed=SEED, circumstances=circumstances)
+    runtime = RuntimeConfig(precision=precision, cache_gb=0)  # type: ignore[arg-type]
+    run = prepare(recipe, samples_of([data], "test"), folder, seed=SEED, runtime=runtime)
     history = [epoch.terms for epoch in run.epochs()]
     assert isinstance(run.method, Noted)
     return run.method, history

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
 from zsad.errors import ConfigError, InputError, WeightsError, ZsadError
-from zsad.trainer.circumstances import Circumstances
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.loop import Epoch, TrainingRun
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import begin, prepare, samples_of, train
@@ -36,8 +36,8 @@ def data(tmp_path: Path) -> str:
 
 
 def prepared(recipe: Recipe, data: str, folder: Path, **changes: object) -> TrainingRun:
-    circumstances = Circumstances(**{"cache": folder.parent / "cache", **changes})  # type: ignore[arg-type]
-    return prepare(recipe, samples_of([data], "test"), folder, circumstances=circumstances)
+    runtime = RuntimeConfig(**{"cache": folder.parent / "cache", **changes})  # type: ignore[arg-type]
+    return prepare(recipe, samples_of([data], "test"), folder, runtime=runtime)
 
 
 def finish(run: TrainingRun, resume: bool = False) -> dict[str, torch.Tensor]:
@@ -55,7 +55,7 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], 
 def test_it_learns_and_leaves_a_detector_that_loads(recipe: Recipe, data: str, tmp_path: Path) -> None:
     told: list[Epoch] = []
     longer = Recipe(recipe.method, backbone="small", weights="random", training={"epochs": 8})
-    folder = train(longer, [data], tmp_path / "out", cache=tmp_path / "cache", watch=told.append, device="cpu")
+    folder = train(longer, [data], tmp_path / "out", runtime=RuntimeConfig(cache=tmp_path / "cache"), watch=told.append)
     assert [epoch.number for epoch in told] == list(range(1, 9))
     assert told[-1].loss < told[0].loss
     detector = zsad.load(folder)
@@ -114,7 +114,7 @@ def test_the_users_random_numbers_are_not_disturbed(data: str, tmp_path: Path) -
 
 def test_the_frozen_tower_sees_every_image_once(data: str, tmp_path: Path) -> None:
     cached = prepared(READER, data, tmp_path / "cached")
-    uncached = prepared(READER, data, tmp_path / "uncached", cache=None)
+    uncached = prepared(READER, data, tmp_path / "uncached", cache_gb=0)
     first = finish(cached)
     assert isinstance(cached.method, ToyReader)
     assert cached.method.seen == len(cached.images)
@@ -129,25 +129,25 @@ def test_a_cache_that_is_too_small_changes_nothing_but_the_time(tmp_path: Path) 
     data = draw(tmp_path / "data", count=9)
     whole = finish(prepared(READER, data, tmp_path / "whole"))
     row = (16 * 32 + 24) * 4
-    small = prepared(READER, data, tmp_path / "small", cache=tmp_path / "other", cache_bytes=11 * row)
+    small = prepared(READER, data, tmp_path / "small", cache=tmp_path / "other", cache_gb=(11 * row + 0.5) / 1e9)
     assert_same(finish(small), whole, tolerance=1e-4)
-    (folder,) = (tmp_path / "other").iterdir()
+    (folder,) = (tmp_path / "other/observations").iterdir()
     assert sum(file.stat().st_size for file in folder.glob("*.npy")) < 12 * row
 
 
 def test_old_caches_make_room_for_new_ones(data: str, tmp_path: Path) -> None:
     finish(prepared(READER, data, tmp_path / "one"))
-    (old,) = (tmp_path / "cache").iterdir()
+    (old,) = (tmp_path / "cache/observations").iterdir()
     size = sum(file.stat().st_size for file in old.iterdir())
-    bf16 = prepared(READER, data, tmp_path / "two", precision="bf16", cache_bytes=size)
+    bf16 = prepared(READER, data, tmp_path / "two", precision="bf16", cache_gb=(size + 0.5) / 1e9)
     finish(bf16)
-    (new,) = (tmp_path / "cache").iterdir()
+    (new,) = (tmp_path / "cache/observations").iterdir()
     assert new != old
 
 
 def test_a_damaged_cache_is_made_again(data: str, tmp_path: Path) -> None:
     first = finish(prepared(READER, data, tmp_path / "one"))
-    (folder,) = (tmp_path / "cache").iterdir()
+    (folder,) = (tmp_path / "cache/observations").iterdir()
     (folder / "patches.npy").write_bytes(b"\x93NUMPY")
     assert_same(finish(prepared(READER, data, tmp_path / "two")), first)
 
@@ -272,9 +272,9 @@ def test_a_method_that_was_not_trained_is_refused_by_name() -> None:
         zsad.load("toy-reader", backbone="small", weights="random")
 
 
-def test_circumstances_are_checked() -> None:
+def test_the_runtime_is_checked() -> None:
     with pytest.raises(ConfigError, match="images that go through at once"):
-        Circumstances(micro_batch=0)
+        RuntimeConfig(micro_batch=0)
 
 
 @pytest.mark.parametrize("moment", ["while observing", "in an epoch"])
@@ -331,17 +331,17 @@ def test_options_that_leave_nothing_to_train_are_used_untrained(data: str, tmp_p
 
 def test_folders_that_are_no_caches_are_never_touched(data: str, tmp_path: Path) -> None:
     for name in ("images", "a" * 32):
-        (tmp_path / "cache" / name).mkdir(parents=True)
-        (tmp_path / "cache" / name / "mine.bin").write_bytes(bytes(100_000))
-    finish(prepared(READER, data, tmp_path / "out", cache_bytes=20_000))
-    assert sorted(path.name for path in (tmp_path / "cache").glob("*/mine.bin")) == ["mine.bin"] * 2
+        (tmp_path / "cache/observations" / name).mkdir(parents=True)
+        (tmp_path / "cache/observations" / name / "mine.bin").write_bytes(bytes(100_000))
+    finish(prepared(READER, data, tmp_path / "out", cache_gb=(20_000 + 0.5) / 1e9))
+    assert sorted(path.name for path in (tmp_path / "cache/observations").glob("*/mine.bin")) == ["mine.bin"] * 2
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut", "header"])
 @pytest.mark.parametrize("file", ["patches.npy", "image.npy", "done.npy", "form.json"])
 def test_what_is_damaged_is_observed_again(damage: str, file: str, data: str, tmp_path: Path) -> None:
     first = finish(prepared(READER, data, tmp_path / "one"))
-    (path,) = (tmp_path / "cache").glob(f"*/{file}")
+    (path,) = (tmp_path / "cache/observations").glob(f"*/{file}")
     content = path.read_bytes()
     path.unlink()
     if damage != "removed":
@@ -356,15 +356,14 @@ def test_a_cache_that_was_not_filled_is_never_read(data: str, tmp_path: Path) ->
     half = prepared(READER, data, tmp_path / "half", micro_batch=1)
     next(half.observe())
     list(half.epochs())
-    none = finish(prepared(READER, data, tmp_path / "none", cache=None, micro_batch=1))
+    none = finish(prepared(READER, data, tmp_path / "none", cache_gb=0, micro_batch=1))
     assert_same(load_file(tmp_path / "half" / "trained_state.safetensors"), none)
 
 
 def test_augmented_images_are_not_observed_once(data: str, tmp_path: Path) -> None:
     recipe = Recipe("toy-reader", backbone="small", weights="random", training={"augment": True})
     with_cache, without = (
-        finish(prepared(recipe, data, tmp_path / name, cache=cache))
-        for name, cache in (("with", tmp_path / "cache"), ("without", None))
+        finish(prepared(recipe, data, tmp_path / name, cache_gb=size)) for name, size in (("with", 20), ("without", 0))
     )
     assert_same(with_cache, without)
     assert not (tmp_path / "cache").exists()
@@ -391,7 +390,7 @@ def test_rates_and_bounds_are_for_the_parameters_they_name(data: str, tmp_path: 
 def test_another_cache_is_another_run(data: str, tmp_path: Path) -> None:
     finish(prepared(READER, data, tmp_path / "out"))
     with pytest.raises(ConfigError, match="another cache_bytes"):
-        begin(prepared(READER, data, tmp_path / "out", cache=None), resume=True)
+        begin(prepared(READER, data, tmp_path / "out", cache_gb=0), resume=True)
 
 
 def test_a_detector_that_no_run_left_is_not_overwritten(data: str, tmp_path: Path) -> None:
@@ -415,7 +414,7 @@ def test_knowledge_is_for_methods_that_ask(data: str, tmp_path: Path) -> None:
 def test_a_class_without_knowledge_is_named_before_training(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", class_name="flux_capacitor")
     with pytest.raises(ConfigError, match="zsad knowledge build"):
-        train("kanoclip", [data], tmp_path / "out", backbone="small", weights="random", device="cpu")
+        train("kanoclip", [data], tmp_path / "out", backbone="small", weights="random")
 
 
 def test_words_at_the_call_change_the_recipe() -> None:
@@ -443,7 +442,7 @@ def test_settings_of_the_backbone_are_trained_with_and_are_no_wish_later(
     setting: str, data: str, tmp_path: Path
 ) -> None:
     ours, theirs = {"activation": ("gelu", "quick_gelu"), "position_resize": ("bilinear", "bicubic")}[setting]
-    folder = train(EDITOR, [data], tmp_path / "out", image_size=40, device="cpu", **{setting: ours})  # type: ignore[arg-type]
+    folder = train(EDITOR, [data], tmp_path / "out", image_size=40, **{setting: ours})  # type: ignore[arg-type]
     trained = zsad.load(folder)
     assert getattr(trained.card, setting) == getattr(trained.method.clip.config, setting) == ours
     assert getattr(zsad.load(folder, **{setting: ours}).card, setting) == ours  # type: ignore[arg-type]

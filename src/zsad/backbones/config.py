@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-from zsad.config import from_mapping
+from zsad.config import check_within, from_mapping
 from zsad.errors import ConfigError, unknown_name
 
 Activation = Literal["quick_gelu", "gelu"]
@@ -18,6 +19,8 @@ RESIZES: tuple[PositionResize, ...] = get_args(PositionResize)
 T = TypeVar("T", bound=str)
 
 EMBEDDED, RANDOM = "embedded", "random"
+MAX_IMAGE_SIZE = 4096
+"""Side in px at which a method runs, at most: eight times the largest that a paper uses; beyond, memory runs out."""
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -160,3 +163,30 @@ def weight_names(name: str) -> list[str]:
 def embedded_weights(name: str) -> Traversable:
     """Where the package keeps the weights of that architecture, if it brings any."""
     return files("zsad") / "assets" / name / "model.safetensors"
+
+
+def image_size_for(backbone: str, image_size: int | None, config: ClipConfig | None = None) -> int:
+    """Side in px at which a method runs: what was asked for, rounded down to whole patches, or what suits the backbone.
+
+    Args:
+        backbone: its name.
+        image_size: what was asked for.
+        config: of the backbone; by default that of its name.
+
+    Raises:
+        ConfigError: the size is below two patches, or above ``MAX_IMAGE_SIZE``.
+    """
+    config = config or get(backbone)
+    least = 2 * config.vision.patch
+    if image_size is not None and image_size < least:
+        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
+    if image_size is not None:
+        check_within("an image size in px", image_size, least, MAX_IMAGE_SIZE)
+    chosen = image_size or config.default_size
+    return chosen - chosen % config.vision.patch
+
+
+def absolute_weights(weights: str | None, backbone: str | None = None) -> str | None:
+    """Weights as they are found from any folder: paths become absolute; names, such as published tags, stay."""
+    is_tag = backbone is not None and weights in weight_names(backbone)
+    return str(Path(weights).resolve()) if weights is not None and not is_tag and Path(weights).exists() else weights

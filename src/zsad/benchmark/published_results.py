@@ -13,7 +13,6 @@ from zsad.data import layouts
 from zsad.methods._trainable import Trainable
 from zsad.published import PublishedNumber
 from zsad.results.leaderboard import PublishedResult, source_of
-from zsad.runtime import image_size_for
 
 OWN_VARIANT = {"acd-clip": "N = 2"}
 """Which variant in the tables of its paper is a method as it is by default; elsewhere it is the one without a name."""
@@ -104,7 +103,10 @@ def _differs(
 def _tower(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
     recipe = entrant.recipe
     theirs = row.backbone or methods.get(recipe.method).paper_backbone
-    side, usual = image_size_for(recipe.backbone, recipe.image_size), image_size_for(recipe.backbone, None)
+    side, usual = (
+        architectures.image_size_for(recipe.backbone, recipe.image_size),
+        architectures.image_size_for(recipe.backbone, None),
+    )
     if recipe.backbone != theirs:
         yield f"backbone {recipe.backbone}, not {theirs}"
     elif side != usual:

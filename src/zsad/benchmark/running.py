@@ -9,20 +9,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from zsad.backbones.prompt_cache import cache_dir
 from zsad.benchmark import data_sets, input_checks
 from zsad.benchmark.plan import BenchmarkRun, Plan, folder_of, training_of
 from zsad.benchmark.recipe import Benchmark
-from zsad.config import check_within, check_workers, from_mapping
+from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator.class_evaluator import Watch
 from zsad.evaluator.evaluation import evaluate
 from zsad.locks import alone, alone_with
 from zsad.predictor import Detector, load
 from zsad.results import store
-from zsad.runtime import MOST_AT_ONCE, find_device
+from zsad.runtime import RuntimeConfig
 from zsad.trainer import state
-from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.loop import TrainingRun
 from zsad.trainer.progress import ProgressLog, clock
 from zsad.trainer.training import begin, prepare
@@ -31,34 +29,6 @@ State = Literal["begun", "done", "failed"]
 Say = Callable[[str], None]
 RECIPE = "benchmark.json"
 TABLES = tuple(f"leaderboard.{ending}" for ending in ("md", "csv", "json", "html"))
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how runs are made; none of it is part of a result but through rounding.
-
-    Attributes:
-        device: as :func:`zsad.load` takes it.
-        batch_size: images that are evaluated together.
-        micro_batch: images of a training step that go through at once; all where not given.
-        workers: threads that read images.
-        cache: where views of frozen towers are kept; by default in the user's cache folder.
-        cache_gb: most gigabytes that they take up; 0 keeps none.
-    """
-
-    device: str = "auto"
-    batch_size: int = 8
-    micro_batch: int | None = None
-    workers: int = 2
-    cache: Path | None = None
-    cache_gb: float = 20.0
-
-    def __post_init__(self) -> None:
-        check_workers(self.workers)
-        check_within("the number of images in a batch", self.batch_size, 1, MOST_AT_ONCE)
-        check_within("the room of the cache in GB", self.cache_gb, 0, MOST_GB)
-        if self.micro_batch is not None:
-            check_within("the number of images that go through at once", self.micro_batch, 1, MOST_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -159,7 +129,7 @@ def do(
     plan: Plan,
     runs: Sequence[BenchmarkRun],
     out: Path,
-    machine: Machine,
+    runtime: RuntimeConfig,
     say: Say,
     command: str = "",
     watch: Watch | None = None,
@@ -170,7 +140,7 @@ def do(
         plan: the whole benchmark.
         runs: those to be done.
         out: folder of the benchmark.
-        machine: where it runs.
+        runtime: device, batch size, micro batch, workers and cache; the precision of training is the benchmark's.
         say: takes a line about how it goes.
         command: what the user typed.
         watch: called while images are evaluated.
@@ -187,7 +157,7 @@ def do(
     began, failed = time.perf_counter(), []
     for number, run in enumerate(missing, 1):
         say(f"[{number}/{len(missing)}] {run.key}")
-        record = _RunExecution(plan, run, out, machine, lambda line: say(f"    {line}"), command, watch).do()
+        record = _RunExecution(plan, run, out, runtime, lambda line: say(f"    {line}"), command, watch).do()
         failed += [run] if record.errors else []
         gone = time.perf_counter() - began
         say(f"    {clock(gone)} gone, about {clock(gone / number * (len(missing) - number))} left")
@@ -212,7 +182,7 @@ class _RunExecution:
     plan: Plan
     run: BenchmarkRun
     out: Path
-    machine: Machine
+    runtime: RuntimeConfig
     say: Say
     command: str
     watch: Watch | None
@@ -248,16 +218,8 @@ class _RunExecution:
 
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
-        told, machine, teller = self.plan.benchmark, self.machine, ProgressLog(self.say)
+        teller = ProgressLog(self.say)
         folder = training_of(self.run, self.out)
-        circumstances = Circumstances(
-            device=find_device(machine.device),
-            precision=told.precision,
-            micro_batch=machine.micro_batch,
-            workers=machine.workers,
-            cache=Path(machine.cache or cache_dir()) / "observations" if machine.cache_gb > 0 else None,
-            cache_bytes=int(machine.cache_gb * 1e9),
-        )
         assert self.run.seed is not None
         with alone(folder):
             training = prepare(
@@ -265,7 +227,7 @@ class _RunExecution:
                 self.plan.images(self.run.split),
                 folder,
                 seed=self.run.seed,
-                circumstances=circumstances,
+                runtime=replace(self.runtime, precision=self.plan.benchmark.precision),
             )
             done = _taken_up(training)
             if done < training.training.epochs:
@@ -274,7 +236,7 @@ class _RunExecution:
                     teller.observed(seen, len(training.images))
                 for epoch in training.epochs(done):
                     teller.epoch(epoch)
-        return load(folder, device=machine.device, batch_size=machine.batch_size)
+        return load(folder, runtime=self.runtime)
 
     def _loaded(self) -> Detector:
         recipe = self.run.entrant.recipe
@@ -286,8 +248,7 @@ class _RunExecution:
             position_resize=recipe.position_resize,
             image_size=recipe.image_size,
             options=recipe.options,
-            device=self.machine.device,
-            batch_size=self.machine.batch_size,
+            runtime=self.runtime,
         )
         if detector.training_record.training:  # its name stood for the trained one that the package brings
             raise ConfigError(

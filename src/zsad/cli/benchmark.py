@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zsad.cli.evaluate import Bars
 from zsad.cli.options import Verbs, typed
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
@@ -35,13 +36,9 @@ def add(verbs: Verbs) -> None:
     which.add_argument("--shard", type=shard, metavar="I/N", help="every N-th run, for one of N machines")
     which.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     which.add_argument("--collect", action="store_true", help="only write the leaderboard from what is done")
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
-    machine.add_argument("--batch-size", type=int, default=8, metavar="N", help="evaluated at a time (default: 8)")
-    machine.add_argument("--micro-batch", type=int, metavar="N", help="images that go through at once (default: all)")
-    machine.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
-    machine.add_argument("--cache", type=Path, metavar="DIR", help="where views of frozen towers are kept")
-    machine.add_argument("--cache-gb", type=float, default=20.0, metavar="GB", help="most room for them (default: 20)")
+    RuntimeConfig.add_options(
+        parser, "device", "batch_size", "micro_batch", "workers", "cache", "cache_gb", batch_size=8
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs and leaderboard")
     parser.set_defaults(run=run)
 
@@ -70,24 +67,18 @@ def run(options: Namespace) -> int:
 
 def _done(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace) -> int:
     """Do it, and say what is there now."""
-    from zsad.benchmark import leaderboard, page, running
+    from zsad.benchmark import leaderboard, running
     from zsad.locks import alone_with
+    from zsad.reports.leaderboard import write
 
     if not options.collect:
         running.keep(planned, options.out)
         screen = Screen()
-        machine = running.Machine(
-            device=options.device,
-            batch_size=options.batch_size,
-            micro_batch=options.micro_batch,
-            workers=options.workers,
-            cache=options.cache,
-            cache_gb=options.cache_gb,
-        )
-        running.do(planned, chosen, options.out, machine, screen.say, typed(), screen.show)
+        runtime = RuntimeConfig.from_options(options)
+        running.do(planned, chosen, options.out, runtime, screen.say, typed(), screen.show)
     with alone_with(options.out / "leaderboard", waiting=True):  # other shards may have just ended, too
         board = leaderboard.collect(planned, options.out, typed())
-        page.write(board, options.out)
+        write(board, options.out)
     for name, why in board.failed.items():
         say(f"failed: {name}: {why}", stderr=True)
     if board.unfinished:

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info
+from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, run_info
 from zsad.wording import say
 
 
@@ -15,7 +15,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--images", type=int, default=24, metavar="N", help="of each kind (default: 24)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which images are chosen (default: 0)")
     add_detector(parser)
-    add_machine(parser)
+    add_runtime(parser)
     parser.set_defaults(run=run)
 
 

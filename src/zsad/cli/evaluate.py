@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, typed
+from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, typed
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def add(verbs: Verbs) -> None:
     )
     how.add_argument("--shots-seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
     how.add_argument("--no-intervals", action="store_true", help="leave the bootstrap intervals out")
-    add_machine(parser)
+    add_runtime(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="numbers, curves, misses and the page")
     parser.add_argument("--overwrite", action="store_true", help="replace another evaluation in DIR")
     parser.set_defaults(run=run)

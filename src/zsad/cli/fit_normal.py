@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_machine, as_detector, describe, load_detector
+from zsad.cli.options import Verbs, add_detector, add_runtime, as_detector, describe, load_detector
 from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the detector that results")
     add_detector(parser, positional=True)
-    add_machine(parser)
+    add_runtime(parser)
     parser.set_defaults(run=run)
 
 

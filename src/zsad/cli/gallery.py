@@ -4,7 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_machine
+from zsad.cli.options import Verbs, add_runtime
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add(verbs: Verbs) -> None:
     how.add_argument("--columns", type=int, metavar="N", help="images side by side (default: 1; transposed: 6)")
     how.add_argument("--transpose", action="store_true", help="images side by side, detectors below each other")
     how.add_argument("--map-only", action="store_true", help="maps alone, not laid over their images")
-    add_machine(parser)
+    add_runtime(parser)
     parser.set_defaults(run=run)
 
 
@@ -113,7 +114,5 @@ def _loaded(name: str, options: Namespace) -> "Detector":
         name,
         backbone=options.backbone if is_method else None,
         weights=options.weights if is_method else None,
-        device=options.device,
-        precision=options.precision,
-        batch_size=options.batch_size,
+        runtime=RuntimeConfig.from_options(options),
     )

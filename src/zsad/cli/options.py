@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
@@ -80,12 +81,9 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
     )
 
 
-def add_machine(parser: ArgumentParser) -> None:
-    """Where and how it runs."""
-    group = parser.add_argument_group("machine")
-    group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
-    group.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: fp32")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)")
+def add_runtime(parser: ArgumentParser) -> None:
+    """Where and how a detector runs."""
+    RuntimeConfig.add_options(parser, "device", "precision", "batch_size")
 
 
 def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":
@@ -98,9 +96,7 @@ def load_detector(options: Namespace, threshold: float | None = None) -> "Detect
         weights=options.weights,
         image_size=options.image_size,
         threshold=threshold,
-        device=options.device,
-        precision=options.precision,
-        batch_size=options.batch_size,
+        runtime=RuntimeConfig.from_options(options),
         activation=options.activation,
         position_resize=options.position_resize,
         options=dict(options.set) or None,
@@ -118,8 +114,8 @@ def as_detector(folder: Path) -> str:
 
 def describe(detector: "Detector") -> str:
     """What runs and what it remembers, in two or three lines; names the embedded backbone as what it is."""
-    clip, settings = detector.method.clip, detector.settings
-    lines = [f"detector {detector.card.method} at {settings.image_size} px on {clip.name}", f"weights: {clip.weights}"]
+    clip = detector.method.clip
+    lines = [f"detector {detector.card.method} at {detector.image_size} px on {clip.name}", f"weights: {clip.weights}"]
     return "\n".join([*lines, *([f"remembers: {detector.memory_summary}"] if detector.memory_summary else [])])
 
 
@@ -130,16 +126,16 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     import zsad
     from zsad.reports.predictions import RunInfo
 
-    clip, settings = detector.method.clip, detector.settings
+    clip, runtime = detector.method.clip, detector.runtime
     return RunInfo(
         detector=detector.card.method,
         backbone=clip.name,
         weights=clip.weights,
-        image_size=settings.image_size,
-        precision=settings.precision,
-        device=settings.device,
+        image_size=detector.image_size,
+        precision=runtime.precision,
+        device=runtime.device,
         class_name=class_name,
-        threshold=settings.threshold,
+        threshold=detector.threshold,
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=typed(),

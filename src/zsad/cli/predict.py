@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_machine, describe, load_detector, run_info, telling
+from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, run_info, telling
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add(verbs: Verbs) -> None:
         help="score from which an image is anomalous (default: 0.5, not calibrated)",
     )
     add_detector(parser)
-    add_machine(parser)
+    add_runtime(parser)
     parser.set_defaults(run=run)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.options import POSITION_RESIZES, Verbs, as_detector, pair
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
@@ -40,13 +41,7 @@ def add(verbs: Verbs) -> None:
     how.add_argument("--batch-size", type=int, metavar="N", help="default: the paper's")
     how.add_argument("--learning-rate", type=float, metavar="RATE", help="default: the paper's")
     how.add_argument("--seed", type=int, default=111, metavar="N", help="default: 111")
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1 … (default: auto)")
-    machine.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: fp32")
-    machine.add_argument("--micro-batch", type=int, metavar="N", help="images that go through at once (default: all)")
-    machine.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
-    machine.add_argument("--cache", type=Path, metavar="DIR", help="where views of frozen towers are kept")
-    machine.add_argument("--cache-gb", type=float, default=20.0, metavar="GB", help="most room for them (default: 20)")
+    RuntimeConfig.add_options(parser, "device", "precision", "micro_batch", "workers", "cache", "cache_gb")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the detector and its checkpoints")
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
     parser.add_argument("--tensorboard", action="store_true", help="write scalars to DIR (needs zsad[tensorboard])")
@@ -89,12 +84,7 @@ def run(options: Namespace) -> int:
         seed=options.seed,
         resume=options.resume,
         knowledge=options.knowledge,
-        device=options.device,
-        precision=options.precision,
-        micro_batch=options.micro_batch,
-        workers=options.workers,
-        cache=options.cache,
-        cache_gb=options.cache_gb,
+        runtime=RuntimeConfig.from_options(options),
         begun=teller.begun,
         watch=watch,
         progress=teller.observed,

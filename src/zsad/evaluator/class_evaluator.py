@@ -179,9 +179,9 @@ def evaluate_class(
         seen: how many of the images the detector was trained on.
         watch: called before the first image and after each.
     """
-    began, on_gpu = time.perf_counter(), torch.device(detector.settings.device).type == "cuda"
+    began, on_gpu = time.perf_counter(), detector.runtime.device_type == "cuda"
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats(detector.settings.device)
+        torch.cuda.reset_peak_memory_stats(detector.runtime.device)
     gathered = ClassEvaluator(protocol)
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
@@ -206,7 +206,7 @@ def evaluate_class(
         seen_in_training=seen,
         metrics=gathered.metrics(draws),
         seconds=seconds,
-        peak_memory_mb=_peak_memory(detector.settings.device if on_gpu else None),
+        peak_memory_mb=_peak_memory(detector.runtime.device if on_gpu else None),
         blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in gathered.images),
         doubts=dict(sorted(gathered.doubts.items())),
         shots={shot.source: shot.content for shot in planned.shots},

@@ -94,7 +94,7 @@ def evaluate(
             data_sets=found,
             version=version("zsad"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=machine(loaded.settings.device),
+            machine=machine(loaded.runtime.device),
             command=command,
         )
         page.write(evaluation, folder)
@@ -138,7 +138,7 @@ def _nobody(_: Progress) -> None:
 
 def detector_info(detector: Detector) -> DetectorInfo:
     """Who it is, what it was trained on, and what it remembers."""
-    card, clip, settings = detector.card, detector.method.clip, detector.settings
+    card, clip = detector.card, detector.method.clip
     training = detector.training_record.training
     return DetectorInfo(
         name=detector.name,
@@ -146,9 +146,9 @@ def detector_info(detector: Detector) -> DetectorInfo:
         options=card.options,
         backbone=clip.name,
         weights=clip.weights,
-        image_size=settings.image_size,
-        precision=settings.precision,
-        device=settings.device,
+        image_size=detector.image_size,
+        precision=detector.runtime.precision,
+        device=detector.runtime.device,
         fingerprint=fingerprint(detector),
         trained_on=training.get("classes", {}),
         seed=training.get("seed"),
@@ -161,8 +161,8 @@ def detector_info(detector: Detector) -> DetectorInfo:
 def fingerprint(detector: Detector) -> str:
     """Content hash of all that decides the answers: method and its configuration, size, backbone, learnt tensors."""
     method = detector.method
-    settings = detector.settings
-    words = [detector.card.method, asdict(method.config), settings.image_size, settings.precision, method.fingerprint]
+    size, precision = detector.image_size, detector.runtime.precision
+    words = [detector.card.method, asdict(method.config), size, precision, method.fingerprint]
     digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
     for name, tensor in sorted(checkpoint.trained_state(method).items()):
         content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -19,7 +19,7 @@ from zsad.config import from_mapping
 from zsad.documents import read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import write_atomically
-from zsad.runtime import DTYPES, Precision
+from zsad.runtime import Precision, torch_dtype
 from zsad.types import BackboneFeatures, Size
 
 CHUNK = 8
@@ -50,7 +50,7 @@ class FeatureLayout:
     @property
     def dtype(self) -> torch.dtype:
         """As PyTorch names the precision."""
-        return DTYPES[self.precision]
+        return torch_dtype(self.precision)
 
     @property
     def bytes(self) -> int:

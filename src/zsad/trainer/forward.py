@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from zsad.backbones.prompt_cache import cache_dir
 from zsad.data.specification import in_words
 from zsad.methods._trainable import FrozenBackboneMethod, Trainable
-from zsad.runtime import DTYPES
+from zsad.runtime import RuntimeConfig
 from zsad.trainer.augment import augment
-from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.feature_cache import CHUNK, FeatureCache
 from zsad.trainer.images import TrainingBatch, TrainingImages
 from zsad.types import BackboneFeatures, Evidence, Target
@@ -29,7 +30,7 @@ class Forward:
         images: at the size of the method.
         seed: of the augmentation.
         augmented: whether images are changed at random; then nothing can be observed once and for all.
-        circumstances: of the machine.
+        runtime: device, precision, micro batch and cache.
         describe: sentences about an image, for methods that ask for them.
     """
 
@@ -37,7 +38,7 @@ class Forward:
     images: TrainingImages
     seed: int
     augmented: bool
-    circumstances: Circumstances
+    runtime: RuntimeConfig
     describe: Describe | None = None
 
     def __post_init__(self) -> None:
@@ -46,11 +47,7 @@ class Forward:
     @property
     def observes_once(self) -> bool:
         """Whether what the tower sees of an image is kept."""
-        return (
-            isinstance(self.method, FrozenBackboneMethod)
-            and not self.augmented
-            and self.circumstances.cache is not None
-        )
+        return isinstance(self.method, FrozenBackboneMethod) and not self.augmented and self.runtime.cache_gb > 0
 
     @property
     def needs_pixels(self) -> bool:
@@ -63,27 +60,27 @@ class Forward:
         Args:
             hashes: content hash of each image; without them nothing can be kept.
         """
-        root, micro = self.circumstances.cache, self.circumstances.micro_batch
-        if root is None or not hashes or not self.observes_once:
+        if not hashes or not self.observes_once:
             return
+        root, micro = Path(self.runtime.cache or cache_dir()) / "observations", self.runtime.micro_batch
         key = {
             "method": type(self.method).__name__,
             "config": repr(self.method.config),
             "backbone": self.method.fingerprint,
             "size": self.images.size,
-            "precision": self.circumstances.precision,
-            "device": torch.device(self.circumstances.device).type,
+            "precision": self.runtime.precision,
+            "device": self.runtime.device_type,
             "images": list(hashes),
         }
         chunk = min(CHUNK, micro or CHUNK)
-        observations = FeatureCache(root, key, len(self.images), self._observe, self.circumstances.cache_bytes, chunk)
+        observations = FeatureCache(root, key, len(self.images), self._observe, self.runtime.cache_bytes, chunk)
         yield from observations.fill()
         self.images.forget_pixels()
         self._observations = observations
 
     def terms(self, batch: TrainingBatch, epoch: int) -> dict[str, Float[Tensor, ""]]:
         """The terms of the method's loss for a batch of an epoch."""
-        device, masks = self.circumstances.device, batch.masks
+        device, masks = self.runtime.device, batch.masks
         if self.augmented:
             batch = self._augment(batch, epoch)
             masks = batch.masks
@@ -97,7 +94,7 @@ class Forward:
             with self._autocast():
                 return self.method(self._normalised(batch.pixels), class_names)
         seen = self._seen(batch.pixels) if self._observations is None else self._observations.read(batch.indices)
-        device = self.circumstances.device
+        device = self.runtime.device
         with self._autocast():
             return self.method.predict_from_features(
                 BackboneFeatures(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
@@ -112,13 +109,13 @@ class Forward:
         assert isinstance(self.method, FrozenBackboneMethod)
         with self._autocast():
             seen = self.method.extract_features(self._normalised(pixels))
-        kept = DTYPES[self.circumstances.precision]
+        kept = self.runtime.dtype
         return BackboneFeatures(seen.patches.to(kept), seen.image.to(kept), seen.grid)
 
     def _normalised(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
         config = self.method.clip.config
         mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
-        return ((pixels - mean) / std).to(self.circumstances.device)
+        return ((pixels - mean) / std).to(self.runtime.device)
 
     def _augment(self, batch: TrainingBatch, epoch: int) -> TrainingBatch:
         outside = self.method.clip.config.mean
@@ -130,8 +127,8 @@ class Forward:
         return replace(batch, pixels=images, masks=masks)
 
     def _autocast(self) -> AbstractContextManager[None]:
-        half = self.circumstances.precision == "bf16"
-        return torch.autocast(torch.device(self.circumstances.device).type, torch.bfloat16, enabled=half)
+        half = self.runtime.precision == "bf16"
+        return torch.autocast(self.runtime.device_type, torch.bfloat16, enabled=half)
 
 
 def mixed(*numbers: int) -> int:

@@ -14,9 +14,8 @@ from torch import Tensor
 from zsad import checkpoint
 from zsad.errors import ConfigError, ZsadError
 from zsad.methods._trainable import Trainable, TrainingConfig
-from zsad.runtime import exactly
+from zsad.runtime import RuntimeConfig, without_tf32
 from zsad.trainer import state
-from zsad.trainer.circumstances import Circumstances
 from zsad.trainer.forward import Describe, Forward, mixed
 from zsad.trainer.images import TrainingImages
 
@@ -54,7 +53,7 @@ class TrainingRun:
         images: at the size of the method.
         seed: of the order, the augmentation and all that is drawn.
         folder: for checkpoints and the detector.
-        circumstances: of the machine.
+        runtime: device, precision, micro batch, workers and cache.
         facts: what else the card of the training says, such as data and versions; part of what a run is known by.
         describe: sentences about an image, for methods that ask for them.
         hashes: content hash of each image, kept so that none of them is ever used as a test.
@@ -66,7 +65,7 @@ class TrainingRun:
     images: TrainingImages
     seed: int
     folder: Path
-    circumstances: Circumstances = field(default_factory=Circumstances)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     facts: dict[str, Any] = field(default_factory=dict)
     describe: Describe | None = None
     hashes: tuple[str, ...] = ()
@@ -84,21 +83,21 @@ class TrainingRun:
             self._groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
         )
         augmented, described = self.training.augment, self.describe
-        self._forward = Forward(self.method, self.images, self.seed, augmented, self.circumstances, described)
+        self._forward = Forward(self.method, self.images, self.seed, augmented, self.runtime, described)
         self._history: list[dict[str, float]] = []
 
     @property
     def known_by(self) -> dict[str, Any]:
         """What determines the result, beside the code and the machine."""
-        circumstances = self.circumstances
+        runtime = self.runtime
         words = {
             "detector": asdict(self.card),
             "training": asdict(self.training),
             "seed": self.seed,
-            "precision": circumstances.precision,
-            "micro_batch": circumstances.micro_batch,
-            "device": torch.device(circumstances.device).type,
-            "cache_bytes": circumstances.cache_bytes if self._forward.observes_once else None,
+            "precision": runtime.precision,
+            "micro_batch": runtime.micro_batch,
+            "device": runtime.device_type,
+            "cache_bytes": runtime.cache_bytes if self._forward.observes_once else None,
             **self.facts,
         }
         return json.loads(json.dumps(words))
@@ -135,7 +134,7 @@ class TrainingRun:
 
     def observe(self) -> Iterator[int]:
         """Look at all images once, for methods that only read the tower; yields how many have been seen."""
-        with exactly():
+        with without_tf32():
             yield from self._forward.observe(self.hashes)
 
     def epochs(self, start: int = 0) -> Iterator[Epoch]:
@@ -144,10 +143,10 @@ class TrainingRun:
         Raises:
             ZsadError: a loss or a parameter is not finite; what the folder holds stays as it is.
         """
-        on_gpu = torch.device(self.circumstances.device).type == "cuda"
+        on_gpu = self.runtime.device_type == "cuda"
         for epoch in range(start, self.training.epochs):
             began = time.perf_counter()
-            with torch.random.fork_rng(devices=[self.circumstances.device] if on_gpu else []), exactly():
+            with torch.random.fork_rng(devices=[self.runtime.device] if on_gpu else []), without_tf32():
                 terms = self._epoch(epoch)
             self._check("parameter", self._parameters, f"after epoch {epoch + 1}")
             self._history.append(terms)
@@ -184,9 +183,9 @@ class TrainingRun:
             group["lr"] = group["first"] * self.training.rate(epoch)
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
         steps = order.split(self.training.batch_size)
-        micro = self.circumstances.micro_batch or self.training.batch_size
+        micro = self.runtime.micro_batch or self.training.batch_size
         pieces = [piece.tolist() for step in steps for piece in step.split(micro)]
-        batches = self.images.batches(pieces, self.circumstances.workers, self._forward.needs_pixels)
+        batches = self.images.batches(pieces, self.runtime.workers, self._forward.needs_pixels)
         sums: dict[str, float] = {}
         for number, step in enumerate(steps):
             torch.manual_seed(mixed(self.seed, epoch, number))

@@ -13,16 +13,14 @@ import torch
 
 from zsad import checkpoint
 from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import Activation, PositionResize
-from zsad.backbones.prompt_cache import cache_dir
-from zsad.config import check_seed, check_within, from_mapping
+from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
+from zsad.config import check_seed, from_mapping
 from zsad.data.layouts import Sample
 from zsad.data.specification import Split, in_words, samples_of
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
-from zsad.runtime import check_precision, find_device, from_anywhere, image_size_for
+from zsad.runtime import RuntimeConfig
 from zsad.trainer import state
-from zsad.trainer.circumstances import MOST_GB, Circumstances
 from zsad.trainer.forward import Describe
 from zsad.trainer.images import TrainingImages
 from zsad.trainer.loop import Epoch, TrainingRun
@@ -48,12 +46,7 @@ def train(
     seed: int = 111,
     resume: bool = False,
     knowledge: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    precision: str = "fp32",
-    micro_batch: int | None = None,
-    workers: int = 2,
-    cache: str | os.PathLike[str] | None = None,
-    cache_gb: float = 20.0,
+    runtime: RuntimeConfig | None = None,
     begun: Callable[[TrainingRun], None] | None = None,
     watch: Watch | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -75,11 +68,7 @@ def train(
         seed: of initial parameters, order, augmentation and all that is drawn.
         resume: go on with the run that ``out`` holds, to the same weights as without the break.
         knowledge: a knowledge file (``zsad knowledge build``) beside the one that is shipped.
-        device, precision: as :func:`zsad.load` takes them.
-        micro_batch: images that go through at once, where a batch does not fit into memory.
-        workers: threads that read images.
-        cache: where the views of frozen towers are kept; by default in the user's cache folder.
-        cache_gb: most gigabytes that they take up; 0 keeps none.
+        runtime: device, precision, micro batch, workers and cache.
         begun: called when all is read and checked, before any work.
         watch: called after every epoch.
         progress: called while images are observed, with how many have been and how many there are.
@@ -91,15 +80,7 @@ def train(
         ConfigError, InputError, WeightsError: something asked for does not exist or does not fit, or another process
             writes into ``out``.
     """
-    check_within("the room of the cache in GB", cache_gb, 0, MOST_GB)
-    circumstances = Circumstances(
-        device=find_device(device),
-        precision=check_precision(precision),
-        micro_batch=micro_batch,
-        workers=workers,
-        cache=Path(cache or cache_dir()) / "observations" if cache_gb > 0 else None,
-        cache_bytes=int(cache_gb * 1e9),
-    )
+    runtime = (runtime or RuntimeConfig()).resolved()
     chosen = read(recipe) if isinstance(recipe, str) else recipe
     chosen = chosen.changed(
         backbone=backbone,
@@ -114,7 +95,7 @@ def train(
     with alone(folder):
         check_folder(folder, resume)
         samples = samples_of(data, split, classes)
-        run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, circumstances=circumstances)
+        run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, runtime=runtime)
         done = begin(run, resume)
         if begun is not None:
             begun(run)
@@ -134,7 +115,7 @@ def prepare(
     *,
     seed: int = 111,
     knowledge: str | os.PathLike[str] | None = None,
-    circumstances: Circumstances | None = None,
+    runtime: RuntimeConfig | None = None,
 ) -> TrainingRun:
     """A run that has not begun: the method with its initial parameters, on its device, and the images.
 
@@ -142,7 +123,7 @@ def prepare(
         ConfigError, InputError, WeightsError: as :func:`train` does.
     """
     check_seed(seed)
-    circumstances = circumstances or Circumstances()
+    runtime = (runtime or RuntimeConfig()).resolved()
     method_type, training = recipe.method_type(), recipe.optimisation()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")
     side = image_size_for(recipe.backbone, recipe.image_size)
@@ -152,12 +133,12 @@ def prepare(
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        method = method_type(clip, config).to(circumstances.device)
+        method = method_type(clip, config).to(runtime.device)
     card = checkpoint.Card(
         method=recipe.method,
         options={key: _found(key, value) for key, value in recipe.options.items()},
         backbone=recipe.backbone,
-        weights=from_anywhere(recipe.weights, recipe.backbone),
+        weights=absolute_weights(recipe.weights, recipe.backbone),
         activation=activation,
         position_resize=recipe.position_resize,
         image_size=side,
@@ -167,7 +148,7 @@ def prepare(
     if knowledge is not None and not method.uses_descriptions:
         raise ConfigError("a knowledge file is for a method that asks for descriptions", recipe.method, "leave it out")
     describe, base = _describe(images, knowledge) if method.uses_descriptions else (None, None)
-    hashes, masks = images.hashes(circumstances.workers)
+    hashes, masks = images.hashes(runtime.workers)
     facts = {
         "recipe": recipe.paper or recipe.method,
         "data": content(hashes, masks),
@@ -176,7 +157,7 @@ def prepare(
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
-    return TrainingRun(method, card, training, images, seed, folder, circumstances, facts, describe, tuple(hashes))
+    return TrainingRun(method, card, training, images, seed, folder, runtime, facts, describe, tuple(hashes))
 
 
 def content(images: Sequence[str], masks: Sequence[str]) -> str:
@@ -186,7 +167,7 @@ def content(images: Sequence[str], masks: Sequence[str]) -> str:
 
 def _found(key: str, value: object) -> object:
     """An option; where it is a path to weights, as it is found from any folder."""
-    return from_anywhere(value) if key.endswith("weights") and isinstance(value, str) else value
+    return absolute_weights(value) if key.endswith("weights") and isinstance(value, str) else value
 
 
 def check_folder(folder: Path, resume: bool) -> None:
