@@ -31,7 +31,9 @@ def read_arrays(path: Path, limit: int = LIMIT) -> dict[str, np.ndarray]:
             content.seek(0)
             with np.load(content, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        if not all(isinstance(one, np.ndarray) for one in arrays.values()):  # NumPy passes other members on as bytes
+        if not all(
+            isinstance(array, np.ndarray) for array in arrays.values()
+        ):  # NumPy passes other members on as bytes
             raise ValueError("a member that is no array")
         return arrays
     except InputError:

@@ -126,8 +126,8 @@ def read_toml(source: Source, limit: int = LIMIT) -> dict[str, object]:
     {'training': {'epochs': 5}}
     """
     text = read_text(source, limit)
-    if found := LONG_KEY.search(text):
-        raise _TooDeepError(*_line_and_column(text, found.start()))
+    if match := LONG_KEY.search(text):
+        raise _TooDeepError(*_line_and_column(text, match.start()))
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -199,7 +199,7 @@ def _check_regular(status: os.stat_result) -> None:
         raise DocumentError("a document is a regular file", value, "name a file")
 
 
-def _parse_json(text: str, odd: re.Pattern[str]) -> object:
+def _parse_json(text: str, forbidden: re.Pattern[str]) -> object:
     if _is_blank(text):
         raise DocumentError("a JSON document holds a value", "nothing", "write or copy it again")
     if sum(map(text.count, ",[{")) > MOST_VALUES:
@@ -207,7 +207,7 @@ def _parse_json(text: str, odd: re.Pattern[str]) -> object:
         raise DocumentError(rule, f"more than {MOST_VALUES:,} values", "split it")
     try:
         value: object = json.loads(text, object_pairs_hook=_once)
-        _check(value, odd if ODD_ESCAPE.search(text) else None)
+        _check(value, forbidden if ODD_ESCAPE.search(text) else None)
     except json.JSONDecodeError as error:
         raise DocumentError("a document is JSON", error.msg, CORRECT, error.lineno, error.colno) from error
     except (RecursionError, _TooDeepError) as error:
@@ -244,37 +244,37 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return values
 
 
-def _check(value: object, odd: re.Pattern[str] | None) -> None:
+def _check(value: object, forbidden: re.Pattern[str] | None) -> None:
     """Depth, numbers, and text where there is a pattern of what it must not hold; one level after the other."""
     level, layer = 0, [value]
     while layer:
         level += 1
         deeper: list[object] = []
-        for one in layer:
-            if isinstance(one, dict):
-                deeper += one.values()
-                deeper += one if odd else ()
-            elif isinstance(one, list):
-                deeper += one
+        for item in layer:
+            if isinstance(item, dict):
+                deeper += item.values()
+                deeper += item if forbidden else ()
+            elif isinstance(item, list):
+                deeper += item
             else:
-                _check_plain(one, odd)
-        if level > DEPTH and any(isinstance(one, dict | list) for one in layer):
+                _check_plain(item, forbidden)
+        if level > DEPTH and any(isinstance(item, dict | list) for item in layer):
             raise _TooDeepError
         layer = deeper
 
 
-def _check_plain(value: object, odd: re.Pattern[str] | None) -> None:
+def _check_plain(value: object, forbidden: re.Pattern[str] | None) -> None:
     fits = value in INTEGERS if isinstance(value, int) else not isinstance(value, float) or math.isfinite(value)
     if not fits:
         raise _UnfitError
-    if odd and isinstance(value, str) and odd.search(value):
+    if forbidden and isinstance(value, str) and forbidden.search(value):
         what = f"the text {ascii(value)[:80]} with U+0000 or a lone surrogate"
         raise _OddError("text has neither U+0000 nor lone surrogates", what, CORRECT)
 
 
 def _first(text: str, is_it: Callable[[str], bool]) -> tuple[int, int]:
     """Line and column of the first such token of a JSON document."""
-    return _line_and_column(text, next((found.start() for found in TOKEN.finditer(text) if is_it(found[0])), 0))
+    return _line_and_column(text, next((match.start() for match in TOKEN.finditer(text) if is_it(match[0])), 0))
 
 
 def _line_and_column(text: str, at: int) -> tuple[int, int]:
@@ -306,7 +306,7 @@ def _is_blank(text: str) -> bool:
 
 
 def _no_toml(error: tomllib.TOMLDecodeError) -> DocumentError:
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
-    what, line, column = found.groups() if found else (str(error), None, None)
+    match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
+    what, line, column = match.groups() if match else (str(error), None, None)
     place = (int(line), int(column)) if line and column else (None, None)
     return DocumentError("a document is TOML", what, CORRECT, *place)

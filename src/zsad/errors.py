@@ -62,7 +62,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> ConfigError:
     a detector must be one of clip, winclip; got 'winclp'. Remedy: did you mean 'winclip'?
     """
     names = sorted(known)
-    folded = {one.casefold(): one for one in names}
+    folded = {name.casefold(): name for name in names}
     near = get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     remedy = f"did you mean {folded[near[0]]!r}?" if near else "choose one of these names"
     return ConfigError(f"a {what} must be one of {', '.join(names)}", repr(name), remedy)

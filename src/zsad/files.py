@@ -84,13 +84,13 @@ def open_file(path: Path) -> BufferedReader:
     try:
         # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        found = stat.S_IFMT(os.fstat(descriptor).st_mode)
-        if found == stat.S_IFREG:
+        mode = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if mode == stat.S_IFREG:
             return os.fdopen(descriptor, "rb")
         os.close(descriptor)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise InputError("a file must be readable", f"{path} ({getattr(error, 'strerror', error)})", _LOOK) from error
-    kind = KINDS.get(found, "something else")
+    kind = KINDS.get(mode, "something else")
     raise InputError("a file must be a regular file", f"{path} ({kind})", "take it out, or name a file")
 
 
@@ -121,7 +121,7 @@ def content_hash(path: Path) -> str:
 
 def contents_hash(paths: Sequence[Path]) -> str:
     """SHA-256 of several files, that of their hashes; of one file its own, of none empty."""
-    hashes = [content_hash(one) for one in paths]
+    hashes = [content_hash(path) for path in paths]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if len(hashes) > 1 else "".join(hashes)
 
 

@@ -44,7 +44,9 @@ def line(values: Iterable[object]) -> str:
     """
     text = io.StringIO(newline="")
     # Cells with a character of the line's end are put into quotes: a carriage return too.
-    csv.writer(text, lineterminator="\r\n").writerow(defused(one) if isinstance(one, str) else one for one in values)
+    csv.writer(text, lineterminator="\r\n").writerow(
+        defused(value) if isinstance(value, str) else value for value in values
+    )
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 

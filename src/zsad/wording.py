@@ -28,7 +28,7 @@ def printable(text: str, keep: str = "") -> str:
     >>> print(printable("\x1b[31mred\n.png"), printable("\u202egnp.exe"))
     \x1b[31mred\n.png \u202egnp.exe
     """
-    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+    return UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
 def say(text: str, *, stderr: bool = False) -> None:
@@ -56,5 +56,5 @@ def markdown_code(text: str) -> str:
     return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0], "\\" + found[0])
+def _escaped(match: re.Match[str]) -> str:
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(match[0], "\\" + match[0])

@@ -32,17 +32,17 @@ def described(weights: Path, config: ClipConfig, activation: Activation | None =
     folder, theirs = weights.parent, weights.name.removesuffix(".index.json") in THEIRS
     if weights.name.startswith("open_clip"):
         return _open_clip(folder / OPEN_CLIP, config, activation)
-    found = _hugging_face(folder, config, activation, theirs)
+    hugging_face = _hugging_face(folder, config, activation, theirs)
     if theirs or not (folder / OPEN_CLIP).is_file():
-        return found
-    other = _open_clip(folder / OPEN_CLIP, config, activation)
-    if other != found and (folder / HUGGING_FACE).is_file():
+        return hugging_face
+    open_clip = _open_clip(folder / OPEN_CLIP, config, activation)
+    if open_clip != hugging_face and (folder / HUGGING_FACE).is_file():
         raise WeightsError(
             f"the configurations beside {weights} agree",
-            f"{HUGGING_FACE} says {_said(found)}, {OPEN_CLIP} says {_said(other)}",
+            f"{HUGGING_FACE} says {_said(hugging_face)}, {OPEN_CLIP} says {_said(open_clip)}",
             "move the one away that belongs to other weights",
         )
-    return other
+    return open_clip
 
 
 def _said(config: ClipConfig) -> str:
@@ -64,8 +64,8 @@ def _open_clip(path: Path, config: ClipConfig, asked: Activation | None) -> Clip
         for kind in ("norm_kwargs", "act_kwargs"):
             _expect(path, f"{name}.{kind}", tower.get(kind) or {}, {})
     _expect(path, "text_cfg.no_causal_mask", text.get("no_causal_mask", False), False)
-    said: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
-    return _normalised(replace(config, activation=asked or said), pixels, "mean", "std", path)
+    activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
+    return _normalised(replace(config, activation=asked or activation), pixels, "mean", "std", path)
 
 
 def _hugging_face(folder: Path, config: ClipConfig, asked: Activation | None, theirs: bool) -> ClipConfig:
@@ -100,22 +100,22 @@ DEFAULTS: dict[str, Card] = {
 
 def _expect_towers(path: Path, towers: Mapping[str, Card], config: ClipConfig) -> None:
     for name, shape in (("vision", config.vision), ("text", config.text)):
-        said = towers[name]
-        _expect(path, f"{name}_config.num_attention_heads", said.get("num_attention_heads", shape.heads), shape.heads)
-        _expect(path, f"{name}_config.layer_norm_eps", said.get("layer_norm_eps", EPSILON), EPSILON)
+        tower = towers[name]
+        _expect(path, f"{name}_config.num_attention_heads", tower.get("num_attention_heads", shape.heads), shape.heads)
+        _expect(path, f"{name}_config.layer_norm_eps", tower.get("layer_norm_eps", EPSILON), EPSILON)
 
 
 def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
     # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
     vision, text = (towers[name].get("hidden_act", "quick_gelu") for name in ("vision", "text"))
-    found = next((one for one in ACTIVATIONS if one == vision), None)
-    if found is None:
+    activation = next((name for name in ACTIVATIONS if name == vision), None)
+    if activation is None:
         rule = "the activation of CLIP is quick_gelu or gelu"
         raise WeightsError(rule, f"{vision} in {path}", "use a CLIP checkpoint, or say --activation")
     if text != vision and towers["text"]:
         rule = f"both towers have one activation in {path}"
         raise WeightsError(rule, f"{vision} and {text}", "use a CLIP checkpoint, or say --activation")
-    return found
+    return activation
 
 
 def _pixels(path: Path, config: ClipConfig) -> ClipConfig:

@@ -132,14 +132,14 @@ def _resnet(weights: str | None) -> Cnn:
     except ImportError as error:
         raise DependencyError("resnet50 is read by transformers", error, "pip install 'zsad[resnet]'") from error
     try:
-        found: Any = ResNetModel.from_pretrained(weights, output_loading_info=True)
+        loaded: Any = ResNetModel.from_pretrained(weights, output_loading_info=True)
     except Exception as error:  # what the reader and the hub's client raise is anything
         raise WeightsError(
             "the weights of resnet50 are a readable folder of transformers, or on the hub",
             f"{weights}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             "bring config.json and model.safetensors here in one folder, and name the folder",
         ) from error
-    network, notes = found
+    network, notes = loaded
     if missing := sorted(notes["missing_keys"]):
         raise WeightsError(f"{weights} must hold a whole ResNet", f"nothing for {missing[0]}", "name another folder")
     return ResNet(network.float(), network.config.hidden_sizes[-1])

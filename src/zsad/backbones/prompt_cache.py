@@ -61,13 +61,13 @@ def read(key: str, shape: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, 
             return None
         content = path.read_bytes()
         features = load(content)["features"]
-        said = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["sha256"]
+        digest = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["sha256"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     if (
         features.shape != shape
         or features.dtype != dtype
-        or said != _checksum(key, features)
+        or digest != _checksum(key, features)
         or not is_finite(features)
     ):
         return None
@@ -110,13 +110,13 @@ def trim(folder: Path, room: int) -> None:
 
 
 def _room() -> int:
-    said = os.environ.get(ROOM, "")
+    value = os.environ.get(ROOM, "")
     try:
-        gigabytes = float(said) if said else GIGABYTES
+        gigabytes = float(value) if value else GIGABYTES
     except ValueError:
         gigabytes = math.nan
     if not 0 <= gigabytes <= 1e6:
-        raise ConfigError(f"{ROOM} is a number of gigabytes", ascii(said)[:80], "say 1, or 0 to keep nothing")
+        raise ConfigError(f"{ROOM} is a number of gigabytes", ascii(value)[:80], "say 1, or 0 to keep nothing")
     return int(gigabytes * 1e9)
 
 

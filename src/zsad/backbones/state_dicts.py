@@ -26,10 +26,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         WeightsError: they cannot be read as the weights of one CLIP.
     """
     state = _joined(path) if path.name.endswith(INDEX) else _alone(path)
-    odd = [f"{name} is {one.what}" for name, one in state.items() if type(one) is UnreadableTensor]
-    if odd:
-        raise WeightsError(f"{path} holds dense tensors", odd[0], "save its dense, unquantised weights")
-    ours = to_ours({name: one for name, one in state.items() if isinstance(one, Tensor)})
+    unreadable = [f"{name} is {tensor.what}" for name, tensor in state.items() if type(tensor) is UnreadableTensor]
+    if unreadable:
+        raise WeightsError(f"{path} holds dense tensors", unreadable[0], "save its dense, unquantised weights")
+    ours = to_ours({name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)})
     for name, tensor in ours.items():
         if tensor.dtype not in NUMBERS:
             remedy = "use the weights in fp32, fp16 or bf16, not a quantised copy"
@@ -65,17 +65,17 @@ def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     """The set of tensors in a file that is a CLIP."""
     names: list[str] = []
 
-    def is_clip(found: set[str]) -> bool:
-        names.extend(sorted(found)[:3])
-        return bool(roots(found))
+    def is_clip(tensor_names: set[str]) -> bool:
+        names.extend(sorted(tensor_names)[:3])
+        return bool(roots(tensor_names))
 
-    found = read_sets(path, is_clip)
-    distinct = list(_distinct(found))
+    sets = read_sets(path, is_clip)
+    distinct = list(_distinct(sets))
     if len(distinct) > 1:
         raise several(place or "the file itself" for place in distinct)
     if not distinct:
         raise _one_shard(path) if SHARD.search(path.name) else unknown(names, f"{path} holds ")
-    return found[distinct[0]]
+    return sets[distinct[0]]
 
 
 def _one_shard(path: Path) -> WeightsError:
@@ -86,7 +86,9 @@ def _distinct(sets: Mapping[str, Mapping[str, Tensor | UnreadableTensor]]) -> It
     """Places of sets that are not another one again; a checkpoint may hold the same tensors under two names."""
     known: set[tuple[tuple[str, int], ...]] = set()
     for place, names in sets.items():
-        tensors = sorted((name, one.data_ptr() if isinstance(one, Tensor) else 0) for name, one in names.items())
+        tensors = sorted(
+            (name, tensor.data_ptr() if isinstance(tensor, Tensor) else 0) for name, tensor in names.items()
+        )
         if tuple(tensors) not in known:
             known.add(tuple(tensors))
             yield place
@@ -103,11 +105,13 @@ def _joined(index: Path) -> dict[str, Tensor | UnreadableTensor]:
 def _shard(path: Path, expected: set[str], index: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     if not path.is_file():
         raise WeightsError(f"all shards lie beside {index}", f"no {path.name}", "copy or download it too")
-    found = read_sets(path, lambda _: True).get("", {})
-    if odd := sorted(found.keys() ^ expected):
-        where = "that the index places elsewhere" if odd[0] in found else "missing"
-        raise WeightsError(f"{path} holds what {index.name} says", f"{odd[0]} {where}", "copy index and shards again")
-    return found
+    tensors = read_sets(path, lambda _: True).get("", {})
+    if mismatched := sorted(tensors.keys() ^ expected):
+        where = "that the index places elsewhere" if mismatched[0] in tensors else "missing"
+        raise WeightsError(
+            f"{path} holds what {index.name} says", f"{mismatched[0]} {where}", "copy index and shards again"
+        )
+    return tensors
 
 
 _BLOCK = {
@@ -187,15 +191,15 @@ def roots(names: Iterable[str]) -> list[str]:
     ['module.']
     """
     plain = [INSERTED.sub("", name) for name in names]
-    found = {name.removesuffix(anchor) for name in plain for anchor in ANCHORS if name.endswith(anchor)}
-    return sorted(root for root in found if not root or root.endswith("."))
+    prefixes = {name.removesuffix(anchor) for name in plain for anchor in ANCHORS if name.endswith(anchor)}
+    return sorted(root for root in prefixes if not root or root.endswith("."))
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = roots(state)
-    if len(found) > 1:
-        raise several(root.rstrip(".") or "the file itself" for root in found)
-    root = found[0] if found else ""
+    prefixes = roots(state)
+    if len(prefixes) > 1:
+        raise several(root.rstrip(".") or "the file itself" for root in prefixes)
+    root = prefixes[0] if prefixes else ""
     plain = {INSERTED.sub("", name).removeprefix(root): tensor for name, tensor in state.items()}
     if len(plain) < len(state):
         raise WeightsError("every tensor is there once", "two of one name", "save the state dict without its wrappers")
@@ -204,10 +208,10 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def unknown(names: Iterable[str], where: str = "") -> WeightsError:
     """The error for tensors that are those of another model, or none at all."""
-    some = ", ".join(sorted(names)[:3])
+    examples = ", ".join(sorted(names)[:3])
     return WeightsError(
         f"{where}weights of CLIP in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
-        f"tensors {some} …" if some else "no tensors",
+        f"tensors {examples} …" if examples else "no tensors",
         "use a CLIP checkpoint with a ViT vision tower",
     )
 

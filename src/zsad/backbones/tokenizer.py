@@ -106,20 +106,20 @@ def _unpacked(path: Path | Traversable) -> bytes:
     return content
 
 
-def _check_pipeline(said: Mapping[str, object]) -> None:
+def _check_pipeline(pipeline: Mapping[str, object]) -> None:
     """Refuse what is no byte-pair encoding, draws at random, or holds a regular expression that CLIP never had."""
-    model = said.get("model")
+    model = pipeline.get("model")
     if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE" or model.get("dropout"):
         raise ValueError("a model that is no byte-pair encoding without dropout")
-    level: list[object] = [said.get("normalizer"), said.get("pre_tokenizer")]
+    level: list[object] = [pipeline.get("normalizer"), pipeline.get("pre_tokenizer")]
     while level:
-        one = level.pop()
-        if isinstance(one, Mapping):
-            if "Regex" in one and one["Regex"] not in PATTERNS:
-                raise ValueError(f"the regular expression {ascii(one['Regex'])[:80]}, which is not CLIP's")
-            level.extend(one.values())
-        elif isinstance(one, list):
-            level.extend(one)
+        step = level.pop()
+        if isinstance(step, Mapping):
+            if "Regex" in step and step["Regex"] not in PATTERNS:
+                raise ValueError(f"the regular expression {ascii(step['Regex'])[:80]}, which is not CLIP's")
+            level.extend(step.values())
+        elif isinstance(step, list):
+            level.extend(step)
 
 
 def _line(error: Exception) -> str:

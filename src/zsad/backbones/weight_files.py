@@ -61,8 +61,8 @@ class Repository:
             WeightsError: there is none; the message says what to download and where to put it.
         """
         for name in names:
-            if found := self.fetch(name):
-                return found
+            if path := self.fetch(name):
+                return path
         raise missing(self, names[0], self.failure or f"none of {', '.join(names)} in the repository")
 
 
@@ -74,7 +74,7 @@ def ask(name: str) -> Repository:
         listed = HfApi().model_info(name, timeout=SECONDS).siblings or []
     except Exception as error:  # as above
         return Repository(name, None, _line(error))
-    return Repository(name, frozenset(one.rfilename for one in listed))
+    return Repository(name, frozenset(sibling.rfilename for sibling in listed))
 
 
 def missing(repository: Repository, what: str, failure: str) -> WeightsError:
@@ -98,8 +98,8 @@ def _line(error: Exception) -> str:
         return "a repository whose terms have to be accepted on its page, by the account of HF_TOKEN"
     if isinstance(error, RepositoryNotFoundError):
         return "no such repository, or a private one"
-    said = str(error).strip()
-    return f"{type(error).__name__}: {said.splitlines()[0][:200]}" if said else type(error).__name__
+    message = str(error).strip()
+    return f"{type(error).__name__}: {message.splitlines()[0][:200]}" if message else type(error).__name__
 
 
 HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
@@ -149,8 +149,8 @@ def find(backbone: str, weights: str, activation: Activation | None = None) -> S
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
-        found = ask(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
-        return Source(found, used, None, f"{weights} ({known.repo})")
+        downloaded = ask(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
+        return Source(downloaded, used, None, f"{weights} ({known.repo})")
     if Path(weights).exists():
         return _beside(_on_disk(Path(weights)), config, weights, activation)
     if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
@@ -166,20 +166,20 @@ def _on_disk(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise WeightsError("weights are a regular file or a folder", f"{path}, a pipe or device", "name a file")
-    found = next((path / name for name in (*HUB_FILES, *SHARDED) if (path / name).is_file()), None)
-    if found is None:
+    file = next((path / name for name in (*HUB_FILES, *SHARDED) if (path / name).is_file()), None)
+    if file is None:
         raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", *_instead(path))
-    return found
+    return file
 
 
 def _instead(folder: Path) -> tuple[str, str]:
     """What a folder without weights of a known name holds, and what to do about it."""
-    names = sorted(one.name for one in folder.iterdir())
+    names = sorted(entry.name for entry in folder.iterdir())
     ours = [name for name in names if name.endswith(SUFFIXES)]
     theirs = [name for name in names if name.endswith(OTHERS)]
     if ours:
-        some = " or ".join(str(folder / name) for name in ours[:3])
-        return f"{folder} with {', '.join(ours[:3])}", f"name the file itself: --weights {some}"
+        examples = " or ".join(str(folder / name) for name in ours[:3])
+        return f"{folder} with {', '.join(ours[:3])}", f"name the file itself: --weights {examples}"
     if theirs:
         return f"{folder} with {theirs[0]}, of another framework", "bring the weights for PyTorch"
     return f"{folder} without weights", "bring the weights and the .json files beside them into it"
@@ -188,8 +188,8 @@ def _instead(folder: Path) -> tuple[str, str]:
 def _beside(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:
     """Weights with the cards and the tokenizer that lie beside them."""
     tokenizer = path.with_name(TOKENIZER)
-    found = tokenizer if tokenizer.is_file() else merges_beside(path)
-    return Source(path, cards.described(path, config, activation), found, label)
+    own_tokenizer = tokenizer if tokenizer.is_file() else merges_beside(path)
+    return Source(path, cards.described(path, config, activation), own_tokenizer, label)
 
 
 def merges_beside(path: Path) -> Path | None:
@@ -206,8 +206,8 @@ def _on_hub(name: str) -> Path:
         for shard in sorted(set(shards(path).values())):
             if repository.fetch(shard) is None:
                 raise missing(repository, shard, repository.failure or f"no {shard} in the repository")
-    beside = [repository.fetch(one) for one in (*cards.FILES, TOKENIZER)]
-    if repository.files is None and not any(beside):
+    companions = [repository.fetch(file) for file in (*cards.FILES, TOKENIZER)]
+    if repository.files is None and not any(companions):
         # Weights would run under settings that nobody has checked.
         raise missing(repository, "the .json files", repository.failure)
     return path
@@ -246,9 +246,9 @@ def _memo(path: Path, status: os.stat_result) -> Path:
 
 def _recall(memo: Path) -> str | None:
     with suppress(OSError, UnicodeDecodeError):
-        said = memo.read_bytes()[:200].decode("ascii")
-        if said == _sealed(memo, said[:64]):
-            return said[:64]
+        digest = memo.read_bytes()[:200].decode("ascii")
+        if digest == _sealed(memo, digest[:64]):
+            return digest[:64]
     return None
 
 

@@ -212,10 +212,10 @@ def _is_marked(kind: FileKind, head: bytes) -> bool:
 def _of_brands(head: bytes) -> FileKind:
     """ISO base media files name their major brand, a version, and brands that they are compatible with."""
     brands = head[8 : max(16, min(int.from_bytes(head[:4], "big"), len(head)))]
-    major, others = brands[:4], {brands[at : at + 4] for at in range(8, len(brands), 4)}
+    major, compatible = brands[:4], {brands[at : at + 4] for at in range(8, len(brands), 4)}
     if major == b"crx ":
         return CAMERA_RAW
-    if major in AVIF_BRANDS or (major in HEIF_BRANDS and others & AVIF_BRANDS):
+    if major in AVIF_BRANDS or (major in HEIF_BRANDS and compatible & AVIF_BRANDS):
         return AVIF
     return HEIF if major in HEIF_BRANDS else VIDEO
 

@@ -87,16 +87,16 @@ class FoundImages:
         >>> FoundImages(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
         '3 other files (2 .csv, 1 without suffix), 1 hidden or thumbnail folder (@eaDir)'
         """
-        said = []
+        parts = []
         if self.others:
             what = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.others.most_common(5)]
             more = ["…"] * (len(self.others) > 5)
-            said.append(f"{pluralised(self.others.total(), 'other file')} ({', '.join(what + more)})")
+            parts.append(f"{pluralised(self.others.total(), 'other file')} ({', '.join(what + more)})")
         if self.not_entered:
             names = [name for name, _ in self.not_entered.most_common(5)]
             folders = pluralised(self.not_entered.total(), "hidden or thumbnail folder")
-            said.append(f"{folders} ({', '.join(names)})")
-        return ", ".join(said)
+            parts.append(f"{folders} ({', '.join(names)})")
+        return ", ".join(parts)
 
 
 def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
@@ -115,12 +115,12 @@ def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
         InputError: a path does not exist, a folder that was named cannot be read, or one of the paths yields nothing.
     """
     arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
-    found = FoundImages()
+    listing = FoundImages()
     for argument in arguments:
-        found.add(_expand(Path(argument)))
-    found.images = _once(found.images)
-    found.left_out = list({one.source: one for one in found.left_out}.values())
-    return found
+        listing.add(_expand(Path(argument)))
+    listing.images = _once(listing.images)
+    listing.left_out = list({left_out.source: left_out for left_out in listing.left_out}.values())
+    return listing
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -129,19 +129,19 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     Raises:
         InputError: as :func:`find`, or all that was found cannot be read.
     """
-    found = find(paths)
-    check_some(found)
-    return found.images
+    listing = find(paths)
+    check_some(listing)
+    return listing.images
 
 
-def check_some(found: FoundImages) -> None:
+def check_some(listing: FoundImages) -> None:
     """Refuse what has no image that can be read.
 
     Raises:
         InputError: it names the first of those that cannot.
     """
-    if found.left_out and not found.images:
-        value = f"{pluralised(len(found.left_out), 'file')} that cannot, such as {found.left_out[0].source}"
+    if listing.left_out and not listing.images:
+        value = f"{pluralised(len(listing.left_out), 'file')} that cannot, such as {listing.left_out[0].source}"
         raise InputError("there is an image that can be read", value, "convert them to PNG or TIFF, or name others")
 
 
@@ -164,17 +164,17 @@ def look(folder: Path) -> FoundImages:
     Raises:
         InputError: the folder itself cannot be read.
     """
-    found = FoundImages()
+    listing = FoundImages()
 
     def closed(error: OSError) -> None:
         if Path(error.filename) == folder:
             _refuse(error)
         reason = str(error.strerror)
-        found.left_out.append(_left_out(error.filename, "a folder must be readable", reason, "check its permissions"))
+        listing.left_out.append(_left_out(error.filename, "a folder must be readable", reason, "check its permissions"))
 
-    for path in sorted(_files(folder, closed, found.not_entered), key=natural_key):
-        _sort(path, found)
-    return found
+    for path in sorted(_files(folder, closed, listing.not_entered), key=natural_key):
+        _sort(path, listing)
+    return listing
 
 
 def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
@@ -211,15 +211,15 @@ def _expand(path: Path) -> FoundImages:
     raise InputError("a path to images must exist", path, "check the spelling")
 
 
-def _not_empty(found: FoundImages, path: Path, rule: str) -> FoundImages:
-    if not found.images and not found.left_out:
-        besides = found.besides()
+def _not_empty(listing: FoundImages, path: Path, rule: str) -> FoundImages:
+    if not listing.images and not listing.left_out:
+        besides = listing.besides()
         raise InputError(
             rule,
             f"{path} ({besides or 'empty'})",
             "check the path; images end in .png .jpg .tif .bmp .webp .dcm .heic and the like",
         )
-    return found
+    return listing
 
 
 def _files(folder: Path, closed: Callable[[OSError], None], passed: Counter[str] | None = None) -> Iterator[Path]:
@@ -247,31 +247,31 @@ def _refuse(error: OSError) -> None:
     raise InputError("a folder must be readable", error.filename, "check its permissions") from error
 
 
-def _sort(path: Path, found: FoundImages) -> None:
+def _sort(path: Path, listing: FoundImages) -> None:
     """Put a file where it belongs."""
     if _is_plain(path):
-        found.others[path.suffix.lower()] += 1
+        listing.others[path.suffix.lower()] += 1
         return
     try:
         special = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
         if special:
-            found.left_out.append(_left_out(path, "an image is a file", special, "move it away"))
+            listing.left_out.append(_left_out(path, "an image is a file", special, "move it away"))
         elif (named := kind_of_name(path.name)) in READ:
-            found.images.append(path)
+            listing.images.append(path)
         else:
-            _sort_by_kind(path, _kind_by_content(path) or named, found)
+            _sort_by_kind(path, _kind_by_content(path) or named, listing)
     except OSError as error:
         reason = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else str(error.strerror)
-        found.left_out.append(_left_out(path, "an image must be readable", reason, "restore it, or move it away"))
+        listing.left_out.append(_left_out(path, "an image must be readable", reason, "restore it, or move it away"))
 
 
-def _sort_by_kind(path: Path, kind: FileKind | None, found: FoundImages) -> None:
+def _sort_by_kind(path: Path, kind: FileKind | None, listing: FoundImages) -> None:
     if kind is None:
-        found.others[path.suffix.lower()] += 1
+        listing.others[path.suffix.lower()] += 1
     elif kind in READ:
-        found.images.append(path)
+        listing.images.append(path)
     else:
-        found.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
+        listing.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
 
 
 def _kind_by_content(path: Path) -> FileKind | None:
@@ -295,15 +295,15 @@ def _matches(pattern: Path) -> FoundImages:
         matches = sorted(root.glob(str(rest)), key=natural_key)
     except ValueError as error:  # "**" as a piece of a name
         raise InputError("a pattern must be well formed", pattern, "write ** only as a whole folder name") from error
-    found = FoundImages()
+    listing = FoundImages()
     for match in matches:
         if any(is_leftover(part) for part in match.relative_to(root).parts if part != ".."):
             continue
         if match.is_dir():
-            found.add(look(match))
+            listing.add(look(match))
         else:
-            _sort(match, found)
-    return found
+            _sort(match, listing)
+    return listing
 
 
 def _is_pattern(text: str) -> bool:

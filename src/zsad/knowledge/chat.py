@@ -69,9 +69,9 @@ def _deadline(seconds: float) -> Iterator[Watch]:
 
     def end() -> None:
         over.set()
-        for one in watched:
+        for connection in watched:
             with suppress(OSError):
-                socket.socket.shutdown(one, socket.SHUT_RDWR)  # below TLS, which would want to say goodbye
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, which would want to say goodbye
 
     timer = Timer(seconds, end)
     timer.daemon = True
@@ -218,14 +218,14 @@ class Endpoint:
 
     def _refusal(self, reply: Reply) -> Exception:
         """What an answer with an HTTP status other than success means."""
-        said = f"{reply.status} {reply.reason}: {self._without_key(_message(reply))}"
+        answer = f"{reply.status} {reply.reason}: {self._without_key(_message(reply))}"
         if reply.status in NOT_THIS_QUESTION:
-            return RejectedAnswer(f"the server answers {said}")
+            return RejectedAnswer(f"the server answers {answer}")
         if reply.status in (401, 403):
             state = "correct" if self.key else "set"
-            return ConfigError("the endpoint must accept the API key", said, f"{state} ${self.key_from}")
+            return ConfigError("the endpoint must accept the API key", answer, f"{state} ${self.key_from}")
         remedy = "wait, or check quota and server" if reply.status in TRY_AGAIN else "check --base-url and the model"
-        return ConfigError(f"{self.base_url} must answer", said, remedy)
+        return ConfigError(f"{self.base_url} must answer", answer, remedy)
 
     def _out_of_reach(self, error: Exception) -> ConfigError:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__

@@ -170,8 +170,8 @@ class Knowledge:
         Raises:
             ConfigError: nothing is known; the message proposes the nearest name.
         """
-        if found := self.named(class_name):
-            return self.entries[found[0]]
+        if entry := self.named(class_name):
+            return self.entries[entry[0]]
         near = get_close_matches(folded(class_name), self._index, n=1)
         nearest = f"say {near[0]!r} if that is meant, or " if near else ""
         raise ConfigError(
@@ -204,8 +204,8 @@ class Knowledge:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of what every name stands for; the order of entries counts only where it decides that."""
-        found = {name: to_file(self.entries[keys[-1]], ()) for name, keys in self._index.items()}
-        return hashlib.sha256(json.dumps(found, sort_keys=True).encode("ascii")).hexdigest()
+        content = {name: to_file(self.entries[keys[-1]], ()) for name, keys in self._index.items()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
 
     @cached_property
     def _index(self) -> dict[str, list[str]]:
@@ -214,7 +214,7 @@ class Knowledge:
         by_alias = [(name, key) for key in self.entries for name in _names(key, self.aliases.get(key, ()))]
         by_name = [(name, key) for key in self.entries for name in _names(key)]
         for name, key in by_alias + by_name:
-            index[name] = [*(other for other in index.get(name, ()) if other != key), key]
+            index[name] = [*(known_key for known_key in index.get(name, ()) if known_key != key), key]
         return index
 
 

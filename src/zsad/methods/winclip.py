@@ -91,11 +91,11 @@ class WinClip(Method):
         """P(anomalous) of every window, in as few passes as memory allows."""
         at_once = max(1, MAX_TOKENS // (windows.shape[1] * len(tokens)))
         scores = []
-        for some in windows.split(at_once):
-            chosen = tokens[:, some].flatten(0, 1)
+        for chunk in windows.split(at_once):
+            chosen = tokens[:, chunk].flatten(0, 1)
             grid = (1, windows.shape[1] - 1)
             scores.append(
-                self._probability(chosen, grid, states.repeat_interleave(len(some), 0)).unflatten(0, (-1, len(some)))
+                self._probability(chosen, grid, states.repeat_interleave(len(chunk), 0)).unflatten(0, (-1, len(chunk)))
             )
         return torch.cat(scores, 1)
 

@@ -101,14 +101,14 @@ def fitted(
     room, name = tokenizer.context - taken, class_name[:LONGEST_NAME]
     lengths = [_longest(tokenizer, _in_way(states, way, ways), name) for way in range(ways)]
     kept = [way for way, length in enumerate(lengths) if length <= room]
-    said = f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
+    effect = f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
     if not kept:
         kept = [min(range(ways), key=lengths.__getitem__)]
         name = _cut(tokenizer, name, _in_way(states, kept[0], ways), room)
-        said = f"it is read as {name!r}"
+        effect = f"it is read as {name!r}"
     if max(lengths) > room:
         warnings.warn(
-            f"The class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {said}. "
+            f"The class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {effect}. "
             "Shorten it.",
             ZsadWarning,
             stacklevel=2,

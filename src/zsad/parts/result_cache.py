@@ -35,4 +35,6 @@ class ResultCache:
         """Changes with every step, load or move of the parameters."""
         parameters = [parameter for source in self._sources for parameter in source.parameters()]
         trained = [parameter for parameter in parameters if parameter.requires_grad] or parameters[:1]
-        return tuple((one.data_ptr(), one._version, one.dtype, one.device) for one in trained)
+        return tuple(
+            (parameter.data_ptr(), parameter._version, parameter.dtype, parameter.device) for parameter in trained
+        )

@@ -44,8 +44,8 @@ def class_states(
     normal, anomalous = (tuple(state) for state in prompts("{}"))
     texts = {name: fitted(clip.tokenizer, name, (normal, anomalous), ways) for name in dict.fromkeys(class_names)}
     states = {
-        name: torch.cat([state_features(clip.encode_prompts(state)[None]) for state in said])
-        for name, said in texts.items()
+        name: torch.cat([state_features(clip.encode_prompts(state)[None]) for state in prompts_by_state])
+        for name, prompts_by_state in texts.items()
     }
     return torch.stack([states[name] for name in class_names])
 

@@ -140,19 +140,19 @@ class PaperTables:
 @cache
 def all_rows() -> tuple[PublishedNumber, ...]:
     """All numbers of all papers, each with what other papers print for the same."""
-    found = [row for name in sorted(files()) for grid in files()[name].grids for row in _rows_of(name, grid)]
+    numbers = [row for name in sorted(files()) for grid in files()[name].grids for row in _rows_of(name, grid)]
     alike = defaultdict(list)
-    for row in found:
+    for row in numbers:
         if not row.variant:
             alike[_key(row)].append(row)
-    return tuple(replace(row, note=_joined(row.note, _elsewhere(row, alike[_key(row)]))) for row in found)
+    return tuple(replace(row, note=_joined(row.note, _elsewhere(row, alike[_key(row)]))) for row in numbers)
 
 
 @cache
 def files() -> dict[str, PaperTables]:
     """The files by the names of their papers."""
-    found = (item for item in resources("zsad.published").iterdir() if item.name.endswith(".toml"))
-    texts = {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in found}
+    files_here = (item for item in resources("zsad.published").iterdir() if item.name.endswith(".toml"))
+    texts = {item.name.removesuffix(".toml"): item.read_text(encoding="utf-8") for item in files_here}
     return {name: from_mapping(PaperTables, tomllib.loads(text), f"tables of {name}") for name, text in texts.items()}
 
 
@@ -212,9 +212,9 @@ def _rows_of_cell(
     for metric, number in zip(metrics, (part.strip() for part in cell.split("/")), strict=True):
         if number == NOTHING:
             continue
-        found = CELL.fullmatch(number)
-        assert found, f"{paper}, {grid.table}: {number!r}"
-        marks = found["marks"] or ""
+        match = CELL.fullmatch(number)
+        assert match, f"{paper}, {grid.table}: {number!r}"
+        marks = match["marks"] or ""
         notes = [file.notes[mark] for mark in marks if mark in file.notes]
         yield PublishedNumber(
             paper=paper,
@@ -223,7 +223,7 @@ def _rows_of_cell(
             variant=place.get("variant", variant),
             data_set=data_set,
             metric=metric,
-            value=float(found["number"]),
+            value=float(match["number"]),
             shots=grid.shots,
             trained_on=file.trained_on_for.get(data_set, file.trained_on) if own else "",
             backbone=file.backbone if own else "",
@@ -237,7 +237,7 @@ def _rows_of_cell(
 
 def _options(text: str) -> dict[str, float]:
     """Numbers by their names, as in ``sigma=21 map_weight=0.5``."""
-    return {key: float(value) for key, _, value in (one.partition("=") for one in text.split())}
+    return {key: float(value) for key, _, value in (option.partition("=") for option in text.split())}
 
 
 def _key(row: PublishedNumber) -> tuple[str, str, str, int]:
@@ -246,12 +246,12 @@ def _key(row: PublishedNumber) -> tuple[str, str, str, int]:
 
 def _elsewhere(row: PublishedNumber, alike: list[PublishedNumber]) -> str:
     """What other papers print, if it is not the same; of the paper's own variants nothing is asked."""
-    others: dict[float, list[str]] = {}
-    for other in alike if not row.variant else ():
-        if other.value != row.value:
-            others.setdefault(other.value, []).append(titles("methods")[other.paper])
-    said = [f"{value} ({', '.join(papers)})" for value, papers in others.items()]
-    return f"Elsewhere: {'; '.join(said)}." if said else ""
+    other_values: dict[float, list[str]] = {}
+    for row_alike in alike if not row.variant else ():
+        if row_alike.value != row.value:
+            other_values.setdefault(row_alike.value, []).append(titles("methods")[row_alike.paper])
+    values = [f"{value} ({', '.join(papers)})" for value, papers in other_values.items()]
+    return f"Elsewhere: {'; '.join(values)}." if values else ""
 
 
 def _joined(*sentences: str) -> str:

@@ -90,10 +90,10 @@ class _Archive(TensorFile):
         super().__init__()
         _check_directory(file)
         self.zip = zipfile.ZipFile(file)
-        self.entries = {one.filename: one for one in self.zip.infolist()}
+        self.entries = {entry.filename: entry for entry in self.zip.infolist()}
         if len(self.entries) < len(self.zip.infolist()):
             raise ValueError("an archive with two entries of one name")
-        if sum(one.compress_size for one in self.entries.values()) > file.seek(0, 2):
+        if sum(entry.compress_size for entry in self.entries.values()) > file.seek(0, 2):
             raise ValueError("an archive whose entries overlap")
         pickles = [name for name in self.entries if re.fullmatch(r"[^/]+/data\.pkl", name)]
         if len(pickles) != 1:
@@ -146,8 +146,8 @@ class _Archive(TensorFile):
         if name not in self._code:
             text = self._read(name, self._code_left).decode("utf-8") if self.root + name in self.entries else ""
             self._code_left -= len(text)
-            found = CLASS.finditer(text)
-            self._code[name] = {one[1]: set(re.findall(r'"([^"]*)"', one[2] + one[3])) for one in found}
+            classes = CLASS.finditer(text)
+            self._code[name] = {match[1]: set(re.findall(r'"([^"]*)"', match[2] + match[3])) for match in classes}
         return self._code[name].get(kind.name)
 
 

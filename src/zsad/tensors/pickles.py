@@ -109,7 +109,7 @@ class _PickleInterpreter:
 
     def hand_over(self, items: tuple[Any, ...]) -> None:
         """Count what is given to calls: the same long list can be given a million times."""
-        self.handed += len(items) + sum(len(one) for one in items[:DIMENSIONS] if type(one) in (list, tuple, dict))
+        self.handed += len(items) + sum(len(item) for item in items[:DIMENSIONS] if type(item) in (list, tuple, dict))
         if self.handed > STEPS:
             raise ValueError(f"calls with more than {STEPS} values")
 
@@ -130,9 +130,9 @@ class _PickleInterpreter:
         return self.stack[-1]
 
     def pop(self) -> Any:
-        found = self.top()
+        value = self.top()
         self.stack.pop()
-        return found
+        return value
 
 
 def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = None) -> Any:
@@ -221,8 +221,8 @@ def _old_object(machine: _PickleInterpreter, _: object) -> None:
     machine.stack.append(Shell())
 
 
-def _named(machine: _PickleInterpreter, said: str) -> None:
-    module, _, name = said.partition(" ")
+def _named(machine: _PickleInterpreter, argument: str) -> None:
+    module, _, name = argument.partition(" ")
     machine.stack.append(Name(module, name))
 
 
@@ -254,15 +254,15 @@ def _remember(machine: _PickleInterpreter, place: Any) -> None:
 
 
 def _storage(machine: _PickleInterpreter, _: object) -> None:
-    found = _persistent(machine.pop())
-    if type(found) is Storage:
-        machine.arrays.setdefault(found.key, found.dtype)
-    machine.stack.append(found)
+    persistent_id = _persistent(machine.pop())
+    if type(persistent_id) is Storage:
+        machine.arrays.setdefault(persistent_id.key, persistent_id.dtype)
+    machine.stack.append(persistent_id)
 
 
-def _persistent(said: object) -> Any:
+def _persistent(persistent_id: object) -> Any:
     """An array that lies in the file outside of the pickle, or the class beside its source in very old files."""
-    match said:
+    match persistent_id:
         case ("storage", Name() as kind, str() | int() as key, str() as place, int() as count, *rest):
             start, count = _view(count, rest)
             if not 0 <= start < 2**48 or not 0 <= count < 2**48 or not _is_short(key):
@@ -306,14 +306,14 @@ def _wide_tensor(
     stride: object,
     gradient: object,
     hooks: object,
-    said: Any,
+    dtype_name: Any,
     *more: object,
 ) -> StoredTensor | UnreadableTensor:
-    if type(storage) is not Storage or type(said) is not Name:
+    if type(storage) is not Storage or type(dtype_name) is not Name:
         raise ValueError("a tensor without its array")
-    dtype = WIDE.get(said.name)
+    dtype = WIDE.get(dtype_name.name)
     if dtype is None:
-        return UnreadableTensor(f"a tensor of {said}")
+        return UnreadableTensor(f"a tensor of {dtype_name}")
     return _laid_out(storage, dtype, storage.count // dtype.itemsize, offset, size, stride)
 
 
@@ -336,7 +336,7 @@ def _laid_out(
 def _numbers(values: Any) -> tuple[int, ...]:
     if type(values) not in (tuple, list) or len(values) > DIMENSIONS:
         raise ValueError("a tensor of impossible dimensions")
-    if any(type(one) is not int or not 0 <= one < 2**48 for one in values):
+    if any(type(number) is not int or not 0 <= number < 2**48 for number in values):
         raise ValueError("a size that is no number")
     return tuple(values)
 
@@ -352,7 +352,7 @@ def _first(value: object = None, *rest: object) -> object:
 def _dictionary(pairs: Any = (), *rest: object) -> dict[Any, Any]:
     if type(pairs) is dict:
         return dict(pairs)
-    if type(pairs) not in (list, tuple) or any(type(one) not in (list, tuple) or len(one) != 2 for one in pairs):
+    if type(pairs) not in (list, tuple) or any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
         raise ValueError("a dictionary made of what is no pairs")
     return {_key(key): value for key, value in pairs}
 

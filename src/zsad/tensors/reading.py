@@ -60,8 +60,10 @@ def read_sets(path: Path, wanted: Callable[[set[str]], bool]) -> Sets:
             tensors, _ = _safetensors(path)
             return {"": dict(tensors)} if wanted(set(tensors)) else {}
         with opened(path) as file:
-            found = {place: names for place, names in _sets(file).items() if wanted(set(names))}
-            return {place: {name: _loaded(file, one) for name, one in names.items()} for place, names in found.items()}
+            sets = {place: names for place, names in _sets(file).items() if wanted(set(names))}
+            return {
+                place: {name: _loaded(file, tensor) for name, tensor in names.items()} for place, names in sets.items()
+            }
 
 
 def read_saved(path: Path) -> Any:
@@ -90,7 +92,7 @@ def is_finite(tensor: Tensor) -> bool:
         return True
     if tensor.is_complex():
         return is_finite(torch.view_as_real(tensor))
-    return all(math.isfinite(one) for one in tensor.detach().aminmax())
+    return all(math.isfinite(bound) for bound in tensor.detach().aminmax())
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: object, remedy: str) -> None:
@@ -99,8 +101,8 @@ def check_finite(tensors: Mapping[str, Tensor], where: object, remedy: str) -> N
     """
     for name, tensor in tensors.items():
         if not is_finite(tensor):
-            odd = int((~torch.isfinite(tensor)).sum())
-            value = f"{odd} of the {tensor.numel()} numbers of {name} are infinite or no number"
+            bad = int((~torch.isfinite(tensor)).sum())
+            value = f"{bad} of the {tensor.numel()} numbers of {name} are infinite or no number"
             raise WeightsError(f"the numbers of {where} are finite", value, remedy)
 
 
@@ -146,8 +148,8 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118  # not a mapping
 
 
-def _loaded(file: TensorFile, one: StoredTensor | UnreadableTensor) -> Tensor | UnreadableTensor:
-    return file.load(one) if type(one) is StoredTensor else one  # type: ignore[return-value]  # the other kind
+def _loaded(file: TensorFile, stored: StoredTensor | UnreadableTensor) -> Tensor | UnreadableTensor:
+    return file.load(stored) if type(stored) is StoredTensor else stored  # type: ignore[return-value]  # the other kind
 
 
 def _sets(file: TensorFile) -> dict[str, dict[str, StoredTensor | UnreadableTensor]]:
@@ -172,14 +174,14 @@ class _Walk:
         if type(value) is Shell:
             self._keep(dict(self._of_module(value, "", 0)), place)
         elif type(value) is dict:
-            self._keep({key: one for key, one in value.items() if type(key) is str and _is_tensor(one)}, place)
-            for key, one in value.items():
-                if type(key) is str and type(one) in (dict, Shell):
-                    self.visit(one, f"{place}.{key}" if place else key, depth + 1)
+            self._keep({key: item for key, item in value.items() if type(key) is str and _is_tensor(item)}, place)
+            for key, item in value.items():
+                if type(key) is str and type(item) in (dict, Shell):
+                    self.visit(item, f"{place}.{key}" if place else key, depth + 1)
 
-    def _keep(self, found: dict[str, Any], place: str) -> None:
-        if found:
-            self.sets[place] = found
+    def _keep(self, tensors: dict[str, Any], place: str) -> None:
+        if tensors:
+            self.sets[place] = tensors
 
     def _of_module(
         self, module: Shell, prefix: str, depth: int
@@ -191,7 +193,7 @@ class _Walk:
         state = module.state if type(module.state) is dict else {}
         own = self.file.names_of(module.kind) if module.kind and self.file.is_module else None
         parts = [state.get(name) for name in ("_parameters", "_buffers", "_modules")]
-        for entries in [state] if self.file.is_module else [one for one in parts if type(one) is dict]:
+        for entries in [state] if self.file.is_module else [part for part in parts if type(part) is dict]:
             for key, value in entries.items():
                 if type(key) is str and _is_tensor(value) and (own is None or key in own):
                     yield prefix + key, value
@@ -225,5 +227,5 @@ class _Filled:
         if type(value) is StoredTensor:
             return self.file.load(value)
         if type(value) is dict:
-            return {key: self.of(one, depth) for key, one in value.items()}
-        return type(value)([self.of(one, depth) for one in value])
+            return {key: self.of(item, depth) for key, item in value.items()}
+        return type(value)([self.of(item, depth) for item in value])

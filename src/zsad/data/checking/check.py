@@ -95,15 +95,22 @@ def check(
         DependencyError: there are DICOM files, and the extra ``dicom`` is not installed.
     """
     check_workers(workers)
-    training = [_plain(one) for one in trained_on]
-    opened = {one: _open(one) for one in dict.fromkeys([*map(_plain, specifications), *training])}
+    training = [_plain(specification) for specification in trained_on]
+    opened = {
+        specification: _open(specification)
+        for specification in dict.fromkeys([*map(_plain, specifications), *training])
+    }
     names = _names(opened)
     inspected = _inspect_all(opened, names, training, lambda samples: follow(inspect(samples, workers), len(samples)))
-    classes = {one.name: class_counts(one) for one in inspected}
+    classes = {data_set_facts.name: class_counts(data_set_facts) for data_set_facts in inspected}
     checked = [CheckedSet(names[key], key, key in training, classes.get(names[key], ())) for key in opened]
     findings = [
         *(_not_the_layout(names[key], error) for key, error in opened.items() if isinstance(error, InputError)),
-        *(finding for one in inspected for finding in _of_one(one, classes[one.name], detectors)),
+        *(
+            finding
+            for data_set_facts in inspected
+            for finding in _of_one(data_set_facts, classes[data_set_facts.name], detectors)
+        ),
         *copies_between(inspected),
         *class_names_between(inspected),
     ]
@@ -117,11 +124,11 @@ def _inspect_all(
     read: Callable[[list[Sample]], Iterable[SampleFacts]],
 ) -> list[Inspected]:
     """All data sets that could be opened, read as one."""
-    data_sets = {key: one for key, one in opened.items() if isinstance(one, DataSet)}
-    facts = iter(list(read([sample for one in data_sets.values() for sample in one.samples])))
+    data_sets = {key: data_set for key, data_set in opened.items() if isinstance(data_set, DataSet)}
+    facts = iter(list(read([sample for data_set in data_sets.values() for sample in data_set.samples])))
     return [
-        Inspected(names[key], one, tuple(islice(facts, len(one.samples))), key in training)
-        for key, one in data_sets.items()
+        Inspected(names[key], data_set, tuple(islice(facts, len(data_set.samples))), key in training)
+        for key, data_set in data_sets.items()
     ]
 
 
@@ -143,7 +150,7 @@ def _open(specification: str) -> DataSet | InputError:
 
 def _names(opened: Opened) -> dict[str, str]:
     """A name for each specification: the whole of it where a data set has no name, or that of another."""
-    names = {key: one.name if isinstance(one, DataSet) else key for key, one in opened.items()}
+    names = {key: data_set.name if isinstance(data_set, DataSet) else key for key, data_set in opened.items()}
     often = Counter(names.values())
     return {key: name if often[name] == 1 else key for key, name in names.items()}
 

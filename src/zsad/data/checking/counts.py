@@ -38,9 +38,9 @@ def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
     """Every class that was found, then those that were published and are not there."""
     images: Counter[tuple[str, str]] = Counter()
     masks: Counter[str] = Counter()
-    for one in inspected.data_set.samples:
-        images[one.class_name, "train" if one.split == "train" else STATES[one.label]] += 1
-        masks[one.class_name] += len(one.masks)
+    for sample in inspected.data_set.samples:
+        images[sample.class_name, "train" if sample.split == "train" else STATES[sample.label]] += 1
+        masks[sample.class_name] += len(sample.masks)
     published = _published(inspected)
     names = [*dict.fromkeys([*masks, *published])]
     return tuple(_class_count(name, images, masks[name], published.get(name)) for name in names)
@@ -64,22 +64,26 @@ def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> lis
 
 
 def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
-    absent = [FindingCase(one.class_name) for one in classes if one.published and not _images_of(one)]
-    present = [one.class_name for one in classes if _images_of(one)]
+    absent = [
+        FindingCase(class_count.class_name)
+        for class_count in classes
+        if class_count.published and not _images_of(class_count)
+    ]
+    present = [class_count.class_name for class_count in classes if _images_of(class_count)]
     known = {*inspected.data_set.kind.classes, *_published(inspected)}
-    others = [FindingCase(name) for name in present if name not in known] if _published(inspected) else []
+    unpublished = [FindingCase(name) for name in present if name not in known] if _published(inspected) else []
     is_one = present == [inspected.data_set.root.resolve().name]
     follows = "a mean over the classes is not that of the published set"
     missing = f"{pluralised(len(absent), 'published class is', 'published classes are')} not there: {follows}"
-    extra = f"{pluralised(len(others), 'class is', 'classes are')} not among those published: {follows}"
+    extra = f"{pluralised(len(unpublished), 'class is', 'classes are')} not among those published: {follows}"
     return [
         *found("missing", "warning" if is_one else "error", inspected.name, missing, absent),
-        *found("extra", "error", inspected.name, extra, others),
+        *found("extra", "error", inspected.name, extra, unpublished),
     ]
 
 
-def _images_of(one: ClassCount) -> int:
-    return one.train + one.normal + one.anomalous + one.unlabelled
+def _images_of(class_count: ClassCount) -> int:
+    return class_count.train + class_count.normal + class_count.anomalous + class_count.unlabelled
 
 
 def _images(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
@@ -90,15 +94,20 @@ def _images(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[F
     )
     for split, severity, states in parts:
         for kind, sign, word in DIFFERENCES:
-            cases = [case for one in classes if _images_of(one) for case in _differences(one, states, sign)]
+            cases = [
+                case
+                for class_count in classes
+                if _images_of(class_count)
+                for case in _differences(class_count, states, sign)
+            ]
             number = pluralised(len({case.subject for case in cases}), "class has", "classes have")
             message = f"{number} {word} {split} images than published"
             yield from found(kind, severity, inspected.name, message, cases)
 
 
-def _differences(one: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[FindingCase]:
+def _differences(class_count: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[FindingCase]:
     for state in states:
-        there, published = getattr(one, state), getattr(one.published, state, None)
+        there, published = getattr(class_count, state), getattr(class_count.published, state, None)
         if published is not None and (there - published) * sign > 0:
             words = "training images" if state == "train" else state
-            yield FindingCase(one.class_name, f"{there:,} {words}; published: {published:,}")
+            yield FindingCase(class_count.class_name, f"{there:,} {words}; published: {published:,}")

@@ -56,7 +56,9 @@ def _unreadable(inspected: Inspected) -> Iterator[Finding]:
 def _unpaired(inspected: Inspected) -> list[Finding]:
     anomalous = [facts.sample for facts in inspected.facts if facts.sample.label == 1]
     splits = {sample.split for sample in anomalous if sample.mask}
-    cases = [FindingCase(inspected.below(one.image)) for one in anomalous if not one.mask and one.split in splits]
+    cases = [
+        FindingCase(inspected.below(sample.image)) for sample in anomalous if not sample.mask and sample.split in splits
+    ]
     message = f"{pluralised(len(cases), 'anomalous image')} without mask: pixel metrics would be of the others only"
     return found("unpaired", "error", inspected.name, message, cases)
 
@@ -65,22 +67,24 @@ def _without_masks(inspected: Inspected) -> list[Finding]:
     """Where there is no mask at all, though the data set was published with them."""
     samples = inspected.data_set.samples
     should = inspected.is_published and inspected.data_set.kind.has_masks
-    if not should or any(one.mask for one in samples):
+    if not should or any(sample.mask for sample in samples):
         return []
-    cases = [FindingCase(inspected.below(one.image)) for one in samples if one.label == 1 and one.split == "test"]
+    cases = [
+        FindingCase(inspected.below(sample.image)) for sample in samples if sample.label == 1 and sample.split == "test"
+    ]
     message = f"{pluralised(len(cases), 'anomalous image')} without mask, as all are: there will be no pixel metrics"
     return found("unpaired", "warning", inspected.name, message, cases)
 
 
 def _shared_masks(inspected: Inspected) -> list[Finding]:
     images: defaultdict[Path, set[Path]] = defaultdict(set)
-    for one in inspected.data_set.samples:
-        for mask in one.masks:
-            images[mask].add(one.image)
+    for sample in inspected.data_set.samples:
+        for mask in sample.masks:
+            images[mask].add(sample.image)
     cases = [
-        FindingCase(inspected.below(mask), " and ".join(sorted(map(inspected.below, those))))
-        for mask, those in images.items()
-        if len(those) > 1
+        FindingCase(inspected.below(mask), " and ".join(sorted(map(inspected.below, images_of_mask))))
+        for mask, images_of_mask in images.items()
+        if len(images_of_mask) > 1
     ]
     message = f"{pluralised(len(cases), 'mask')} of several images: for all but one it is the wrong one"
     return found("shared-mask", "error", inspected.name, message, cases)
@@ -95,7 +99,7 @@ def _orphans(inspected: Inspected, loose: list[Path]) -> list[Finding]:
 def _loose_masks(inspected: Inspected, excused: Set[Path]) -> list[Path]:
     """Images where masks lie that no sample uses, and that are not what a normal image's mask would be called."""
     samples = inspected.data_set.samples
-    used = {os.path.abspath(path) for one in samples for path in (one.image, *one.masks)}
+    used = {os.path.abspath(path) for sample in samples for path in (sample.image, *sample.masks)}
     there = (path for path in _where_masks_lie(inspected) if path not in excused)
     return [path for path in there if os.path.abspath(path) not in used]
 
@@ -103,12 +107,13 @@ def _loose_masks(inspected: Inspected, excused: Set[Path]) -> list[Path]:
 def _where_masks_lie(inspected: Inspected) -> Iterator[Path]:
     """The images of folders with masks; of folders with masks only, at every depth, without those of normal ones."""
     samples, root = inspected.data_set.samples, inspected.data_set.root
-    own = {one.image.parent for one in samples}
-    normal = {one.image.parent.name for one in samples if one.label != 1}
+    own = {sample.image.parent for sample in samples}
+    normal = {sample.image.parent.name for sample in samples if sample.label != 1}
     above = own.union(*(folder.parents for folder in own))
-    usual = [one / "ground_truth" for one in (root, *sorted(root.iterdir(), key=natural_key)) if one in above]
+    usual = [folder / "ground_truth" for folder in (root, *sorted(root.iterdir(), key=natural_key)) if folder in above]
     homes = [
-        _highest(folder, root, above) for folder in [*(mask.parent for one in samples for mask in one.masks), *usual]
+        _highest(folder, root, above)
+        for folder in [*(mask.parent for sample in samples for mask in sample.masks), *usual]
     ]
     for home in dict.fromkeys(homes):
         for path in images_in(home) if home.is_dir() else ():
@@ -126,14 +131,14 @@ def _highest(folder: Path, root: Path, above: Set[Path]) -> Path:
 def _masks_of_others(inspected: Inspected) -> Iterator[Path]:
     """What masks of samples without one would be called, in the way that other images of their folder have theirs."""
     ways: defaultdict[Path, set[tuple[Path, str, str, str]]] = defaultdict(set)
-    for one in inspected.data_set.samples:
-        if one.mask and one.image.stem in one.mask.stem:
-            before, _, after = one.mask.stem.partition(one.image.stem)
-            ways[one.image.parent].add((one.mask.parent, before, after, one.mask.suffix))
-    for one in inspected.data_set.samples:
-        if not one.mask and one.label != 1:
-            for folder, before, after, suffix in ways[one.image.parent]:
-                yield folder / f"{before}{one.image.stem}{after}{suffix}"
+    for sample in inspected.data_set.samples:
+        if sample.mask and sample.image.stem in sample.mask.stem:
+            before, _, after = sample.mask.stem.partition(sample.image.stem)
+            ways[sample.image.parent].add((sample.mask.parent, before, after, sample.mask.suffix))
+    for sample in inspected.data_set.samples:
+        if not sample.mask and sample.label != 1:
+            for folder, before, after, suffix in ways[sample.image.parent]:
+                yield folder / f"{before}{sample.image.stem}{after}{suffix}"
 
 
 def _mask_sizes(inspected: Inspected) -> list[Finding]:
@@ -208,7 +213,7 @@ def _image_sizes(inspected: Inspected) -> list[Finding]:
 
 def _unusual(members: list[tuple[SampleFacts, Size]]) -> Iterator[tuple[SampleFacts, Size]]:
     usual = median(rows * cols for _, (rows, cols) in members)
-    return (one for one in members if not usual / UNUSUAL < one[1][0] * one[1][1] < usual * UNUSUAL)
+    return (member for member in members if not usual / UNUSUAL < member[1][0] * member[1][1] < usual * UNUSUAL)
 
 
 def _px(size: Size) -> str:

@@ -23,19 +23,19 @@ def copies_within(inspected: Inspected) -> list[Finding]:
                 cases[kind].append(FindingCase(inspected.below(copy.sample.image), _equals(inspected, original, copy)))
     both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
     leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
-    again = (
+    duplicated = (
         f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
     )
     return [
         *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
         *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
-        *found("duplicated", "warning", inspected.name, again, cases["duplicated"]),
+        *found("duplicated", "warning", inspected.name, duplicated, cases["duplicated"]),
     ]
 
 
 def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
     """Images that two data sets share; an error where one of them is trained on and the other is not."""
-    pixels = [_by_pixels(one) for one in data_sets]
+    pixels = [_by_pixels(data_set) for data_set in data_sets]
     for first, second in combinations(range(len(data_sets)), 2):
         if pixels[first].keys() & pixels[second].keys():
             if data_sets[second].is_trained_on and not data_sets[first].is_trained_on:
@@ -57,40 +57,40 @@ def _by_pixels(inspected: Inspected) -> Groups:
 def _pairs(group: list[SampleFacts]) -> list[tuple[Kind, SampleFacts, SampleFacts]]:
     """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
     grave = [pair for copy in group if (pair := _grave(group, copy))]
-    named = [one for _, original, copy in grave for one in (original, copy)]
+    named = [member for _, original, copy in grave for member in (original, copy)]
     first = named[0] if named else group[0]
-    return [*grave, *(("duplicated", first, one) for one in group if one is not first and one not in named)]
+    return [*grave, *(("duplicated", first, member) for member in group if member is not first and member not in named)]
 
 
 def _grave(group: list[SampleFacts], copy: SampleFacts) -> tuple[Kind, SampleFacts, SampleFacts] | None:
-    normal = next((one for one in group if one.sample.label == 0 and _same_class(one, copy)), None)
+    normal = next((member for member in group if member.sample.label == 0 and _same_class(member, copy)), None)
     if copy.sample.label == 1 and normal:
         return "contradictory", normal, copy
-    trained = next((one for one in group if one.sample.split == "train"), None)
+    trained = next((member for member in group if member.sample.split == "train"), None)
     return ("leaked", trained, copy) if trained and copy.sample.split == "test" else None
 
 
-def _same_class(one: SampleFacts, other: SampleFacts) -> bool:
-    return one.sample.class_name == other.sample.class_name
+def _same_class(first: SampleFacts, second: SampleFacts) -> bool:
+    return first.sample.class_name == second.sample.class_name
 
 
 def _equals(inspected: Inspected, original: SampleFacts, copy: SampleFacts) -> str:
-    again = "" if original.content == copy.content else " (saved again)"
-    return f"= {inspected.below(original.sample.image)}{again}"
+    note = "" if original.content == copy.content else " (saved again)"
+    return f"= {inspected.below(original.sample.image)}{note}"
 
 
-def _shared(one: Inspected, pixels: Groups, other: Inspected, others: Groups) -> Finding:
+def _shared(first: Inspected, pixels: Groups, second: Inspected, second_pixels: Groups) -> Finding:
     """Cases are the images of ``other``."""
-    severity: Severity = "error" if one.is_trained_on and not other.is_trained_on else "warning"
+    severity: Severity = "error" if first.is_trained_on and not second.is_trained_on else "warning"
     cases = [
-        FindingCase(other.below(copy.sample.image), _equals(one, pixels[key][0], copy))
-        for key, copies in others.items()
+        FindingCase(second.below(copy.sample.image), _equals(first, pixels[key][0], copy))
+        for key, copies in second_pixels.items()
         if key in pixels
         for copy in copies
     ]
     trained = ", which is trained on" if severity == "error" else ""
-    message = f"{pluralised(len(cases), 'image')} of {other.name} also in {one.name}{trained}"
-    return Finding("shared", severity, (one.name, other.name), message, tuple(cases))
+    message = f"{pluralised(len(cases), 'image')} of {second.name} also in {first.name}{trained}"
+    return Finding("shared", severity, (first.name, second.name), message, tuple(cases))
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class RecordedTraining:
 def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
     """Classes of one name in several data sets; an error where one is trained on and another is not."""
     by_name: defaultdict[str, list[tuple[Inspected, str]]] = defaultdict(list)
-    for one in data_sets:
-        for name in _class_names(one):
-            by_name[_singular(name)].append((one, name))
-    met = [members for members in by_name.values() if len({one.name for one, _ in members}) > 1]
+    for data_set in data_sets:
+        for name in _class_names(data_set):
+            by_name[_singular(name)].append((data_set, name))
+    met = [members for members in by_name.values() if len({data_set.name for data_set, _ in members}) > 1]
     severities: tuple[Severity, ...] = ("error", "warning")
     for severity in severities:
         groups = [members for members in met if _severity(members) == severity]
@@ -124,10 +124,14 @@ def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
 
 def training_findings(inspected: Inspected, training: RecordedTraining) -> list[Finding]:
     """Images and classes of a data set that a detector was trained on."""
-    seen = [FindingCase(inspected.below(one.sample.image)) for one in inspected.facts if one.content in training.images]
-    number = f"{len(seen):,} of {pluralised(len(inspected.facts), 'image')}"
+    cases = [
+        FindingCase(inspected.below(facts.sample.image))
+        for facts in inspected.facts
+        if facts.content in training.images
+    ]
+    number = f"{len(cases):,} of {pluralised(len(inspected.facts), 'image')}"
     return [
-        *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", seen),
+        *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", cases),
         *_trained_classes(inspected, training),
     ]
 
@@ -136,7 +140,7 @@ def _trained_classes(inspected: Inspected, training: RecordedTraining) -> Iterat
     exact: list[FindingCase] = []
     nearly: list[FindingCase] = []
     for name in _class_names(inspected):
-        alike = [one for one in training.classes if _singular(one) == _singular(name)]
+        alike = [trained_name for trained_name in training.classes if _singular(trained_name) == _singular(name)]
         if alike:
             is_exact = _words(name) in map(_words, alike)
             (exact if is_exact else nearly).append(FindingCase(name, f"trained on: {', '.join(alike)}"))
@@ -152,21 +156,22 @@ def _classes(cases: list[FindingCase]) -> str:
 
 
 def _class_names(inspected: Inspected) -> list[str]:
-    return list(dict.fromkeys(one.class_name for one in inspected.data_set.samples))
+    return list(dict.fromkeys(sample.class_name for sample in inspected.data_set.samples))
 
 
 def _severity(members: list[tuple[Inspected, str]]) -> Severity:
     """Nearly the same is not the same: the papers train on capsules of VisA and test on the capsule of MVTec AD."""
-    trained = {_words(name) for one, name in members if one.is_trained_on}
-    tested = {_words(name) for one, name in members if not one.is_trained_on}
+    trained = {_words(name) for data_set, name in members if data_set.is_trained_on}
+    tested = {_words(name) for data_set, name in members if not data_set.is_trained_on}
     return "error" if trained & tested else "warning"
 
 
 def _same_names(severity: Severity, groups: list[list[tuple[Inspected, str]]]) -> Finding:
     cases = tuple(
-        FindingCase(members[0][1], ", ".join(f"{one.name} ({name})" for one, name in members)) for members in groups
+        FindingCase(members[0][1], ", ".join(f"{data_set.name} ({name})" for data_set, name in members))
+        for members in groups
     )
-    concerned = tuple(dict.fromkeys(one.name for members in groups for one, _ in members))
+    concerned = tuple(dict.fromkeys(data_set.name for members in groups for data_set, _ in members))
     number = pluralised(len(groups), "class name", "class names")
     follows = "trained on and tested: not zero-shot" if severity == "error" else "not zero-shot where one is trained on"
     return Finding("class-name", severity, concerned, f"{number} in several data sets; {follows}", cases)

@@ -75,8 +75,8 @@ def _object_name(dataset: "pydicom.Dataset") -> str:
     """What it is by its class, such as Basic Text SR Storage."""
     from pydicom.uid import UID
 
-    said = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID")
-    return UID(said).name if said else "no class of DICOM objects"
+    uid = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID")
+    return UID(uid).name if uid else "no class of DICOM objects"
 
 
 def _check_samples(dataset: "pydicom.Dataset", name: str) -> None:
@@ -133,8 +133,8 @@ def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
             shown[keyword] = dataset[keyword]
     for stage in STAGES:
         for place in _places(dataset):
-            if said := _said(place, stage):
-                _replace(shown, stage, said)
+            if elements := _said(place, stage):
+                _replace(shown, stage, elements)
     return shown
 
 
@@ -166,18 +166,18 @@ def _said(place: "pydicom.Dataset", stage: tuple[str, ...]) -> dict[str, object]
     """What a place says of a stage: complete tables, and windows and rescales that have both of their parts."""
     from pydicom import Sequence
 
-    said: dict[str, object] = {}
+    elements: dict[str, object] = {}
     for keyword in stage:
         value = place.get(keyword)
         if keyword.endswith("Sequence"):
             value = Sequence([table for table in value or [] if _is_table(table)][:1]) or None
         if not _is_empty(value):
-            said[keyword] = value
-    if not {"WindowCenter", "WindowWidth"} <= said.keys():
-        said = {keyword: value for keyword, value in said.items() if not keyword.startswith("Window")}
-    if said.keys() & {"RescaleSlope", "RescaleIntercept"}:
-        said = {"RescaleSlope": 1, "RescaleIntercept": 0} | said
-    return {} if said.keys() == {"VOILUTFunction"} else said
+            elements[keyword] = value
+    if not {"WindowCenter", "WindowWidth"} <= elements.keys():
+        elements = {keyword: value for keyword, value in elements.items() if not keyword.startswith("Window")}
+    if elements.keys() & {"RescaleSlope", "RescaleIntercept"}:
+        elements = {"RescaleSlope": 1, "RescaleIntercept": 0} | elements
+    return {} if elements.keys() == {"VOILUTFunction"} else elements
 
 
 def _is_table(item: "pydicom.Dataset") -> bool:
@@ -191,11 +191,11 @@ def _is_empty(value: object) -> bool:
     return value in (None, "", b"") or (isinstance(value, MultiValue) and (not value or _is_empty(value[0])))
 
 
-def _replace(shown: "pydicom.Dataset", stage: tuple[str, ...], said: dict[str, object]) -> None:
+def _replace(shown: "pydicom.Dataset", stage: tuple[str, ...], elements: dict[str, object]) -> None:
     for keyword in stage:
         if keyword in shown:
             delattr(shown, keyword)
-    for keyword, value in said.items():
+    for keyword, value in elements.items():
         setattr(shown, keyword, value)
 
 

@@ -68,14 +68,14 @@ def _check_frame(frame: bytes, keyword: str, size: Size) -> None:
     if keyword in JPEG_2000:
         codestream = jpeg.codestreams(frame)[0]
         jpeg.check_whole(codestream)
-        found = jpeg.size_of(codestream)
+        frame_size = jpeg.size_of(codestream)
     else:
         if frame.rfind(END_OF_IMAGE) < frame.rfind(START_OF_SCAN):
             raise ValueError("image file is truncated")
-        said = jpeg.frame_of(frame)
-        found = (said.rows, said.cols) if said else (0, 0)
-    if found != size:
-        raise ValueError(f"a frame of {found} pixels where {size} are said")
+        header = jpeg.frame_of(frame)
+        frame_size = (header.rows, header.cols) if header else (0, 0)
+    if frame_size != size:
+        raise ValueError(f"a frame of {frame_size} pixels where {size} are said")
 
 
 def _pydicom_can(dataset: "pydicom.Dataset") -> bool:

@@ -46,7 +46,7 @@ for _library in ("tifffile", "pydicom", "PIL"):  # what they say of broken files
 
 
 @contextmanager
-def reading(name: str, *others: type[Exception]) -> Iterator[None]:
+def reading(name: str, *further: type[Exception]) -> Iterator[None]:
     """Around calls into a decoding library: its exceptions become an ``InputError``, its warnings stay inside.
 
     Args:
@@ -58,7 +58,7 @@ def reading(name: str, *others: type[Exception]) -> Iterator[None]:
             yield
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
-    except (*UNREADABLE, *others) as error:
+    except (*UNREADABLE, *further) as error:
         raise unreadable(name, _reason(error)) from error
 
 
@@ -87,9 +87,9 @@ def check_size(rows: int, cols: int, name: str) -> None:
         raise _too_large(name, f"{rows} x {cols} = {rows * cols} pixels")
 
 
-def _too_large(name: str, found: str) -> InputError:
+def _too_large(name: str, value: str) -> InputError:
     return InputError(
-        f"an image has at most {MAX_PIXELS} pixels", f"{name} ({found})", "scale it down or cut it into pieces first"
+        f"an image has at most {MAX_PIXELS} pixels", f"{name} ({value})", "scale it down or cut it into pieces first"
     )
 
 

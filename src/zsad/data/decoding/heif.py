@@ -35,8 +35,8 @@ def _bits(head: bytes) -> int:
     """The most of any of its images, alpha among them."""
     depths = [8]
     for part in head.split(CONFIGURATION)[1:]:
-        said = part[2] if len(part) > 2 else 0
-        depths.append(12 if said & TWELVE_BITS else 10 if said & HIGH_DEPTH else 8)
+        flags = part[2] if len(part) > 2 else 0
+        depths.append(12 if flags & TWELVE_BITS else 10 if flags & HIGH_DEPTH else 8)
     return max(depths)
 
 

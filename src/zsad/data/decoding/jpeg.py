@@ -39,8 +39,8 @@ def read_jpeg(stream: Stream, name: str) -> DecodedImage:
     with reading(name):
         frame = frame_of(stream.read(HEAD_LENGTH))
         stream.seek(0)
-    if found := frame and _other_kind(frame):
-        raise InputError("a JPEG image has 8 bits a sample and is lossy", f"{name} ({found})", "save it as PNG or TIFF")
+    if kind := frame and _other_kind(frame):
+        raise InputError("a JPEG image has 8 bits a sample and is lossy", f"{name} ({kind})", "save it as PNG or TIFF")
     return pillow.read(stream, name)
 
 
@@ -120,18 +120,18 @@ def _decode(codestream: bytes) -> Shaped[np.ndarray, "rows cols channels"]:
 def _depths(codestream: bytes) -> list[int]:
     """Bits of each component; less than 1 where they have a sign."""
     components = _number(codestream, FIRST_COMPONENT - 2, 2)
-    said = [_number(codestream, FIRST_COMPONENT + COMPONENT_LENGTH * one, 1) for one in range(components)]
-    return [-1 if one & SIGN else one + 1 for one in said]
+    depth_bytes = [_number(codestream, FIRST_COMPONENT + COMPONENT_LENGTH * index, 1) for index in range(components)]
+    return [-1 if depth & SIGN else depth + 1 for depth in depth_bytes]
 
 
 def codestreams(content: bytes) -> list[bytes]:
     """The codestreams of a JP2 file, or what is one itself."""
     if content.startswith(SIGNATURE):
         return [content]
-    found = [body for kind, body in _boxes(content) if kind == b"jp2c"]
-    if not found:
+    streams = [body for kind, body in _boxes(content) if kind == b"jp2c"]
+    if not streams:
         raise ValueError("a JPEG 2000 file without codestream")
-    return found
+    return streams
 
 
 def check_whole(stream: bytes) -> None:

@@ -42,10 +42,10 @@ class NetpbmHeader:
 
 def read(stream: Stream, name: str) -> DecodedImage:
     """Decode a Netpbm file that is open for reading; the first of its images."""
-    found = samples_of(stream, name)
-    if found is None:
+    decoded = samples_of(stream, name)
+    if decoded is None:
         return pillow.read(stream, name)
-    samples, further = found
+    samples, further = decoded
     return DecodedImage(to_rgb(samples), name, ("image 1 of several was read",) if further else ())
 
 
@@ -65,23 +65,23 @@ def _head(start: bytes) -> NetpbmHeader | None:
     """None for what Pillow reads as well."""
     if start.startswith(b"P7"):
         return _pam_head(start)
-    found = HEAD.match(start)
-    if not found or int(found[4]) <= 255:
+    match = HEAD.match(start)
+    if not match or int(match[4]) <= 255:
         return None
-    cols, rows, largest = (int(found[group]) for group in (2, 3, 4))
-    return _checked(NetpbmHeader(rows, cols, CHANNELS[found[1]], largest, found.end(), found[1] in PLAIN))
+    cols, rows, largest = (int(match[group]) for group in (2, 3, 4))
+    return _checked(NetpbmHeader(rows, cols, CHANNELS[match[1]], largest, match.end(), match[1] in PLAIN))
 
 
 def _pam_head(start: bytes) -> NetpbmHeader:
-    found = PAM_HEAD.match(start)
-    if not found:
+    match = PAM_HEAD.match(start)
+    if not match:
         raise ValueError("a PAM head without end")
-    lines = (line.split(maxsplit=1) for line in found[1].splitlines() if not line.startswith(b"#"))
-    said = {words[0]: words[1].strip() for words in lines if len(words) == 2}
-    rows, cols, depth, largest = (int(said[key][:9]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
-    if depth not in TUPLES or said.get(b"TUPLTYPE", TUPLES[depth][0]) not in TUPLES[depth]:
+    lines = (line.split(maxsplit=1) for line in match[1].splitlines() if not line.startswith(b"#"))
+    fields = {words[0]: words[1].strip() for words in lines if len(words) == 2}
+    rows, cols, depth, largest = (int(fields[key][:9]) for key in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
+    if depth not in TUPLES or fields.get(b"TUPLTYPE", TUPLES[depth][0]) not in TUPLES[depth]:
         raise ValueError(f"tuples of {depth} that are not grey or RGB")
-    return _checked(NetpbmHeader(rows, cols, depth, largest, found.end()))
+    return _checked(NetpbmHeader(rows, cols, depth, largest, match.end()))
 
 
 def _checked(head: NetpbmHeader) -> NetpbmHeader:

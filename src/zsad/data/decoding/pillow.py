@@ -200,14 +200,14 @@ def _loaded(image: ImageFile.ImageFile, raw: str) -> Image.Image:
     """The same frame, unpacked under another raw mode."""
     assert image.fp is not None
     image.fp.seek(0)
-    again = Image.open(image.fp, formats=[str(image.format)])
-    assert isinstance(again, ImageFile.ImageFile)
-    again.seek(image.tell())
-    again.tile = [
-        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in again.tile
+    reopened = Image.open(image.fp, formats=[str(image.format)])
+    assert isinstance(reopened, ImageFile.ImageFile)
+    reopened.seek(image.tell())
+    reopened.tile = [
+        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in reopened.tile
     ]
-    again.load()
-    return again
+    reopened.load()
+    return reopened
 
 
 def _bytes(image: Image.Image) -> UInt16[np.ndarray, "rows cols channels"]:

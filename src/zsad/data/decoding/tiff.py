@@ -116,10 +116,10 @@ def _colour_count(page: "tifffile.TiffPage") -> int:
     return 3 if page.photometric == RGB else 1
 
 
-def _kind_error(name: str, found: str) -> InputError:
+def _kind_error(name: str, value: str) -> InputError:
     return InputError(
         "a TIFF holds grey or RGB in unsigned samples of up to 16 bits, or in floats within [0, 1]",
-        f"{name} ({found})",
+        f"{name} ({value})",
         "convert it to 8 or 16 bits without sign first",
     )
 
@@ -185,15 +185,15 @@ def _image_count(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
 
 def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
     """Pages after the first, up to the end or to the first that is damaged or comes again."""
-    seen = {file.pages[0].aspage().offset}
+    offsets = {file.pages[0].aspage().offset}
     for index in range(1, MOST_PAGES + 1):
         try:
             page = file.pages[index].aspage()
         except UNREADABLE:
             return
-        if page.offset in seen:
+        if page.offset in offsets:
             return
-        seen.add(page.offset)
+        offsets.add(page.offset)
         yield page
 
 

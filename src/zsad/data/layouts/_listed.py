@@ -149,13 +149,14 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
     """
     if not samples:
         raise malformed("a list names images", str(file), "no entries")
-    if not any(os.path.exists(one.image) and not os.path.isdir(one.image) for one in samples):
+    if not any(os.path.exists(sample.image) and not os.path.isdir(sample.image) for sample in samples):
         value = f"{file}: none of {len(samples)}, such as {samples[0].image}"
         remedy = "put the list into the folder where its paths begin, beside the images"
         raise InputError("the images of a list exist", value, remedy)
-    empty = {folder for folder in {one.mask.parent for one in samples if one.mask} if _is_empty(folder)}
+    empty = {folder for folder in {sample.mask.parent for sample in samples if sample.mask} if _is_empty(folder)}
     return [
-        replace(one, mask=None, lost_mask=one.mask) if one.mask and one.mask.parent in empty else one for one in samples
+        replace(sample, mask=None, lost_mask=sample.mask) if sample.mask and sample.mask.parent in empty else sample
+        for sample in samples
     ]
 
 

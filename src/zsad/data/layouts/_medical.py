@@ -36,20 +36,20 @@ class Bmad(Layout):
         Raises:
             InputError: ``root`` does not exist or has another tree.
         """
-        found = list(cls._samples(root))
-        if not any(one.label == ANOMALOUS for one in found):
+        samples = list(cls._samples(root))
+        if not any(sample.label == ANOMALOUS for sample in samples):
             raise another_tree(cls.title, "folders test/good and test/Ungood, each with img", root)
-        return found
+        return samples
 
     @classmethod
     def _samples(cls, root: Path) -> Iterator[Sample]:
         for split in ("train", "test"):
-            for one in _images(root / split / "good"):
-                yield Sample(one, NORMAL, cls.classes[0], "good", None, split)
+            for image in _images(root / split / "good"):
+                yield Sample(image, NORMAL, cls.classes[0], "good", None, split)
         wrong = root / "test" / "Ungood"
         masks = {stem: mask for name in MASKS for stem, mask in masks_below(wrong / name).items()}
-        for one in _images(wrong):
-            yield Sample(one, ANOMALOUS, cls.classes[0], cls.kind, masks.get(one.stem), "test")
+        for image in _images(wrong):
+            yield Sample(image, ANOMALOUS, cls.classes[0], cls.kind, masks.get(image.stem), "test")
 
 
 def _images(folder: Path) -> list[Path]:
@@ -86,7 +86,7 @@ class Masked(Layout):
         there = [(split, names) for split, forms in parts for names in _present(root, forms)[:1]]
         if not there:
             return repacked(cls.title, cls._tree(), root, cls.classes[0])
-        return [one for split, names in there for one in cls._samples_of(root, names, split)]
+        return [sample for split, names in there for sample in cls._samples_of(root, names, split)]
 
     @classmethod
     def _tree(cls) -> str:
@@ -101,8 +101,8 @@ class Masked(Layout):
             value = f"none of {len(images)} in {home}"
             raise InputError(rule, value, "unpack the data set again")
         return [
-            Sample(one, ANOMALOUS, cls.classes[0], cls.kind, None, split).with_masks(masks)
-            for one, masks in images.items()
+            Sample(image, ANOMALOUS, cls.classes[0], cls.kind, None, split).with_masks(masks)
+            for image, masks in images.items()
         ]
 
 
@@ -126,8 +126,8 @@ def tumours(title: str, root: Path) -> list[Sample]:
 
 def _samples(root: Path) -> Iterator[Sample]:
     for folder in [root / name for name in WITHIN if _is_both(root / name)][:1]:
-        yield from (Sample(one, NORMAL, CLASS, "good", None, "test") for one in images_at(folder / "no"))
-        yield from (Sample(one, ANOMALOUS, CLASS, "tumour", None, "test") for one in images_at(folder / "yes"))
+        yield from (Sample(image, NORMAL, CLASS, "good", None, "test") for image in images_at(folder / "no"))
+        yield from (Sample(image, ANOMALOUS, CLASS, "tumour", None, "test") for image in images_at(folder / "yes"))
 
 
 def _is_both(folder: Path) -> bool:

@@ -29,10 +29,10 @@ def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good:
     folders = [folder for folder in _class_folders(root) if not classes or name_of(folder) in classes]
     if not folders:
         raise _another_tree(title, root, classes)
-    found = [sample for folder in folders for sample in _samples_of_class(folder, good)]
-    if not found:
+    samples = [sample for folder in folders for sample in _samples_of_class(folder, good)]
+    if not samples:
         raise InputError("train and test folders contain images", root, "check that the data set is complete")
-    return found
+    return samples
 
 
 def is_tree(root: Path) -> bool:
@@ -61,13 +61,13 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
     for split in ("train", "test"):
         for kind in folders_in(folder / split):
             if kind.name == good:
-                yield from (Sample(one, NORMAL, class_name, "good", None, split) for one in images_of(kind))
+                yield from (Sample(image, NORMAL, class_name, "good", None, split) for image in images_of(kind))
             else:
                 images, truth = images_of(kind), spelled(folder / "ground_truth" / kind.name)
                 masks = masks_of(images, kind, truth) if split == "test" else {}
-                for one in images:
-                    sample = Sample(one, ANOMALOUS, class_name, name_of(kind), None, split)
-                    yield sample.with_masks(masks.get(one, ()))
+                for image in images:
+                    sample = Sample(image, ANOMALOUS, class_name, name_of(kind), None, split)
+                    yield sample.with_masks(masks.get(image, ()))
 
 
 def repacked(title: str, tree: str, root: Path, class_name: str) -> list[Sample]:
@@ -81,7 +81,7 @@ def repacked(title: str, tree: str, root: Path, class_name: str) -> list[Sample]
     Raises:
         InputError: ``root`` does not exist, has a third tree, or has several classes.
     """
-    found = samples_in_tree(title, root) if is_tree(root) else []
-    if len({one.class_name for one in found}) != 1:
+    samples = samples_in_tree(title, root) if is_tree(root) else []
+    if len({sample.class_name for sample in samples}) != 1:
         raise another_tree(title, f"{tree}, or one class in the tree of MVTec AD", root)
-    return [replace(one, class_name=class_name) for one in found]
+    return [replace(sample, class_name=class_name) for sample in samples]

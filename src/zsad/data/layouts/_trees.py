@@ -28,7 +28,11 @@ def folders_in(folder: Path) -> list[Path]:
     """Its folders, in natural order, without hidden ones; none where it does not exist."""
     if not folder.is_dir():
         return []
-    shown = (one for one in folder.iterdir() if one.name[0] != "." and one.name != ARCHIVE_LEFTOVER and one.is_dir())
+    shown = (
+        entry
+        for entry in folder.iterdir()
+        if entry.name[0] != "." and entry.name != ARCHIVE_LEFTOVER and entry.is_dir()
+    )
     return sorted(shown, key=natural_key)
 
 
@@ -44,7 +48,7 @@ def images_of(folder: Path) -> list[Path]:
 
 def images_at(folder: Path) -> list[Path]:
     """Its images, without those of folders in it, in natural order; none where it does not exist."""
-    return [one for one in images_of(folder) if one.parent == folder]
+    return [image for image in images_of(folder) if image.parent == folder]
 
 
 def path_below(folder: Path, image: Path) -> str:
@@ -61,12 +65,12 @@ def spelled(path: Path) -> Path:
     """The path as it is spelled on disk, where that differs by composed or decomposed Unicode; else as it is."""
     if str(path).isascii() or os.path.exists(path):
         return path
-    found = Path(path.anchor)
+    resolved = Path(path.anchor)
     for part in path.relative_to(path.anchor).parts:
-        plain = found / part
+        plain = resolved / part
         is_other = not part.isascii() and not os.path.exists(plain)
-        found = _entries(found, _changed(found)).get(composed(part), plain) if is_other else plain
-    return found
+        resolved = _entries(resolved, _changed(resolved)).get(composed(part), plain) if is_other else plain
+    return resolved
 
 
 def _changed(folder: Path) -> int:
@@ -80,7 +84,7 @@ def _changed(folder: Path) -> int:
 def _entries(folder: Path, changed: int) -> dict[str, Path]:
     """What lies in a folder, by composed names."""
     try:
-        return {composed(one.name): one for one in folder.iterdir()}
+        return {composed(entry.name): entry for entry in folder.iterdir()}
     except OSError:
         return {}
 
@@ -93,8 +97,8 @@ def is_blank(mask: Path) -> bool:
     """
     from zsad.data.masks.ground_truth import mask_of  # here, so that listing layouts stays quick
 
-    found = mask_of(mask)
-    return not (found.values > found.threshold).any()
+    content = mask_of(mask)
+    return not (content.values > content.threshold).any()
 
 
 def another_tree(
@@ -113,14 +117,14 @@ def another_tree(
 
 def incomplete(title: str, missing: Sequence[Path | str], root: Path) -> InputError:
     """The error for files that a data set must have and does not."""
-    shown = ", ".join(str(one) for one in missing[:3]) + (", ..." if len(missing) > 3 else "")
+    shown = ", ".join(str(path) for path in missing[:3]) + (", ..." if len(missing) > 3 else "")
     return InputError(f"{title} is complete", f"{len(missing)} missing below {root}: {shown}", "unpack it again")
 
 
 def _content(root: Path) -> str:
     if not root.is_dir():
         return "not a folder" if root.exists() else "does not exist"
-    names = sorted(one.name for one in root.iterdir() if one.name[0] != ".")
+    names = sorted(entry.name for entry in root.iterdir() if entry.name[0] != ".")
     return f"holds {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if names else "empty"
 
 
@@ -159,28 +163,28 @@ def masks_of(
     Raises:
         InputError: two masks that are not numbered are of one image.
     """
-    keys = {one: path_below(home, one) for one in images}
+    keys = {image: path_below(home, image) for image in images}
     entries = _by_path(folder)
-    found = _paired(keys, entries, endings)
-    taken = {mask for masks in found.values() for mask in masks}
-    left = [(key.casefold(), one) for key, one in entries if one not in taken]
-    open_keys = {one: key.casefold() for one, key in keys.items() if not found[one]}
-    return found | (_paired(open_keys, left, endings) if left else {})
+    paired = _paired(keys, entries, endings)
+    taken = {mask for masks in paired.values() for mask in masks}
+    left = [(key.casefold(), mask) for key, mask in entries if mask not in taken]
+    open_keys = {image: key.casefold() for image, key in keys.items() if not paired[image]}
+    return paired | (_paired(open_keys, left, endings) if left else {})
 
 
 def _paired(keys: Mapping[Path, str], entries: PathEntries, endings: Iterable[str]) -> dict[Path, tuple[Path, ...]]:
     homes = {key.rpartition("/")[0] for key in keys.values()}
     ways = _named(entries, endings), _numbered(entries, endings), _by_folder(entries, homes)
-    return {one: _fitting(key, *ways) for one, key in keys.items()}
+    return {image: _fitting(key, *ways) for image, key in keys.items()}
 
 
 def _fitting(key: str, named: Mapping[str, list[Path]], *several: Mapping[str, list[Path]]) -> tuple[Path, ...]:
     """The masks of an image. Its own one, numbered ones and a folder of them exclude each other."""
-    one = [_only(named[key])] if key in named else []
-    found = [masks for masks in (one, *(way.get(key, []) for way in several)) if masks]
-    if len(found) > 1:
-        raise _two_masks(found[0][0], found[1][0])
-    return tuple(found[0]) if found else ()
+    own = [_only(named[key])] if key in named else []
+    candidates = [masks for masks in (own, *(way.get(key, []) for way in several)) if masks]
+    if len(candidates) > 1:
+        raise _two_masks(candidates[0][0], candidates[1][0])
+    return tuple(candidates[0]) if candidates else ()
 
 
 def _only(masks: Sequence[Path]) -> Path:
@@ -189,35 +193,35 @@ def _only(masks: Sequence[Path]) -> Path:
     return masks[0]
 
 
-def _two_masks(one: Path, other: Path) -> InputError:
+def _two_masks(first: Path, second: Path) -> InputError:
     """Names that look alike and are not are told apart by their code points."""
-    is_alike = composed(str(one)) == composed(str(other))
-    said = [ascii(str(path)) if is_alike else str(path) for path in (one, other)]
-    return InputError("an image has one mask, or numbered ones", " and ".join(said), "remove the wrong one")
+    is_alike = composed(str(first)) == composed(str(second))
+    names = [ascii(str(path)) if is_alike else str(path) for path in (first, second)]
+    return InputError("an image has one mask, or numbered ones", " and ".join(names), "remove the wrong one")
 
 
 def _by_path(folder: Path) -> list[tuple[str, Path]]:
-    return [(path_below(folder, one), one) for one in images_of(folder)]
+    return [(path_below(folder, path), path) for path in images_of(folder)]
 
 
 def _named(entries: PathEntries, endings: Iterable[str]) -> dict[str, list[Path]]:
-    pairs = ((key, one, end) for key, one in entries for end in endings if key.endswith(end))
-    return _grouped((key.removesuffix(end), one) for key, one, end in pairs)
+    pairs = ((key, path, end) for key, path in entries for end in endings if key.endswith(end))
+    return _grouped((key.removesuffix(end), path) for key, path, end in pairs)
 
 
 def _numbered(entries: PathEntries, endings: Iterable[str]) -> dict[str, list[Path]]:
     """Those that have a number after an ending, such as ``_mask_1``; after a bare name it is part of the name."""
-    bare = [(NUMBER.sub("", key), one) for key, one in entries if NUMBER.search(key)]
+    bare = [(NUMBER.sub("", key), path) for key, path in entries if NUMBER.search(key)]
     return _named(bare, [ending for ending in endings if ending])
 
 
 def _by_folder(entries: PathEntries, homes: set[str]) -> dict[str, list[Path]]:
     """Those of folders that are not the home of any image."""
-    return _grouped((key.rpartition("/")[0], one) for key, one in entries if key.rpartition("/")[0] not in homes)
+    return _grouped((key.rpartition("/")[0], path) for key, path in entries if key.rpartition("/")[0] not in homes)
 
 
 def _grouped(entries: PathEntries) -> dict[str, list[Path]]:
-    found: defaultdict[str, list[Path]] = defaultdict(list)
-    for key, one in entries:
-        found[key].append(one)
-    return dict(found)
+    groups: defaultdict[str, list[Path]] = defaultdict(list)
+    for key, path in entries:
+        groups[key].append(path)
+    return dict(groups)

@@ -31,8 +31,13 @@ class BrainMriBayesPfl(Layout):
         Raises:
             InputError: ``root`` has another tree, or its files other suffixes.
         """
-        found = [one for one in tumours(cls.title, root) if one.image.suffix in SUFFIXES[int(one.label or 0)]]
-        if {one.label for one in found} != {NORMAL, ANOMALOUS}:  # many copies have all suffixes in small letters
+        samples = [
+            sample for sample in tumours(cls.title, root) if sample.image.suffix in SUFFIXES[int(sample.label or 0)]
+        ]
+        if {sample.label for sample in samples} != {
+            NORMAL,
+            ANOMALOUS,
+        }:  # many copies have all suffixes in small letters
             rule = f"images of {cls.title} have their suffixes as published, .jpg or .JPG"
             raise InputError(rule, root, "unpack BrainMRI again, without renaming or converting")
-        return found
+        return samples

@@ -28,11 +28,11 @@ class BSData(Layout):
         images, labels = images_at(root / "data"), root / "label"
         if not images or not labels.is_dir():
             raise another_tree(cls.title, "folders data and label", root)
-        masks = {one.stem: one for one in labels.glob("[!.]*.json")}
-        drawn = masks_below(root / "masks")
+        masks = {label.stem: label for label in labels.glob("[!.]*.json")}
+        rendered = masks_below(root / "masks")
         return [
-            Sample(one, ANOMALOUS, cls.classes[0], "pitting", drawn.get(one.stem, masks[one.stem]), "test")
-            if one.stem in masks
-            else Sample(one, NORMAL, cls.classes[0], "good", None, "test")
-            for one in images
+            Sample(image, ANOMALOUS, cls.classes[0], "pitting", rendered.get(image.stem, masks[image.stem]), "test")
+            if image.stem in masks
+            else Sample(image, NORMAL, cls.classes[0], "good", None, "test")
+            for image in images
         ]

@@ -34,9 +34,9 @@ class Covid19(Layout):
             InputError: ``root`` does not exist or has another tree.
         """
         tree = f"folders Normal, {', '.join(FINDINGS)}"
-        found = list(_samples(root))
-        has_findings = any(one.label == ANOMALOUS for one in found)
-        return found if has_findings else repacked(cls.title, tree, root, cls.classes[0])
+        samples = list(_samples(root))
+        has_findings = any(sample.label == ANOMALOUS for sample in samples)
+        return samples if has_findings else repacked(cls.title, tree, root, cls.classes[0])
 
 
 def _samples(root: Path) -> Iterator[Sample]:
@@ -45,4 +45,4 @@ def _samples(root: Path) -> Iterator[Sample]:
         if is_normal or folder.name in FINDINGS:
             label, kind = (NORMAL, "good") if is_normal else (ANOMALOUS, folder.name)
             within = folder / "images" if (folder / "images").is_dir() else folder
-            yield from (Sample(one, label, Covid19.classes[0], kind, None, "test") for one in images_at(within))
+            yield from (Sample(image, label, Covid19.classes[0], kind, None, "test") for image in images_at(within))

@@ -40,10 +40,10 @@ class DAGM(Layout):
             InputError: ``root`` has another tree, or a folder of masks is missing, so that nothing tells the labels.
         """
         folders = [folder for folder in (root, *folders_in(root)) if name_of(folder) in cls.classes]
-        found = [sample for folder in folders for split in ("Train", "Test") for sample in _samples(folder / split)]
-        if not found:
+        samples = [sample for folder in folders for split in ("Train", "Test") for sample in _samples(folder / split)]
+        if not samples:
             raise another_tree(cls.title, "folders Class1 to Class10 with Train and Test", root)
-        return found
+        return samples
 
 
 def _samples(folder: Path) -> Iterator[Sample]:
@@ -51,7 +51,7 @@ def _samples(folder: Path) -> Iterator[Sample]:
     if images and not (folder / "Label").is_dir():
         raise incomplete(DAGM.title, ["Label"], folder)
     masks = masks_below(folder / "Label", "_label")
-    for one in images:
-        mask = masks.get(one.stem)
+    for image in images:
+        mask = masks.get(image.stem)
         label, kind = (ANOMALOUS, "defect") if mask else (NORMAL, "good")
-        yield Sample(one, label, name_of(folder / ".."), kind, mask, folder.name.lower())
+        yield Sample(image, label, name_of(folder / ".."), kind, mask, folder.name.lower())

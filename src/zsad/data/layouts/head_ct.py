@@ -48,16 +48,16 @@ def _listed(table: Path) -> dict[int, tuple[int, str]]:
         header, *rows = [[cell.strip() for cell in row] for row in cells(table)]
         if header != COLUMNS:
             raise ValueError(f"columns {', '.join(header)}")
-        found = {int(number): STATES[state] for number, state in rows}
+        labels = {int(number): STATES[state] for number, state in rows}
     except (OSError, ValueError, KeyError) as error:
         raise _wrong(table, repr(error)) from error
-    if len(found) < len(rows):
+    if len(labels) < len(rows):
         raise _wrong(table, "an id twice")
-    return found
+    return labels
 
 
 def _by_id(folder: Path) -> dict[int, Path]:
-    return {int(one.stem): one for one in images_of(folder) if one.stem.isdecimal()}
+    return {int(image.stem): image for image in images_of(folder) if image.stem.isdecimal()}
 
 
 def _wrong(table: Path, problem: str) -> InputError:

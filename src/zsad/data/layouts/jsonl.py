@@ -26,24 +26,24 @@ class Jsonl(Layout):
             InputError: there is no such list, it is not as it should be, or none of its images exists.
         """
         file = _list_at(root)
-        return checked([_sample(file.parent, one) for one in by_line(file)], file)
+        return checked([_sample(file.parent, line) for line in by_line(file)], file)
 
 
 def _list_at(root: Path) -> Path:
     if root.is_file():
         return root
-    found = [one for one in root.iterdir() if _is_list(one)] if root.is_dir() else []
-    if len(found) != 1:
+    lists = [file for file in root.iterdir() if _is_list(file)] if root.is_dir() else []
+    if len(lists) != 1:
         raise another_tree("this layout", "one list *.jsonl", root, "name the file")
-    return found[0]
+    return lists[0]
 
 
 def _is_list(file: Path) -> bool:
     return file.suffix.lower() == ".jsonl" and file.name[0] != "." and file.is_file()
 
 
-def _sample(root: Path, one: ListedImage) -> Sample:
-    label, image = one.label("label"), located(root, one.filled("image_path"))
-    masks = masks_at(root, label, one.text("mask_path", needed=False), image)
+def _sample(root: Path, listed: ListedImage) -> Sample:
+    label, image = listed.label("label"), located(root, listed.filled("image_path"))
+    masks = masks_at(root, label, listed.text("mask_path", needed=False), image)
     kind = "good" if label == NORMAL else "anomaly"
-    return Sample(image, label, composed(one.filled("class_name")), kind, None, "test").with_masks(masks)
+    return Sample(image, label, composed(listed.filled("class_name")), kind, None, "test").with_masks(masks)

@@ -28,13 +28,15 @@ class KolektorSDD(Layout):
         """
         folders = [folder for folder in folders_in(root) if folder.name.startswith("kos")]
         masks = {folder: masks_below(folder, "_label") for folder in folders}
-        images = [one for folder in folders for one in images_at(folder) if not one.stem.endswith("_label")]
+        images = [image for folder in folders for image in images_at(folder) if not image.stem.endswith("_label")]
         if not images:
             raise another_tree(cls.title, "folders kos01 to kos50 with Part*.jpg", root)
-        alone = [one.with_name(f"{one.stem}_label.bmp") for one in images if one.stem not in masks[one.parent]]
+        alone = [
+            image.with_name(f"{image.stem}_label.bmp") for image in images if image.stem not in masks[image.parent]
+        ]
         if alone:
             raise incomplete(cls.title, alone, root)
-        return [_sample(one, masks[one.parent][one.stem]) for one in images]
+        return [_sample(image, masks[image.parent][image.stem]) for image in images]
 
 
 def _sample(image: Path, mask: Path) -> Sample:

@@ -27,19 +27,19 @@ class KSDD2(Layout):
         Raises:
             InputError: ``root`` has another tree, or a mask is missing or broken, so that nothing tells the label.
         """
-        found = [sample for split in ("train", "test") for sample in _samples_of_split(root, split)]
-        if not found:
+        samples = [sample for split in ("train", "test") for sample in _samples_of_split(root, split)]
+        if not samples:
             raise another_tree(cls.title, "folders train and test with NNNNN.png and NNNNN_GT.png", root)
-        return found
+        return samples
 
 
 def _samples_of_split(root: Path, split: str) -> Iterator[Sample]:
     masks = masks_below(root / split, "_GT")
-    images = [one for one in images_at(root / split) if one.stem.isdecimal()]
-    alone = [one.with_name(f"{one.stem}_GT.png") for one in images if one.stem not in masks]
+    images = [image for image in images_at(root / split) if image.stem.isdecimal()]
+    alone = [image.with_name(f"{image.stem}_GT.png") for image in images if image.stem not in masks]
     if alone:
         raise incomplete(KSDD2.title, alone, root)
-    for one in images:
-        normal = is_blank(masks[one.stem])
-        label, kind, mask = (NORMAL, "good", None) if normal else (ANOMALOUS, "defect", masks[one.stem])
-        yield Sample(one, label, KSDD2.classes[0], kind, mask, split)
+    for image in images:
+        normal = is_blank(masks[image.stem])
+        label, kind, mask = (NORMAL, "good", None) if normal else (ANOMALOUS, "defect", masks[image.stem])
+        yield Sample(image, label, KSDD2.classes[0], kind, mask, split)

@@ -29,53 +29,53 @@ class Labelled(Layout):
         Raises:
             InputError: there is not one folder of normal images, none in it, or a mask fits two images.
         """
-        kinds = [one for one in folders_in(root) if one.name.casefold() not in MASKS]
+        kinds = [folder for folder in folders_in(root) if folder.name.casefold() not in MASKS]
         good = _good(root, kinds)
-        found = [one for kind in kinds for one in _samples_of_kind(root, kind, is_good=kind == good)]
-        if not any(one.label == NORMAL for one in found):
+        samples = [sample for kind in kinds for sample in _samples_of_kind(root, kind, is_good=kind == good)]
+        if not any(sample.label == NORMAL for sample in samples):
             raise InputError("the folder of normal images has some", good, "check that the data are complete")
-        _check_masks(found)
-        return found
+        _check_masks(samples)
+        return samples
 
 
 def _good(root: Path, kinds: Sequence[Path]) -> Path:
-    found = [one for one in kinds if one.name.casefold() in GOOD]
-    if len(found) != 1:
+    good = [kind for kind in kinds if kind.name.casefold() in GOOD]
+    if len(good) != 1:
         tree = "one folder of normal images, called good, normal or ok"
         remedy = "name the folder of one class; images without labels are layout 'folder', MVTec's tree is 'mvtec'"
         raise another_tree("this layout", tree, root, remedy)
-    return found[0]
+    return good[0]
 
 
 def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
     class_name = name_of(root)
     if is_good:
-        yield from (Sample(one, NORMAL, class_name, "good", None, "test") for one in images_of(kind))
+        yield from (Sample(image, NORMAL, class_name, "good", None, "test") for image in images_of(kind))
     else:
         images = images_of(kind)
         masks = _masks(root, kind, images)
-        for one in images:
-            yield Sample(one, ANOMALOUS, class_name, name_of(kind), None, "test").with_masks(masks.get(one, ()))
+        for image in images:
+            yield Sample(image, ANOMALOUS, class_name, name_of(kind), None, "test").with_masks(masks.get(image, ()))
 
 
 def _masks(root: Path, kind: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
     """The masks of a kind's images; those in a folder of the kind come before loose ones."""
-    folders = [one for one in reversed(folders_in(root)) if one.name.casefold() in MASKS]  # ground_truth wins
-    found: dict[Path, tuple[Path, ...]] = {}
+    folders = [folder for folder in reversed(folders_in(root)) if folder.name.casefold() in MASKS]  # ground_truth wins
+    masks_of_images: dict[Path, tuple[Path, ...]] = {}
     for folder in folders:
         loose = masks_of(images, kind, folder)
-        found |= {one: masks for one, masks in loose.items() if masks and masks[0].parent == folder}
+        masks_of_images |= {image: masks for image, masks in loose.items() if masks and masks[0].parent == folder}
     for folder in folders:
         of_kind = masks_of(images, kind, spelled(folder / kind.name))
-        found |= {one: masks for one, masks in of_kind.items() if masks}
-    return found
+        masks_of_images |= {image: masks for image, masks in of_kind.items() if masks}
+    return masks_of_images
 
 
 def _check_masks(samples: Sequence[Sample]) -> None:
     """Refuses a mask that stands for images of several folders: for one of them it would be the wrong one."""
     first: dict[Path, Sample] = {}
-    for one in samples:
-        for mask in one.masks:
-            if first.setdefault(mask, one) != one:
-                value = f"{mask} for {first[mask].image} and {one.image}"
+    for sample in samples:
+        for mask in sample.masks:
+            if first.setdefault(mask, sample) != sample:
+                value = f"{mask} for {first[mask].image} and {sample.image}"
                 raise InputError("a mask belongs to one image", value, "put masks into ground_truth/<kind>")

@@ -34,9 +34,11 @@ class MetaJson(Layout):
             raise another_tree("this layout", "a list meta.json", root, remedy)
         meta = whole(file)
         if not isinstance(meta, dict) or not any(split in meta for split in SPLITS):
-            found = f"keys {', '.join(meta) or 'none'}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
-            raise malformed("meta.json is a JSON object of train and test, or one of these", str(file), found)
-        return checked([one for split in SPLITS for one in _samples_of_part(file, split, meta.get(split, {}))], file)
+            content = f"keys {', '.join(meta) or 'none'}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
+            raise malformed("meta.json is a JSON object of train and test, or one of these", str(file), content)
+        return checked(
+            [sample for split in SPLITS for sample in _samples_of_part(file, split, meta.get(split, {}))], file
+        )
 
 
 def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
@@ -49,14 +51,14 @@ def _samples_of_part(file: Path, split: str, part: object) -> Iterator[Sample]:
         if not entries and split == "test":
             raise malformed("a class has entries to be tested on", where, "none")
         for number, value in enumerate(entries, start=1):
-            one = entry(value, f"{where}, entry {number}")
-            if split == "test" or one.text("img_path"):  # Bayes-PFL's empty training splits hold one without a path
-                yield _sample(file.parent, split, one)
+            listed = entry(value, f"{where}, entry {number}")
+            if split == "test" or listed.text("img_path"):  # Bayes-PFL's empty training splits hold one without a path
+                yield _sample(file.parent, split, listed)
 
 
-def _sample(root: Path, split: str, one: ListedImage) -> Sample:
-    label, image = one.label("anomaly"), located(root, one.filled("img_path"))
-    kind = one.text("specie_name", needed=False) or "anomaly"
-    masks = masks_at(root, label, one.text("mask_path", needed=False), image)
+def _sample(root: Path, split: str, listed: ListedImage) -> Sample:
+    label, image = listed.label("anomaly"), located(root, listed.filled("img_path"))
+    kind = listed.text("specie_name", needed=False) or "anomaly"
+    masks = masks_at(root, label, listed.text("mask_path", needed=False), image)
     state = "good" if label == NORMAL else kind
-    return Sample(image, label, composed(one.filled("cls_name")), state, None, split).with_masks(masks)
+    return Sample(image, label, composed(listed.filled("cls_name")), state, None, split).with_masks(masks)

@@ -36,17 +36,19 @@ class MTD(Layout):
         Raises:
             InputError: ``root`` does not exist or has another tree.
         """
-        found = [sample for folder, kind in KINDS.items() for sample in _samples_of_kind(root / folder / "Imgs", kind)]
-        if not found:
+        samples = [
+            sample for folder, kind in KINDS.items() for sample in _samples_of_kind(root / folder / "Imgs", kind)
+        ]
+        if not samples:
             raise another_tree(cls.title, f"folders {', '.join(KINDS)} with Imgs", root)
-        return found
+        return samples
 
 
 def _samples_of_kind(folder: Path, kind: str) -> Iterator[Sample]:
     images = images_at(folder)
-    masks = {one.stem: one for one in images if one.suffix.lower() == ".png"}
-    for one in (one for one in images if one.suffix.lower() == ".jpg"):
+    masks = {image.stem: image for image in images if image.suffix.lower() == ".png"}
+    for image in (image for image in images if image.suffix.lower() == ".jpg"):
         if kind == "good":
-            yield Sample(one, NORMAL, MTD.classes[0], kind, None, "test")
+            yield Sample(image, NORMAL, MTD.classes[0], kind, None, "test")
         else:
-            yield Sample(one, ANOMALOUS, MTD.classes[0], kind, masks.get(one.stem), "test")
+            yield Sample(image, ANOMALOUS, MTD.classes[0], kind, masks.get(image.stem), "test")

@@ -66,5 +66,5 @@ class MVTec(Layout):
     @classmethod
     def is_own(cls, samples: Sequence[Sample]) -> bool:
         """Whether this is MVTec AD or a part of it: its classes with its kinds of defect."""
-        defects = {(one.class_name, one.kind) for one in samples if one.label != NORMAL}
+        defects = {(sample.class_name, sample.kind) for sample in samples if sample.label != NORMAL}
         return super().is_own(samples) and all(kind in KINDS[name].split() for name, kind in defects)

@@ -29,14 +29,14 @@ class RSDD(Layout):
         Raises:
             InputError: ``root`` does not exist or has another tree.
         """
-        found = [sample for folder in (root, *folders_in(root)) for sample in _samples_of_type(folder)]
-        if not found:
+        samples = [sample for folder in (root, *folders_in(root)) for sample in _samples_of_type(folder)]
+        if not samples:
             raise another_tree(cls.title, f"folders Type-* with {IMAGES!r} and {MASKS!r}", root)
-        return found
+        return samples
 
 
 def _samples_of_type(folder: Path) -> Iterator[Sample]:
     masks = masks_below(folder / MASKS)
     kind = "defect (type II)" if name_of(folder).startswith("Type-II") else "defect (type I)"
-    for one in images_at(folder / IMAGES):
-        yield Sample(one, ANOMALOUS, RSDD.classes[0], kind, masks.get(one.stem), "test")
+    for image in images_at(folder / IMAGES):
+        yield Sample(image, ANOMALOUS, RSDD.classes[0], kind, masks.get(image.stem), "test")

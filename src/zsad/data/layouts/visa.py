@@ -57,16 +57,16 @@ class VisA(Layout):
         if not table.is_file():
             tree = root / "1cls" if (root / "1cls").is_dir() else root
             return samples_in_tree("VisA has split_csv/1cls.csv, or", tree, cls.classes)
-        found = _listed(root, table)
-        _check_whole(found, root)
-        return found
+        listed = _listed(root, table)
+        _check_whole(listed, root)
+        return listed
 
 
 def _listed(root: Path, table: Path) -> list[Sample]:
     try:
         header, *rows = cells(table) or [[]]
-        found = [dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in rows]
-        return [_sample(root, *(row[column] for column in COLUMNS)) for row in found]
+        entries = [dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in rows]
+        return [_sample(root, *(row[column] for column in COLUMNS)) for row in entries]
     except (OSError, DocumentError, KeyError) as error:
         raise InputError(
             f"VisA's list has columns {', '.join(COLUMNS)}; splits train, test; labels normal, anomaly",
@@ -83,11 +83,11 @@ def _sample(root: Path, name: str, split: str, label: str, image: str, mask: str
 
 def _check_whole(listed: list[Sample], root: Path) -> None:
     """Refuses a data set that lacks images of its list, or has others: its numbers would be of another split."""
-    there = {one for folder in folders_in(root) for one in images_of(folder / "Data" / "Images")}
-    missing = [one.image for one in listed if one.image not in there]
+    images = {image for folder in folders_in(root) for image in images_of(folder / "Data" / "Images")}
+    missing = [sample.image for sample in listed if sample.image not in images]
     if missing or not listed:
         raise incomplete(VisA.title, missing or ["all of the list"], root)
-    extra = sorted(there - {one.image for one in listed})
+    extra = sorted(images - {sample.image for sample in listed})
     if extra:
         value = f"{extra[0]} and {len(extra) - 1} more" if len(extra) > 1 else extra[0]
         raise InputError(f"VisA's list names all images below {root}", value, "remove what is not of the data set")

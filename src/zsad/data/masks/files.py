@@ -82,11 +82,11 @@ def stored(path: Path) -> StoredMask:
     with reading(name):
         stream = path.open("rb")
     with stream:
-        found = _of_kind(stream, name)
-    if not np.isfinite(found.colours).all() or found.colours.min() < 0:
-        value = f"{name} with values from {found.colours.min()} to {found.colours.max()}"
+        mask = _of_kind(stream, name)
+    if not np.isfinite(mask.colours).all() or mask.colours.min() < 0:
+        value = f"{name} with values from {mask.colours.min()} to {mask.colours.max()}"
         raise InputError("values of a mask are finite, and not negative", value, "save it anew with 0 for normal")
-    return found
+    return mask
 
 
 def _of_kind(stream: Stream, name: str) -> StoredMask:
@@ -98,10 +98,10 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
         raise InputError("a mask is an image, or JSON of labelme", f"{name}: {kind.name}", "save it as PNG")
     if kind is kinds.TIFF:
         return _of_tiff(stream, name)
-    if kind is kinds.NETPBM and (found := netpbm.samples_of(stream, name)):
-        if found[1]:
+    if kind is kinds.NETPBM and (decoded := netpbm.samples_of(stream, name)):
+        if decoded[1]:
             raise _several(name, "an image after the first")
-        return StoredMask(*_split(found[0]))
+        return StoredMask(*_split(decoded[0]))
     if kind not in PILLOWS:
         return StoredMask(decode(name).pixels, loss="possible", is_turned=True)
     with reading(name), Image.open(stream, formats=FORMATS) as image:
@@ -130,7 +130,7 @@ def _turned(
 ) -> StoredMask:
     """Upright, where the file says how. What stands upright and says so was drawn on an upright view."""
     says_so = isinstance(orientation, int) and 1 <= orientation <= 8
-    layers = [None if one is None else upright(one, orientation) for one in (opacity, numbers)]
+    layers = [None if layer is None else upright(layer, orientation) for layer in (opacity, numbers)]
     return StoredMask(upright(colours, orientation), layers[0], layers[1], loss, is_turned=says_so)
 
 
@@ -187,8 +187,8 @@ def _loss_of_tiff(compression: int) -> Loss:
 
     if compression in (COMPRESSION.OJPEG, COMPRESSION.JPEG):
         return "certain"
-    names = {one.name for one in COMPRESSION if one == compression}
-    return "possible" if any(word in one for one in names for word in ("JP", "WEBP", "LERC", "LOG")) else "none"
+    names = {scheme.name for scheme in COMPRESSION if scheme == compression}
+    return "possible" if any(word in name for name in names for word in ("JP", "WEBP", "LERC", "LOG")) else "none"
 
 
 def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Samples:
@@ -208,8 +208,8 @@ def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Sample
     return *_split(values[..., : colours + has_opacity]), None
 
 
-def _several(name: str, found: str) -> InputError:
-    return InputError("a mask file holds one mask", f"{name}: {found}", "save each as a mask of its own")
+def _several(name: str, value: str) -> InputError:
+    return InputError("a mask file holds one mask", f"{name}: {value}", "save each as a mask of its own")
 
 
 NOISE = 31
@@ -251,13 +251,13 @@ def _values(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
 def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
     """What is opaque is anomalous, unless black and other colours are seen: then what is opaque and not black."""
     assert stored.opacity is not None
-    seen, brightest = stored.opacity > 0, stored.colours.max(axis=2)
-    if not seen.any() and not _is_plain(stored.colours):
+    visible, brightest = stored.opacity > 0, stored.colours.max(axis=2)
+    if not visible.any() and not _is_plain(stored.colours):
         value = f"{name}: transparent everywhere, with colours beneath"
         raise InputError("a mask shows what it marks", value, "save it without transparency")
     lit = brightest > _noise(stored)
-    if (lit & seen).any() and (~lit & seen).any():
-        values = np.where(seen, brightest, brightest.dtype.type(0))
+    if (lit & visible).any() and (~lit & visible).any():
+        values = np.where(visible, brightest, brightest.dtype.type(0))
     else:
         values = stored.opacity
     return values, {"transparent-mask"} if ((values > 0) != lit).any() else set()

@@ -88,7 +88,7 @@ def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> 
     """
     pixels, doubts = np.zeros(size, bool), set[Doubt]()
     for path in masks:
-        marked, found = laid_over(mask_of(path), size, image)
+        marked, mask_doubts = laid_over(mask_of(path), size, image)
         if marked.shape != size:
             raise InputError(
                 "a mask has the size of its image",
@@ -96,7 +96,7 @@ def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> 
                 "check which image it belongs to",
             )
         pixels |= marked
-        doubts |= found
+        doubts |= mask_doubts
     return Truth(pixels, tuple(sorted(doubts)))
 
 
@@ -143,8 +143,8 @@ def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndar
     """
     if mask.shape == size:
         return mask
-    whole = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(whole) > 127
+    resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(resized) > 127
 
 
 def along(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:

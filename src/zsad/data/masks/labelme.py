@@ -63,10 +63,10 @@ def _size(content: Shape, name: str) -> tuple[int, int]:
 
 
 def _list(content: Shape, key: str) -> list[object]:
-    found = content.get(key)
-    if not isinstance(found, list):
-        raise ValueError(f"{key} is no list, but {type(found).__name__}")
-    return found
+    values = content.get(key)
+    if not isinstance(values, list):
+        raise ValueError(f"{key} is no list, but {type(values).__name__}")
+    return values
 
 
 def _checked(shape: object, size: tuple[int, int]) -> tuple[Shape, list[Point]]:
@@ -78,7 +78,7 @@ def _checked(shape: object, size: tuple[int, int]) -> tuple[Shape, list[Point]]:
         raise ValueError(f"a shape of type {kind!r}; known are {', '.join(KINDS)}")
     if shape.get("label") == IGNORED:
         raise ValueError(f"a {kind} labelled {IGNORED}")
-    points = [_point(one, size) for one in _list(shape, "points")]
+    points = [_point(point, size) for point in _list(shape, "points")]
     fewest, most = COUNTS[kind]
     if not fewest <= len(points) <= most:
         raise ValueError(f"a {kind} of {len(points)} points")
@@ -91,7 +91,11 @@ def _kind(shape: Shape) -> str:
 
 
 def _point(value: object, size: tuple[int, int]) -> Point:
-    if not isinstance(value, list) or len(value) != 2 or not all(type(one) in (int, float) for one in value):
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(type(coordinate) in (int, float) for coordinate in value)
+    ):
         raise ValueError(f"a point {value!r:.60}")
     x, y = float(value[0]), float(value[1])
     if not (-size[0] <= x <= 2 * size[0] and -size[1] <= y <= 2 * size[1]):
@@ -137,8 +141,8 @@ def _line(draw: ImageDraw.ImageDraw, points: list[Point], fill: int) -> None:
 
 
 def _points(draw: ImageDraw.ImageDraw, points: list[Point], fill: int) -> None:
-    for one in points:
-        _disc(draw, one, POINT_RADIUS, fill)
+    for point in points:
+        _disc(draw, point, POINT_RADIUS, fill)
 
 
 def _disc(draw: ImageDraw.ImageDraw, centre: Point, radius: float, fill: int) -> None:

@@ -115,9 +115,9 @@ def write(
         if known is not None and _is_whole(folder, known.counts):
             return known
         with _staged(folder) as place, closing(_written(drawing, place, workers)) as written:
-            drawn = _counted(progress(written, drawing.images))
-            _publish(place, folder, words | _outcome(drawn))
-        return drawn
+            summary = _counted(progress(written, drawing.images))
+            _publish(place, folder, words | _outcome(summary))
+        return summary
 
 
 def _another(folder: Path) -> ConfigError:
@@ -133,12 +133,12 @@ def _known(folder: Path, words: dict[str, Any]) -> WrittenDataSet | None:
     if not any(path.name != LOCK for path in folder.iterdir()):
         return None
     try:
-        found: dict[str, Any] = read_json_object(folder / RECORD, file_names=True)
-        counts, unusable = found.pop("counts"), found.pop("unusable")
+        record: dict[str, Any] = read_json_object(folder / RECORD, file_names=True)
+        counts, unusable = record.pop("counts"), record.pop("unusable")
         reasons = {name: f"{name}, as when this was drawn" for name in unusable}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _another(folder) from error
-    if found != words:
+    if record != words:
         raise _another(folder)
     return WrittenDataSet(counts, reasons)
 
@@ -166,9 +166,9 @@ def _staged(folder: Path) -> Iterator[Path]:
 def _publish(place: Path, folder: Path, record: dict[str, Any]) -> None:
     """Move the classes up that are not there yet, after the record that tells them to be ours."""
     write_atomically(folder / RECORD, json.dumps(record, indent=2).encode() + b"\n")
-    for one in sorted(place.iterdir()):
-        if not (folder / one.name).exists():
-            os.rename(one, folder / one.name)
+    for entry in sorted(place.iterdir()):
+        if not (folder / entry.name).exists():
+            os.rename(entry, folder / entry.name)
 
 
 def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, None, None]:
@@ -177,19 +177,19 @@ def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, 
     if workers == 1:
         yield from (_write_one(drawing, place, number) for number in numbers)
         return
-    others = {*active_children()}
+    processes = {*active_children()}
     with ProcessPoolExecutor(workers, get_context("spawn"), _serve) as pool:
         try:
             with _left_to_us():
                 chunks = [numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK)]
                 asked = [pool.submit(_write_some, drawing, place, chunk) for chunk in chunks]
-            for one in asked:  # pool.map would cancel them as it ends, which a pool whose processes end cannot bear
-                yield from one.result()
+            for result in asked:  # pool.map would cancel them as it ends, which a pool whose processes end cannot bear
+                yield from result.result()
         except BrokenProcessPool as error:
             remedy = "say fewer workers, or a smaller size"
             raise ConfigError("processes that draw have the memory that they need", error, remedy) from error
         finally:
-            for process in {*active_children()} - others:
+            for process in {*active_children()} - processes:
                 process.terminate()
 
 
@@ -243,9 +243,9 @@ def _save(pixels: np.ndarray, path: Path) -> None:
 def _counted(written: Iterator[Written]) -> WrittenDataSet:
     counts: Counter[tuple[str, str]] = Counter()
     unusable: dict[str, str] = {}
-    for one in written:
-        counts[one.class_name, one.kind] += 1
-        unusable |= one.unusable
+    for sample in written:
+        counts[sample.class_name, sample.kind] += 1
+        unusable |= sample.unusable
     classes = sorted({class_name for class_name, _ in counts})
     of_class = {name: {kind: n for (of, kind), n in sorted(counts.items()) if of == name} for name in classes}
     return WrittenDataSet(of_class, dict(sorted(unusable.items())))
@@ -270,5 +270,5 @@ def _content(photograph: str) -> str:
         return ""
 
 
-def _outcome(drawn: WrittenDataSet) -> dict[str, Any]:
-    return {"unusable": [Path(path).name for path in drawn.unusable], "counts": drawn.counts}
+def _outcome(summary: WrittenDataSet) -> dict[str, Any]:
+    return {"unusable": [Path(path).name for path in summary.unusable], "counts": summary.counts}

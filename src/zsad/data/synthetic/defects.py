@@ -102,9 +102,9 @@ def draw_defect(
     for _ in range(TRIES):
         site = choose_site(rng, image, foreground, donor, KINDS[name].on_edge)
         fewest = min(FEWEST, int(np.count_nonzero(site.inside)))
-        drawn, mask = _composited(site, KINDS[name].paint(site), fewest)
+        patch, mask = _composited(site, KINDS[name].paint(site), fewest)
         if mask.any():
-            return _placed(site, drawn, mask, name)
+            return _placed(site, patch, mask, name)
     return _placed(site, *_composited(site, _contrast(site), fewest=1), name)
 
 
@@ -115,11 +115,11 @@ def _composited(
     before = to_bytes(site.base)
     after = to_bytes(site.base + (layer.paint - site.base) * layer.cover[..., None])
     change = np.abs(after.astype(np.int16) - before).max(2) >= VISIBLE
-    drawn = (layer.cover > DRAWN) & site.inside
-    change &= drawn
+    touched = (layer.cover > DRAWN) & site.inside
+    change &= touched
     if np.count_nonzero(change) < fewest:
-        return before, np.zeros_like(drawn)
-    mask = drawn & _near(change, NEAR + int(NEAR_SHARE * site.radius))
+        return before, np.zeros_like(touched)
+    mask = touched & _near(change, NEAR + int(NEAR_SHARE * site.radius))
     return np.where(mask[..., None], after, before), mask
 
 
@@ -138,13 +138,13 @@ def _contrast(site: Site) -> DefectLayer:
 
 
 def _placed(
-    site: Site, drawn: UInt8[np.ndarray, "rows cols 3"], mask: Bool[np.ndarray, "rows cols"], kind: str
+    site: Site, patch: UInt8[np.ndarray, "rows cols 3"], mask: Bool[np.ndarray, "rows cols"], kind: str
 ) -> Defect:
     """The window put back into the whole image."""
     window = tuple(slice(first, first + extent) for first, extent in zip(site.corner, site.size, strict=True))
-    image, whole = site.image.copy(), np.zeros(site.image.shape[:2], np.bool_)
-    image[window], whole[window] = drawn, mask
-    return Defect(image, whole, kind)
+    image, full_mask = site.image.copy(), np.zeros(site.image.shape[:2], np.bool_)
+    image[window], full_mask[window] = patch, mask
+    return Defect(image, full_mask, kind)
 
 
 def refuse_unusable(image: np.ndarray, foreground: np.ndarray | None, donor: np.ndarray | None) -> None:
@@ -156,7 +156,7 @@ def refuse_unusable(image: np.ndarray, foreground: np.ndarray | None, donor: np.
     if foreground is None:
         return
     if foreground.dtype != np.bool_ or foreground.shape != image.shape[:2]:
-        found = f"{foreground.dtype} {foreground.shape} for an image of {image.shape[:2]}"
-        raise InputError("a foreground is bool of the image's rows and cols", found, "compare the mask with > 0")
+        value = f"{foreground.dtype} {foreground.shape} for an image of {image.shape[:2]}"
+        raise InputError("a foreground is bool of the image's rows and cols", value, "compare the mask with > 0")
     if not foreground.any():
         raise InputError("a foreground has at least one pixel", "none", "pass None to draw anywhere")

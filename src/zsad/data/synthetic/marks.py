@@ -29,10 +29,10 @@ def crack(site: Site) -> DefectLayer:
 def contamination(site: Site) -> DefectLayer:
     """A fibre, specks, or a foreign blob."""
     rng = site.rng
-    drawn = rng.choice(3)
-    if drawn == 0:
+    shape = rng.choice(3)
+    if shape == 0:
         cover = strokes(site.size, [(_curve(site, rng.uniform(0, 2 * math.pi), 1.2), _width(site) * 0.7)])
-    elif drawn == 1:
+    elif shape == 1:
         cover = _cluster(site, _few(rng, 25), 0.02, 0.2)
     else:
         cover = site.blob(0.8)
@@ -70,11 +70,11 @@ def print_error(site: Site) -> DefectLayer:
     along, across = axes(site.size, site.centre, math.pi / 2 if turned else 0.0, site.radius)
     band = ramp((np.float32(rng.uniform(0.1, 0.7)) - np.abs(along)) * np.float32(site.radius))
     cover = band * ramp((np.float32(1) - np.abs(across)) * np.float32(site.radius))
-    drawn = rng.choice(3)
-    if drawn == 0:
+    shape = rng.choice(3)
+    if shape == 0:
         stripes = ramp(waves(along * np.float32(rng.uniform(0.7, 4))) - np.float32(rng.uniform(0, 0.6)), 0.3)
         return DefectLayer(_flat(site), cover * stripes)
-    if drawn == 1:
+    if shape == 1:
         shift = max(2, round(site.radius * rng.uniform(0.1, 0.8)))
         return DefectLayer(np.roll(site.base, shift, axis=int(not turned)), cover)
     smeared = site.base.mean(int(not turned), keepdims=True)

@@ -88,10 +88,10 @@ def _material(rng: Chance, size: Size, textured: float) -> Colours:
 
 def _background(rng: Chance, size: Size) -> Colours:
     """Dark, light, plain, or at times a surface."""
-    drawn = rng.random()
-    if drawn < 0.2:
+    chance = rng.random()
+    if chance < 0.2:
         return surface(rng, size)[0].astype(np.float32)
-    value = rng.uniform(0, 0.12) if drawn < 0.45 else rng.uniform(0.85, 1) if drawn < 0.65 else rng.uniform(0.1, 1)
+    value = rng.uniform(0, 0.12) if chance < 0.45 else rng.uniform(0.85, 1) if chance < 0.65 else rng.uniform(0.1, 1)
     slope = np.linspace(rng.uniform(0.8, 1), 1, size[0], dtype=np.float32)[:, None, None]
     return np.broadcast_to(colour(rng.random(), rng.uniform(0, 0.3), value), (*size, 3)) * slope
 
@@ -137,9 +137,9 @@ def _bottle_top(rng: Chance, f: PartFrame) -> list[Piece]:
 
 def _capsule(rng: Chance, f: PartFrame) -> list[Piece]:
     wide = rng.uniform(0.28, 0.45)
-    whole = box(f, wide, 1.0, corner=wide)
-    half = np.minimum(whole, f.across - np.float32(rng.uniform(-0.3, 0.3) * f.extent))
-    return [Piece(whole), Piece(half, second=True), *_printed(rng, f, whole, 0.25)]
+    outline = box(f, wide, 1.0, corner=wide)
+    half = np.minimum(outline, f.across - np.float32(rng.uniform(-0.3, 0.3) * f.extent))
+    return [Piece(outline), Piece(half, second=True), *_printed(rng, f, outline, 0.25)]
 
 
 def _plate(rng: Chance, f: PartFrame) -> list[Piece]:

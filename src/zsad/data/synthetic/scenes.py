@@ -43,8 +43,8 @@ def scene(
         foreground: where the object is; everywhere if not given.
         damaged: probability of a defect, in [0, 1].
     """
-    one = harm(rng, image, foreground) if damaged and rng.random() < damaged else unharmed(image)
-    return Scene(vary(rng, one.image), one.mask, one.kinds)
+    result = harm(rng, image, foreground) if damaged and rng.random() < damaged else unharmed(image)
+    return Scene(vary(rng, result.image), result.mask, result.kinds)
 
 
 def unharmed(image: UInt8[np.ndarray, "rows cols 3"]) -> Scene:

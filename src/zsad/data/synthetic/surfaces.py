@@ -91,8 +91,8 @@ def _palette(rng: np.random.Generator, family: Family) -> tuple[Colour, Colour]:
     value = rng.uniform(0.1, 0.95)
     contrast = rng.uniform(0.06, 0.7)
     low, high = max(0.03, value - contrast / 2), min(1.0, value + contrast / 2)
-    other = hue + rng.normal(0, 0.04) if rng.random() < 0.85 else rng.uniform(*family.hues)
-    pair = colour(hue, saturation, low), colour(other, saturation * rng.uniform(0.3, 1), high)
+    second_hue = hue + rng.normal(0, 0.04) if rng.random() < 0.85 else rng.uniform(*family.hues)
+    pair = colour(hue, saturation, low), colour(second_hue, saturation * rng.uniform(0.3, 1), high)
     return pair if rng.random() < 0.7 else pair[::-1]
 
 

@@ -155,8 +155,8 @@ def mesh(rng: Chance, size: Size) -> Field:
     """Round wires crossing over a gap."""
     along, across = _frame(rng, size)
     count, thin = rng.uniform(5, 20), np.float32(rng.uniform(0.3, 0.8))
-    one, other = waves(along * np.float32(count)), waves(across * np.float32(count))
-    wires: Field = np.clip((np.maximum(one, other) - thin) / (np.float32(1) - thin), 0, 1)
+    warp, weft = waves(along * np.float32(count)), waves(across * np.float32(count))
+    wires: Field = np.clip((np.maximum(warp, weft) - thin) / (np.float32(1) - thin), 0, 1)
     return wires
 
 
@@ -172,9 +172,9 @@ def weave(rng: Chance, size: Size) -> Field:
     """Threads passing over and under one another."""
     along, across = _frame(rng, size)
     count = np.float32(rng.uniform(5, 28))
-    one, other = np.sin(along * count * np.float32(math.pi)), np.sin(across * count * np.float32(math.pi))
+    warp, weft = np.sin(along * count * np.float32(math.pi)), np.sin(across * count * np.float32(math.pi))
     over = (np.floor(along * count) + np.floor(across * count)) % 2 == 0
-    threads: Field = np.where(over, np.abs(one), np.float32(0.85) * np.abs(other))
+    threads: Field = np.where(over, np.abs(warp), np.float32(0.85) * np.abs(weft))
     return threads
 
 

@@ -273,13 +273,15 @@ class AcdClip(Trainable):
         states = fitted(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
         ids = [self.clip.tokenizer.encode(prompt) for prompts in states for prompt in prompts]
         longest, device = max(map(len, ids)), self.clip.device
-        tokens = torch.tensor([[*one, *[one[-1]] * (longest - len(one))] for one in ids], device=device)
-        ends = torch.tensor([len(one) - 1 for one in ids], device=device)
+        tokens = torch.tensor(
+            [[*prompt_ids, *[prompt_ids[-1]] * (longest - len(prompt_ids))] for prompt_ids in ids], device=device
+        )
+        ends = torch.tensor([len(prompt_ids) - 1 for prompt_ids in ids], device=device)
         groups = cast("list[TextGroup]", self.text_groups)
         edits = {end: group.adapter for end, group in zip(self.text_ends, groups, strict=True)}
         _, kept = self.clip.text.run(tokens, after=edits, keep=self.text_ends)
         levels = [
-            group.norm(kept[end][torch.arange(len(ids), device=device), ends]).split([len(one) for one in states])
+            group.norm(kept[end][torch.arange(len(ids), device=device), ends]).split([len(state) for state in states])
             for end, group in zip(self.text_ends, groups, strict=True)
         ]
         return torch.stack([torch.cat([state_features(state[None]) for state in level]) for level in levels])

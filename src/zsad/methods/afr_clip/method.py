@@ -143,12 +143,12 @@ class AfrClip(Trainable):
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
         trace, texts = self._look(images), self._texts(class_names, len(images))
         states, stateless = unit(texts[:, :STATELESS].float()), texts[:, STATELESS]
-        judged = []
+        probabilities = []
         for stage, block in enumerate(self._blocks()):
             visual = aggregate(self.visual[stage](trace.kept[block]), trace.grid, self.config.neighbourhood)
             rectified = self._rectify(stage, visual, stateless)
-            judged.append(anomaly_probability(rectified, states, self.config.temperature))
-        levels = torch.stack(judged, 1)
+            probabilities.append(anomaly_probability(rectified, states, self.config.temperature))
+        levels = torch.stack(probabilities, 1)
         # Equations 7-9 at the class token, 10-13 at the patches.
         return Evidence(maps=levels[:, :, 1:].unflatten(2, trace.grid), score=levels[:, :, 0].mean(1))
 
@@ -195,8 +195,8 @@ class AfrClip(Trainable):
         return torch.stack([texts[name] for name in class_names])
 
     def _encode(self, class_name: str) -> Float[Tensor, "3 embed"]:
-        said = fitted(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))
-        return self.textual(self.clip.encode_prompts([prompt for state in said for prompt in state]))
+        states = fitted(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))
+        return self.textual(self.clip.encode_prompts([prompt for state in states for prompt in state]))
 
     def _rectify(
         self, stage: int, visual: Float[Tensor, "batch tokens embed"], stateless: Float[Tensor, "batch embed"]

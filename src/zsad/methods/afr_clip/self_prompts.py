@@ -35,12 +35,12 @@ class SelfPrompts(nn.Module):
         self.heads = None if channels is None else nn.Linear(channels, count * width)
         self.learned = nn.Parameter(START * torch.randn(count, width)) if learned else None
 
-    def forward(self, seen: Float[Tensor, "batch channels"] | None) -> Float[Tensor, "images count width"]:
+    def forward(self, features: Float[Tensor, "batch channels"] | None) -> Float[Tensor, "images count width"]:
         """The prompts of each image, or one set for all where there is no CNN."""
         if self.heads is None:
             assert self.learned is not None
             return self.learned[None]
-        of_image = self.heads(seen).unflatten(1, (self.count, -1))
+        of_image = self.heads(features).unflatten(1, (self.count, -1))
         return of_image if self.learned is None else of_image + self.learned
 
 

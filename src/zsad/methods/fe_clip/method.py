@@ -191,13 +191,13 @@ def adapters(config: FeClipConfig, width: int) -> list[nn.Module]:
     """The adapters of one stage (Table 3)."""
     if config.adapters == "conv":
         return [ConvGelu(width)]
-    found: list[nn.Module] = []
+    modules: list[nn.Module] = []
     if config.adapters in ("both", "ffe"):
-        found.append(FrequencyFeatures(width, config.window, config.transform))
+        modules.append(FrequencyFeatures(width, config.window, config.transform))
     if config.adapters in ("both", "lfs"):
         statistics = SlidingStatistics(config.sliding_window, config.transform, config.statistic)
-        found.append(nn.Sequential(statistics, ConvGelu(width)))
-    return found
+        modules.append(nn.Sequential(statistics, ConvGelu(width)))
+    return modules
 
 
 class Injection(nn.Module):
@@ -209,8 +209,8 @@ class Injection(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "batch tokens width"], grid: Size) -> Float[Tensor, "batch tokens width"]:
         patches = tokens[:, 1:].unflatten(1, grid)
-        first, *others = (adapter(patches) for adapter in self.adapters)
-        blended = torch.lerp(patches, sum(others, first).to(patches.dtype), self.blend)
+        first, *rest = (adapter(patches) for adapter in self.adapters)
+        blended = torch.lerp(patches, sum(rest, first).to(patches.dtype), self.blend)
         return torch.cat([tokens[:, :1], blended.flatten(1, 2)], 1)
 
 
@@ -227,11 +227,11 @@ class FrequencyFeatures(nn.Module):
 
     def forward(self, patches: Float[Tensor, "batch rows cols width"]) -> Float[Tensor, "batch rows cols width"]:
         windows = split_windows(patches, self.window)
-        first, *others = (
+        first, *rest = (
             matrix.T @ self.activation(linear(matrix @ windows))  # f_{n,ffe,1} -> f_{n,ffe,2} -> f_{n,ffe}
             for matrix, linear in zip(self.matrix, self.linear, strict=True)
         )
-        return join_windows(sum(others, first), self.window, (patches.shape[1], patches.shape[2]))
+        return join_windows(sum(rest, first), self.window, (patches.shape[1], patches.shape[2]))
 
 
 class SlidingStatistics(nn.Module):

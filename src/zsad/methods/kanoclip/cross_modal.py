@@ -64,9 +64,9 @@ class BiCrossAttention(nn.Module):
     def forward(
         self, visual: Float[Tensor, "batch cells width"], text: Float[Tensor, "batch texts width"]
     ) -> tuple[Float[Tensor, "batch cells width"], Float[Tensor, "batch texts width"]]:
-        seen, said = self.norm_visual(visual), self.norm_text(text)
-        visual = visual + self.scale_visual * self.to_visual(seen, said)
-        return visual, text + self.scale_text * self.to_text(said, seen)
+        normed_visual, normed_text = self.norm_visual(visual), self.norm_text(text)
+        visual = visual + self.scale_visual * self.to_visual(normed_visual, normed_text)
+        return visual, text + self.scale_text * self.to_text(normed_text, normed_visual)
 
 
 class Residual(nn.Module):

@@ -78,11 +78,11 @@ class DeformableAttention(CrossAttention):
         self, query: Float[Tensor, "batch cells width"], grid: Size
     ) -> Float32[Tensor, "batch_groups rows cols 2"]:
         """Where each group reads its samples: (col, row), from -1 to 1 between the outer edges of the grid."""
-        seen = self.norm(self.look(self._group(query, grid)).permute(0, 2, 3, 1))
-        rows, cols = seen.shape[1:3]
-        apart = torch.tensor([2 / cols, 2 / rows], device=seen.device)
-        shift = self.shift(F.gelu(seen)).float().tanh() * REACH * apart
-        return (centres((rows, cols), seen.device) + shift).clamp(-1, 1)
+        features = self.norm(self.look(self._group(query, grid)).permute(0, 2, 3, 1))
+        rows, cols = features.shape[1:3]
+        apart = torch.tensor([2 / cols, 2 / rows], device=features.device)
+        shift = self.shift(F.gelu(features)).float().tanh() * REACH * apart
+        return (centres((rows, cols), features.device) + shift).clamp(-1, 1)
 
     def sample(
         self, x: Float[Tensor, "batch cells width"], positions: Float32[Tensor, "batch_groups rows cols 2"], grid: Size

@@ -288,10 +288,10 @@ class LearnedPrompts(nn.Module):
     def forward(self, clip: Clip, class_name: str) -> Float[Tensor, "2 embed"]:
         """Unit vectors of the two states of a class. Padding follows the end tokens and is never read."""
         wordings = tuple(tuple(f"{adjective} {{}}" for adjective in adjectives) for adjectives in STATE_WORDS)
-        said = fitted(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
+        states = fitted(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
         prompts = [
             splice(clip, "", prefix[None], text)[0]
-            for prefix, texts in zip(self.prefixes, said, strict=True)
+            for prefix, texts in zip(self.prefixes, states, strict=True)
             for text in texts
         ]
         ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=clip.device)

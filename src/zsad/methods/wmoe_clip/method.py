@@ -193,8 +193,8 @@ class WMoEClip(FrozenBackboneMethod):
         large = enlarge(evidence.maps, target.masks, align_corners=self.config.align_corners).unbind(1)
         terms = {
             "cross_entropy": image_cross_entropy(evidence.score, target.labels),
-            "focal": torch.stack([focal(one, target.masks) for one in large]).sum(),
-            "dice": torch.stack([dice(one, target.masks) for one in large]).sum(),
+            "focal": torch.stack([focal(level_maps, target.masks) for level_maps in large]).sum(),
+            "dice": torch.stack([dice(level_maps, target.masks) for level_maps in large]).sum(),
         }
         if self.sampling:
             terms["divergence"] = self.config.kl_weight * evidence.divergence.mean()
