@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import zsad
-from zsad.data.choice import some
+from zsad.data.sampling import subset
 from zsad.data.specification import data_set, samples_of
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
@@ -107,7 +107,7 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
         folder = options.out / f"{name}-{weights}-{seed}"
         epochs = options.epochs or EPOCHS[name]
         recipe = Recipe(name, weights=weights, training={"epochs": epochs})
-        samples = some(samples_of(options.train, "test"), options.max_train_images)
+        samples = subset(samples_of(options.train, "test"), options.max_train_images)
         runtime = RuntimeConfig("cpu", options.precision, cache=options.out / "cache")
         run = prepare(recipe, samples, folder, seed=seed, runtime=runtime)
         done = begin(run, resume=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from zsad.backbones import weights
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import RANDOM
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
 from zsad.metrics import percentiles, stratified_weights
@@ -44,7 +44,7 @@ def image_features(clip: Clip, files: Sequence[str]) -> Float[Tensor, "images em
     for start in range(0, len(files), BATCH):
         images = [decode(file) for file in files[start : start + BATCH]]
         batch = to_batch(images, (side, side), clip.config.mean, clip.config.std)
-        found.append(unit(clip.vision.project(clip.vision(batch.pixels).last[:, 0])))
+        found.append(l2_normalize(clip.vision.project(clip.vision(batch.pixels).last[:, 0])))
     return torch.cat(found)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.checkpoint import Card
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method, Paper
@@ -67,7 +67,7 @@ class Neighbours(Method):
         stem = self.clip.vision.patch_embedding
         assert isinstance(stem, Stem)
         features = stem.standardised(stem.features(images))
-        cells = unit(features.float().flatten(2).transpose(1, 2))
+        cells = l2_normalize(features.float().flatten(2).transpose(1, 2))
         alike = cells @ cells.transpose(1, 2)
         nearest = max(1, round(self.config.share * cells.shape[1]))
         others = alike.masked_fill(torch.eye(cells.shape[1], dtype=torch.bool, device=alike.device), -torch.inf)

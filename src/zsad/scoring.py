@@ -15,4 +15,4 @@ def anomaly_maps(evidence: Evidence, size: Size, config: Config) -> Float[Tensor
     """
     logits = evidence.logits is not None
     levels = evidence.maps if evidence.logits is None else evidence.logits
-    return pixel_maps(levels.float().cpu(), size, **config.enlarging, logits=logits)
+    return pixel_maps(levels.float().cpu(), size, **config.upsampling, logits=logits)

@@ -32,7 +32,7 @@ def say(tmp_path: Path) -> Say:
         for key, value in beside.items():
             (tmp_path / f"{key}.json").write_text(json.dumps(value))
         (tmp_path / name).write_bytes(b"")
-        return weight_files.find("small", str(tmp_path / name), activation).config
+        return weight_files.locate("small", str(tmp_path / name), activation).config
 
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zsad.backbones import weights
 from zsad.backbones.clip import Clip
-from zsad.backbones.state_dicts import to_ours
+from zsad.backbones.state_dicts import to_our_names
 
 transformers = pytest.importorskip("transformers", reason="the oracle is transformers' CLIP")
 from tests.backbones import oracle  # noqa: E402  # needs transformers
@@ -74,7 +74,7 @@ def test_all_layouts_are_the_same_weights_at_every_shape(pair: tuple[Clip, nn.Mo
     """Vision and text, every tensor, to the bit."""
     clip, model = pair
     for theirs in (model.state_dict(), oracle.openai_keys(model)):
-        assert_same(to_ours(theirs), clip.state_dict())
+        assert_same(to_our_names(theirs), clip.state_dict())
 
 
 def assert_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -88,7 +88,7 @@ def assert_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 def test_every_layout_loads_to_the_same_weights(layout: str, tmp_path: Path) -> None:
     model = oracle.build("ViT-B-32")
     clip = weights.load("ViT-B-32", str(_save(model, layout, tmp_path)))
-    assert_same(clip.state_dict(), to_ours(model.state_dict()))
+    assert_same(clip.state_dict(), to_our_names(model.state_dict()))
 
 
 def _save(model: nn.Module, layout: str, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from tests.small import CONFIG, DEPTH, PATCH, SIZE, assert_unchanged, build, fro
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import PositionResize, TowerConfig
 from zsad.backbones.towers import VisionTower
-from zsad.backbones.transformer import ACTIVATIONS, Mlp, level_index, unit
+from zsad.backbones.transformer import ACTIVATIONS, Mlp, l2_normalize, level_index
 from zsad.errors import ConfigError, InputError
 from zsad.types import Size
 
@@ -362,5 +362,5 @@ def test_a_layer_outside_the_paper_is_refused(level: int) -> None:
 
 
 def test_unit_vectors_have_length_one() -> None:
-    lengths = unit(images(2)).square().sum(-1)
+    lengths = l2_normalize(images(2)).square().sum(-1)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))

@@ -162,7 +162,7 @@ def test_a_state_dict_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_another_model_is_refused_by_its_tensors() -> None:
     with pytest.raises(WeightsError, match=r"got tensors conv1.weight, fc.bias …\. Remedy: .*ViT vision tower"):
-        state_dicts.to_ours({"fc.bias": torch.zeros(1), "conv1.weight": torch.zeros(1)})
+        state_dicts.to_our_names({"fc.bias": torch.zeros(1), "conv1.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(
@@ -171,20 +171,20 @@ def test_another_model_is_refused_by_its_tensors() -> None:
 )
 def test_a_tensor_that_clip_does_not_have_is_refused(name: str) -> None:
     with pytest.raises(WeightsError, match=rf"every tensor of the weights belongs to CLIP; got {name}"):
-        state_dicts.to_ours({"visual.conv1.weight": torch.zeros(1), name: torch.zeros(1)})
+        state_dicts.to_our_names({"visual.conv1.weight": torch.zeros(1), name: torch.zeros(1)})
 
 
 @pytest.mark.parametrize("name", ["vision_model.encoder.layers.0.mlp.fc3.weight", "vision_model.head.weight"])
 def test_a_tensor_that_hugging_faces_clip_does_not_have_is_refused(name: str) -> None:
     with pytest.raises(WeightsError, match=rf"every tensor of the weights belongs to CLIP; got {name}"):
-        state_dicts.to_ours({"vision_model.embeddings.class_embedding": torch.zeros(1), name: torch.zeros(1)})
+        state_dicts.to_our_names({"vision_model.embeddings.class_embedding": torch.zeros(1), name: torch.zeros(1)})
 
 
 def test_a_query_without_its_key_is_refused() -> None:
     name = "text_model.encoder.layers.0.self_attn.{}_proj.weight"
     state = {"vision_model.embeddings.class_embedding": torch.zeros(1), name.format("q"): torch.zeros(1)}
     with pytest.raises(WeightsError, match=rf"query, key and value; got no {name.format('k')}"):
-        state_dicts.to_ours(state)
+        state_dicts.to_our_names(state)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_a_query_without_its_key_is_refused() -> None:
 )
 def test_what_is_not_a_weight_is_left_out(name: str) -> None:
     state = {"visual.class_embedding": torch.zeros(1), "visual.conv1.weight": torch.zeros(1), name: torch.zeros(1)}
-    assert set(state_dicts.to_ours(state)) == {"vision.class_embedding", "vision.patch_embedding.weight"}
+    assert set(state_dicts.to_our_names(state)) == {"vision.class_embedding", "vision.patch_embedding.weight"}
 
 
 def test_query_key_and_value_are_joined_in_that_order() -> None:
     name = "vision_model.encoder.layers.3.self_attn.{}_proj.bias"
     state = {name.format(part): torch.full((2,), value) for part, value in (("v", 3.0), ("q", 1.0), ("k", 2.0))}
-    ours = state_dicts.to_ours({"vision_model.embeddings.class_embedding": torch.zeros(1), **state})
+    ours = state_dicts.to_our_names({"vision_model.embeddings.class_embedding": torch.zeros(1), **state})
     joined = ours["vision.transformer.blocks.3.attention.qkv.bias"]
     assert joined.tolist() == [1, 1, 2, 2, 3, 3]
 

@@ -11,8 +11,8 @@ from tests.data.test_check import said
 from tests.data.trees import image, mask, mvtec_tree
 from zsad.data import layouts
 from zsad.data.checking.check import check
-from zsad.data.checking.ground_truth import truth_findings
-from zsad.data.checking.inspection import Inspected, inspect
+from zsad.data.checking.ground_truth import ground_truth_findings
+from zsad.data.checking.inspection import InspectedDataSet, inspect
 from zsad.data.layouts import PublishedCount, Sample
 from zsad.data.specification import DataSet
 
@@ -69,7 +69,7 @@ def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
 # --- masks of a data set whose folders hold images and masks together ---
 
 
-def together(root: Path, *, marked: bool) -> Inspected:
+def together(root: Path, *, marked: bool) -> InspectedDataSet:
     """A normal and an anomalous image with their masks beside them, and a mask of nothing."""
     samples = [
         Sample(image(root / "1.png", 1), 0, "belt", "good", root / "1_GT.png" if marked else None, "test"),
@@ -77,16 +77,18 @@ def together(root: Path, *, marked: bool) -> Inspected:
     ]
     for number in (1, 2, 3):
         mask(root / f"{number}_GT.png")
-    return Inspected("belts", DataSet("belts", "folder", root, tuple(samples)), tuple(inspect(samples, 1)))
+    return InspectedDataSet("belts", DataSet("belts", "folder", root, tuple(samples)), tuple(inspect(samples, 1)))
 
 
 def test_the_mask_of_a_normal_image_is_no_orphan(tmp_path: Path) -> None:
-    (finding,) = truth_findings(together(tmp_path, marked=False))
+    (finding,) = ground_truth_findings(together(tmp_path, marked=False))
     assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan", ["3_GT.png"])
 
 
 def test_a_normal_image_has_no_anomalous_pixels(tmp_path: Path) -> None:
-    kinds = {one.kind: [case.subject for case in one.cases] for one in truth_findings(together(tmp_path, marked=True))}
+    kinds = {
+        one.kind: [case.subject for case in one.cases] for one in ground_truth_findings(together(tmp_path, marked=True))
+    }
     assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from zsad.data.decode import decode
-from zsad.data.masks.ground_truth import mask_of, read_mask, resize_mask
+from zsad.data.masks.ground_truth import read_mask, read_mask_file, resize_mask
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)
@@ -46,9 +46,9 @@ def test_the_noise_of_a_lossy_file_is_no_anomaly(tmp_path: Path) -> None:
 
 
 def test_the_values_of_a_mask_and_where_they_are_cut(tmp_path: Path) -> None:
-    mask = mask_of(saved(tmp_path / "mask.png", "palette"))
+    mask = read_mask_file(saved(tmp_path / "mask.png", "palette"))
     assert (mask.values.tolist(), mask.threshold, mask.count) == ((TRUTH * 128).tolist(), 0, 2)
-    assert mask_of(saved(tmp_path / "mask.jpg", "grey")).threshold == 127
+    assert read_mask_file(saved(tmp_path / "mask.jpg", "grey")).threshold == 127
 
 
 def test_a_mask_of_another_size_names_itself(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from tests.data.making import png, tiff
-from zsad.data.masks.ground_truth import read_mask, read_truth
+from zsad.data.masks.ground_truth import read_ground_truth, read_mask
 from zsad.errors import InputError
 
 ROWS, COLS = np.mgrid[:64, :72]
@@ -146,8 +146,8 @@ INVERTED = {"black is a mark"}
 def test_a_mask_of_every_kind(kind: str, tmp_path: Path) -> None:
     content, doubts = KINDS[kind]
     (tmp_path / "mask.any").write_bytes(content)
-    found = read_truth([tmp_path / "mask.any"], TRUTH.shape)
-    assert list(found.doubts) == doubts
+    found = read_ground_truth([tmp_path / "mask.any"], TRUTH.shape)
+    assert list(found.warnings) == doubts
     wrong = (found.pixels != (~TRUTH if kind in INVERTED else TRUTH)).sum()
     assert wrong <= (3 if "lossy-mask" in doubts else 0)  # a pixel of an edge may flip
 
@@ -157,8 +157,8 @@ def test_a_mask_that_marks_nothing_or_everything(lossless: bool, tmp_path: Path)
     suffix = "png" if lossless else "jpg"
     for value, doubts in ((0, ()), (255, ("mostly-anomalous",)), (130, ("mostly-anomalous",))):
         Image.new("L", (72, 64), value).save(tmp_path / f"mask.{suffix}")
-        found = read_truth([tmp_path / f"mask.{suffix}"], (64, 72))
-        assert (found.pixels.mean(), found.doubts) == (value > 0, doubts)
+        found = read_ground_truth([tmp_path / f"mask.{suffix}"], (64, 72))
+        assert (found.pixels.mean(), found.warnings) == (value > 0, doubts)
 
 
 def test_what_any_of_several_masks_marks_is_anomalous(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_what_any_of_several_masks_marks_is_anomalous(tmp_path: Path) -> None:
         pixels = np.zeros((64, 72), np.uint8)
         pixels[rows, 4:10] = value
         Image.fromarray(pixels).save(tmp_path / name)
-    found = read_truth([tmp_path / "0.png", tmp_path / "1.png"], (64, 72))
+    found = read_ground_truth([tmp_path / "0.png", tmp_path / "1.png"], (64, 72))
     assert (found.pixels.sum(), found.pixels[2:8, 4:10].all(), found.pixels[20:24, 4:10].all()) == (60, True, True)
 
 
@@ -175,7 +175,7 @@ def test_a_mark_along_the_border_is_told_like_most_of_the_pixels(tmp_path: Path)
     frame = np.full((64, 72), 255, np.uint8)
     frame[1:-1, 1:-1] = 0
     Image.fromarray(frame).save(tmp_path / "mask.png")
-    assert read_truth([tmp_path / "mask.png"], (64, 72)).doubts == ("mostly-anomalous",)
+    assert read_ground_truth([tmp_path / "mask.png"], (64, 72)).warnings == ("mostly-anomalous",)
 
 
 def several_pages() -> bytes:
@@ -265,14 +265,14 @@ def test_which_way_a_mask_was_drawn_is_told_by_the_image(orientation: int, tmp_p
     image = turned_image(tmp_path / "1.png", orientation, STORED[orientation](SHOWN))
     Image.fromarray(STORED[orientation](WHITE)).save(tmp_path / "stored.png")
     Image.fromarray(WHITE).save(tmp_path / "upright.png")
-    stored = read_truth([tmp_path / "stored.png"], (64, 72), image)
+    stored = read_ground_truth([tmp_path / "stored.png"], (64, 72), image)
     np.testing.assert_array_equal(stored.pixels, TRUTH)
-    assert stored.doubts == ("turned-mask",)
-    upright = read_truth([tmp_path / "upright.png"], (64, 72), image)
-    assert upright.doubts == ("turned-otherwise",)
+    assert stored.warnings == ("turned-mask",)
+    upright = read_ground_truth([tmp_path / "upright.png"], (64, 72), image)
+    assert upright.warnings == ("turned-otherwise",)
     np.testing.assert_array_equal(upright.pixels, STORED[orientation](TRUTH))
     even = turned_image(tmp_path / "2.png", orientation, PLAIN)
-    assert read_truth([tmp_path / "upright.png"], (64, 72), even).doubts == ("turned-mask",)
+    assert read_ground_truth([tmp_path / "upright.png"], (64, 72), even).warnings == ("turned-mask",)
 
 
 def test_a_mask_that_is_its_own_mirror_image_is_not_doubtful(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_mask_that_is_its_own_mirror_image_is_not_doubtful(tmp_path: Path) -> 
     pixels[20:44, 30:42] = 255
     Image.fromarray(pixels).save(tmp_path / "mask.png")
     image = turned_image(tmp_path / "1.png", 3, PLAIN)
-    assert read_truth([tmp_path / "mask.png"], (64, 72), image).doubts == ()
+    assert read_ground_truth([tmp_path / "mask.png"], (64, 72), image).warnings == ()
 
 
 @pytest.mark.parametrize("own", [1, 3])
@@ -288,9 +288,9 @@ def test_a_mask_that_says_how_it_is_turned_is_upright(own: int, tmp_path: Path) 
     image = turned_image(tmp_path / "1.png", 3, STORED[3](SHOWN))
     pixels = WHITE if own == 1 else STORED[own](WHITE)
     mask = turned_image(tmp_path / "mask.png", own, pixels)
-    found = read_truth([mask], (64, 72), image)
+    found = read_ground_truth([mask], (64, 72), image)
     np.testing.assert_array_equal(found.pixels, TRUTH)
-    assert found.doubts == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -298,6 +298,6 @@ def test_a_tiff_that_says_how_it_is_turned_is_upright(bits: int, tmp_path: Path)
     image = turned_image(tmp_path / "1.png", 3, STORED[3](SHOWN))
     stored = STORED[3](WHITE).astype(f"u{bits // 8}")
     tifffile.imwrite(tmp_path / "mask.tif", stored, extratags=[(274, 3, 1, 3, True)])
-    found = read_truth([tmp_path / "mask.tif"], (64, 72), image)
+    found = read_ground_truth([tmp_path / "mask.tif"], (64, 72), image)
     np.testing.assert_array_equal(found.pixels, TRUTH)
-    assert found.doubts == ()
+    assert found.warnings == ()

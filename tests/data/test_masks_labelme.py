@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from zsad.data.masks.ground_truth import mask_of, read_mask
+from zsad.data.masks.ground_truth import read_mask, read_mask_file
 from zsad.errors import InputError
 
 TRUTH = np.zeros((24, 32), bool)
@@ -40,7 +40,7 @@ def marked(tmp_path: Path, *shapes: dict[str, object]) -> np.ndarray:
 
 def test_polygons_are_drawn_with_their_outlines(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(labelled(tmp_path / "1.json", CORNERS), (24, 32)), TRUTH)
-    mask = mask_of(labelled(tmp_path / "1.JSON", CORNERS, [[0, 0], [3.6, 0], [0, 3.6]]))
+    mask = read_mask_file(labelled(tmp_path / "1.JSON", CORNERS, [[0, 0], [3.6, 0], [0, 3.6]]))
     both = mask.values
     assert (mask.threshold, set(both[both > 0])) == (0, {255})
     assert (both[0, 0], both[0, 3], both[3, 3], both[12, 15]) == (255, 255, 0, 255)
@@ -139,14 +139,14 @@ FAR = [[0, 0], [1e300, 0], [0, 5]]
 )
 def test_shapes_that_cannot_be_drawn(other: dict[str, object], problem: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"1\.json.*{problem}"):
-        mask_of(labelled(tmp_path / "1.json", **other))
+        read_mask_file(labelled(tmp_path / "1.json", **other))
 
 
 def test_shapes_that_would_take_long_to_draw(tmp_path: Path) -> None:
     whole = shape("rectangle", (0, 0), (9999, 9999))
     path = labelled(tmp_path / "1.json", shapes=[whole] * 41, imageWidth=10_000, imageHeight=10_000)
     with pytest.raises(InputError, match=r"is of labelme.*cover 4,100,\d+,\d+ px"):
-        mask_of(path)
+        read_mask_file(path)
 
 
 TEXTS = ["[1]", "", "[" * 100_000, '{"shapes": [{"points": [[1e400, 1]]}]}', "\0", '"\\ud800"']
@@ -157,4 +157,4 @@ def test_json_that_is_no_file_of_labelme(text: str, tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text(text)
     for name in ("1.json", "2.json"):
         with pytest.raises(InputError, match=rf"is of labelme.*{name}"):
-            mask_of(tmp_path / name)
+            read_mask_file(tmp_path / name)

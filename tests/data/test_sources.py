@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zsad.data.sources import find, find_images, images_in
+from zsad.data.sources import find_images, images_in, scan
 from zsad.errors import InputError
 
 
@@ -94,10 +94,10 @@ def test_broken_links_are_named_and_left_for_the_decoder_in_data_sets(tmp_path: 
     make(tmp_path, "here.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    found = find([tmp_path])
+    found = scan([tmp_path])
     assert [path.name for path in found.images] == ["here.png"]
-    assert [Path(one.source).name for one in found.left_out] == ["gone.png", "loop"]
-    assert f"a link to {tmp_path / 'nowhere.png'}, which is not there" in found.left_out[0].message
+    assert [Path(one.source).name for one in found.skipped_files] == ["gone.png", "loop"]
+    assert f"a link to {tmp_path / 'nowhere.png'}, which is not there" in found.skipped_files[0].message
     assert [path.name for path in images_in(tmp_path)] == ["gone.png", "here.png"]
 
 
@@ -125,20 +125,20 @@ def test_what_yields_nothing_is_named(tmp_path: Path, argument: str, rule: str) 
 def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than skipped, as if their images had been looked at."""
     make(tmp_path, "a/1.png", "locked/2.png")
-    scan = os.scandir
+    scandir = os.scandir
 
     def denied(path: str) -> object:
         if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied", path)
-        return scan(path)
+        return scandir(path)
 
     monkeypatch.setattr(os, "scandir", denied)
-    found = find([tmp_path])
+    found = scan([tmp_path])
     assert [path.name for path in found.images] == ["1.png"]
-    assert [one.source for one in found.left_out] == [str(tmp_path / "locked")]
-    assert "must be readable; got" in found.left_out[0].message
-    assert "Permission denied" in found.left_out[0].message
-    for refusing in (lambda: find([tmp_path / "locked"]), lambda: images_in(tmp_path)):
+    assert [one.source for one in found.skipped_files] == [str(tmp_path / "locked")]
+    assert "must be readable; got" in found.skipped_files[0].message
+    assert "Permission denied" in found.skipped_files[0].message
+    for refusing in (lambda: scan([tmp_path / "locked"]), lambda: images_in(tmp_path)):
         with pytest.raises(InputError, match=r"must be readable; got .*locked"):
             refusing()
 
@@ -167,12 +167,12 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_what_looks_like_an_image_and_is_not_read_is_left_out_with_its_reason(tmp_path: Path, name: str) -> None:
     signed(tmp_path, {name: HEADS[name], "part.png": b""})
-    found = find([tmp_path])
+    found = scan([tmp_path])
     assert [path.name for path in found.images] == ["part.png"]
-    (left_out,) = found.left_out
+    (left_out,) = found.skipped_files
     assert left_out.source == str(tmp_path / name)
     assert re.search(r" is not read here; got .*\. Remedy: ", left_out.message)
-    assert not found.others
+    assert not found.other_files
 
 
 def test_images_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_images_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) 
             "LICENSE": b"Permission is hereby granted",
         },
     )
-    found = find([tmp_path])
+    found = scan([tmp_path])
     assert {path.name for path in found.images} == {"IM0001", "scan.00012", "export"}
-    assert (found.left_out, dict(found.others)) == ([], {"": 2, ".txt": 1})
-    assert found.besides() == "3 other files (2 without suffix, 1 .txt)"
+    assert (found.skipped_files, dict(found.other_files)) == ([], {"": 2, ".txt": 1})
+    assert found.describe_ignored() == "3 other files (2 without suffix, 1 .txt)"
 
 
 def test_what_is_no_image_is_counted_and_leftovers_are_passed_over(tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ def test_what_is_no_image_is_counted_and_leftovers_are_passed_over(tmp_path: Pat
         *("a.jpg", "a.xmp", "labels.json", "Thumbs.db", "report.pdf", ".DS_Store", "._a.jpg", "x/@eaDir/a.jpg/t.jpg"),
         *("__MACOSX/a.jpg", "#recycle/a.jpg", ".@__thumb/a.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/a.jpg"),
     )
-    found = find([tmp_path])
+    found = scan([tmp_path])
     assert [path.name for path in found.images] == ["a.jpg"]
-    assert found.left_out == []
-    assert dict(found.others) == {".xmp": 1, ".json": 1, ".db": 1, ".pdf": 1}
-    assert found.not_entered.total() == 6
+    assert found.skipped_files == []
+    assert dict(found.other_files) == {".xmp": 1, ".json": 1, ".db": 1, ".pdf": 1}
+    assert found.skipped_folders.total() == 6
     assert images_in(tmp_path) == [tmp_path / "a.jpg"]
-    assert [path.name for path in find([tmp_path / "x/@eaDir"]).images] == ["t.jpg"]  # where it is named
+    assert [path.name for path in scan([tmp_path / "x/@eaDir"]).images] == ["t.jpg"]  # where it is named
 
 
 def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) -> None:
@@ -216,18 +216,20 @@ def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path) ->
     (tmp_path / "null.png").symlink_to("/dev/null")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-        found = find([tmp_path])
+        found = scan([tmp_path])
     assert [path.name for path in found.images] == ["a.png"]
-    reasons = {Path(one.source).name: one.message for one in found.left_out}
+    reasons = {Path(one.source).name: one.message for one in found.skipped_files}
     assert set(reasons) == {"pipe.png", "pipe", "null.png", "socket"}
     for name, what in (("pipe", "a pipe"), ("pipe.png", "a pipe"), ("null.png", "a device"), ("socket", "a socket")):
         assert f"({what})" in reasons[name]
-    assert find([tmp_path / "*.png"]).left_out == [one for one in found.left_out if one.source.endswith(".png")]
+    assert scan([tmp_path / "*.png"]).skipped_files == [
+        one for one in found.skipped_files if one.source.endswith(".png")
+    ]
 
 
 def test_a_folder_of_what_cannot_be_read_is_no_empty_folder(tmp_path: Path) -> None:
     signed(tmp_path, HEADS)
-    assert len(find([tmp_path]).left_out) == len(HEADS)
+    assert len(scan([tmp_path]).skipped_files) == len(HEADS)
     with pytest.raises(InputError, match=rf"an image that can be read; got {len(HEADS)} files that cannot, such as"):
         find_images([tmp_path])
 

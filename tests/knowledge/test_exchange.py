@@ -16,7 +16,7 @@ import pytest
 
 from tests.knowledge.serving import good, run, serving
 from zsad.errors import ConfigError
-from zsad.knowledge.chat import Endpoint, TooLargeError, exchange
+from zsad.knowledge.chat import Endpoint, TooLargeError, send
 
 Pieces = Callable[[], Iterator[bytes]]
 BODY = b"{}"
@@ -77,7 +77,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 )
 def test_a_server_that_drips_is_left_in_time(pieces: Pieces) -> None:
     with sending(pieces, PAUSE) as url, pytest.raises(TimeoutError, match="timed out"):
-        exchange(request(url), 0.3, 10**6)
+        send(request(url), 0.3, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_answer_without_end_is_not_read(head: bytes) -> None:
         yield from repeat(piece)
 
     with sending(pieces) as url, pytest.raises(TooLargeError):
-        exchange(request(url), 60, 10**6)
+        send(request(url), 60, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -107,22 +107,22 @@ def test_an_answer_without_end_is_not_read(head: bytes) -> None:
 )
 def test_an_answer_that_is_not_whole_is_no_answer(answer: bytes, error: type[Exception]) -> None:
     with sending(lambda: iter([answer])) as url, pytest.raises(error):
-        exchange(request(url), 60, 10**6)
+        send(request(url), 60, 10**6)
 
 
 def test_lengths_that_are_none_are_no_reason_to_wait() -> None:
     for length in (b"-1", b"nine", b"9" * 5000):
         answer = HEAD + b"Content-Length: " + length + b"\r\n\r\n{}"
         with sending(lambda answer=answer: iter([answer])) as url:
-            assert exchange(request(url), 60, 100).content == b"{}"
+            assert send(request(url), 60, 100).content == b"{}"
 
 
 def test_an_answer_that_fits_is_taken_whole() -> None:
     answer = HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 100
     with sending(lambda: iter([answer])) as url:
-        assert exchange(request(url), 60, 100).content == b"x" * 100
+        assert send(request(url), 60, 100).content == b"x" * 100
         with pytest.raises(TooLargeError):
-            exchange(request(url), 60, 99)
+            send(request(url), 60, 99)
 
 
 def test_a_reply_of_gigabytes_ends_the_run_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.small import CONFIG, DEPTH, SIZE, frozen, images
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.config import from_mapping
 from zsad.errors import ConfigError
 from zsad.methods.fe_clip.frequency import Transform, sliding_statistics, transform_matrix
@@ -143,12 +143,12 @@ def test_maps_and_scores_are_those_of_the_stages() -> None:
     """Equations 1 and 3, written as a softmax over both states."""
     method = stirred()
     clip, evidence, trace = method.clip, method(images(2), NAMES), method.run(images(2))
-    texts = torch.cat([unit(clip.encode_prompts(prompts)) for prompts in PROMPTS])
+    texts = torch.cat([l2_normalize(clip.encode_prompts(prompts)) for prompts in PROMPTS])
     scores = []
     for stage, level in enumerate(method.levels):
         projected = clip.vision.norm_post(trace.kept[level][:, 0]) @ clip.vision.projection
-        scores.append((unit(projected) @ texts.T / 0.07).softmax(-1)[:, 1])
-        cells = (unit(method.align[0](trace.kept[level][:, 1:])) @ texts.T / 0.07).softmax(-1)[..., 1]
+        scores.append((l2_normalize(projected) @ texts.T / 0.07).softmax(-1)[:, 1])
+        cells = (l2_normalize(method.align[0](trace.kept[level][:, 1:])) @ texts.T / 0.07).softmax(-1)[..., 1]
         torch.testing.assert_close(evidence.maps[:, stage].flatten(1), cells, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(evidence.stage_scores, torch.stack(scores, 1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(evidence.score, torch.stack(scores).mean(0), rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ from tests.methods.test_kanoclip_vv_attention import slow_stream
 from tests.small import CONFIG, DEPTH, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config
 from zsad.methods.kanoclip.method import (
@@ -24,7 +24,7 @@ from zsad.methods.kanoclip.method import (
 )
 from zsad.parts.losses import dice, focal
 from zsad.parts.maps import resize, smooth
-from zsad.parts.prompts import words
+from zsad.parts.prompts import embed_text
 from zsad.scoring import anomaly_maps
 from zsad.types import BackboneFeatures, Target
 
@@ -68,15 +68,15 @@ def test_prompts_of_words_are_the_sentences() -> None:
     assert method.prompts is not None
     clip = method.clip
     with torch.no_grad():
-        method.prompts.prefixes[0] = words(clip, "a photo of the")
-        method.prompts.prefixes[1] = words(clip, "an image of some")
+        method.prompts.prefixes[0] = embed_text(clip, "a photo of the")
+        method.prompts.prefixes[1] = embed_text(clip, "an image of some")
         states = method.states(["metal nut"], 1)[0]
         for state, start, adjectives in (
             (states[0], "a photo of the", ("normal", "perfect")),
             (states[1], "an image of some", ("abnormal", "defective")),
         ):
             sentences = clip.encode_prompts([f"{start} {adjective} metal nut" for adjective in adjectives])
-            torch.testing.assert_close(state, unit(unit(sentences).mean(0)), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(state, l2_normalize(l2_normalize(sentences).mean(0)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_class_is_encoded_once_and_shared_by_its_images() -> None:
@@ -113,7 +113,7 @@ def test_one_class_name_for_each_image(learned: bool) -> None:
 def test_without_learned_prompts_the_fixed_ones_are_used() -> None:
     method = make(learned_prompts=False)
     sentences = ["a photo of a normal carpet", "a photo of an abnormal carpet"]
-    expected = unit(torch.cat([method.clip.encode_prompts([one]) for one in sentences]))
+    expected = l2_normalize(torch.cat([method.clip.encode_prompts([one]) for one in sentences]))
     torch.testing.assert_close(method.states(["carpet"], 1)[0], expected)
 
 
@@ -154,7 +154,7 @@ def test_a_satisfied_hinge_has_no_gradient_and_another_pulls_the_prompts() -> No
 def test_the_knowledge_of_an_image_is_the_mean_of_its_descriptions() -> None:
     method = make(margin=1.0)
     evidence = judge(method)
-    means = [unit(unit(method.clip.encode_prompts(list(said))).mean(0)) for said in SAID]
+    means = [l2_normalize(l2_normalize(method.clip.encode_prompts(list(said))).mean(0)) for said in SAID]
     expected = knowledge_hinge(evidence.states, torch.stack(means), 1.0)
     torch.testing.assert_close(method.loss(evidence, target())["knowledge"], expected)
     other = method.loss(evidence, target((SAID[0], ("a carpet that is torn in half",))))["knowledge"]
@@ -165,7 +165,7 @@ def test_descriptions_steer_the_prompts() -> None:
     method = make(margin=1.0)
     assert method.prompts is not None
     prefixes, clip = method.prompts.prefixes, method.clip
-    knowledge = torch.stack([unit(unit(clip.encode_prompts(list(said))).mean(0)) for said in SAID])
+    knowledge = torch.stack([l2_normalize(l2_normalize(clip.encode_prompts(list(said))).mean(0)) for said in SAID])
 
     def nearer() -> Tensor:
         distances = (method.states(NAMES, 2) - knowledge[:, None]).norm(dim=-1)

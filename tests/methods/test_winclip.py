@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.small import frozen, images, states_of
 from zsad.errors import ConfigError
 from zsad.methods import winclip
-from zsad.methods.winclip import WinClip, WinClipConfig, harmonic_spread, window_tokens
+from zsad.methods.winclip import WinClip, WinClipConfig, harmonic_aggregate, window_tokens
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
 from zsad.types import Size
 
@@ -56,7 +56,7 @@ def test_the_papers_windows_are_as_many_as_it_says() -> None:
 def test_spread_equals_loops(grid: Size, side: int) -> None:
     windows = window_tokens(grid, side)
     scores = torch.rand(2, len(windows), generator=torch.Generator().manual_seed(side)) * 0.98 + 0.01
-    spread = harmonic_spread(scores, windows, grid)
+    spread = harmonic_aggregate(scores, windows, grid)
     for ours, of_image in zip(spread, scores, strict=True):
         expected = torch.tensor(slow_spread(of_image.tolist(), windows.tolist(), grid))
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
@@ -65,7 +65,7 @@ def test_spread_equals_loops(grid: Size, side: int) -> None:
 def test_one_normal_window_clears_its_cells() -> None:
     scores = torch.full((1, 9), 0.9)
     scores[0, 0] = 0
-    spread = harmonic_spread(scores, window_tokens((4, 4), 2), (4, 4))
+    spread = harmonic_aggregate(scores, window_tokens((4, 4), 2), (4, 4))
     expected = torch.full((1, 4, 4), 0.9)
     expected[0, :2, :2] = 0
     torch.testing.assert_close(spread, expected)

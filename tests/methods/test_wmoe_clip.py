@@ -14,7 +14,7 @@ from tests.small import CONFIG, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.errors import ConfigError
 from zsad.methods.wmoe_clip import method as wmoe_clip
 from zsad.methods.wmoe_clip.experts import imbalance
@@ -121,7 +121,7 @@ def slow_judge(method: WMoEClip, pixels: Tensor) -> tuple[Tensor, Tensor]:
     trace = method.clip.vision(pixels[None], keep=(0, 1, 2, 3))
     tokens = torch.stack([trace.kept[block][0, 1:] for block in range(4)])
     image = method.clip.vision.project(trace.last[0, 0])
-    image = unit(image) if method.config.unit_class_token else image
+    image = l2_normalize(image) if method.config.unit_class_token else image
     text, maps = slow_text(method, image), []
     for level in range(4):
         patches = method.projections[level](tokens[level]).unflatten(0, trace.grid)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from tests.small import frozen
-from zsad.parts.prompts import splice, words
+from zsad.parts.prompts import embed_text, insert_vectors
 from zsad.parts.result_cache import ResultCache
 
 
@@ -15,23 +15,23 @@ def test_vectors_that_are_words_give_the_features_of_the_sentence() -> None:
         ("", "flawless", ""),
         ("a", "big red", ""),
     ):
-        ours = clip.text(splice(clip, before, words(clip, middle)[None], after))
+        ours = clip.text(insert_vectors(clip, before, embed_text(clip, middle)[None], after))
         torch.testing.assert_close(ours, clip.encode_prompts([f"{before} {middle} {after}"]), rtol=1e-5, atol=1e-6)
 
 
 def test_a_long_text_is_cut_before_the_end_token() -> None:
     clip = frozen()
     context = clip.config.text.context
-    prompts = splice(clip, "", torch.randn(3, 12, clip.config.text.width), "nut " * 200)
+    prompts = insert_vectors(clip, "", torch.randn(3, 12, clip.config.text.width), "nut " * 200)
     assert prompts.shape == (3, context, clip.config.text.width)
     torch.testing.assert_close(prompts[0, -1], clip.text.token_embedding.weight[clip.tokenizer.end], rtol=0, atol=0)
-    filled = splice(clip, "", torch.randn(1, context - 2, clip.config.text.width), "nut")
+    filled = insert_vectors(clip, "", torch.randn(1, context - 2, clip.config.text.width), "nut")
     assert filled.shape[1] == context
 
 
 def test_gradients_reach_the_vectors() -> None:
     clip, vectors = frozen(), nn.Parameter(torch.randn(1, 2, 32))
-    clip.text(splice(clip, "a", vectors, "nut")).sum().backward()
+    clip.text(insert_vectors(clip, "a", vectors, "nut")).sum().backward()
     assert vectors.grad is not None
     assert vectors.grad.abs().sum() > 0
 

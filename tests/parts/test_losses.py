@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 
 
 def test_focal_is_the_published_formula() -> None:
@@ -42,7 +42,7 @@ def test_cross_entropy_is_finite_at_certainty(score: float) -> None:
 
 def test_enlarging_with_aligned_corners_keeps_the_corners() -> None:
     maps = torch.rand(2, 3, 4, 5)
-    large = enlarge(maps, torch.zeros(2, 16, 20), align_corners=True)
+    large = upsample(maps, torch.zeros(2, 16, 20), align_corners=True)
     assert large.shape == (2, 3, 16, 20)
     torch.testing.assert_close(large[..., 0, 0], maps[..., 0, 0])
     torch.testing.assert_close(large[..., -1, -1], maps[..., -1, -1])

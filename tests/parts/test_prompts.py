@@ -9,7 +9,7 @@ import torch
 from tests import small
 from zsad import methods
 from zsad.errors import ConfigError, ZsadWarning
-from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, check_class_name, compose, fitted
+from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, check_class_name, compose, fit_prompts
 
 STATES = tuple(tuple(compose(states, TEMPLATES, "{}")) for states in (NORMAL_STATES, ANOMALOUS_STATES))
 LONG = "machined aluminium housing with four threaded holes and a black rubber seal " * 8
@@ -19,7 +19,7 @@ HERE = [name for name in methods.names() if methods.get(name).uses_class_names]
 def test_a_class_name_that_fits_is_said_in_every_template_without_a_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        normal, anomalous = fitted(small.tokenizer(), "metal nut", STATES, len(TEMPLATES))
+        normal, anomalous = fit_prompts(small.tokenizer(), "metal nut", STATES, len(TEMPLATES))
     assert (len(normal), len(anomalous)) == (7 * 22, 4 * 22)  # WinCLIP, Jeong et al. 2023
     assert list(anomalous) == compose(ANOMALOUS_STATES, TEMPLATES, "metal nut")
 
@@ -27,7 +27,7 @@ def test_a_class_name_that_fits_is_said_in_every_template_without_a_word() -> No
 def test_templates_go_before_the_class_name_does() -> None:
     name = "bolt " * 65  # start and end are two more, "a photo of a damaged ." six
     with pytest.warns(ZsadWarning, match=r"room for 77 tokens and would have 80; it is said in \d+ of 22 templates"):
-        normal, anomalous = fitted(small.tokenizer(), name.strip(), STATES, len(TEMPLATES))
+        normal, anomalous = fit_prompts(small.tokenizer(), name.strip(), STATES, len(TEMPLATES))
     ways = len(anomalous) // len(ANOMALOUS_STATES)
     assert 0 < ways < len(TEMPLATES)
     assert len(normal) == ways * len(NORMAL_STATES)
@@ -39,7 +39,7 @@ def test_templates_go_before_the_class_name_does() -> None:
 def test_no_prompt_is_cut_and_no_two_states_say_the_same(name: str) -> None:
     tokenizer = small.tokenizer()
     with pytest.warns(ZsadWarning, match="it is read as"):
-        states = fitted(tokenizer, name, STATES, len(TEMPLATES))
+        states = fit_prompts(tokenizer, name, STATES, len(TEMPLATES))
     assert all(tokenizer.count(prompt) <= 77 for state in states for prompt in state)
     normal, anomalous = ({tuple(tokenizer.encode(prompt)) for prompt in state} for state in states)
     assert not normal & anomalous
@@ -48,18 +48,18 @@ def test_no_prompt_is_cut_and_no_two_states_say_the_same(name: str) -> None:
 
 def test_a_class_name_is_cut_at_the_end_of_a_word() -> None:
     with pytest.warns(ZsadWarning, match=r"read as '[^']*' ?\. Shorten it\."):
-        (only,), _ = fitted(small.tokenizer(), LONG, (("{}",), ("damaged {}",)))
+        (only,), _ = fit_prompts(small.tokenizer(), LONG, (("{}",), ("damaged {}",)))
     assert LONG.startswith(only + " ")
 
 
 def test_learned_vectors_take_room() -> None:
     name = "bolt " * 50 + "bolt"
-    assert fitted(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=12)[1] == (f"bad {name}",)
+    assert fit_prompts(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=12)[1] == (f"bad {name}",)
     with pytest.warns(ZsadWarning, match="room for 40 tokens"):
-        _, (text,) = fitted(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=37)
+        _, (text,) = fit_prompts(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=37)
     assert small.tokenizer().count(text) == 40
     with pytest.raises(ConfigError, match="leave room for a class name"):
-        fitted(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=76)
+        fit_prompts(small.tokenizer(), name, (("{}",), ("bad {}",)), taken=76)
 
 
 @pytest.mark.parametrize(

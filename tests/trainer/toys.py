@@ -16,7 +16,7 @@ from zsad import methods
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._trainable import FrozenBackboneMethod, Trainable, TrainingConfig
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.types import BackboneFeatures, Evidence, Target
 
 PAPER = Paper("Toys", "T. Oy", "Nowhere", 2026, "https://example.org")
@@ -56,7 +56,7 @@ class ToyReader(FrozenBackboneMethod):
         return Evidence(maps, maps.amax((1, 2, 3)))
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
-        maps = enlarge(evidence.maps, target.masks, align_corners=True)[:, 0]
+        maps = upsample(evidence.maps, target.masks, align_corners=True)[:, 0]
         return {
             "focal": focal(maps, target.masks),
             "dice": dice(maps, target.masks),
@@ -83,7 +83,7 @@ class ToyEditor(Trainable):
         return Evidence(maps, maps.mean((1, 2, 3)))
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
-        return {"dice": dice(enlarge(evidence.maps, target.masks, align_corners=True)[:, 0], target.masks)}
+        return {"dice": dice(upsample(evidence.maps, target.masks, align_corners=True)[:, 0], target.masks)}
 
 
 TOYS: dict[str, type[Method]] = {"toy-reader": ToyReader, "toy-editor": ToyEditor}

@@ -29,7 +29,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     unreadable = [f"{name} is {tensor.what}" for name, tensor in state.items() if type(tensor) is UnreadableTensor]
     if unreadable:
         raise WeightsError(f"{path} holds dense tensors", unreadable[0], "save its dense, unquantised weights")
-    ours = to_ours({name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)})
+    ours = to_our_names({name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)})
     for name, tensor in ours.items():
         if tensor.dtype not in NUMBERS:
             remedy = "use the weights in fp32, fp16 or bf16, not a quantised copy"
@@ -72,9 +72,9 @@ def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     sets = read_sets(path, is_clip)
     distinct = list(_distinct(sets))
     if len(distinct) > 1:
-        raise several(place or "the file itself" for place in distinct)
+        raise several_clips(place or "the file itself" for place in distinct)
     if not distinct:
-        raise _one_shard(path) if SHARD.search(path.name) else unknown(names, f"{path} holds ")
+        raise _one_shard(path) if SHARD.search(path.name) else unknown_layout(names, f"{path} holds ")
     return sets[distinct[0]]
 
 
@@ -164,7 +164,7 @@ INSERTED = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_modu
 IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\.position_ids)$")
 
 
-def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename and reshape a state dict of any of the layouts (OpenAI, open_clip, Hugging Face, or our own).
 
     What wrappers put before all names ("module.", "model.", "student.") or into them is taken away.
@@ -181,7 +181,7 @@ def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if "vision_model.embeddings.class_embedding" in state:
         joined = _join_qkv(state)
         return {_rename(name, HUGGING_FACE, _hf_block): _transpose(name, tensor) for name, tensor in joined.items()}
-    raise unknown(state)
+    raise unknown_layout(state)
 
 
 def roots(names: Iterable[str]) -> list[str]:
@@ -198,7 +198,7 @@ def roots(names: Iterable[str]) -> list[str]:
 def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefixes = roots(state)
     if len(prefixes) > 1:
-        raise several(root.rstrip(".") or "the file itself" for root in prefixes)
+        raise several_clips(root.rstrip(".") or "the file itself" for root in prefixes)
     root = prefixes[0] if prefixes else ""
     plain = {INSERTED.sub("", name).removeprefix(root): tensor for name, tensor in state.items()}
     if len(plain) < len(state):
@@ -206,7 +206,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def unknown(names: Iterable[str], where: str = "") -> WeightsError:
+def unknown_layout(names: Iterable[str], where: str = "") -> WeightsError:
     """The error for tensors that are those of another model, or none at all."""
     examples = ", ".join(sorted(names)[:3])
     return WeightsError(
@@ -216,7 +216,7 @@ def unknown(names: Iterable[str], where: str = "") -> WeightsError:
     )
 
 
-def several(places: Iterable[str]) -> WeightsError:
+def several_clips(places: Iterable[str]) -> WeightsError:
     """The error for a file in which there is a choice, which nobody but its owner can make."""
     return WeightsError(
         "a file of weights holds one CLIP",

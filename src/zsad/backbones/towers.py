@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zsad.backbones.config import ClipConfig, PositionResize
 from zsad.backbones.stem import Stem
-from zsad.backbones.transformer import NOTHING, Edits, Transformer
+from zsad.backbones.transformer import NO_EDITS, Edits, Transformer
 from zsad.errors import InputError
 from zsad.types import Size, Trace
 
@@ -43,8 +43,8 @@ class VisionTower(nn.Module):
         self,
         images: Float[Tensor, "batch 3 rows cols"],
         *,
-        before: Edits = NOTHING,
-        after: Edits = NOTHING,
+        before: Edits = NO_EDITS,
+        after: Edits = NO_EDITS,
         keep: Collection[int] = (),
     ) -> Trace:
         """Run the tower on normalised images of any size whose patch grid is at least 2×2.
@@ -80,8 +80,8 @@ class VisionTower(nn.Module):
         tokens: Float[Tensor, "batch tokens width"],
         grid: Size,
         *,
-        before: Edits = NOTHING,
-        after: Edits = NOTHING,
+        before: Edits = NO_EDITS,
+        after: Edits = NO_EDITS,
         keep: Collection[int] = (),
     ) -> Trace:
         """Run the blocks on tokens that :meth:`embed` made, or on a selection of them."""
@@ -127,8 +127,8 @@ class TextTower(nn.Module):
         prompts: Int[Tensor, "prompts tokens"] | Float[Tensor, "prompts tokens width"],
         ends: Int[Tensor, "prompts"] | None = None,
         *,
-        before: Edits = NOTHING,
-        after: Edits = NOTHING,
+        before: Edits = NO_EDITS,
+        after: Edits = NO_EDITS,
     ) -> Float[Tensor, "prompts embed"]:
         """Features in the joint space, not normalised.
 
@@ -148,8 +148,8 @@ class TextTower(nn.Module):
         self,
         prompts: Int[Tensor, "prompts tokens"] | Float[Tensor, "prompts tokens width"],
         *,
-        before: Edits = NOTHING,
-        after: Edits = NOTHING,
+        before: Edits = NO_EDITS,
+        after: Edits = NO_EDITS,
         keep: Collection[int] = (),
     ) -> tuple[Float[Tensor, "prompts tokens width"], dict[int, Tensor]]:
         """Output of the last block for every token, and the outputs of the blocks in ``keep``."""

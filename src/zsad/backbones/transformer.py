@@ -16,7 +16,7 @@ Edit = Callable[[Tensor, Size], Tensor]
 """Changes the tokens (batch, tokens, width) between two blocks; the size is the patch grid, or (1, tokens) for text."""
 
 Edits = Mapping[int, Edit]
-NOTHING: Edits = MappingProxyType({})
+NO_EDITS: Edits = MappingProxyType({})
 QUERY, KEY, VALUE = 0, 1, 2
 INPUT = -1
 """Index under which the input of block 0 is kept."""
@@ -116,8 +116,8 @@ class Transformer(nn.Module):
         tokens: Float[Tensor, "batch tokens width"],
         grid: Size,
         *,
-        before: Edits = NOTHING,
-        after: Edits = NOTHING,
+        before: Edits = NO_EDITS,
+        after: Edits = NO_EDITS,
         keep: Collection[int] = (),
     ) -> tuple[Float[Tensor, "batch tokens width"], dict[int, Tensor]]:
         """Run all blocks.
@@ -172,6 +172,6 @@ def level_index(level: int, reference_depth: int, depth: int) -> int:
     return max(round(level * depth / reference_depth), 1) - 1
 
 
-def unit(x: Float[Tensor, "*shape embed"]) -> Float[Tensor, "*shape embed"]:
+def l2_normalize(x: Float[Tensor, "*shape embed"]) -> Float[Tensor, "*shape embed"]:
     """Scale to unit length along the last axis."""
     return F.normalize(x, dim=-1)

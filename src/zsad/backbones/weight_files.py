@@ -50,9 +50,9 @@ class Repository:
         except LocalEntryNotFoundError as error:
             if self.files is None:
                 return None
-            raise missing(self, file, _line(error)) from error
+            raise missing_weights(self, file, _line(error)) from error
         except Exception as error:  # the hub's client lets errors of several HTTP libraries through
-            raise missing(self, file, _line(error)) from error
+            raise missing_weights(self, file, _line(error)) from error
 
     def first(self, names: Sequence[str]) -> Path:
         """The first of the files that the repository has, or, without a connection, that its cache has.
@@ -63,10 +63,10 @@ class Repository:
         for name in names:
             if path := self.fetch(name):
                 return path
-        raise missing(self, names[0], self.failure or f"none of {', '.join(names)} in the repository")
+        raise missing_weights(self, names[0], self.failure or f"none of {', '.join(names)} in the repository")
 
 
-def ask(name: str) -> Repository:
+def list_repository(name: str) -> Repository:
     """What a repository holds, by one request that is not repeated."""
     from huggingface_hub import HfApi
 
@@ -77,7 +77,7 @@ def ask(name: str) -> Repository:
     return Repository(name, frozenset(sibling.rfilename for sibling in listed))
 
 
-def missing(repository: Repository, what: str, failure: str) -> WeightsError:
+def missing_weights(repository: Repository, what: str, failure: str) -> WeightsError:
     """The error for what is neither in the repository nor in the cache, with the way around."""
     repo, wanted = repository.name, what if what.endswith("files") else f"{what} and the .json files"
     return WeightsError(
@@ -134,7 +134,7 @@ class Source:
         return [self.path, *(self.path.with_name(name) for name in sorted(set(shards(self.path).values())))]
 
 
-def find(backbone: str, weights: str, activation: Activation | None = None) -> Source:
+def locate(backbone: str, weights: str, activation: Activation | None = None) -> Source:
     """Locate weights: the embedded file, a path on disk, or the hub (downloaded once, then cached).
 
     Args:
@@ -149,7 +149,7 @@ def find(backbone: str, weights: str, activation: Activation | None = None) -> S
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
-        downloaded = ask(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
+        downloaded = list_repository(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
         return Source(downloaded, used, None, f"{weights} ({known.repo})")
     if Path(weights).exists():
         return _beside(_on_disk(Path(weights)), config, weights, activation)
@@ -200,16 +200,16 @@ def merges_beside(path: Path) -> Path | None:
 
 def _on_hub(name: str) -> Path:
     """Weights of a repository, with their shards, and what says how they were trained."""
-    repository = ask(name)
+    repository = list_repository(name)
     path = repository.first((*HUB_FILES, *SHARDED))
     if path.name.endswith(INDEX):
         for shard in sorted(set(shards(path).values())):
             if repository.fetch(shard) is None:
-                raise missing(repository, shard, repository.failure or f"no {shard} in the repository")
+                raise missing_weights(repository, shard, repository.failure or f"no {shard} in the repository")
     companions = [repository.fetch(file) for file in (*cards.FILES, TOKENIZER)]
     if repository.files is None and not any(companions):
         # Weights would run under settings that nobody has checked.
-        raise missing(repository, "the .json files", repository.failure)
+        raise missing_weights(repository, "the .json files", repository.failure)
     return path
 
 

@@ -24,7 +24,7 @@ from zsad.backbones.config import (
 )
 from zsad.backbones.state_dicts import read_state
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.backbones.weight_files import Source, file_hash, find, merges_beside
+from zsad.backbones.weight_files import Source, file_hash, locate, merges_beside
 from zsad.errors import WeightsError
 from zsad.tensors.reading import check_finite
 
@@ -55,7 +55,7 @@ def load(
     tag = weights or _only_choice(backbone, config)
     if tag == RANDOM:
         return _random(backbone, config.with_options(activation, position_resize))
-    source = find(backbone, tag, activation)
+    source = locate(backbone, tag, activation)
     options = source.config.with_options(activation, position_resize)
     with SkipInit():  # every tensor comes from the file
         clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))

@@ -20,8 +20,8 @@ from typing import Any
 
 from zsad.benchmark.data_sets import ClassListing, known
 from zsad.benchmark.recipe import Benchmark, BenchmarkDetector, Split
-from zsad.data.choice import some
 from zsad.data.layouts import Sample
+from zsad.data.sampling import subset
 from zsad.data.specification import DataSet, data_set
 from zsad.errors import ConfigError, InputError, unknown_name
 
@@ -84,7 +84,7 @@ class Plan:
         return [
             sample
             for samples in found
-            for sample in some([one for one in samples if one.split == "test"], self.benchmark.max_train_images)
+            for sample in subset([one for one in samples if one.split == "test"], self.benchmark.max_train_images)
         ]
 
     def made_of(self, run: BenchmarkRun) -> dict[str, Any]:

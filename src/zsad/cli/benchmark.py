@@ -123,14 +123,14 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def _data(planned: "Plan") -> str:
-    from zsad.data.choice import some
+    from zsad.data.sampling import subset
 
     most = planned.benchmark.max_test_images
     lines = []
     for name, found in planned.data.items():
         tested = [one for one in found.samples if one.split == "test"]
         classes = len({one.class_name for one in tested})
-        size = f"{len(some(tested, most))} of {len(tested)}" if most else f"{len(tested)}"
+        size = f"{len(subset(tested, most))} of {len(tested)}" if most else f"{len(tested)}"
         lines.append(f"{name:<20} {size:>14} test images, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}")
     lines += [f"{name:<20} missing: skipped" for name in planned.skipped if name in planned.benchmark.data]
     return "\n".join(lines)

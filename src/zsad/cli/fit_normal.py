@@ -9,7 +9,7 @@ from zsad.cli.options import Verbs, add_detector, add_runtime, as_detector, desc
 from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
-    from zsad.data.sources import LeftOut
+    pass
 
 ABOUT = """Show a detector a few images of normal things of one kind. What it remembers is saved with it, and images
 are then also compared with that. A detector that remembers images already keeps these as well."""
@@ -35,10 +35,10 @@ def add(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Choose, remember, save."""
-    from zsad.data.sources import find
+    from zsad.data.sources import scan
 
-    found = find([options.normal])
-    refuse(found.left_out)
+    found = scan([options.normal])
+    refuse(found.skipped_files)
     chosen = choose(found.images, options.shots, options.seed)
     detector = load_detector(options)
     say(describe(detector))
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def refuse(left_out: "list[LeftOut]") -> None:
+def refuse(left_out: "list[SkippedFile]") -> None:
     """What is remembered is all that was shown, or nothing.
 
     Raises:
@@ -70,13 +70,13 @@ def refuse(left_out: "list[LeftOut]") -> None:
 
 
 def choose(images: list[Path], shots: int | None, seed: int) -> list[Path]:
-    """As many of the images as are asked for, see :func:`zsad.data.choice.drawn`; all where no number is given.
+    """As many of the images as are asked for, see :func:`zsad.data.sampling.draw_shots`; all where no number is given.
 
     Raises:
         ConfigError: there are fewer, or none is asked for.
     """
     from zsad.config import check_seed
-    from zsad.data.choice import drawn
+    from zsad.data.sampling import draw_shots
     from zsad.errors import ConfigError
 
     check_seed(seed)
@@ -85,4 +85,4 @@ def choose(images: list[Path], shots: int | None, seed: int) -> list[Path]:
     if not 1 <= shots <= len(images):
         rule = f"the shots are at least 1 and at most the {len(images)} images that there are"
         raise ConfigError(rule, shots, "say fewer, or add images" if shots > 0 else "say --shots 1 or more")
-    return drawn(images, shots, seed)
+    return draw_shots(images, shots, seed)

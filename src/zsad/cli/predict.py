@@ -13,7 +13,7 @@ from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_de
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
-    from zsad.data.sources import FoundImages
+    from zsad.data.sources import ImageScan
     from zsad.reports.predictions import ReportWriter
     from zsad.types import DecodedImage, Failure, Prediction
 
@@ -62,8 +62,10 @@ def run(options: Namespace) -> int:
         answers = iter(tqdm(stream, total=len(found.images), unit="image", disable=None))
         # What is wrong with every image shows before an earlier report is replaced.
         begun = _up_to_a_score(answers)
-        with ReportWriter(options.out, run_info(detector, options.class_name), told, found.besides()) as report:
-            for failure in found.left_out:
+        with ReportWriter(
+            options.out, run_info(detector, options.class_name), told, found.describe_ignored()
+        ) as report:
+            for failure in found.skipped_files:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(begun, answers))
     say("\n".join(summary(report, found)))
@@ -71,20 +73,20 @@ def run(options: Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def _found(options: Namespace) -> "FoundImages":
+def _found(options: Namespace) -> "ImageScan":
     """What is to be scored; what cannot be is named at once."""
-    from zsad.data.sources import check_some, find
+    from zsad.data.sources import check_not_empty, scan
     from zsad.errors import InputError
 
-    found = find(options.paths)
+    found = scan(options.paths)
     # Heat maps of an earlier run are no images to score.
     outside = [path for path in found.images if not _below(path, options.out)]
     if found.images and not outside:
         raise InputError("there is an image to score outside of the output folder", "none", "choose another --out")
     found.images = outside
-    for failure in found.left_out:
+    for failure in found.skipped_files:
         say(f"zsad: left out: {failure.message}", stderr=True)
-    check_some(found)
+    check_not_empty(found)
     return found
 
 
@@ -117,7 +119,7 @@ def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(report: "ReportWriter", found: "FoundImages") -> Iterator[str]:
+def summary(report: "ReportWriter", found: "ImageScan") -> Iterator[str]:
     """Lines of at most 80 columns for the terminal: what was scored, what was not, and what to know of it."""
     from textwrap import wrap
 
@@ -128,8 +130,8 @@ def summary(report: "ReportWriter", found: "FoundImages") -> Iterator[str]:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
     said = [f"note: {doubt}" for doubt in report.doubts]
     said += remarks([entry.notes for entry in report.entries])
-    if found.besides():
-        said.append(f"not taken for images: {found.besides()}")
+    if found.describe_ignored():
+        said.append(f"not taken for images: {found.describe_ignored()}")
     for text in said:
         yield from wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 

@@ -15,7 +15,7 @@ from zsad.wording import pluralised
 IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
 """Files in a folder that count as images, whatever their case; those without a known suffix by their first bytes."""
 
-LEFTOVERS = frozenset(
+SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found")
 )
 """Folders that archives, file servers and systems leave among images: thumbnails and what was deleted. Case does not
@@ -46,7 +46,7 @@ SPECIAL = {
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedFile:
     """What may have been meant as an image and cannot be read.
 
     Attributes:
@@ -59,52 +59,53 @@ class LeftOut:
 
 
 @dataclass
-class FoundImages:
+class ImageScan:
     """What lies where a user pointed.
 
     Attributes:
         images: what is to be read, in the order of the arguments and in natural order.
         left_out: kinds that are known and not read, broken links, pipes and devices, folders that are closed.
         others: how many files plainly are no images, by suffix (``""`` where there is none).
-        not_entered: names of folders that are hidden or leftovers, see ``LEFTOVERS``.
+        not_entered: names of folders that are hidden or leftovers, see ``SYSTEM_FOLDERS``.
     """
 
     images: list[Path] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
-    not_entered: Counter[str] = field(default_factory=Counter)
+    skipped_files: list[SkippedFile] = field(default_factory=list)
+    other_files: Counter[str] = field(default_factory=Counter)
+    skipped_folders: Counter[str] = field(default_factory=Counter)
 
-    def add(self, more: "FoundImages") -> None:
+    def add(self, more: "ImageScan") -> None:
         """Take in what was found elsewhere."""
         self.images += more.images
-        self.left_out += more.left_out
-        self.others += more.others
-        self.not_entered += more.not_entered
+        self.skipped_files += more.skipped_files
+        self.other_files += more.other_files
+        self.skipped_folders += more.skipped_folders
 
-    def besides(self) -> str:
+    def describe_ignored(self) -> str:
         """What was not taken for images, in words; empty where there is nothing.
 
-        >>> FoundImages(others=Counter({".csv": 2, "": 1}), not_entered=Counter({"@eaDir": 1})).besides()
+        >>> found = ImageScan(other_files=Counter({".csv": 2, "": 1}), skipped_folders=Counter({"@eaDir": 1}))
+        >>> found.describe_ignored()
         '3 other files (2 .csv, 1 without suffix), 1 hidden or thumbnail folder (@eaDir)'
         """
         parts = []
-        if self.others:
-            what = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.others.most_common(5)]
-            more = ["…"] * (len(self.others) > 5)
-            parts.append(f"{pluralised(self.others.total(), 'other file')} ({', '.join(what + more)})")
-        if self.not_entered:
-            names = [name for name, _ in self.not_entered.most_common(5)]
-            folders = pluralised(self.not_entered.total(), "hidden or thumbnail folder")
+        if self.other_files:
+            what = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.other_files.most_common(5)]
+            more = ["…"] * (len(self.other_files) > 5)
+            parts.append(f"{pluralised(self.other_files.total(), 'other file')} ({', '.join(what + more)})")
+        if self.skipped_folders:
+            names = [name for name, _ in self.skipped_folders.most_common(5)]
+            folders = pluralised(self.skipped_folders.total(), "hidden or thumbnail folder")
             parts.append(f"{folders} ({', '.join(names)})")
         return ", ".join(parts)
 
 
-def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
+def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
     """Image files, in the order of the arguments, each once, and what was left out.
 
     Args:
         paths: each a file (taken whatever its suffix), a folder (searched at every depth, in natural order: part2
-            before part10; hidden files and folders and ``LEFTOVERS`` are passed over), or a glob pattern with ``*``,
+            before part10; hidden files and folders and ``SYSTEM_FOLDERS`` are skipped), or a glob pattern with ``*``,
             ``?``, ``[...]`` or ``**`` (a folder that matches is searched like one that was named). Only files of
             unknown suffix are opened: a broken image is found here and refused when it is decoded.
 
@@ -115,33 +116,35 @@ def find(paths: Sequence[str | os.PathLike[str]]) -> FoundImages:
         InputError: a path does not exist, a folder that was named cannot be read, or one of the paths yields nothing.
     """
     arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
-    listing = FoundImages()
+    listing = ImageScan()
     for argument in arguments:
         listing.add(_expand(Path(argument)))
     listing.images = _once(listing.images)
-    listing.left_out = list({left_out.source: left_out for left_out in listing.left_out}.values())
+    listing.skipped_files = list({left_out.source: left_out for left_out in listing.skipped_files}.values())
     return listing
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The images of :func:`find`; at least one where something was named.
+    """The images of :func:`scan`; at least one where something was named.
 
     Raises:
-        InputError: as :func:`find`, or all that was found cannot be read.
+        InputError: as :func:`scan`, or all that was found cannot be read.
     """
-    listing = find(paths)
-    check_some(listing)
+    listing = scan(paths)
+    check_not_empty(listing)
     return listing.images
 
 
-def check_some(listing: FoundImages) -> None:
+def check_not_empty(listing: ImageScan) -> None:
     """Refuse what has no image that can be read.
 
     Raises:
         InputError: it names the first of those that cannot.
     """
-    if listing.left_out and not listing.images:
-        value = f"{pluralised(len(listing.left_out), 'file')} that cannot, such as {listing.left_out[0].source}"
+    if listing.skipped_files and not listing.images:
+        value = (
+            f"{pluralised(len(listing.skipped_files), 'file')} that cannot, such as {listing.skipped_files[0].source}"
+        )
         raise InputError("there is an image that can be read", value, "convert them to PNG or TIFF, or name others")
 
 
@@ -158,21 +161,23 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(images, key=natural_key)
 
 
-def look(folder: Path) -> FoundImages:
-    """What lies in a folder at every depth, in natural order; as :func:`find`, but there may be nothing.
+def scan_folder(folder: Path) -> ImageScan:
+    """What lies in a folder at every depth, in natural order; as :func:`scan`, but there may be nothing.
 
     Raises:
         InputError: the folder itself cannot be read.
     """
-    listing = FoundImages()
+    listing = ImageScan()
 
     def closed(error: OSError) -> None:
         if Path(error.filename) == folder:
             _refuse(error)
         reason = str(error.strerror)
-        listing.left_out.append(_left_out(error.filename, "a folder must be readable", reason, "check its permissions"))
+        listing.skipped_files.append(
+            _left_out(error.filename, "a folder must be readable", reason, "check its permissions")
+        )
 
-    for path in sorted(_files(folder, closed, listing.not_entered), key=natural_key):
+    for path in sorted(_files(folder, closed, listing.skipped_folders), key=natural_key):
         _sort(path, listing)
     return listing
 
@@ -182,13 +187,13 @@ def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
     return [([_number(piece) for piece in re.split("([0-9]+)", part.casefold())], part) for part in path.parts]
 
 
-def is_leftover(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or of what archives and file servers leave among images.
 
     >>> [is_leftover(name) for name in ("@eaDir", "._part.jpg", "__MACOSX", "good")]
     [True, True, True, False]
     """
-    return name.startswith(".") or name.casefold() in LEFTOVERS
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
 def is_image(path: Path) -> bool:
@@ -201,19 +206,19 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def _expand(path: Path) -> FoundImages:
+def _expand(path: Path) -> ImageScan:
     if os.path.isdir(path):
-        return _not_empty(look(path), path, "a folder must contain an image")
+        return _not_empty(scan_folder(path), path, "a folder must contain an image")
     if os.path.exists(path):
-        return FoundImages([path])
+        return ImageScan([path])
     if _is_pattern(str(path)):
         return _not_empty(_matches(path), path, "a pattern must match an image")
     raise InputError("a path to images must exist", path, "check the spelling")
 
 
-def _not_empty(listing: FoundImages, path: Path, rule: str) -> FoundImages:
-    if not listing.images and not listing.left_out:
-        besides = listing.besides()
+def _not_empty(listing: ImageScan, path: Path, rule: str) -> ImageScan:
+    if not listing.images and not listing.skipped_files:
+        besides = listing.describe_ignored()
         raise InputError(
             rule,
             f"{path} ({besides or 'empty'})",
@@ -226,13 +231,13 @@ def _files(folder: Path, closed: Callable[[OSError], None], passed: Counter[str]
     """All files that are not hidden; ``passed`` counts the folders that are not entered."""
     entered = {os.path.realpath(folder)}
     for where, folders, files in os.walk(folder, followlinks=True, onerror=closed):
-        leftovers = [name for name in folders if is_leftover(name)]
+        leftovers = [name for name in folders if is_system_file(name)]
         if passed is not None:
             passed.update(leftovers)
         folders[:] = [
             name for name in sorted(folders) if name not in leftovers and _is_new(os.path.join(where, name), entered)
         ]
-        yield from (Path(where, name) for name in files if not is_leftover(name))
+        yield from (Path(where, name) for name in files if not is_system_file(name))
 
 
 def _is_new(folder: str, entered: set[str]) -> bool:
@@ -247,31 +252,33 @@ def _refuse(error: OSError) -> None:
     raise InputError("a folder must be readable", error.filename, "check its permissions") from error
 
 
-def _sort(path: Path, listing: FoundImages) -> None:
+def _sort(path: Path, listing: ImageScan) -> None:
     """Put a file where it belongs."""
     if _is_plain(path):
-        listing.others[path.suffix.lower()] += 1
+        listing.other_files[path.suffix.lower()] += 1
         return
     try:
         special = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
         if special:
-            listing.left_out.append(_left_out(path, "an image is a file", special, "move it away"))
+            listing.skipped_files.append(_left_out(path, "an image is a file", special, "move it away"))
         elif (named := kind_of_name(path.name)) in READ:
             listing.images.append(path)
         else:
             _sort_by_kind(path, _kind_by_content(path) or named, listing)
     except OSError as error:
         reason = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else str(error.strerror)
-        listing.left_out.append(_left_out(path, "an image must be readable", reason, "restore it, or move it away"))
+        listing.skipped_files.append(
+            _left_out(path, "an image must be readable", reason, "restore it, or move it away")
+        )
 
 
-def _sort_by_kind(path: Path, kind: FileKind | None, listing: FoundImages) -> None:
+def _sort_by_kind(path: Path, kind: FileKind | None, listing: ImageScan) -> None:
     if kind is None:
-        listing.others[path.suffix.lower()] += 1
+        listing.other_files[path.suffix.lower()] += 1
     elif kind in READ:
         listing.images.append(path)
     else:
-        listing.left_out.append(LeftOut(str(path), str(refusal(kind, str(path)))))
+        listing.skipped_files.append(SkippedFile(str(path), str(refusal(kind, str(path)))))
 
 
 def _kind_by_content(path: Path) -> FileKind | None:
@@ -283,11 +290,11 @@ def _is_plain(path: Path) -> bool:
     return path.suffix.lower() in PLAIN_SUFFIXES or path.name.lower() == INDEX
 
 
-def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> LeftOut:
-    return LeftOut(str(path), str(InputError(rule, f"{path} ({reason})", remedy)))
+def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> SkippedFile:
+    return SkippedFile(str(path), str(InputError(rule, f"{path} ({reason})", remedy)))
 
 
-def _matches(pattern: Path) -> FoundImages:
+def _matches(pattern: Path) -> ImageScan:
     """What a pattern matches, less what is hidden below its fixed part. ``**`` does not follow links to folders."""
     fixed = next(index for index, part in enumerate(pattern.parts) if _is_pattern(part))
     root, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
@@ -295,12 +302,12 @@ def _matches(pattern: Path) -> FoundImages:
         matches = sorted(root.glob(str(rest)), key=natural_key)
     except ValueError as error:  # "**" as a piece of a name
         raise InputError("a pattern must be well formed", pattern, "write ** only as a whole folder name") from error
-    listing = FoundImages()
+    listing = ImageScan()
     for match in matches:
-        if any(is_leftover(part) for part in match.relative_to(root).parts if part != ".."):
+        if any(is_system_file(part) for part in match.relative_to(root).parts if part != ".."):
             continue
         if match.is_dir():
-            listing.add(look(match))
+            listing.add(scan_folder(match))
         else:
             _sort(match, listing)
     return listing

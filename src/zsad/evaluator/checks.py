@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from zsad.checkpoint import TrainingRecord
 from zsad.data.decode import decode
-from zsad.data.masks.warnings import DOUBTS
+from zsad.data.masks.warnings import MASK_WARNINGS
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.plan import PlannedClass, PlannedSet
@@ -176,7 +176,7 @@ def _class_warnings(one: ClassResult) -> list[str]:
     for state, count in (("normal", one.normal), ("anomalous", one.anomalous)):
         if 0 < count < FEW and any(metric.low is not None for metric in one.metrics.values()):
             said.append(f"{one.class_name}: {pluralised(count, f'{state} image')}: so few make intervals too narrow.")
-    for doubt, what in DOUBTS.items():
+    for doubt, what in MASK_WARNINGS.items():
         if images := one.doubts.get(doubt, 0):
             said.append(f"{one.class_name}: masks of {pluralised(images, 'image')} {what}.")
     if one.unlabelled:

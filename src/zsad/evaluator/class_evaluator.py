@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from zsad.data.masks.ground_truth import read_truth, resize_mask
-from zsad.data.masks.warnings import Doubt
+from zsad.data.masks.ground_truth import read_ground_truth, resize_mask
+from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
 from zsad.evaluator.plan import PlannedClass, PlannedImage
 from zsad.evaluator.worst_images import WorstImages
@@ -39,7 +39,7 @@ class ClassEvaluator:
         self.images: list[ImageResult] = []
         self.unreadable: dict[str, str] = {}
         self.without_mask = 0
-        self.doubts: Counter[Doubt] = Counter()
+        self.doubts: Counter[MaskWarning] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
         self._counts, self._worst = ImageCounts(), WorstImages()
 
@@ -102,7 +102,9 @@ class ClassEvaluator:
         return Metric(value, low, high)
 
 
-def truth(item: PlannedImage, own: Size, size: Size) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[Doubt, ...]]:
+def truth(
+    item: PlannedImage, own: Size, size: Size
+) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[MaskWarning, ...]]:
     """Which pixels are anomalous, and what may be wrong with that: none of a normal image; None where nobody says.
 
     Args:
@@ -117,8 +119,8 @@ def truth(item: PlannedImage, own: Size, size: Size) -> tuple[Bool[np.ndarray, "
         return np.zeros(size, bool), ()
     if not item.sample.masks:
         return None, ()
-    found = read_truth(item.sample.masks, own, item.sample.image)
-    return resize_mask(found.pixels, size), found.doubts
+    found = read_ground_truth(item.sample.masks, own, item.sample.image)
+    return resize_mask(found.pixels, size), found.warnings
 
 
 def _image_result(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsad.data.choice import drawn, some
 from zsad.data.layouts import Sample
+from zsad.data.sampling import draw_shots, subset
 from zsad.data.specification import DataSet, data_set, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.files import contents_hash, unique_name
@@ -137,9 +137,9 @@ def _planned_set(
     planned = []
     for name in wanted:
         samples = [one for one in by_class[name] if one.label is not None]
-        items = _items(some(samples, protocol.max_images), data.root)
+        items = _items(subset(samples, protocol.max_images), data.root)
         folder = home / unique_name(name, folders, "class")
-        shown = drawn(_normal_training(data, name), protocol.shots, protocol.shots_seed) if protocol.shots else []
+        shown = draw_shots(_normal_training(data, name), protocol.shots, protocol.shots_seed) if protocol.shots else []
         unlabelled = len(by_class[name]) - len(samples)
         planned.append(PlannedClass(data.name, name, items, unlabelled, folder, _items(shown, data.root)))
     return PlannedSet(data, tuple(planned))

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from zsad.config import check_seed
-from zsad.data.choice import some
 from zsad.data.layouts import Sample
+from zsad.data.sampling import subset
 from zsad.data.specification import DataSet, in_words
 from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.predictor import Detector
@@ -94,7 +94,7 @@ def at_random(found: Sequence[GalleryCandidate], count: int, seed: int) -> list[
         kinds: dict[str, list[GalleryCandidate]] = {}
         for one in rng.sample(members, len(members)):
             kinds.setdefault(one.sample.kind, []).append(one)
-        turns = [one for turn in range(len(members)) for some in kinds.values() for one in some[turn : turn + 1]]
+        turns = [one for turn in range(len(members)) for of_kind in kinds.values() for one in of_kind[turn : turn + 1]]
         taken = {id(one) for one in turns[: _positive(count)]}
         chosen += [one for one in members if id(one) in taken]
     return chosen
@@ -148,7 +148,7 @@ def predicted_scores(
     found: Sequence[GalleryCandidate], detector: Detector, most: int | None
 ) -> dict[tuple[str, str], float]:
     """Scores of these images, at most so many of each class and state; what cannot be read has none."""
-    looked_at = {id(sample) for sample in some([one.sample for one in found], most)}
+    looked_at = {id(sample) for sample in subset([one.sample for one in found], most)}
     scores = {}
     for members in by_class([one for one in found if id(one.sample) in looked_at]).values():
         answers = detector.stream([one.sample.image for one in members], in_words(members[0].sample.class_name))

@@ -34,7 +34,7 @@ class Reply:
     content: bytes
 
 
-def exchange(request: Request, seconds: float, most: int) -> Reply:
+def send(request: Request, seconds: float, most: int) -> Reply:
     """Send a request and read its answer; a redirection is an answer too, for following it would carry the key on.
 
     Args:
@@ -196,7 +196,7 @@ class Endpoint:
         for attempt in range(self.retries + 1):
             last = attempt == self.retries
             try:
-                reply = exchange(request, self.timeout, LARGEST)
+                reply = send(request, self.timeout, LARGEST)
             except TooLargeError as error:
                 rule = f"a reply has at most {LARGEST:,} bytes"
                 raise ConfigError(rule, f"more from {self.base_url}", "check --base-url") from error

@@ -34,7 +34,7 @@ class Paper:
         return f"{self.authors}: {self.title}. {self.venue} {self.year}. {self.url}"
 
 
-class Enlarging(TypedDict):
+class Upsampling(TypedDict):
     """Words of :func:`zsad.parts.maps.pixel_maps`."""
 
     sigma: float
@@ -73,9 +73,9 @@ class Config:
             _check_size(field.name, getattr(self, field.name))
 
     @property
-    def enlarging(self) -> Enlarging:
+    def upsampling(self) -> Upsampling:
         """How maps come to the size of images, as :func:`zsad.parts.maps.pixel_maps` takes it."""
-        return Enlarging(sigma=self.sigma, align_corners=self.align_corners, window=self.smoothing_window)
+        return Upsampling(sigma=self.sigma, align_corners=self.align_corners, window=self.smoothing_window)
 
 
 def _check_size(name: str, value: object) -> None:

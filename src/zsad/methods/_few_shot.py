@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.methods._base import Config, Method
 
 MAX_SIMILARITIES = 2**26
@@ -44,7 +44,7 @@ class FewShot(Method):
     @torch.no_grad()
     def fit_normal(self, images: Float[Tensor, "batch 3 rows cols"]) -> None:
         """Add the patches of normalised images of normal things to the memory."""
-        features = unit(self.normal_features(images).float()).transpose(0, 1).flatten(1, 2)
+        features = l2_normalize(self.normal_features(images).float()).transpose(0, 1).flatten(1, 2)
         self.memory = torch.cat([self.memory, features.to(self.memory)], 1)
 
     def forget_normal(self) -> None:
@@ -57,7 +57,7 @@ class FewShot(Method):
         Returns:
             1 - greatest cosine, in [0, 1]: what points away from all entries is as far as what is at right angles.
         """
-        query, images = unit(features.float()), features.shape[0]
+        query, images = l2_normalize(features.float()), features.shape[0]
         at_once = max(1, MAX_SIMILARITIES // (images * query.shape[1] * query.shape[2]))
         greatest = query.new_full(query.shape[:3], -1.0)
         for entries in self.memory.split(at_once, 1):

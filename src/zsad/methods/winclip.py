@@ -74,7 +74,7 @@ class WinClip(Method):
         maps = [score[:, None, None].expand(-1, *grid)]
         for side in self.config.scales:
             windows = window_tokens(grid, side).to(tokens.device)
-            maps.append(harmonic_spread(self._windows(tokens, windows, states), windows, grid))
+            maps.append(harmonic_aggregate(self._windows(tokens, windows, states), windows, grid))
         fused = 1 / torch.stack([1 / scale for scale in maps], 1).mean(1, keepdim=True)
         return Evidence(maps=fused, score=score)
 
@@ -122,7 +122,7 @@ def window_tokens(grid: Size, side: int) -> Int[Tensor, "windows tokens"]:
     return torch.cat([torch.zeros(len(windows), 1, dtype=torch.long), windows], 1)
 
 
-def harmonic_spread(
+def harmonic_aggregate(
     scores: Float[Tensor, "batch windows"], windows: Int[Tensor, "windows tokens"], grid: Size
 ) -> Float[Tensor, "batch rows cols"]:
     """Each cell's harmonic mean of the scores of the windows that cover it (WinCLIP, Jeong et al. 2023)."""

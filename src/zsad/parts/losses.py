@@ -47,7 +47,7 @@ def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*
     return F.binary_cross_entropy(score.float().clamp(EPSILON, 1 - EPSILON), labels)
 
 
-def enlarge(
+def upsample(
     maps: Float[Tensor, "batch levels rows cols"],
     masks: Float[Tensor, "batch mask_rows mask_cols"],
     *,

@@ -80,7 +80,7 @@ def check_class_name(class_name: object) -> str:
 
 
 @lru_cache(maxsize=256)
-def fitted(
+def fit_prompts(
     tokenizer: Tokenizer, class_name: str, states: tuple[tuple[str, ...], ...], ways: int = 1, taken: int = 0
 ) -> tuple[tuple[str, ...], ...]:
     """The prompts of a class, none of them cut by the tokenizer: the state might be what is cut.
@@ -138,13 +138,13 @@ def _cut(tokenizer: Tokenizer, class_name: str, texts: Sequence[str], room: int)
     )
 
 
-def words(clip: Clip, text: str) -> Float[Tensor, "tokens width"]:
+def embed_text(clip: Clip, text: str) -> Float[Tensor, "tokens width"]:
     """Embeddings of the tokens of a text, without start and end."""
     ids = clip.tokenizer.encode(text)[1:-1]
     return clip.text.token_embedding(torch.tensor(ids, dtype=torch.long, device=clip.device))
 
 
-def splice(
+def insert_vectors(
     clip: Clip, before: str, vectors: Float[Tensor, "prompts length width"], after: str
 ) -> Float[Tensor, "prompts tokens width"]:
     """Start token, the words ``before``, learned vectors, the words ``after``, end token.
@@ -153,9 +153,9 @@ def splice(
     at the end of ``after``.
     """
     start, end = (clip.text.token_embedding(token)[None] for token in _ends(clip))
-    first = torch.cat([start, words(clip, before)])
+    first = torch.cat([start, embed_text(clip, before)])
     room = max(clip.config.text.context - len(first) - vectors.shape[1] - 1, 0)
-    last = torch.cat([words(clip, after)[:room], end])
+    last = torch.cat([embed_text(clip, after)[:room], end])
     prompts = len(vectors)
     return torch.cat([first.expand(prompts, -1, -1), vectors.to(clip.dtype), last.expand(prompts, -1, -1)], dim=1)
 

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.errors import InputError
-from zsad.parts.prompts import fitted
+from zsad.parts.prompts import fit_prompts
 
 SHORTEST = 1e-12
 """Length from which a feature has a direction, as in PyTorch's ``normalize``."""
@@ -17,7 +17,7 @@ SHORTEST = 1e-12
 
 def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tensor, "states embed"]:
     """One unit vector a state: the mean of its prompts' unit vectors (CLIP's prompt ensemble)."""
-    return unit(unit(prompts.float()).mean(1))
+    return l2_normalize(l2_normalize(prompts.float()).mean(1))
 
 
 def class_states(
@@ -34,7 +34,8 @@ def class_states(
         class_names: what each image shows.
         images: how many images there are.
         prompts: the normal and the anomalous prompts of a class.
-        ways: the number of templates in which every wording of a state is said, see :func:`zsad.parts.prompts.fitted`.
+        ways: the number of templates that every wording of a state is put into, see
+            :func:`zsad.parts.prompts.fit_prompts`.
 
     Raises:
         InputError: there is not one class name for each image.
@@ -42,7 +43,7 @@ def class_states(
     if len(class_names) != images:
         raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
     normal, anomalous = (tuple(state) for state in prompts("{}"))
-    texts = {name: fitted(clip.tokenizer, name, (normal, anomalous), ways) for name in dict.fromkeys(class_names)}
+    texts = {name: fit_prompts(clip.tokenizer, name, (normal, anomalous), ways) for name in dict.fromkeys(class_names)}
     states = {
         name: torch.cat([state_features(clip.encode_prompts(state)[None]) for state in prompts_by_state])
         for name, prompts_by_state in texts.items()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.pretrain.recipe import PretrainingRecipe
 from zsad.pretrain.teacher import POOLED_CHANNELS
 from zsad.types import Size
@@ -122,8 +122,8 @@ class Learner(nn.Module):
         if window is not None:
             tokens, grid = tokens[:, window.tokens(grid)], (window.side, window.side)
         last = vision.run(tokens, grid).last
-        space = unit(vision.project(last))
-        normal, anomalous = unit(self.clip.text(batch.states.ids, batch.states.ends)).float().chunk(2)
+        space = l2_normalize(vision.project(last))
+        normal, anomalous = l2_normalize(self.clip.text(batch.states.ids, batch.states.ends)).float().chunk(2)
         damage = torch.einsum("bte,be->bt", space.float(), anomalous - normal).float() / self.recipe.temperature
         return TowerOutputs(last, space, damage)
 
@@ -134,7 +134,7 @@ class Learner(nn.Module):
 
     def _align(self, image: Float[Tensor, "batch embed"], batch: PretrainingBatch) -> Tensor:
         """CLIP's symmetric contrastive loss; equal captions are all counted as right."""
-        text = unit(self.clip.text(batch.captions.ids, batch.captions.ends))
+        text = l2_normalize(self.clip.text(batch.captions.ids, batch.captions.ends))
         logits = self.clip.logit_scale.exp().clamp(max=100) * (image.float() @ text.float().T)
         target = batch.same / batch.same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

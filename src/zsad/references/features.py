@@ -1,4 +1,4 @@
-"""Features of patches that can be compared: neighbourhood averages of unit length, in fewer dimensions if asked for."""
+"""Features of patches that can be compared: neighbourhood averages of l2_normalize length, in fewer dimensions if asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.types import Size
@@ -53,7 +53,7 @@ def neighbourhood_average(
 
 
 class RandomProjection(nn.Module):
-    """Random orthogonal directions: inner products of unit features are kept up to noise of 1 / sqrt(directions).
+    """Random orthogonal directions: inner products of l2_normalize features are kept up to noise of 1 / sqrt(directions).
 
     Args:
         width: of the features.
@@ -88,7 +88,7 @@ def patch_features(
         neighbourhoods: sides of the squares of patches that are averaged.
         normalise_image: whether all features of an image at a level are first brought to mean 0 and variance 1
             (the layer normalisation of MuSc's code).
-        projections: one for each level, applied before the features are brought to unit length.
+        projections: one for each level, applied before the features are brought to l2_normalize length.
     """
     streams = []
     for number, level in enumerate(levels):
@@ -97,7 +97,7 @@ def patch_features(
             features = F.layer_norm(features, features.shape[1:])
         for side in neighbourhoods:
             cells = neighbourhood_average(features, side).flatten(2).transpose(1, 2)
-            streams.append(unit(projections[number](cells) if projections is not None else cells))
+            streams.append(l2_normalize(projections[number](cells) if projections is not None else cells))
     rows, cols = levels[0].shape[-2:]
     return PatchFeatures(tuple(streams), (rows, cols))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from zsad.config import check_workers
 from zsad.data.checking.counts import ClassCount, class_counts, count_findings
 from zsad.data.checking.findings import Finding, FindingCase
-from zsad.data.checking.ground_truth import truth_findings
-from zsad.data.checking.inspection import Inspected, SampleFacts, inspect
+from zsad.data.checking.ground_truth import ground_truth_findings
+from zsad.data.checking.inspection import InspectedDataSet, SampleFacts, inspect
 from zsad.data.checking.leakage import (
     RecordedTraining,
     class_names_between,
@@ -122,12 +122,12 @@ def _inspect_all(
     names: Mapping[str, str],
     training: Sequence[str],
     read: Callable[[list[Sample]], Iterable[SampleFacts]],
-) -> list[Inspected]:
+) -> list[InspectedDataSet]:
     """All data sets that could be opened, read as one."""
     data_sets = {key: data_set for key, data_set in opened.items() if isinstance(data_set, DataSet)}
     facts = iter(list(read([sample for data_set in data_sets.values() for sample in data_set.samples])))
     return [
-        Inspected(names[key], data_set, tuple(islice(facts, len(data_set.samples))), key in training)
+        InspectedDataSet(names[key], data_set, tuple(islice(facts, len(data_set.samples))), key in training)
         for key, data_set in data_sets.items()
     ]
 
@@ -160,10 +160,10 @@ def _not_the_layout(name: str, error: InputError) -> Finding:
 
 
 def _of_one(
-    inspected: Inspected, classes: tuple[ClassCount, ...], detectors: Sequence[RecordedTraining]
+    inspected: InspectedDataSet, classes: tuple[ClassCount, ...], detectors: Sequence[RecordedTraining]
 ) -> Iterator[Finding]:
     yield from count_findings(inspected, classes)
-    yield from truth_findings(inspected)
+    yield from ground_truth_findings(inspected)
     yield from copies_within(inspected)
     for detector in detectors:
         yield from training_findings(inspected, detector)

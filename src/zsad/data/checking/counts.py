@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
-from zsad.data.checking.inspection import Inspected
+from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, findings_for
+from zsad.data.checking.inspection import InspectedDataSet
 from zsad.data.layouts import PublishedCount
 from zsad.wording import pluralised
 
@@ -34,7 +34,7 @@ class ClassCount:
     published: PublishedCount | None
 
 
-def class_counts(inspected: Inspected) -> tuple[ClassCount, ...]:
+def class_counts(inspected: InspectedDataSet) -> tuple[ClassCount, ...]:
     """Every class that was found, then those that were published and are not there."""
     images: Counter[tuple[str, str]] = Counter()
     masks: Counter[str] = Counter()
@@ -53,17 +53,17 @@ def _class_count(
     return ClassCount(name, **numbers, masks=masks, published=published)
 
 
-def _published(inspected: Inspected) -> dict[str, PublishedCount]:
+def _published(inspected: InspectedDataSet) -> dict[str, PublishedCount]:
     """None where the tree holds another data set: by its classes, or because the user gave it another name."""
     return dict(inspected.data_set.kind.counts) if inspected.is_published else {}
 
 
-def count_findings(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
+def count_findings(inspected: InspectedDataSet, classes: tuple[ClassCount, ...]) -> list[Finding]:
     """Classes and images that are missing, or too many."""
     return [*_classes(inspected, classes), *_images(inspected, classes)]
 
 
-def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Finding]:
+def _classes(inspected: InspectedDataSet, classes: tuple[ClassCount, ...]) -> list[Finding]:
     absent = [
         FindingCase(class_count.class_name)
         for class_count in classes
@@ -77,8 +77,8 @@ def _classes(inspected: Inspected, classes: tuple[ClassCount, ...]) -> list[Find
     missing = f"{pluralised(len(absent), 'published class is', 'published classes are')} not there: {follows}"
     extra = f"{pluralised(len(unpublished), 'class is', 'classes are')} not among those published: {follows}"
     return [
-        *found("missing", "warning" if is_one else "error", inspected.name, missing, absent),
-        *found("extra", "error", inspected.name, extra, unpublished),
+        *findings_for("missing", "warning" if is_one else "error", inspected.name, missing, absent),
+        *findings_for("extra", "error", inspected.name, extra, unpublished),
     ]
 
 
@@ -86,7 +86,7 @@ def _images_of(class_count: ClassCount) -> int:
     return class_count.train + class_count.normal + class_count.anomalous + class_count.unlabelled
 
 
-def _images(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
+def _images(inspected: InspectedDataSet, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
     """Where the test split differs, numbers do; the training split matters to detectors that are shown normal ones."""
     parts: tuple[tuple[str, Severity, tuple[str, ...]], ...] = (
         ("test", "error", ("normal", "anomalous")),
@@ -102,7 +102,7 @@ def _images(inspected: Inspected, classes: tuple[ClassCount, ...]) -> Iterator[F
             ]
             number = pluralised(len({case.subject for case in cases}), "class has", "classes have")
             message = f"{number} {word} {split} images than published"
-            yield from found(kind, severity, inspected.name, message, cases)
+            yield from findings_for(kind, severity, inspected.name, message, cases)
 
 
 def _differences(class_count: ClassCount, states: tuple[str, ...], sign: int) -> Iterator[FindingCase]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from zsad.data.masks.warnings import DOUBTS, Doubt
+from zsad.data.masks.warnings import MASK_WARNINGS, MaskWarning
 
 Severity = Literal["error", "warning", "note"]
 """Numbers would be wrong; worth knowing before they are believed; by the way."""
@@ -32,7 +32,7 @@ Kind = Literal[
     "shared",
     "class-name",
     "seen",
-    Doubt,
+    MaskWarning,
 ]
 
 KINDS: Mapping[Kind, str] = MappingProxyType(
@@ -52,7 +52,7 @@ KINDS: Mapping[Kind, str] = MappingProxyType(
         "image-size": "an image with four times, or a quarter of, the pixels that are usual in its class",
         "empty-mask": "a mask of an anomalous image that marks nothing",
         "full-mask": "a mask that marks everything",
-        **{doubt: f"masks {what}" for doubt, what in DOUBTS.items()},
+        **{doubt: f"masks {what}" for doubt, what in MASK_WARNINGS.items()},
         "contradictory": "one image both normal and anomalous, or a normal image with anomalous pixels",
         "leaked": "one image both in the training split and in the test split",
         "duplicated": "one image more than once",
@@ -96,7 +96,9 @@ class Finding:
     cases: tuple[FindingCase, ...] = ()
 
 
-def found(kind: Kind, severity: Severity, data_set: str, message: str, cases: Iterable[FindingCase]) -> list[Finding]:
+def findings_for(
+    kind: Kind, severity: Severity, data_set: str, message: str, cases: Iterable[FindingCase]
+) -> list[Finding]:
     """A finding in one data set, or none where there is no case.
 
     Args:

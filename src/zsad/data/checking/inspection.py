@@ -11,8 +11,8 @@ from pathlib import Path
 
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
-from zsad.data.masks.ground_truth import Mask, laid_over, mask_of
-from zsad.data.masks.warnings import Doubt
+from zsad.data.masks.ground_truth import Mask, orient_mask, read_mask_file
+from zsad.data.masks.warnings import MaskWarning
 from zsad.data.specification import DataSet
 from zsad.errors import InputError
 from zsad.files import content_hash
@@ -41,7 +41,7 @@ class MaskFacts:
     anomalous: int
     values: int
     threshold: float
-    doubts: frozenset[Doubt]
+    warnings: frozenset[MaskWarning]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SampleFacts:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InspectedDataSet:
     """A data set with the facts of all its samples.
 
     Attributes:
@@ -86,7 +86,7 @@ class Inspected:
         """Whether it goes by the name under which it was published, and it is known what it was then."""
         return self.data_set.name == self.data_set.layout and bool(self.data_set.kind.counts)
 
-    def below(self, path: Path) -> str:
+    def relative(self, path: Path) -> str:
         """The path from the root, with ``/``."""
         return Path(os.path.relpath(path, self.data_set.root)).as_posix()
 
@@ -113,7 +113,7 @@ def _facts(sample: Sample) -> SampleFacts:
         broken.append((sample.image, _reason(sample.image, error)))
     for path in sample.masks:
         try:
-            masks.append(_mask_facts(path, mask_of(path), image, sample))
+            masks.append(_mask_facts(path, read_mask_file(path), image, sample))
         except InputError as error:
             broken.append((path, _reason(path, error)))
     if image is None:
@@ -131,7 +131,7 @@ def _pixel_hash(image: DecodedImage) -> bytes:
 def _mask_facts(path: Path, mask: Mask, image: DecodedImage | None, sample: Sample) -> MaskFacts:
     size = mask.values.shape[0], mask.values.shape[1]
     shown = (size, None) if image is None else (image.size, sample.image)
-    marked, doubts = laid_over(mask, *shown)
+    marked, doubts = orient_mask(mask, *shown)
     size = marked.shape[0], marked.shape[1]
     return MaskFacts(path, size, int(marked.sum()), mask.count, mask.threshold, frozenset(doubts))
 

@@ -8,32 +8,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, found
-from zsad.data.checking.inspection import Inspected, SampleFacts
+from zsad.data.checking.findings import Finding, FindingCase, Kind, Severity, findings_for
+from zsad.data.checking.inspection import InspectedDataSet, SampleFacts
 from zsad.data.specification import in_words
 from zsad.wording import pluralised
 
 
-def copies_within(inspected: Inspected) -> list[Finding]:
+def copies_within(inspected: InspectedDataSet) -> list[Finding]:
     """Images that are both normal and anomalous, both in training and in test, or simply there more than once."""
     cases: dict[Kind, list[FindingCase]] = {"contradictory": [], "leaked": [], "duplicated": []}
     for group in _by_pixels(inspected).values():
         if len(group) > 1:
             for kind, original, copy in _pairs(group):
-                cases[kind].append(FindingCase(inspected.below(copy.sample.image), _equals(inspected, original, copy)))
+                cases[kind].append(
+                    FindingCase(inspected.relative(copy.sample.image), _equals(inspected, original, copy))
+                )
     both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
     leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
     duplicated = (
         f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
     )
     return [
-        *found("contradictory", "error", inspected.name, both, cases["contradictory"]),
-        *found("leaked", "error", inspected.name, leaked, cases["leaked"]),
-        *found("duplicated", "warning", inspected.name, duplicated, cases["duplicated"]),
+        *findings_for("contradictory", "error", inspected.name, both, cases["contradictory"]),
+        *findings_for("leaked", "error", inspected.name, leaked, cases["leaked"]),
+        *findings_for("duplicated", "warning", inspected.name, duplicated, cases["duplicated"]),
     ]
 
 
-def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
+def copies_between(data_sets: Sequence[InspectedDataSet]) -> Iterator[Finding]:
     """Images that two data sets share; an error where one of them is trained on and the other is not."""
     pixels = [_by_pixels(data_set) for data_set in data_sets]
     for first, second in combinations(range(len(data_sets)), 2):
@@ -46,7 +48,7 @@ def copies_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
 Groups = dict[bytes, list[SampleFacts]]
 
 
-def _by_pixels(inspected: Inspected) -> Groups:
+def _by_pixels(inspected: InspectedDataSet) -> Groups:
     groups: defaultdict[bytes, list[SampleFacts]] = defaultdict(list)
     for facts in inspected.facts:
         if facts.pixels:
@@ -74,16 +76,16 @@ def _same_class(first: SampleFacts, second: SampleFacts) -> bool:
     return first.sample.class_name == second.sample.class_name
 
 
-def _equals(inspected: Inspected, original: SampleFacts, copy: SampleFacts) -> str:
+def _equals(inspected: InspectedDataSet, original: SampleFacts, copy: SampleFacts) -> str:
     note = "" if original.content == copy.content else " (saved again)"
-    return f"= {inspected.below(original.sample.image)}{note}"
+    return f"= {inspected.relative(original.sample.image)}{note}"
 
 
-def _shared(first: Inspected, pixels: Groups, second: Inspected, second_pixels: Groups) -> Finding:
+def _shared(first: InspectedDataSet, pixels: Groups, second: InspectedDataSet, second_pixels: Groups) -> Finding:
     """Cases are the images of ``other``."""
     severity: Severity = "error" if first.is_trained_on and not second.is_trained_on else "warning"
     cases = [
-        FindingCase(second.below(copy.sample.image), _equals(first, pixels[key][0], copy))
+        FindingCase(second.relative(copy.sample.image), _equals(first, pixels[key][0], copy))
         for key, copies in second_pixels.items()
         if key in pixels
         for copy in copies
@@ -108,9 +110,9 @@ class RecordedTraining:
     classes: tuple[str, ...]
 
 
-def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
+def class_names_between(data_sets: Sequence[InspectedDataSet]) -> Iterator[Finding]:
     """Classes of one name in several data sets; an error where one is trained on and another is not."""
-    by_name: defaultdict[str, list[tuple[Inspected, str]]] = defaultdict(list)
+    by_name: defaultdict[str, list[tuple[InspectedDataSet, str]]] = defaultdict(list)
     for data_set in data_sets:
         for name in _class_names(data_set):
             by_name[_singular(name)].append((data_set, name))
@@ -122,21 +124,21 @@ def class_names_between(data_sets: Sequence[Inspected]) -> Iterator[Finding]:
             yield _same_names(severity, groups)
 
 
-def training_findings(inspected: Inspected, training: RecordedTraining) -> list[Finding]:
+def training_findings(inspected: InspectedDataSet, training: RecordedTraining) -> list[Finding]:
     """Images and classes of a data set that a detector was trained on."""
     cases = [
-        FindingCase(inspected.below(facts.sample.image))
+        FindingCase(inspected.relative(facts.sample.image))
         for facts in inspected.facts
         if facts.content in training.images
     ]
     number = f"{len(cases):,} of {pluralised(len(inspected.facts), 'image')}"
     return [
-        *found("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", cases),
+        *findings_for("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", cases),
         *_trained_classes(inspected, training),
     ]
 
 
-def _trained_classes(inspected: Inspected, training: RecordedTraining) -> Iterator[Finding]:
+def _trained_classes(inspected: InspectedDataSet, training: RecordedTraining) -> Iterator[Finding]:
     exact: list[FindingCase] = []
     nearly: list[FindingCase] = []
     for name in _class_names(inspected):
@@ -146,27 +148,27 @@ def _trained_classes(inspected: Inspected, training: RecordedTraining) -> Iterat
             (exact if is_exact else nearly).append(FindingCase(name, f"trained on: {', '.join(alike)}"))
     detector = f"detector {training.name} was trained on"
     message = f"{detector} {_classes(exact)} of the same name: it is no zero-shot detector for these"
-    yield from found("class-name", "error", inspected.name, message, exact)
+    yield from findings_for("class-name", "error", inspected.name, message, exact)
     message = f"{detector} {_classes(nearly)} of nearly the same name"
-    yield from found("class-name", "warning", inspected.name, message, nearly)
+    yield from findings_for("class-name", "warning", inspected.name, message, nearly)
 
 
 def _classes(cases: list[FindingCase]) -> str:
     return pluralised(len(cases), "class", "classes")
 
 
-def _class_names(inspected: Inspected) -> list[str]:
+def _class_names(inspected: InspectedDataSet) -> list[str]:
     return list(dict.fromkeys(sample.class_name for sample in inspected.data_set.samples))
 
 
-def _severity(members: list[tuple[Inspected, str]]) -> Severity:
+def _severity(members: list[tuple[InspectedDataSet, str]]) -> Severity:
     """Nearly the same is not the same: the papers train on capsules of VisA and test on the capsule of MVTec AD."""
     trained = {_words(name) for data_set, name in members if data_set.is_trained_on}
     tested = {_words(name) for data_set, name in members if not data_set.is_trained_on}
     return "error" if trained & tested else "warning"
 
 
-def _same_names(severity: Severity, groups: list[list[tuple[Inspected, str]]]) -> Finding:
+def _same_names(severity: Severity, groups: list[list[tuple[InspectedDataSet, str]]]) -> Finding:
     cases = tuple(
         FindingCase(members[0][1], ", ".join(f"{data_set.name} ({name})" for data_set, name in members))
         for members in groups

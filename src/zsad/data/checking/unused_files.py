@@ -5,14 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from zsad.data.checking.findings import Finding, FindingCase, found
-from zsad.data.checking.inspection import Inspected
+from zsad.data.checking.findings import Finding, FindingCase, findings_for
+from zsad.data.checking.inspection import InspectedDataSet
 from zsad.data.layouts._trees import composed
-from zsad.data.sources import FoundImages, look
+from zsad.data.sources import ImageScan, scan_folder
 from zsad.wording import pluralised
 
 
-def findings_besides(inspected: Inspected, known: Set[Path]) -> Iterator[Finding]:
+def unused_findings(inspected: InspectedDataSet, known: Set[Path]) -> Iterator[Finding]:
     """Files that cannot be read as images, images that are not used, and how much else there is.
 
     Args:
@@ -23,18 +23,18 @@ def findings_besides(inspected: Inspected, known: Set[Path]) -> Iterator[Finding
     there = _there(inspected, homes)
     yield from _unreadable(inspected, there, homes)
     yield from _unused(inspected, there, known)
-    other_files = there.others - _masks_in_text(inspected)
+    other_files = there.other_files - _masks_in_text(inspected)
     if (
-        rest := FoundImages(others=other_files, not_entered=there.not_entered).besides()
+        rest := ImageScan(other_files=other_files, skipped_folders=there.skipped_folders).describe_ignored()
     ) and not inspected.data_set.kind.is_list:
         yield Finding("besides", "note", (inspected.name,), f"no images: {rest}")
 
 
-def alike_findings(inspected: Inspected) -> list[Finding]:
+def similar_name_findings(inspected: InspectedDataSet) -> list[Finding]:
     """Images, or folders of them, that have one name where capitals and forms of Unicode do not count."""
     spellings: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for facts in inspected.facts:
-        parts = inspected.below(facts.sample.image).split("/")
+        parts = inspected.relative(facts.sample.image).split("/")
         for path in ("/".join(parts[: end + 1]) for end in range(len(parts))):
             spellings[composed(path).casefold()][path] = None
     cases = [
@@ -42,46 +42,48 @@ def alike_findings(inspected: Inspected) -> list[Finding]:
     ]
     number = pluralised(len(cases), "name that differs", "names that differ")
     message = f"{number} from another only by capitals or the form of Unicode: other systems take both for one file"
-    return found("alike", "warning", inspected.name, message, cases)
+    return findings_for("alike", "warning", inspected.name, message, cases)
 
 
-def _there(inspected: Inspected, homes: Set[Path]) -> FoundImages:
+def _there(inspected: InspectedDataSet, homes: Set[Path]) -> ImageScan:
     if not inspected.data_set.kind.is_list:
-        return look(inspected.data_set.root)
-    there = FoundImages()
+        return scan_folder(inspected.data_set.root)
+    there = ImageScan()
     for home in sorted(home for home in homes if home.is_dir()):
-        beside = look(home)
+        beside = scan_folder(home)
         there.images += [image for image in beside.images if image.parent == home]
-        there.left_out += [file for file in beside.left_out if Path(file.source).parent == home]
+        there.skipped_files += [file for file in beside.skipped_files if Path(file.source).parent == home]
     return there
 
 
-def _unreadable(inspected: Inspected, there: FoundImages, homes: Set[Path]) -> Iterator[Finding]:
+def _unreadable(inspected: InspectedDataSet, there: ImageScan, homes: Set[Path]) -> Iterator[Finding]:
     """Where images lie they were meant to be scored; elsewhere nobody knows."""
     used = _used(inspected)
-    open_ones = [file for file in there.left_out if os.path.abspath(file.source) not in used]
+    open_ones = [file for file in there.skipped_files if os.path.abspath(file.source) not in used]
     for severity, where in (("error", "among the images"), ("warning", "beside them")):
         cases = [
-            FindingCase(inspected.below(Path(file.source)), file.message.partition(";")[0])
+            FindingCase(inspected.relative(Path(file.source)), file.message.partition(";")[0])
             for file in open_ones
             if (Path(file.source).parent in homes) == (severity == "error")
         ]
         message = f"{pluralised(len(cases), 'file')} {where} that may be meant as images and cannot be read: left out"
-        yield from found("left-out", "error" if severity == "error" else "warning", inspected.name, message, cases)
+        yield from findings_for(
+            "left-out", "error" if severity == "error" else "warning", inspected.name, message, cases
+        )
 
 
-def _unused(inspected: Inspected, there: FoundImages, known: Set[Path]) -> list[Finding]:
+def _unused(inspected: InspectedDataSet, there: ImageScan, known: Set[Path]) -> list[Finding]:
     used = _used(inspected) | {os.path.abspath(path) for path in known}
-    cases = [FindingCase(inspected.below(image)) for image in there.images if os.path.abspath(image) not in used]
+    cases = [FindingCase(inspected.relative(image)) for image in there.images if os.path.abspath(image) not in used]
     message = f"{pluralised(len(cases), 'image')} that the layout has no use for: neither scored nor a mask"
-    return found("unused", "note", inspected.name, message, cases)
+    return findings_for("unused", "note", inspected.name, message, cases)
 
 
-def _used(inspected: Inspected) -> set[str]:
+def _used(inspected: InspectedDataSet) -> set[str]:
     samples = inspected.data_set.samples
     return {os.path.abspath(path) for sample in samples for path in (sample.image, *sample.masks)}
 
 
-def _masks_in_text(inspected: Inspected) -> Counter[str]:
+def _masks_in_text(inspected: InspectedDataSet) -> Counter[str]:
     masks = {mask for sample in inspected.data_set.samples for mask in sample.masks}
     return Counter(mask.suffix.lower() for mask in masks if mask.suffix.lower() == ".json")

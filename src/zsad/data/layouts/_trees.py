@@ -95,9 +95,9 @@ def is_blank(mask: Path) -> bool:
     Raises:
         InputError: it is no mask that can be read.
     """
-    from zsad.data.masks.ground_truth import mask_of  # here, so that listing layouts stays quick
+    from zsad.data.masks.ground_truth import read_mask_file  # here, so that listing layouts stays quick
 
-    content = mask_of(mask)
+    content = read_mask_file(mask)
     return not (content.values > content.threshold).any()
 
 

@@ -20,7 +20,7 @@ from zsad.data.decoding.guard import Stream, check_size, reading
 from zsad.data.decoding.pillow import DEEP_MODES, deep_samples, is_deep_colour
 from zsad.data.decoding.pixels import upright
 from zsad.data.decoding.tiff import check_pages, check_segments
-from zsad.data.masks.warnings import Doubt
+from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,14 +61,24 @@ class StoredMask:
     is_turned: bool = False
 
 
-PILLOWS = (None, kinds.PNG, kinds.JPEG, kinds.BMP, kinds.GIF, kinds.WEBP, kinds.NETPBM, kinds.AVIF, kinds.JPEG_2000)
+READ_BY_PILLOW = (
+    None,
+    kinds.PNG,
+    kinds.JPEG,
+    kinds.BMP,
+    kinds.GIF,
+    kinds.WEBP,
+    kinds.NETPBM,
+    kinds.AVIF,
+    kinds.JPEG_2000,
+)
 """Kinds that Pillow reads as they are."""
-TURNED = range(2, 9)
+NOT_UPRIGHT = range(2, 9)
 """Orientations that are not upright already."""
 TIFF_COLOURS = (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB)
 
 
-def stored(path: Path) -> StoredMask:
+def read_stored_mask(path: Path) -> StoredMask:
     """Read a file.
 
     Raises:
@@ -102,7 +112,7 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
         if decoded[1]:
             raise _several(name, "an image after the first")
         return StoredMask(*_split(decoded[0]))
-    if kind not in PILLOWS:
+    if kind not in READ_BY_PILLOW:
         return StoredMask(decode(name).pixels, loss="possible", is_turned=True)
     with reading(name), Image.open(stream, formats=FORMATS) as image:
         check_size(image.height, image.width, name)
@@ -176,10 +186,10 @@ def _of_tiff(stream: Stream, name: str) -> StoredMask:
         loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(tiff.ORIENTATION, 1)
         if page.dtype not in (np.uint8, np.bool_):
             samples = _by_tifffile(page, name, stream)
-            return _turned(*samples, loss, orientation if orientation in TURNED else None)
+            return _turned(*samples, loss, orientation if orientation in NOT_UPRIGHT else None)
     stream.seek(0)
     with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
-        return StoredMask(*_samples(image, name), loss=loss, is_turned=orientation in TURNED)
+        return StoredMask(*_samples(image, name), loss=loss, is_turned=orientation in NOT_UPRIGHT)
 
 
 def _loss_of_tiff(compression: int) -> Loss:
@@ -218,7 +228,7 @@ NOISE = 31
 Values = Shaped[np.ndarray, "rows cols"]
 
 
-def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[Doubt]]:
+def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[MaskWarning]]:
     """(values, above which of them a pixel is anomalous, what may be wrong with that).
 
     Values are the brightest of the colours where the background is black; what is far from its colour where it is
@@ -228,7 +238,7 @@ def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[Doubt]]
         InputError: the background cannot be told, or a lossy file is so dark that noise and marks are the same.
     """
     values, doubts = _values(stored, name)
-    several = count(values) > 2
+    several = count_values(values) > 2
     if stored.loss == "none" or (stored.loss == "possible" and not several):
         cut = 0.0
         doubts |= {"grey-mask"} if several else set()
@@ -240,7 +250,7 @@ def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[Doubt]]
     return values, cut, doubts
 
 
-def _values(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
+def _values(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]]:
     if stored.opacity is not None:
         return _by_opacity(stored, name)
     if stored.numbers is not None and stored.numbers.any() and _is_plain(stored.colours):
@@ -248,7 +258,7 @@ def _values(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
     return _by_colour(stored.colours, _noise(stored), name)
 
 
-def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
+def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]]:
     """What is opaque is anomalous, unless black and other colours are seen: then what is opaque and not black."""
     assert stored.opacity is not None
     visible, brightest = stored.opacity > 0, stored.colours.max(axis=2)
@@ -263,7 +273,7 @@ def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[Doubt]]:
     return values, {"transparent-mask"} if ((values > 0) != lit).any() else set()
 
 
-def _by_colour(colours: Colours, noise: float, name: str) -> tuple[Values, set[Doubt]]:
+def _by_colour(colours: Colours, noise: float, name: str) -> tuple[Values, set[MaskWarning]]:
     """The background is black where there is black, else the colour of most of the border and of the mask."""
     brightest = colours.max(axis=2)
     if (brightest <= noise).any() or _is_plain(colours, noise):
@@ -297,14 +307,14 @@ def _border(mask: Bool[np.ndarray, "rows cols"]) -> Bool[np.ndarray, "pixels"]:
 
 
 def _noise(stored: StoredMask) -> float:
-    return 0.0 if stored.loss == "none" or count(stored.colours) <= 2 else _full(stored.colours) * NOISE / 255
+    return 0.0 if stored.loss == "none" or count_values(stored.colours) <= 2 else _full(stored.colours) * NOISE / 255
 
 
 def _full(values: Shaped[np.ndarray, "..."]) -> float:
     return 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
 
 
-def count(values: Shaped[np.ndarray, "..."]) -> int:
+def count_values(values: Shaped[np.ndarray, "..."]) -> int:
     """How many different values there are."""
     if values.dtype == np.uint8:
         return int(np.count_nonzero(np.bincount(values.ravel(), minlength=256)))

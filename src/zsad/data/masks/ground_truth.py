@@ -17,18 +17,18 @@ from PIL import Image
 from zsad.data.decode import decode
 from zsad.data.decoding.pillow import orientation_of
 from zsad.data.decoding.pixels import Pixels, upright
-from zsad.data.masks.files import TURNED, count, most_is_anomalous, stored, values_of
-from zsad.data.masks.labelme import drawn
-from zsad.data.masks.warnings import Doubt
+from zsad.data.masks.files import NOT_UPRIGHT, count_values, most_is_anomalous, read_stored_mask, values_of
+from zsad.data.masks.labelme import draw_shapes
+from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
 from zsad.types import Size
 
-TELLING = 1.5
+CLEAR_RATIO = 1.5
 """How many times as strong the edges of an image must be along a mask for it to be the better place."""
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Which pixels of an image are anomalous.
 
     Attributes:
@@ -37,7 +37,7 @@ class Truth:
     """
 
     pixels: Bool[np.ndarray, "rows cols"]
-    doubts: tuple[Doubt, ...]
+    warnings: tuple[MaskWarning, ...]
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,21 @@ class Mask:
 
     values: Shaped[np.ndarray, "rows cols"]
     threshold: float
-    doubts: frozenset[Doubt]
+    warnings: frozenset[MaskWarning]
     is_upright: bool = False
 
     @property
     def count(self) -> int:
         """How many different values there are."""
-        return count(self.values)
+        return count_values(self.values)
 
 
 def read_mask(masks: Path | Sequence[Path], size: Size, image: Path | None = None) -> Bool[np.ndarray, "rows cols"]:
-    """Which pixels of an image are anomalous; see :func:`read_truth`."""
-    return read_truth([masks] if isinstance(masks, Path) else masks, size, image).pixels
+    """Which pixels of an image are anomalous; see :func:`read_ground_truth`."""
+    return read_ground_truth([masks] if isinstance(masks, Path) else masks, size, image).pixels
 
 
-def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> Truth:
+def read_ground_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> GroundTruth:
     """Which pixels of an image are anomalous: those that any of its masks marks.
 
     A mask marks what is not its background, which is black where there is black, else the colour of most of its border;
@@ -86,9 +86,9 @@ def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> 
     Raises:
         InputError: a file cannot be read, or only by guessing, or its size is not the image's.
     """
-    pixels, doubts = np.zeros(size, bool), set[Doubt]()
+    pixels, doubts = np.zeros(size, bool), set[MaskWarning]()
     for path in masks:
-        marked, mask_doubts = laid_over(mask_of(path), size, image)
+        marked, mask_doubts = orient_mask(read_mask_file(path), size, image)
         if marked.shape != size:
             raise InputError(
                 "a mask has the size of its image",
@@ -97,42 +97,46 @@ def read_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> 
             )
         pixels |= marked
         doubts |= mask_doubts
-    return Truth(pixels, tuple(sorted(doubts)))
+    return GroundTruth(pixels, tuple(sorted(doubts)))
 
 
-def mask_of(path: Path) -> Mask:
+def read_mask_file(path: Path) -> Mask:
     """What a mask file says.
 
     Raises:
         InputError: it cannot be read, or only by guessing.
     """
     if path.suffix.lower() == ".json":
-        return Mask(drawn(path), 0, frozenset(), is_upright=True)  # labelme shows images upright
-    file = stored(path)
+        return Mask(draw_shapes(path), 0, frozenset(), is_upright=True)  # labelme shows images upright
+    file = read_stored_mask(path)
     values, threshold, doubts = values_of(file, str(path))
     return Mask(values, threshold, frozenset(doubts), file.is_turned)
 
 
-def laid_over(
+def orient_mask(
     mask: Mask, size: Size, image: Path | None
-) -> tuple[Bool[np.ndarray, "upright_rows upright_cols"], set[Doubt]]:
-    """What a mask marks, turned as its image is, and all that may be wrong with it; see :func:`read_truth`.
+) -> tuple[Bool[np.ndarray, "upright_rows upright_cols"], set[MaskWarning]]:
+    """What a mask marks, turned as its image is, and all that may be wrong with it; see :func:`read_ground_truth`.
 
     Raises:
         InputError: the image has to be looked at, and cannot be read.
     """
-    marked, doubts = mask.values > mask.threshold, set(mask.doubts)
+    marked, doubts = mask.values > mask.threshold, set(mask.warnings)
     if most_is_anomalous(marked):
         doubts.add("mostly-anomalous")
     orientation = None if image is None or mask.is_upright else orientation_of(image)
-    if orientation not in TURNED or image is None:
+    if orientation not in NOT_UPRIGHT or image is None:
         return marked, doubts
     turned = upright(marked, orientation)
     if marked.shape == size != turned.shape:
         return marked, doubts
     if marked.shape == turned.shape == size and (marked != turned).any():
         shown = decode(image).pixels
-        doubts.add("turned-otherwise" if along(marked, shown) > TELLING * along(turned, shown) else "turned-mask")
+        doubts.add(
+            "turned-otherwise"
+            if edge_strength(marked, shown) > CLEAR_RATIO * edge_strength(turned, shown)
+            else "turned-mask"
+        )
     return turned, doubts
 
 
@@ -147,7 +151,7 @@ def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndar
     return np.asarray(resized) > 127
 
 
-def along(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:
+def edge_strength(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:
     """Mean step in brightness across the outline of a mask; 0 where it has none.
 
     Measured on the masks of magnetic tiles, ball screws, cookies, transistors and polyps, each beside its half turn and

@@ -24,16 +24,16 @@ LINE_WIDTH, POINT_RADIUS = 10, 5
 BACKGROUND, IGNORED = "_background_", "__ignore__"
 LIMIT = 256 * 2**20
 """Bytes of a file: it may hold the image too."""
-MOST_POINTS = 100_000
+MAX_POINTS = 100_000
 """Of all shapes of a file."""
-MOST_DRAWN = 4_000_000_000
+MAX_WORK = 4_000_000_000
 """Pixels that all shapes of a file may cover, and points times lines: a few seconds of work."""
 
 Point = tuple[float, float]
 Shape = Mapping[str, object]
 
 
-def drawn(path: Path) -> UInt8[np.ndarray, "rows cols"]:
+def draw_shapes(path: Path) -> UInt8[np.ndarray, "rows cols"]:
     """The shapes of a file, 255 within and on their outlines, whatever they are labelled.
 
     Raises:
@@ -109,8 +109,8 @@ def _check_work(shapes: list[list[Point]], size: tuple[int, int]) -> None:
         xs, ys = [x for x, _ in points], [y for _, y in points]
         work += (max(ys) - min(ys) + 1) * (max(xs) - min(xs) + 1 + len(points))
         count += len(points)
-    if count > MOST_POINTS or work > MOST_DRAWN:
-        raise ValueError(f"shapes of {count:,} points that cover {work:,.0f} px, more than {MOST_POINTS:,} or too much")
+    if count > MAX_POINTS or work > MAX_WORK:
+        raise ValueError(f"shapes of {count:,} points that cover {work:,.0f} px, more than {MAX_POINTS:,} or too much")
 
 
 def _draw(image: Image.Image, shape: Shape, points: list[Point]) -> None:
@@ -173,14 +173,14 @@ KINDS: Mapping[str, Callable[[ImageDraw.ImageDraw, list[Point], int], None]] = {
     "mask": _points,  # pasted
 }
 COUNTS = {
-    "polygon": (3, MOST_POINTS),
+    "polygon": (3, MAX_POINTS),
     "rectangle": (2, 2),
     "oriented_rectangle": (4, 4),
     "circle": (2, 2),
     "line": (2, 2),
-    "linestrip": (2, MOST_POINTS),
+    "linestrip": (2, MAX_POINTS),
     "point": (1, 1),
-    "points": (1, MOST_POINTS),
+    "points": (1, MAX_POINTS),
     "mask": (2, 2),
 }
 """The fewest and the most points of each kind."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-Doubt = Literal[
+MaskWarning = Literal[
     "lossy-mask",
     "grey-mask",
     "coloured-background",
@@ -17,7 +17,7 @@ Doubt = Literal[
 
 EITHER_VIEW = "of an image that EXIF turns or mirrors, where the size does not tell the view it was drawn on"
 
-DOUBTS: Mapping[Doubt, str] = MappingProxyType(
+MASK_WARNINGS: Mapping[MaskWarning, str] = MappingProxyType(
     {
         "lossy-mask": "with lossy compression: anomalous is what is above one half of the brightest value",
         "grey-mask": "of more than two values: anomalous is whatever is not the background",

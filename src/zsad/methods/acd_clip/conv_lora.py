@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.types import Size
 
 UP_STD = 0.02
@@ -47,7 +47,7 @@ class Adapter(nn.Module):
         if self.blend is None:
             return tokens + update
         lengths = tokens.float().norm(dim=-1, keepdim=True)
-        return (1 - self.blend) * tokens + self.blend * (lengths * unit(update.float()))
+        return (1 - self.blend) * tokens + self.blend * (lengths * l2_normalize(update.float()))
 
 
 class Lora(nn.Module):

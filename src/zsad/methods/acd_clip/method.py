@@ -26,15 +26,15 @@ from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import Activation
-from zsad.backbones.transformer import unit
+from zsad.backbones.transformer import l2_normalize
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.methods.acd_clip.gateway import Gateway
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
-from zsad.parts.prompts import compose, fitted
+from zsad.parts.prompts import compose, fit_prompts
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import state_features
 from zsad.types import Evidence, Target, Trace
@@ -245,7 +245,7 @@ class AcdClip(Trainable):
         """Equations 7 and 8."""
         assert isinstance(evidence, AcdClipEvidence)
         assert evidence.logits is not None
-        maps, masks = enlarge(evidence.logits, target.masks, align_corners=self.config.align_corners), target.masks
+        maps, masks = upsample(evidence.logits, target.masks, align_corners=self.config.align_corners), target.masks
         maps = maps.sigmoid().mean(1)
         overlap = dice(maps, masks)
         if self.config.differences.dice_of_both_states:
@@ -270,7 +270,7 @@ class AcdClip(Trainable):
     def _encode(self, class_name: str) -> Float[Tensor, "groups 2 joint"]:
         """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and is never read."""
         normal, anomalous = (tuple(state) for state in self.prompts("{}"))
-        states = fitted(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
+        states = fit_prompts(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
         ids = [self.clip.tokenizer.encode(prompt) for prompts in states for prompt in prompts]
         longest, device = max(map(len, ids)), self.clip.device
         tokens = torch.tensor(
@@ -304,7 +304,7 @@ class AcdClip(Trainable):
         """Inference (2.3): both answers together; the map at the pixel size that the patches cover."""
         patch = self.clip.vision.patch_size
         size = logits.shape[-2] * patch, logits.shape[-1] * patch
-        anomaly_map = pixel_maps(logits, size, **self.config.enlarging, logits=True)
+        anomaly_map = pixel_maps(logits, size, **self.config.upsampling, logits=True)
         return (1 - self.config.map_weight) * image + self.config.map_weight * anomaly_map.amax((1, 2))
 
 
@@ -343,7 +343,7 @@ class VisionGroup(nn.Module):
         if not hasattr(self, "gateway"):
             return texts[:, self.number]
         fused = self.gateway(visual, texts)
-        return unit(fused) if self.differences.cosine else fused
+        return l2_normalize(fused) if self.differences.cosine else fused
 
 
 class TextGroup(nn.Module):
@@ -364,7 +364,7 @@ class LevelProjection(nn.Module):
         self.norm = nn.LayerNorm(joint)
 
     def forward(self, tokens: Float[Tensor, "batch cells width"]) -> Float[Tensor, "batch cells joint"]:
-        return unit(self.norm(self.layers(tokens)).float())
+        return l2_normalize(self.norm(self.layers(tokens)).float())
 
 
 def _vision_update(width: int, config: AcdClipConfig) -> Lora | ConvLora:

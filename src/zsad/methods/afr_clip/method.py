@@ -25,14 +25,14 @@ from torch.nn import functional as F
 
 from zsad.backbones import cnn
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import NOTHING, level_index, unit
+from zsad.backbones.transformer import NO_EDITS, l2_normalize, level_index
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.afr_clip.rectification import Rectification
 from zsad.methods.afr_clip.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.prompts import fitted
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
+from zsad.parts.prompts import fit_prompts
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import Evidence, Size, Target, Trace
@@ -142,7 +142,7 @@ class AfrClip(Trainable):
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
         trace, texts = self._look(images), self._texts(class_names, len(images))
-        states, stateless = unit(texts[:, :STATELESS].float()), texts[:, STATELESS]
+        states, stateless = l2_normalize(texts[:, :STATELESS].float()), texts[:, STATELESS]
         probabilities = []
         for stage, block in enumerate(self._blocks()):
             visual = aggregate(self.visual[stage](trace.kept[block]), trace.grid, self.config.neighbourhood)
@@ -156,7 +156,7 @@ class AfrClip(Trainable):
         each = self.config.map_loss == "stages"
         maps = evidence.maps if each else evidence.maps.mean(1, keepdim=True)
         large, masks = (
-            enlarge(maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1),
+            upsample(maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1),
             target.masks.repeat_interleave(maps.shape[1], 0),
         )
         return {
@@ -167,7 +167,7 @@ class AfrClip(Trainable):
 
     def _look(self, images: Float[Tensor, "batch 3 rows cols"]) -> Trace:
         """The tower's tokens, with the prompts in its first stage (equations 15-18)."""
-        before = after = NOTHING
+        before = after = NO_EDITS
         if self.prompts is not None:
             prompts = self.prompts(None if self.cnn is None else self.cnn(self._in_colour(images)))
             blocks = prompted_blocks(self.config.stages, self.clip.config.vision.depth)
@@ -195,7 +195,7 @@ class AfrClip(Trainable):
         return torch.stack([texts[name] for name in class_names])
 
     def _encode(self, class_name: str) -> Float[Tensor, "3 embed"]:
-        states = fitted(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))
+        states = fit_prompts(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))
         return self.textual(self.clip.encode_prompts([prompt for state in states for prompt in state]))
 
     def _rectify(

@@ -37,7 +37,7 @@ from zsad.methods.fe_clip.frequency import (
     split_windows,
     transform_matrix,
 )
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.similarity import anomaly_probability, class_states
 from zsad.types import Evidence, Size, Target, Trace
 
@@ -170,7 +170,7 @@ class FeClip(FewShot, Trainable):
         """Eq. 4 and 5, each a mean over the stages."""
         assert isinstance(evidence, FeClipEvidence)
         stages = evidence.maps.shape[1]
-        maps = enlarge(evidence.maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1)
+        maps = upsample(evidence.maps, target.masks, align_corners=self.config.align_corners).flatten(0, 1)
         masks = target.masks.repeat_interleave(stages, 0)
         labels = target.labels[:, None].expand(-1, stages)
         return {

@@ -26,15 +26,15 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import level_index, unit
+from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
 from zsad.methods.kanoclip.vv_attention import run_beside
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
-from zsad.parts.prompts import fitted, splice
+from zsad.parts.prompts import fit_prompts, insert_vectors
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
 from zsad.types import BackboneFeatures, Evidence, Size, Target
@@ -228,7 +228,7 @@ class KanoClip(FrozenBackboneMethod):
             text = states
             if self.config.fusion == "bi_cmci":
                 visual, read = stage(patches, states.to(patches.dtype), features.grid)
-                text = unit(read.float())
+                text = l2_normalize(read.float())
             else:
                 visual = stage(patches) if self.config.fusion == "linear" else self.clip.vision.project(patches)
             odds.append(log_odds(visual, text, self.config.temperature))
@@ -264,7 +264,7 @@ def combine(
     normal: Float[Tensor, "batch rows cols"], abnormal: Float[Tensor, "batch rows cols"], size: Size, config: Config
 ) -> Float[Tensor, "batch new_rows new_cols"]:
     """M of equation 10 at a size in pixels."""
-    return pixel_maps((abnormal + 1 - normal)[:, None] / 2, size, **config.enlarging)
+    return pixel_maps((abnormal + 1 - normal)[:, None] / 2, size, **config.upsampling)
 
 
 def local_loss(
@@ -274,7 +274,7 @@ def local_loss(
     align_corners: bool = False,
 ) -> Float[Tensor, ""]:
     """Equation 15, with M^n = 1 - M^a."""
-    maps = enlarge(abnormal[:, None], masks, align_corners=align_corners)[:, 0]
+    maps = upsample(abnormal[:, None], masks, align_corners=align_corners)[:, 0]
     return focal(maps, masks) + dice(1 - maps, 1 - masks) + dice(maps, masks)
 
 
@@ -288,9 +288,9 @@ class LearnedPrompts(nn.Module):
     def forward(self, clip: Clip, class_name: str) -> Float[Tensor, "2 embed"]:
         """Unit vectors of the two states of a class. Padding follows the end tokens and is never read."""
         wordings = tuple(tuple(f"{adjective} {{}}" for adjective in adjectives) for adjectives in STATE_WORDS)
-        states = fitted(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
+        states = fit_prompts(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
         prompts = [
-            splice(clip, "", prefix[None], text)[0]
+            insert_vectors(clip, "", prefix[None], text)[0]
             for prefix, texts in zip(self.prefixes, states, strict=True)
             for text in texts
         ]

@@ -23,15 +23,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import level_index, unit
+from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.wmoe_clip.experts import Experts, imbalance
 from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 from zsad.methods.wmoe_clip.wavelets import WaveletAttention
-from zsad.parts.losses import dice, enlarge, focal, image_cross_entropy
-from zsad.parts.prompts import splice
+from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
+from zsad.parts.prompts import insert_vectors
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
 from zsad.types import BackboneFeatures, Evidence, Size, Target
@@ -190,7 +190,7 @@ class WMoEClip(FrozenBackboneMethod):
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Equations 9-11."""
         assert isinstance(evidence, WMoEClipEvidence)
-        large = enlarge(evidence.maps, target.masks, align_corners=self.config.align_corners).unbind(1)
+        large = upsample(evidence.maps, target.masks, align_corners=self.config.align_corners).unbind(1)
         terms = {
             "cross_entropy": image_cross_entropy(evidence.score, target.labels),
             "focal": torch.stack([focal(level_maps, target.masks) for level_maps in large]).sum(),
@@ -206,7 +206,7 @@ class WMoEClip(FrozenBackboneMethod):
     def _class_token(self, features: BackboneFeatures) -> Float[Tensor, "batch embed"]:
         """x_c."""
         image = features.image.to(self.logit_scale.dtype)
-        return unit(image) if self.config.unit_class_token else image
+        return l2_normalize(image) if self.config.unit_class_token else image
 
     def _text(self, sampled: "Sampled | None", batch: int) -> Float[Tensor, "batch 2 embed"]:
         """F_T; one for all images where nothing of them is in the prompts."""
@@ -228,7 +228,9 @@ class WMoEClip(FrozenBackboneMethod):
         self, features: Float[Tensor, "batch *cells embed"], text: Float[Tensor, "batch 2 embed"]
     ) -> Float[Tensor, "batch *cells"]:
         # The learned scale rides on the states.
-        return anomaly_probability(features, unit(text.float()) * self.logit_scale.float().exp(), temperature=1.0)
+        return anomaly_probability(
+            features, l2_normalize(text.float()) * self.logit_scale.float().exp(), temperature=1.0
+        )
 
 
 class StatePrompts(nn.Module):
@@ -251,8 +253,10 @@ class StatePrompts(nn.Module):
         """Text features of both states, not normalised; ``added`` is the same for both."""
         vectors = self.vectors[:, None]
         if added is not None:
-            vectors = vectors + (unit(added) * vectors.norm(dim=-1, keepdim=True) if self.scaled else added)
-        features = [clip.text(splice(clip, words, own, END)) for words, own in zip(STATES, vectors, strict=True)]
+            vectors = vectors + (l2_normalize(added) * vectors.norm(dim=-1, keepdim=True) if self.scaled else added)
+        features = [
+            clip.text(insert_vectors(clip, words, own, END)) for words, own in zip(STATES, vectors, strict=True)
+        ]
         return torch.stack(features, 1)
 
 

@@ -14,7 +14,7 @@ from zsad.errors import ConfigError
 T = TypeVar("T")
 
 
-def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
+def subset(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     """At most so many of each class and state, in their order, drawn with seed 0; all where no number is given.
 
     Raises:
@@ -32,7 +32,7 @@ def some(samples: Sequence[Sample], most: int | None) -> list[Sample]:
     return [samples[number] for number in sorted(kept)]
 
 
-def drawn(images: Sequence[T], shots: int, seed: int) -> list[T]:
+def draw_shots(images: Sequence[T], shots: int, seed: int) -> list[T]:
     """So many of the images as the seed draws them, in their order; nothing but their number and the seed decides.
 
     >>> drawn("abcdefghij", 4, 0)
