@@ -1,4 +1,4 @@
-"""Features of patches that can be compared: neighbourhood averages of l2_normalize length, in fewer dimensions if asked for."""
+"""Features of patches that can be compared: neighbourhood averages of unit length, in fewer dimensions if asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def neighbourhood_average(
 
 
 class RandomProjection(nn.Module):
-    """Random orthogonal directions: inner products of l2_normalize features are kept up to noise of 1 / sqrt(directions).
+    """Random orthogonal directions: inner products of unit features are kept up to noise of 1 / sqrt(directions).
 
     Args:
         width: of the features.
@@ -88,7 +88,7 @@ def patch_features(
         neighbourhoods: sides of the squares of patches that are averaged.
         normalise_image: whether all features of an image at a level are first brought to mean 0 and variance 1
             (the layer normalisation of MuSc's code).
-        projections: one for each level, applied before the features are brought to l2_normalize length.
+        projections: one for each level, applied before the features are brought to unit length.
     """
     streams = []
     for number, level in enumerate(levels):
