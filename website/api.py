@@ -6,6 +6,7 @@ from typing import Any
 
 import griffe
 import yaml
+from mkdocs.exceptions import PluginError
 
 from website.docstrings import Docstrings
 
@@ -27,6 +28,8 @@ def public_names(pages: Path) -> str:
             chosen = ((yaml.safe_load(settings) or {}).get("options") or {}).get("members")
             module = package if path == "zsad" else package[path.removeprefix("zsad.")]
             names = [(name, line) for name, line in _members(module) if chosen is None or name in chosen]
+            if missing := set(chosen or ()) - {name for name, _ in names}:
+                raise PluginError(f"{page.name}: {path} has no public {', '.join(sorted(missing))}")
             if names:
                 rows = [f"| [`{name}`]({page.name}#{path}.{name}) | {line} |" for name, line in names]
                 table = "\n".join(["| name | |", "|---|---|", *rows])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import griffe
 import pytest
+from mkdocs.exceptions import PluginError
 from website.api import public_names
 from website.docstrings import Docstrings
 
@@ -88,3 +89,11 @@ def test_public_names_are_those_of_the_pages(tmp_path: Path) -> None:
     assert "## [zsad.metrics](metrics.md#zsad.metrics)" in page
     assert "\n| [`auroc`](metrics.md#zsad.metrics.auroc) | Probability that" in page
     assert "_" not in {line[3] for line in page.splitlines() if line.startswith("| [")}
+
+
+def test_a_page_that_names_what_is_gone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.md").write_text(
+        "::: zsad.metrics\n    options:\n      members: [auroc, gone]\n", encoding="utf-8"
+    )
+    with pytest.raises(PluginError, match="metrics.md: zsad.metrics has no public gone"):
+        public_names(tmp_path)
