@@ -13,7 +13,7 @@ from zsad.backbones import weights
 from zsad.data.synthetic import draw_defect, part, surface
 from zsad.methods._trainable import Trainable
 from zsad.metrics import auroc
-from zsad.pretrain.recipe import read
+from zsad.tools.pretrain.recipe import read
 
 FOLDER = files("zsad") / "assets" / "tiny"
 UNSEEN_SEED = 20_000_000

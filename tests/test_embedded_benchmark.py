@@ -27,10 +27,10 @@ from zsad.errors import ConfigError, InputError
 from zsad.files import unique_name
 from zsad.metrics import auroc
 from zsad.predictor import Detector
-from zsad.pretrain.store import HOLD_OUT, CorpusImage
 from zsad.results import store
 from zsad.results.schema import Metric
 from zsad.statistics.intervals import interval
+from zsad.tools.pretrain.store import HOLD_OUT, CorpusImage
 
 OPTIONS = ["--detector", "clip", "--resolution", "40", "--resamples", "20"]
 RANDOM, ALONE = "clip, random weights", "CNN alone, nearest neighbours"

@@ -16,8 +16,8 @@ from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
 from zsad.metrics import percentiles, stratified_weights
 from zsad.parts.similarity import state_features
-from zsad.pretrain.store import HOLD_OUT, CorpusImage
 from zsad.results.schema import Metric
+from zsad.tools.pretrain.store import HOLD_OUT, CorpusImage
 
 BACKBONE = "tiny"
 TEMPLATES = ("{}", "a photo of a {}", "a close-up photo of a {}", "an image of a {}")

@@ -9,8 +9,8 @@ from benchmarks.embedded.corpus import RESAMPLES, image_features, text_features
 from benchmarks.embedded.markdown import percent, table
 from zsad.backbones.clip import Clip
 from zsad.metrics import auroc, bootstrap_interval
-from zsad.pretrain.store import HOLD_OUT, CorpusImage
 from zsad.results.schema import Metric
+from zsad.tools.pretrain.store import HOLD_OUT, CorpusImage
 
 SOURCES = {"casting": ("metal casting", "defective")}
 """Sources with images of both states: what they show, and the word in the captions of damaged ones."""

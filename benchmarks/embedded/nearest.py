@@ -11,8 +11,8 @@ from benchmarks.embedded.corpus import image_features, text_features
 from benchmarks.embedded.markdown import table
 from zsad.backbones.clip import Clip
 from zsad.data.decode import decode
-from zsad.pretrain.store import CorpusImage
 from zsad.reports.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
+from zsad.tools.pretrain.store import CorpusImage
 
 IMAGES, TEXTS, SEED = 12, 5, 0
 SIDE, LINE, COLUMNS, MARGIN = 224, 17, 4, 12

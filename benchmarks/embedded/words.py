@@ -24,8 +24,8 @@ from zsad.backbones import weights
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import RANDOM
 from zsad.errors import InputError
-from zsad.pretrain.store import HOLD_OUT, CorpusImage, read_corpus
 from zsad.results.schema import Metric
+from zsad.tools.pretrain.store import HOLD_OUT, CorpusImage, read_corpus
 
 FIRST = (1, 5)
 """How many of the nearest labels may hold the right one."""

@@ -14,7 +14,7 @@ from zsad.backbones import cnn, weights
 from zsad.backbones.cnn import IMAGENET_MEAN, IMAGENET_STD, EfficientNetLite0
 from zsad.data.synthetic import surface
 from zsad.errors import ConfigError, DependencyError, WeightsError
-from zsad.pretrain.teacher import Teacher
+from zsad.tools.pretrain.teacher import Teacher
 
 
 def images(count: int, rows: int = 64, cols: int = 64) -> torch.Tensor:

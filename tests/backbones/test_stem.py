@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from zsad.backbones.stem import EARLY, MIDDLE, STAGES, Stem
-from zsad.pretrain.stem import fill
-from zsad.pretrain.teacher import Teacher
+from zsad.tools.pretrain.stem import fill
+from zsad.tools.pretrain.teacher import Teacher
 
 
 @pytest.fixture(scope="module")

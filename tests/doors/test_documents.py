@@ -16,10 +16,10 @@ from zsad.benchmark import recipe as benchmark
 from zsad.data.layouts import get
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.knowledge import Knowledge
-from zsad.pretrain import export
-from zsad.pretrain import recipe as pretraining
-from zsad.pretrain import store as pretraining_store
 from zsad.results import store
+from zsad.tools.pretrain import export
+from zsad.tools.pretrain import recipe as pretraining
+from zsad.tools.pretrain import store as pretraining_store
 from zsad.trainer import recipe as training
 
 Put = Callable[[Path], object]

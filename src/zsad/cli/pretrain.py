@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
 def run(options: Namespace) -> int:
     """Train and export."""
     from zsad.locks import alone
-    from zsad.pretrain import export, loop, recipe, store
+    from zsad.tools.pretrain import export, loop, recipe, store
 
     chosen = recipe.read(options.recipe)
     corpus = [] if options.corpus is None else store.read_corpus(options.corpus)

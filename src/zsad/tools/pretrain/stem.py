@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from zsad.backbones.stem import InvertedResidual, SamePaddedConv, Stem
-from zsad.pretrain.teacher import Teacher
+from zsad.tools.pretrain.teacher import Teacher
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ import zsad
 from tests import small
 from tests.benchmark import making
 from tests.trainer.toys import ToyReader, draw, register_toys
-from zsad import checkpoint, heads
+from zsad import checkpoint
 from zsad.backbones import config as configs
 from zsad.backbones import weight_files, weights
 from zsad.benchmark import running
@@ -25,6 +25,7 @@ from zsad.cli.main import main
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.predictor import Detector, load
 from zsad.runtime import RuntimeConfig
+from zsad.tools import heads
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import train
 

@@ -22,8 +22,8 @@ from zsad.data.synthetic.scenes import crop, scene
 from zsad.documents import read_json_lines
 from zsad.errors import ConfigError, InputError
 from zsad.files import write_atomically
-from zsad.pretrain.recipe import PretrainingRecipe
-from zsad.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
+from zsad.tools.pretrain.recipe import PretrainingRecipe
+from zsad.tools.pretrain.teacher import DEEP_CHANNELS, EARLY_CHANNELS, MIDDLE_CHANNELS, POOLED_CHANNELS, Teacher
 
 Split = Literal["train", "validation"]
 FEATURES = ("early", "middle", "deep", "pooled")

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from zsad.backbones.stem import Stem, on_grid
 from zsad.backbones.tokenizer import Tokenizer
-from zsad.pretrain.objective import PretrainingBatch, pad
-from zsad.pretrain.recipe import PretrainingRecipe
-from zsad.pretrain.store import Store
-from zsad.pretrain.words import caption, state_pair
+from zsad.tools.pretrain.objective import PretrainingBatch, pad
+from zsad.tools.pretrain.recipe import PretrainingRecipe
+from zsad.tools.pretrain.store import Store
+from zsad.tools.pretrain.words import caption, state_pair
 
 SAMPLE = 1000
 """Images from which the statistics of the features are taken."""

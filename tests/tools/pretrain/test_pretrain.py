@@ -17,14 +17,14 @@ from zsad.backbones.stem import Stem
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.data.synthetic import surface
 from zsad.errors import ConfigError, InputError
-from zsad.pretrain import export, loop, store
-from zsad.pretrain.objective import pad
-from zsad.pretrain.reader import FeatureReader, standard
-from zsad.pretrain.recipe import PretrainingRecipe, read
-from zsad.pretrain.stem import fill
-from zsad.pretrain.teacher import Teacher
-from zsad.pretrain.vocabulary import learn_merges, write_merges
-from zsad.pretrain.words import ANOMALOUS, NORMAL, caption, state_pair
+from zsad.tools.pretrain import export, loop, store
+from zsad.tools.pretrain.objective import pad
+from zsad.tools.pretrain.reader import FeatureReader, standard
+from zsad.tools.pretrain.recipe import PretrainingRecipe, read
+from zsad.tools.pretrain.stem import fill
+from zsad.tools.pretrain.teacher import Teacher
+from zsad.tools.pretrain.vocabulary import learn_merges, write_merges
+from zsad.tools.pretrain.words import ANOMALOUS, NORMAL, caption, state_pair
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="pretraining learns from the CNN of the extra 'pretrain'")
 
@@ -247,7 +247,7 @@ def test_padding_changes_no_feature() -> None:
 
 
 def test_the_shipped_recipe_reads_and_fits_its_backbone() -> None:
-    recipe = read(Path(__file__).parents[2] / "recipes" / "tiny" / "tiny.toml")
+    recipe = read(Path(__file__).parents[3] / "recipes" / "tiny" / "tiny.toml")
     assert 512 + recipe.merges + 2 <= get(recipe.backbone).text.vocabulary
 
 

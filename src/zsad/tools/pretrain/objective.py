@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from zsad.backbones.clip import Clip
 from zsad.backbones.stem import Stem
 from zsad.backbones.transformer import l2_normalize
-from zsad.pretrain.recipe import PretrainingRecipe
-from zsad.pretrain.teacher import POOLED_CHANNELS
+from zsad.tools.pretrain.recipe import PretrainingRecipe
+from zsad.tools.pretrain.teacher import POOLED_CHANNELS
 from zsad.types import Size
 
 COVERAGE_GAIN = 4.0

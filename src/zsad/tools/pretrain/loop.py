@@ -22,16 +22,16 @@ from zsad.documents import DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
 from zsad.metrics import auroc
-from zsad.pretrain.objective import COVERAGE_GAIN, Learner, Losses, PretrainingBatch, Window, move
-from zsad.pretrain.reader import FeatureReader, Standard, standard
-from zsad.pretrain.recipe import PretrainingRecipe
-from zsad.pretrain.stem import fill
-from zsad.pretrain.store import CorpusImage, Store, prepare
-from zsad.pretrain.teacher import Teacher
-from zsad.pretrain.vocabulary import learn_merges, write_merges
-from zsad.pretrain.words import vocabulary_text
 from zsad.runtime import find_device
 from zsad.tensors.reading import read_saved
+from zsad.tools.pretrain.objective import COVERAGE_GAIN, Learner, Losses, PretrainingBatch, Window, move
+from zsad.tools.pretrain.reader import FeatureReader, Standard, standard
+from zsad.tools.pretrain.recipe import PretrainingRecipe
+from zsad.tools.pretrain.stem import fill
+from zsad.tools.pretrain.store import CorpusImage, Store, prepare
+from zsad.tools.pretrain.teacher import Teacher
+from zsad.tools.pretrain.vocabulary import learn_merges, write_merges
+from zsad.tools.pretrain.words import vocabulary_text
 
 
 def run(

@@ -14,8 +14,8 @@ from zsad.backbones.clip import Clip
 from zsad.documents import read_json_lines, read_json_object
 from zsad.errors import InputError
 from zsad.files import write_atomically
-from zsad.pretrain.recipe import PretrainingRecipe
-from zsad.pretrain.store import CorpusImage
+from zsad.tools.pretrain.recipe import PretrainingRecipe
+from zsad.tools.pretrain.store import CorpusImage
 
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 

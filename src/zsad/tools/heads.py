@@ -1,4 +1,4 @@
-"""From the folder of a training run to a head that the package brings: ``python -m zsad.heads RUN...``.
+"""From the folder of a training run to a head that the package brings: ``python -m zsad.tools.heads RUN...``.
 
 A head is a saved detector without the state that training resumes from: what a method learnt on an embedded
 backbone, as ``detector.json``, ``trained_state.safetensors``, ``training.json`` and ``images.txt``. Where its tensors
@@ -107,7 +107,7 @@ def _rounding(tensors: dict[str, Tensor], half: bool) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a head of each run, and say what became of it."""
-    parser = ArgumentParser(prog="python -m zsad.heads", description="Put trained runs into the package.")
+    parser = ArgumentParser(prog="python -m zsad.tools.heads", description="Put trained runs into the package.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a zsad train run")
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="the heads' folder, one below it each (default: package)"
