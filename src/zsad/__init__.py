@@ -17,6 +17,7 @@ from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, 
 
 if TYPE_CHECKING:
     from zsad.evaluator.evaluation import evaluate
+    from zsad.extending import register
     from zsad.predictor import Detector, load
     from zsad.trainer.training import train
     from zsad.types import DecodedImage, Failure, Prediction
@@ -35,6 +36,7 @@ __all__ = [
     "ZsadError",
     "evaluate",
     "load",
+    "register",
     "train",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "Detector": "zsad.predictor",
     "evaluate": "zsad.evaluator.evaluation",
     "load": "zsad.predictor",
+    "register": "zsad.extending",
     "train": "zsad.trainer.training",
     "Failure": "zsad.types",
     "DecodedImage": "zsad.types",

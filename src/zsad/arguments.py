@@ -29,14 +29,16 @@ class LoadArguments:
     position_resize: str | None = None
 
 
-def check_detector(detector: object) -> None:
-    """Refuse what is neither a name nor a folder.
+def check_detector(detector: object) -> str | os.PathLike[str]:
+    """The name of a method, also of one that is given as a class, or a folder.
 
     Raises:
-        ConfigError: it says what to name instead.
+        ConfigError: it is neither; it says what to name instead.
     """
-    rule = "a detector is the name of a method, or the folder of a saved detector"
+    rule = "a detector is the name or class of a method, or the folder of a saved detector"
     names = f"say one of {', '.join(methods.names())}, or name a folder"
+    if isinstance(detector, type) and issubclass(detector, methods.Method):
+        return methods.name_of(detector)
     if not isinstance(detector, str | os.PathLike):
         what = f"the class {detector.__name__}" if isinstance(detector, type) else f"{detector!r:.60}"
         raise ConfigError(rule, what, names)
@@ -50,6 +52,7 @@ def check_detector(detector: object) -> None:
         if Path(detector).name in (checkpoint.CARD, checkpoint.TRAINED_STATE, *checkpoint.OLDER_NAMES.values()):
             remedy = "name its folder"
         raise ConfigError(rule, f"the file {os.fspath(detector)}", remedy)
+    return detector
 
 
 def check_folder(folder: object) -> Path:

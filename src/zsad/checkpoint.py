@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,9 @@ from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import flush, replacing, write_atomically
 from zsad.locks import alone
 from zsad.methods._base import Config, Method
+from zsad.registry import Origin
 from zsad.tensors.reading import check_finite, read_safetensors
+from zsad.wording import printable
 
 CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
 TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
@@ -38,7 +40,7 @@ OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
 
 @dataclass(frozen=True)
 class Card:
-    """What a detector is made of; nothing of the machine that it runs on.
+    """The configuration of a detector; nothing of the machine that it runs on.
 
     Attributes:
         method: name of the method.
@@ -47,6 +49,8 @@ class Card:
         image_size: side in px at which the method runs; ``None`` is what suits the backbone.
         threshold: score in [0, 1] from which an image counts as anomalous.
         fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
+        package, class_path: of a method that is not one of zsad: the distribution that offers it (empty for one that a
+            program registered) and ``module:Class``. Nothing is imported by these; they are compared.
     """
 
     method: str
@@ -58,6 +62,8 @@ class Card:
     image_size: int | None = None
     threshold: float = 0.5
     fingerprint: str | None = None
+    package: str | None = None
+    class_path: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -142,7 +148,7 @@ def write(
         TRAINING: _json(dict(training_record.training)) if training_record.training else b"",
         MEMORY: _json({"images": [asdict(one) for one in training_record.memory]}) if training_record.memory else b"",
         TRAINED_STATE: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
-        CARD: _json(asdict(card)),
+        CARD: _json(_entries(card)),
     }
     with alone(folder):
         try:
@@ -150,6 +156,14 @@ def write(
             _replace(contents, folder)
         except OSError as error:
             raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
+
+
+def _entries(card: Card) -> dict[str, Any]:
+    """What a card says; of where the method comes from only if that is another package."""
+    origin = methods.origin(card.method)
+    if origin is None:
+        return {key: value for key, value in asdict(card).items() if key not in ("package", "class_path")}
+    return asdict(replace(card, **asdict(origin)))
 
 
 def _json(values: dict[str, Any]) -> bytes:
@@ -245,6 +259,45 @@ def read(folder: Path) -> Card:
             "give the command again that saved it",
         )
     return from_mapping(Card, found, str(folder / CARD))
+
+
+def method_of(card: Card) -> type[Method]:
+    """The method that a card names, of zsad, of an installed package, or registered: never one that only a card names.
+
+    Raises:
+        ConfigError: it is not there, or is another one of the same name.
+    """
+    origin, recorded = methods.origin(card.method), _Recorded(card)
+    if card.class_path is None or (origin is not None and recorded.is_of(origin)):
+        return methods.get(card.method)
+    if card.method in methods.names():
+        found = "zsad" if origin is None else origin.package or origin.class_path
+        rule = f"the method {card.method!r} of this detector is that of {recorded}"
+        raise ConfigError(rule, f"that of {found}", f"{recorded.remedy}, and no other method of this name")
+    raise ConfigError("the method of a detector is installed", f"{card.method!r} of {recorded}", recorded.remedy)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """Where a card says that its method comes from."""
+
+    card: Card
+
+    def __str__(self) -> str:
+        path = printable(str(self.card.class_path))
+        return f"the package {printable(self.card.package)} ({path})" if self.card.package else path
+
+    @property
+    def remedy(self) -> str:
+        if self.card.package:
+            return f"install the package {printable(self.card.package)}, if you trust it"
+        return "run what defines it, and zsad.register(...) with the class, before loading"
+
+    def is_of(self, origin: Origin) -> bool:
+        """A package may move its modules; a program may be run as a script or imported."""
+        if origin.package or self.card.package:
+            return origin.package == self.card.package
+        return origin.class_path.partition(":")[2] == str(self.card.class_path).partition(":")[2]
 
 
 def head(method: str, backbone: str) -> Path:

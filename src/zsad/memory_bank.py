@@ -31,7 +31,7 @@ def few_shot(method: Method, name: str) -> FewShot:
     """
     if isinstance(method, FewShot):
         return method
-    having = ", ".join(name for name in methods.names() if issubclass(methods.get(name), FewShot))
+    having = ", ".join(name for name, other in methods.available().items() if issubclass(other, FewShot))
     raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {having}")
 
 

@@ -236,7 +236,7 @@ class Detector:
 
 
 def load(
-    detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+    detector: str | os.PathLike[str] | type[Method] = DEFAULT_DETECTOR,
     *,
     backbone: str | None = None,
     weights: str | None = None,
@@ -253,9 +253,9 @@ def load(
     """Load a detector.
 
     Args:
-        detector: name of a method (``zsad methods`` lists them), or the folder of a saved detector; what is not given
-            below is then taken from its card. Of methods that are trained the package brings one that was trained on
-            the embedded backbone; a name stands for that one where nothing of the method or its backbone is changed.
+        detector: name of a method (``zsad methods`` lists them), its class, or the folder of a saved detector, whose
+            card then says what is not given below. Of methods that are trained the package brings one that was trained
+            on the embedded backbone; a name stands for that one where nothing of the method or its backbone is changed.
         backbone: name of an architecture (``zsad backbones``). The default, ``"tiny"``, is embedded: small and
             project-trained, for trying out and for tests; real work names a real CLIP.
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
@@ -280,7 +280,7 @@ def load(
         "activation": activation,
         "position_resize": position_resize,
     }
-    check_detector(detector)
+    detector = check_detector(detector)
     given = {key: plain(value) for key, value in asked.items() if value is not None}
     others = {"device": str(device), "precision": precision, "batch_size": plain(batch_size), "options": options or {}}
     from_mapping(LoadArguments, given | others, "what is loaded")
@@ -288,7 +288,7 @@ def load(
     folder = Path(detector) if _is_folder(detector) else _head(named)
     saved = checkpoint.read(folder) if folder else named
     card = replace(saved, **given, options=saved.options | (options or {}))
-    method_type = methods.get(card.method)
+    method_type = checkpoint.method_of(card)
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
     runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()

@@ -6,43 +6,51 @@ from argparse import Namespace
 from collections.abc import Callable
 from shutil import get_terminal_size
 from textwrap import shorten, wrap
+from typing import TYPE_CHECKING
 
 from zsad.cli.options import Verbs
 from zsad.wording import say
+
+if TYPE_CHECKING:
+    from zsad.methods import Method
+    from zsad.registry import Origin
 
 Row = dict[str, object]
 
 
 def add(verbs: Verbs) -> None:
     """Add the three verbs."""
-    for name, rows, about in (
-        ("methods", method_rows, "list the detectors"),
-        ("backbones", backbone_rows, "list the CLIP architectures and their weights"),
-        ("datasets", dataset_rows, "list the data set layouts"),
+    for name, rows, notes, about in (
+        ("methods", method_rows, method_notes, "list the detectors"),
+        ("backbones", backbone_rows, list[str], "list the CLIP architectures and their weights"),
+        ("datasets", dataset_rows, dataset_notes, "list the data set layouts"),
     ):
         parser = verbs.add_parser(name, help=about, description=about)
         parser.add_argument("--json", action="store_true", help="machine-readable")
-        parser.set_defaults(run=_show, rows=rows)
+        parser.set_defaults(run=_show, rows=rows, notes=notes)
 
 
 def method_rows() -> list[Row]:
     """Name, what it is, backbone and source of each method, and whether it needs training."""
     from zsad import methods
 
-    return [_method_row(name) for name in methods.names()]
+    return [_method_row(name, method) for name, method in methods.available().items()]
 
 
-def _method_row(name: str) -> Row:
-    """``heads`` are the backbones on whose embedded weights the package brings a trained one."""
+def _method_row(name: str, method: "type[Method]") -> Row:
+    """``package`` offers it; ``heads`` are the backbones on whose embedded weights the package brings a trained one."""
     from zsad import checkpoint, methods
-    from zsad.methods._trainable import Trainable
+    from zsad.methods import Trainable
+    from zsad.registry import summary
 
-    method, heads = methods.get(name), checkpoint.heads(name)
+    origin, heads = methods.origin(name), checkpoint.heads(name)
+    about = _first_line(sys.modules[method.__module__].__doc__) if origin is None else summary(method)
     trained = issubclass(method, Trainable)
     elsewhere = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"
     return {
         "name": name,
-        "about": _first_line(sys.modules[method.__module__].__doc__) + f" {elsewhere}: zsad train." * trained,
+        "package": _package(origin),
+        "about": about + f" {elsewhere}: zsad train." * trained,
         "trained": trained,
         "heads": heads,
         "ready": bool(heads) or not trained,
@@ -75,12 +83,35 @@ def dataset_rows() -> list[Row]:
     """Name and description of each layout."""
     from zsad.data import layouts
 
-    return [{"name": name, "about": layouts.get(name).about} for name in layouts.names()]
+    return [
+        {"name": name, "package": _package(layouts.origin(name)), "about": layout.about}
+        for name, layout in layouts.available().items()
+    ]
+
+
+def method_notes() -> list[str]:
+    """The methods that installed packages offer and that cannot be used."""
+    from zsad import methods
+
+    return list(map(str, methods.unavailable()))
+
+
+def dataset_notes() -> list[str]:
+    """The layouts that installed packages offer and that cannot be used."""
+    from zsad.data import layouts
+
+    return list(map(str, layouts.unavailable()))
+
+
+def _package(origin: "Origin | None") -> str:
+    return "zsad" if origin is None else origin.package or origin.class_path
 
 
 def _show(options: Namespace) -> int:
     rows: Callable[[], list[Row]] = options.rows
     say(json.dumps(rows(), indent=2) if options.json else "\n".join(map(_line, rows())))
+    for note in options.notes():
+        say(f"zsad: note: {note}", stderr=True)
     return 0
 
 
@@ -89,6 +120,8 @@ def _line(row: Row) -> str:
     width = max(get_terminal_size().columns, 40)
     weights = row.get("weights")
     rest = [str(row["about"])]
+    if row.get("package", "zsad") != "zsad":
+        rest.append(f"of the package {row['package']}")
     if isinstance(weights, list):
         rest.append(f"weights: {', '.join(weights)}; runs at {row['detection_size']} px")
     if "paper" in row:

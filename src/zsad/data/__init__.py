@@ -5,5 +5,20 @@
 * ``preprocess.to_batch``: images -> one normalised ``ImageBatch``.
 * ``layouts``: how the data sets on disk say what is normal, what is anomalous, and where.
 
-Import from the modules; this file imports nothing, so that listing layouts costs no torch.
+What is exported here says what a data set is, and needs no PyTorch.
 """
+
+from zsad.data.layouts import Layout, PublishedCount, Sample, get, names, register
+from zsad.data.specification import DataSet, data_set, samples_of
+
+__all__ = [
+    "DataSet",
+    "Layout",
+    "PublishedCount",
+    "Sample",
+    "data_set",
+    "get",
+    "names",
+    "register",
+    "samples_of",
+]

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from zsad import checkpoint, memory_bank
-from zsad.data.specification import DataSet, Split
+from zsad.data.specification import DataSet, Split, each
 from zsad.evaluator.checks import (
     check_few_shot,
     check_shots,
@@ -27,6 +27,7 @@ from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
 from zsad.evaluator.folder import begin
 from zsad.evaluator.plan import PlannedSet, plan
 from zsad.locks import alone
+from zsad.methods import Method
 from zsad.predictor import Detector, load
 from zsad.reports import evaluation as page
 from zsad.results import store
@@ -35,8 +36,8 @@ from zsad.statistics.intervals import means
 
 
 def evaluate(
-    detector: Detector | str | os.PathLike[str],
-    data: Sequence[str | DataSet],
+    detector: Detector | str | os.PathLike[str] | type[Method],
+    data: str | DataSet | Sequence[str | DataSet],
     out: str | os.PathLike[str],
     *,
     resolution: int | None = 518,
@@ -58,7 +59,7 @@ def evaluate(
 
     Args:
         detector: a loaded one, or what :func:`zsad.load` takes.
-        data: data sets, each ``LAYOUT:PATH`` or ``NAME=LAYOUT:PATH``.
+        data: one or more data sets, each ``LAYOUT:PATH``, ``NAME=LAYOUT:PATH`` or a :class:`zsad.data.DataSet`.
         out: folder of the evaluation; ``zsad.results.schema`` says what is in it.
         resolution, split, confidence, resamples, max_images, shots, shots_seed: the protocol, see
             :class:`zsad.results.schema.Protocol`.
@@ -80,7 +81,7 @@ def evaluate(
     loaded = detector if isinstance(detector, Detector) else load(detector)
     if shots:
         check_few_shot(loaded)
-    planned = plan(data, protocol, classes)
+    planned = plan(each(data), protocol, classes)
     if not allow_training_data:
         refuse_seen(planned, loaded.training_record)
     check_shots(planned)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zsad.config import check_within
 from zsad.errors import ConfigError
-from zsad.methods._base import Method
+from zsad.methods._base import Config, Method, Paper
 from zsad.types import BackboneFeatures, Evidence, Target
 
 LARGEST = 1e30
@@ -111,3 +111,22 @@ class FrozenBackboneMethod(Trainable):
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
         return self.predict_from_features(self.extract_features(images), class_names)
+
+
+def check_outside(method: type[Method]) -> None:
+    """Refuse a method of another package or program that does not say what it is, or how it is trained.
+
+    Raises:
+        ConfigError: its paper, its configuration or its way of training is missing or of another type.
+    """
+    rule = "a method names its paper"
+    if not isinstance(getattr(method, "paper", None), Paper):
+        remedy = 'define paper = zsad.methods.Paper(title, authors, venue, year, url); a venue may be "unpublished"'
+        raise ConfigError(rule, f"{method.__qualname__} without one", remedy)
+    if not (isinstance(method.config_type, type) and issubclass(method.config_type, Config)):
+        rule = "the config_type of a method is a dataclass derived from zsad.methods.Config"
+        raise ConfigError(rule, f"{method.config_type!r:.80} of {method.__qualname__}", "derive it")
+    if issubclass(method, Trainable) and not isinstance(getattr(method, "training_defaults", None), TrainingConfig):
+        rule = "a method that is trained says how"
+        remedy = "define training_defaults = zsad.methods.TrainingConfig(epochs=..., batch_size=..., learning_rate=...)"
+        raise ConfigError(rule, f"{method.__qualname__} without training_defaults", remedy)

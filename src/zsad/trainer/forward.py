@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.data.specification import in_words
-from zsad.methods._trainable import FrozenBackboneMethod, Trainable
+from zsad.methods import FrozenBackboneMethod, Method, Trainable
+from zsad.registry import class_path, source_hash
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.augment import augment
 from zsad.trainer.feature_cache import CHUNK, FeatureCache
@@ -64,7 +65,7 @@ class Forward:
             return
         root, micro = Path(self.runtime.cache or cache_dir()) / "observations", self.runtime.micro_batch
         key = {
-            "method": type(self.method).__name__,
+            "method": _identity(type(self.method)),
             "config": repr(self.method.config),
             "backbone": self.method.fingerprint,
             "size": self.images.size,
@@ -129,6 +130,13 @@ class Forward:
     def _autocast(self) -> AbstractContextManager[None]:
         half = self.runtime.precision == "bf16"
         return torch.autocast(self.runtime.device_type, torch.bfloat16, enabled=half)
+
+
+def _identity(method: type[Method]) -> str:
+    """What stands for the code that makes the features: of methods from elsewhere their source, which may be edited."""
+    if method.__module__.startswith("zsad."):
+        return method.__name__
+    return f"{class_path(method)} {source_hash(method)}"
 
 
 def mixed(*numbers: int) -> int:

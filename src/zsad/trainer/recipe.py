@@ -10,7 +10,7 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError
-from zsad.methods._trainable import Trainable, TrainingConfig
+from zsad.methods import Method, Trainable, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Recipe:
         paper: the row of the paper's tables that this is, in words.
         backbone, weights, activation, position_resize, image_size: as :func:`zsad.load` takes them.
         options: fields of the method's configuration that differ from the defaults.
-        training: fields of :class:`zsad.methods._trainable.TrainingConfig` that differ from the method's own.
+        training: fields of :class:`zsad.methods.TrainingConfig` that differ from the method's own.
         published: the row's own numbers in percent, by data set and metric.
     """
 
@@ -70,7 +70,7 @@ class Recipe:
         """
         found = methods.get(self.method)
         if not issubclass(found, Trainable):
-            able = [name for name in methods.names() if issubclass(methods.get(name), Trainable)]
+            able = [name for name, method in methods.available().items() if issubclass(method, Trainable)]
             raise ConfigError(
                 "the method must have something to train", self.method, f"choose one of {', '.join(able)}"
             )
@@ -92,13 +92,15 @@ class Recipe:
         return from_mapping(TrainingConfig, values, f"the training of {self.method}")
 
 
-def read(method_or_file: str) -> Recipe:
-    """The recipe in a TOML file, or the one that a method's name stands for.
+def read(method_or_file: str | type[Method]) -> Recipe:
+    """The recipe in a TOML file, or the one that a method's name or class stands for.
 
     Raises:
         ConfigError: the file is missing, is no TOML, or has a wrong or missing key; or the name is unknown.
     """
-    if not method_or_file.endswith(".toml"):
+    if isinstance(method_or_file, type):
+        recipe = Recipe(methods.name_of(method_or_file))
+    elif not method_or_file.endswith(".toml"):
         recipe = Recipe(method_or_file)
     else:
         path = Path(method_or_file)

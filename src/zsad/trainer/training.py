@@ -16,9 +16,10 @@ from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
 from zsad.config import check_seed, from_mapping
 from zsad.data.layouts import Sample
-from zsad.data.specification import Split, in_words, samples_of
+from zsad.data.specification import DataSet, Split, in_words, samples_of
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
+from zsad.methods import Method
 from zsad.runtime import RuntimeConfig
 from zsad.trainer import state
 from zsad.trainer.forward import Describe
@@ -30,8 +31,8 @@ Watch = Callable[[Epoch], None]
 
 
 def train(
-    recipe: Recipe | str,
-    data: Sequence[str],
+    recipe: Recipe | str | type[Method],
+    data: str | DataSet | Sequence[str | DataSet],
     out: str | os.PathLike[str],
     *,
     backbone: str | None = None,
@@ -54,15 +55,16 @@ def train(
     """Train a method and leave a detector behind that ``zsad.load`` takes.
 
     Args:
-        recipe: a recipe, the path of one, or the name of a method, which then trains as its paper says.
-        data: data sets, each ``LAYOUT:PATH``. Every trained method of this family learns from the test split of an
-            auxiliary data set, with its anomalous images and masks, and is used on other data.
+        recipe: a recipe, the path of one, or the name or class of a method, which then trains as its paper says.
+        data: one or more data sets, each ``LAYOUT:PATH`` or a :class:`zsad.data.DataSet`. Every trained method of this
+            family learns from the test split of an auxiliary data set, with its anomalous images and masks, and is used
+            on other data.
         out: folder of the run; written after every epoch.
         backbone, weights, activation, position_resize, image_size: instead of the recipe's, as :func:`zsad.load` takes
             them; a method's name alone trains on the embedded backbone. Another backbone drops what the recipe says of
             its own. Where nobody says an activation, the paper's backbone runs as its authors ran it.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
-        training: fields of :class:`zsad.methods._trainable.TrainingConfig`, for instance ``{"epochs": 3}``.
+        training: fields of :class:`zsad.methods.TrainingConfig`, for instance ``{"epochs": 3}``.
         split: the part of the data sets that is trained on.
         classes: the classes that are trained on; all where not given.
         seed: of initial parameters, order, augmentation and all that is drawn.
@@ -81,7 +83,7 @@ def train(
             writes into ``out``.
     """
     runtime = (runtime or RuntimeConfig()).resolved()
-    chosen = read(recipe) if isinstance(recipe, str) else recipe
+    chosen = recipe if isinstance(recipe, Recipe) else read(recipe)
     chosen = chosen.changed(
         backbone=backbone,
         weights=weights,

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
+from zsad.errors import ConfigError
+
 NORMAL, ANOMALOUS = 0, 1
 
 
@@ -99,3 +101,15 @@ class Layout(ABC):
         """Whether this is the data set that the layout is named after, or a part of it, by the names of the classes."""
         found = {sample.class_name for sample in samples}
         return bool(found) and found <= {*cls.classes, *cls.counts}
+
+
+def check_outside(layout: type[Layout]) -> None:
+    """Refuse a layout of another package or program that does not say what it is.
+
+    Raises:
+        ConfigError: ``title`` or ``about`` is missing.
+    """
+    for name in ("title", "about"):
+        if not isinstance(getattr(layout, name, None), str):
+            rule = "a data set layout has a title and one line about its source"
+            raise ConfigError(rule, f"{layout.__qualname__} without {name}", f'define {name} = "..." in the class')
