@@ -448,7 +448,7 @@ for said, kind, words in [
     (lambda: few.fit_normal([]), ConfigError, "at least one normal image"),
     (lambda: detector.save(None), ConfigError, "saved into a folder"),
     (lambda: detector.save(""), ConfigError, "saved into a folder"),
-    (lambda: zsad.load(ClipDetector), ConfigError, "got the class ClipDetector"),
+    (lambda: zsad.load(int), ConfigError, "got the class int"),
     (lambda: zsad.load(123), ConfigError, "got 123"),
     (lambda: zsad.load(""), ConfigError, "got an empty name"),
     (lambda: zsad.load("weights.pt"), ConfigError, "weights go with a backbone"),

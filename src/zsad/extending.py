@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from zsad.data import layouts
 from zsad.data.layouts import Layout
+from zsad.errors import ConfigError
 
 C = TypeVar("C", bound=type[Any])
 
@@ -29,5 +30,11 @@ def register(cls: C, name: str | None = None) -> C:
         return cls
     from zsad import methods
 
+    if not (isinstance(cls, type) and issubclass(cls, methods.Method)):
+        rule, remedy = (
+            "what is registered is the class of a method or of a data set layout",
+            "derive it from one of them",
+        )
+        raise ConfigError(rule, f"{cls!r:.80}", f"{remedy}: zsad.methods.Method, zsad.data.Layout")
     methods.register(cls, name)
     return cls

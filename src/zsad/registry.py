@@ -162,7 +162,7 @@ class Registry(Generic[T]):
         return _offers(self._group, tuple(sys.path))
 
     def _offerers(self, name: str) -> str:
-        return " and ".join(_package(offer) for offer in self._offers()[name])
+        return " and ".join(sorted(_package(offer) for offer in self._offers()[name]))
 
     def _check_unique(self, name: str) -> None:
         offers = self._offers().get(name, ())
