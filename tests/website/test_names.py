@@ -11,7 +11,7 @@ PAGES = [page for page in markdown_files(ROOT) if page.name != "CHANGELOG.md"]
 CODE = re.compile(r"`([^`\n]+)`|^    (.+)$", re.MULTILINE)
 NAME = re.compile(r"(?<![\w.])zsad(?:\.[A-Za-z_]\w*)+")
 FILE = re.compile(r"(?<![\w./<~-])(?:src|docs|recipes|tests|scripts|benchmarks|website|parts|methods)/[\w./<>*-]*")
-MODULE = re.compile(r"python -m ((?:benchmarks|website)[\w.]*)")
+MODULE = re.compile(r"python -m ((?:benchmarks|website|zsad)[\w.]*)")
 
 
 def resolves(name: str) -> bool:

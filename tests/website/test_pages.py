@@ -61,3 +61,10 @@ def test_citation_names_the_paper_of_each_trained_method(name: str) -> None:
     authors = [f"{author['given-names'][0]}. {author['family-names']}" for author in reference["authors"]]
     assert paper.authors in (f"{authors[0]} et al.", ", ".join(authors))
     assert paper.title == published.paper(name).title
+
+
+def test_page_on_the_code_has_every_module() -> None:
+    page = (ROOT / "docs/house.md").read_text(encoding="utf-8")
+    modules = [path for path in (ROOT / "src/zsad").iterdir() if path.name[0].isalpha() and path.name != "py.typed"]
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in modules]
+    assert [name for name in names if name != "assets/" and f"`{name}`" not in page] == []
