@@ -84,12 +84,12 @@ def test_json_names_every_case(root: Path, capsys: pytest.CaptureFixture[str]) -
     numbers = {"class_name": "nut", "train": 2, "normal": 4, "anomalous": 8, "unlabelled": 0, "masks": 3}
     assert one["classes"][1] == numbers | {"published": None}
     findings = {finding["kind"]: finding for finding in found["findings"]}
-    assert list(findings) == ["unreadable", "unpaired", "orphan", "grey-mask"]
-    unpaired = findings["unpaired"]
+    assert list(findings) == ["unreadable", "missing-mask", "orphan-mask", "grey-mask"]
+    unpaired = findings["missing-mask"]
     scratched = [{"subject": f"nut/test/scratched/{index}.png", "detail": ""} for index in range(5)]
     assert unpaired["cases"] == scratched
     assert (unpaired["severity"], unpaired["data_sets"]) == ("error", ["parts"])
-    assert unpaired["means"] == KINDS["unpaired"]
+    assert unpaired["means"] == KINDS["missing-mask"]
 
 
 def test_what_is_published_stands_beside_what_is_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_what_a_detector_has_seen_is_told(root: Path, capsys: pytest.CaptureFixt
     assert main(["data", "check", "mvtec:data/parts", "--detector", folder]) == 0
     assert main(["data", "check", "mvtec:data/caps", "--detector", folder]) == 1
     out = capsys.readouterr().out
-    assert "seen: 6 of 8 images seen in training by detector mine" in out
+    assert "seen-in-training: 6 of 8 images seen in training by detector mine" in out
     assert "class-name: detector mine was trained on 1 class of the same name" in out
 
 

@@ -90,19 +90,19 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
     ),
     "image without mask": (
         lambda root: (root / "nut/ground_truth/bent/1_mask.png").unlink(),
-        [("unpaired", "error", [("nut/test/bent/1.png", "")])],
+        [("missing-mask", "error", [("nut/test/bent/1.png", "")])],
     ),
     "mask without image": (
         lambda root: (root / "nut/test/bent/1.png").unlink(),
-        [("orphan", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
+        [("orphan-mask", "warning", [("nut/ground_truth/bent/1_mask.png", "")])],
     ),
     "masks without the folder of their images": (
         lambda root: shutil.rmtree(root / "nut/test/bent"),
-        [("orphan", "warning", [(f"nut/ground_truth/bent/{index}_mask.png", "") for index in range(3)])],
+        [("orphan-mask", "warning", [(f"nut/ground_truth/bent/{index}_mask.png", "") for index in range(3)])],
     ),
     "mask of a kind that is not there, beside others": (
         lambda root: mask(root / "nut/ground_truth/worn/deep/1.png"),
-        [("orphan", "warning", [("nut/ground_truth/worn/deep/1.png", "")])],
+        [("orphan-mask", "warning", [("nut/ground_truth/worn/deep/1.png", "")])],
     ),
     "mask of two images": (
         lambda root: image(root / "nut/test/bent/1.bmp", 999),
@@ -136,31 +136,31 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], Said]] = {
     ),
     "image three times": (
         lambda root: [copy("nut/test/good/1.png", f"nut/test/good/{name}")(root) for name in ("8.png", "9.png")],
-        [("duplicated", "warning", [(f"nut/test/good/{name}.png", "= nut/test/good/1.png") for name in (8, 9)])],
+        [("duplicate", "warning", [(f"nut/test/good/{name}.png", "= nut/test/good/1.png") for name in (8, 9)])],
     ),
     "image twice": (
         copy("nut/test/good/1.png", "nut/test/good/9.png"),
-        [("duplicated", "warning", [("nut/test/good/9.png", "= nut/test/good/1.png")])],
+        [("duplicate", "warning", [("nut/test/good/9.png", "= nut/test/good/1.png")])],
     ),
     "image twice, in another format": (
         copy("nut/test/good/1.png", "nut/test/good/9.bmp"),
-        [("duplicated", "warning", [("nut/test/good/9.bmp", "= nut/test/good/1.png (saved again)")])],
+        [("duplicate", "warning", [("nut/test/good/9.bmp", "= nut/test/good/1.png (saved again)")])],
     ),
     "image in two classes": (
         copy("nut/test/good/1.png", "bolt/test/good/9.png"),
-        [("duplicated", "warning", [("nut/test/good/1.png", "= bolt/test/good/9.png")])],
+        [("duplicate", "warning", [("nut/test/good/1.png", "= bolt/test/good/9.png")])],
     ),
     "test image among those to train on": (
         copy("nut/test/good/1.png", "nut/train/good/9.png"),
-        [("leaked", "error", [("nut/test/good/1.png", "= nut/train/good/9.png")])],
+        [("train-test-overlap", "error", [("nut/test/good/1.png", "= nut/train/good/9.png")])],
     ),
     "anomalous image among the normal ones": (
         copy("nut/test/bent/1.png", "nut/test/good/9.png"),
-        [("contradictory", "error", [("nut/test/bent/1.png", "= nut/test/good/9.png")])],
+        [("conflicting-label", "error", [("nut/test/bent/1.png", "= nut/test/good/9.png")])],
     ),
     "anomalous image among those to train on": (
         copy("nut/test/bent/1.png", "nut/train/good/9.png"),
-        [("contradictory", "error", [("nut/test/bent/1.png", "= nut/train/good/9.png")])],
+        [("conflicting-label", "error", [("nut/test/bent/1.png", "= nut/train/good/9.png")])],
     ),
 }
 
@@ -196,7 +196,7 @@ def test_a_list_may_name_files_that_are_not_there(tmp_path: Path) -> None:
     image(tmp_path / "images/1.png", 1)
     (tmp_path / "labels.csv").write_text("images/1.png 0.0 mono\nimages/2.png 1.0 mono\n")
     checked = check([f"cells=elpv:{tmp_path}"])
-    assert said(checked) == [("missing", "error", [("images/2.png", "")]), ("besides", "note", [])]
+    assert said(checked) == [("missing", "error", [("images/2.png", "")]), ("ignored-files", "note", [])]
     assert checked.findings[1].message == "no images: 1 other file (1 .csv)"
 
 
@@ -356,7 +356,7 @@ def test_what_a_detector_has_seen(two: list[str], tmp_path: Path) -> None:
     hashes = frozenset(content_hash(tmp_path / "a/nut/test/good" / name) for name in ("0.png", "2.png"))
     checked = check(two, detectors=[RecordedTraining("mine", hashes, ("nut", "caps", "glass"))])
     assert said(checked) == [
-        ("seen", "error", [("nut/test/good/0.png", ""), ("nut/test/good/2.png", "")]),
+        ("seen-in-training", "error", [("nut/test/good/0.png", ""), ("nut/test/good/2.png", "")]),
         ("class-name", "error", [("nut", "trained on: nut")]),
         ("class-name", "warning", [("cap", "trained on: caps")]),
     ]

@@ -42,7 +42,7 @@ def test_masks_are_missed_where_they_were_published(tmp_path: Path, monkeypatch:
         shutil.rmtree(published / name / "ground_truth")
     cases = [(f"{name}/test/bent/{index}.png", "") for name in ("bottle", "screw") for index in range(3)]
     checked = check([f"mvtec:{published}"])
-    assert said(checked) == [("unpaired", "warning", cases)]
+    assert said(checked) == [("missing-mask", "warning", cases)]
     assert "no pixel metrics" in checked.findings[0].message
     assert said(check([f"parts=mvtec:{published}"])) == []
     monkeypatch.setattr(layouts.get("mvtec"), "has_masks", False)
@@ -54,7 +54,7 @@ def test_folders_of_masks_for_normal_images_hold_no_orphans(tmp_path: Path) -> N
     for name in ("ground_truth/good/0.png", "ground_truth/good/7.png", "loose/ground_truth/bent/1.png"):
         mask(root / "nut" / name, values=(0,))
     names = ["nut/ground_truth/good/0.png", "nut/ground_truth/good/7.png", "nut/loose/ground_truth/bent/1.png"]
-    assert said(check([f"mvtec:{root}"])) == [("unused", "note", [(name, "") for name in names])]
+    assert said(check([f"mvtec:{root}"])) == [("unused-image", "note", [(name, "") for name in names])]
 
 
 def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_masks_that_a_list_names_and_nobody_made(tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text(json.dumps(line))
     checked = check([f"jsonl:{tmp_path}"])
     assert said(checked) == [("missing", "warning", [("masks/1.png", "")])]
-    assert checked.findings[0].message == "1 mask that the data set names is not there: no pixel metrics of these"
+    assert checked.findings[0].message == "1 mask that the data set names is missing: no pixel metrics for them"
 
 
 # --- masks of a data set whose folders hold images and masks together ---
@@ -82,14 +82,14 @@ def together(root: Path, *, marked: bool) -> InspectedDataSet:
 
 def test_the_mask_of_a_normal_image_is_no_orphan(tmp_path: Path) -> None:
     (finding,) = ground_truth_findings(together(tmp_path, marked=False))
-    assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan", ["3_GT.png"])
+    assert (finding.kind, [case.subject for case in finding.cases]) == ("orphan-mask", ["3_GT.png"])
 
 
 def test_a_normal_image_has_no_anomalous_pixels(tmp_path: Path) -> None:
     kinds = {
         one.kind: [case.subject for case in one.cases] for one in ground_truth_findings(together(tmp_path, marked=True))
     }
-    assert kinds == {"contradictory": ["1_GT.png"], "orphan": ["3_GT.png"]}
+    assert kinds == {"conflicting-label": ["1_GT.png"], "orphan-mask": ["3_GT.png"]}
 
 
 # --- masks that may be read wrongly ---

@@ -21,8 +21,8 @@ def test_images_of_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
     (root / "nut/walk.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(50))
     checked = check([f"mvtec:{root}"])
     assert [(one.kind, one.severity, [case.subject for case in one.cases]) for one in checked.findings] == [
-        ("left-out", "error", ["nut/test/bent/7.RAF", "nut/test/bent/8.npy"]),
-        ("left-out", "warning", ["nut/ground_truth/bent/8.npy", "nut/walk.mp4"]),
+        ("skipped-file", "error", ["nut/test/bent/7.RAF", "nut/test/bent/8.npy"]),
+        ("skipped-file", "warning", ["nut/ground_truth/bent/8.npy", "nut/walk.mp4"]),
     ]
     assert checked.findings[0].cases[0].detail == "a camera raw file is not read here"
 
@@ -41,9 +41,9 @@ def test_images_that_the_layout_has_no_use_for_are_named(tmp_path: Path) -> None
     image(root / "nut/validation/good/0.png", 900)
     image(root / "cover.png", 901)
     (finding,) = check([f"mvtec:{root}"]).findings
-    assert (finding.kind, finding.severity) == ("unused", "note")
+    assert (finding.kind, finding.severity) == ("unused-image", "note")
     assert [case.subject for case in finding.cases] == ["cover.png", "nut/validation/good/0.png"]
-    assert finding.message == "2 images that the layout has no use for: neither scored nor a mask"
+    assert finding.message == "2 images that the layout does not use, neither as image nor as mask"
 
 
 def test_other_files_are_counted(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
         (root / name).write_text("-")
     (root / "nut/test/@eaDir").mkdir()
     (finding,) = check([f"mvtec:{root}"]).findings
-    assert (finding.kind, finding.severity, finding.cases) == ("besides", "note", ())
+    assert (finding.kind, finding.severity, finding.cases) == ("ignored-files", "note", ())
     assert finding.message == "no images: 3 other files (2 .txt, 1 .csv), 1 hidden or thumbnail folder (@eaDir)"
 
 
@@ -64,8 +64,8 @@ def test_beside_a_list_only_the_folders_of_its_images_are_looked_at(tmp_path: Pa
     (tmp_path / "photos/5.raf").write_bytes(RAW)
     (tmp_path / "others/6.raf").write_bytes(RAW)
     assert [(kind, [name for name, _ in cases]) for kind, _, cases in said(check([f"jsonl:{tmp_path}"]))] == [
-        ("left-out", ["photos/5.raf"]),
-        ("unused", ["photos/2.png"]),
+        ("skipped-file", ["photos/5.raf"]),
+        ("unused-image", ["photos/2.png"]),
     ]
 
 
@@ -75,7 +75,7 @@ def test_names_that_other_systems_take_for_one_are_told(tmp_path: Path) -> None:
     for number, name in enumerate((composed, decomposed, "a.png", "A.png")):
         image(root / "nut/test/good" / name, 900 + number)
     ((kind, severity, cases),) = said(check([f"mvtec:{root}"]))
-    assert (kind, severity) == ("alike", "warning")
+    assert (kind, severity) == ("similar-names", "warning")
     assert sorted(cases) == [
         (r"'nut/test/good/Geh\xe4use.png'", r"and 'nut/test/good/Geha\u0308use.png'"),
         ("'nut/test/good/a.png'", "and 'nut/test/good/A.png'"),

@@ -84,8 +84,8 @@ def test_masks_belong_to_names_and_not_to_places_in_a_list(tmp_path: Path) -> No
 def test_the_check_names_every_image_without_mask_and_every_mask_without_image(tmp_path: Path) -> None:
     make(tmp_path, *(f"images/{number}.jpg" for number in range(6)), "masks/5.jpg", "masks/6.jpg")
     found = {one.kind: [case.subject for case in one.cases] for one in check([f"kvasir:{tmp_path}"]).findings}
-    assert found["unpaired"] == [f"images/{number}.jpg" for number in range(5)]
-    assert found["orphan"] == ["masks/6.jpg"]
+    assert found["missing-mask"] == [f"images/{number}.jpg" for number in range(5)]
+    assert found["orphan-mask"] == ["masks/6.jpg"]
 
 
 @pytest.mark.parametrize("name", MASKED)

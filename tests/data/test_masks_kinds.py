@@ -212,10 +212,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: tiff(np.where(TRUTH, np.nan, 0).astype(np.float32)),
         "finite, and not negative; got .* from nan to nan",
     ),
-    "photograph": (lambda: file(NOISE), "the background of a mask is black; got .*no black, and no colour"),
+    "photograph": (lambda: file(NOISE), "the background of a mask is black; got .*neither black nor a colour"),
     "two halves": (
         lambda: file(np.where(COLS < 36, 9, 200).astype(np.uint8)),
-        "the background of a mask is black; got .*no black, and no colour",
+        "the background of a mask is black; got .*neither black nor a colour",
     ),
     "labels in JPEG": (
         lambda: file(TRUTH.astype(np.uint8) * np.uint8(20), "JPEG", quality=95),
@@ -223,7 +223,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "colours that nobody sees": (
         lambda: file(np.dstack([*[WHITE] * 3, np.zeros_like(WHITE)])),
-        "a mask shows what it marks; got .*transparent everywhere",
+        "a mask has visible marks; got .*transparent everywhere",
     ),
     "cut off": (lambda: file(WHITE)[:-60], "a whole image file"),
 }

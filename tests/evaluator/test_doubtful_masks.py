@@ -41,9 +41,9 @@ def test_what_is_doubtful_is_said_and_what_was_meant_is_scored(tmp_path: Path) -
     assert found.classes[0].doubts == {"coloured-background": 1, "lossy-mask": 1, "transparent-mask": 2}
     assert found.warnings == (
         "metal_nut: masks of 1 image with lossy compression: "
-        "anomalous is what is above one half of the brightest value.",
-        "metal_nut: masks of 1 image without black: the colour of most of the border counts as normal.",
-        "metal_nut: masks of 2 images told from the background by transparency: what is opaque is anomalous.",
+        "pixels above half of the brightest value count as anomalous.",
+        "metal_nut: masks of 1 image without black: the most frequent colour of the border counts as background.",
+        "metal_nut: masks of 2 images whose transparency marks the background: opaque pixels count as anomalous.",
     )
     assert store.read_class(tmp_path / "out" / NUT).doubts == found.classes[0].doubts
 

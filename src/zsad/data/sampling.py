@@ -1,4 +1,4 @@
-"""Some of the images of a data set, the same ones every time."""
+"""Reproducible subsets of the images of a data set."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from zsad.errors import ConfigError
 T = TypeVar("T")
 
 
-def subset(samples: Sequence[Sample], most: int | None) -> list[Sample]:
-    """At most so many of each class and state, in their order, drawn with seed 0; all where no number is given.
+def subset(samples: Sequence[Sample], max_images: int | None) -> list[Sample]:
+    """At most ``max_images`` images of each class and label, in their order, drawn with seed 0; all if None.
 
     Raises:
-        ConfigError: a number below 1.
+        ConfigError: the number is below 1.
     """
-    if most is None:
+    if max_images is None:
         return list(samples)
-    if most < 1:
-        raise ConfigError("a quick look takes at least one image", most, "say 1 or more")
+    if max_images < 1:
+        raise ConfigError("a subset has at least one image", max_images, "say 1 or more")
     groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
         groups[sample.class_name, sample.label].append(number)
     rng = np.random.default_rng(0)
-    kept = [number for group in groups.values() for number in rng.permutation(group)[:most].tolist()]
+    kept = [number for group in groups.values() for number in rng.permutation(group)[:max_images].tolist()]
     return [samples[number] for number in sorted(kept)]
 
 
 def draw_shots(images: Sequence[T], shots: int, seed: int) -> list[T]:
-    """So many of the images as the seed draws them, in their order; nothing but their number and the seed decides.
+    """``shots`` images drawn with the seed, in their order; the choice depends only on their number and the seed.
 
     >>> drawn("abcdefghij", 4, 0)
     ['a', 'c', 'g', 'j']

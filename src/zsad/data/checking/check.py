@@ -1,10 +1,9 @@
-"""Whether data sets are what they should be before numbers are taken on them: complete, readable, and apart.
+"""Checks of data sets before they are evaluated on: complete, readable, and free of leakage.
 
-    specifications -> DataSet -> Facts of every image -> counts, and Finding by Finding what is wrong
+    specifications -> DataSet -> SampleFacts of every image -> class counts and findings
 
-Every image and mask is decoded once, to its last pixel; what stays in memory is some hundred bytes of each. Copies
-are found by the decoded pixels, so that another lossless format hides none; an image that was compressed again, scaled
-or turned is another image here.
+Every image and mask is decoded completely, once; a few hundred bytes of each stay in memory. Copies are found by their
+decoded pixels, in any lossless format; an image that was compressed again, scaled or rotated counts as another image.
 """
 
 from collections import Counter
@@ -32,10 +31,10 @@ from zsad.errors import InputError
 __all__ = ["Checked", "CheckedSet", "ClassCount", "Finding", "FindingCase", "RecordedTraining", "check"]
 
 Follow = Callable[[Iterable[SampleFacts], int], Iterable[SampleFacts]]
-"""Passes on what it is given, so many of them, and may say how far it is."""
+"""Takes the facts and their total number, yields them unchanged, and may report progress."""
 
 Opened = Mapping[str, DataSet | InputError]
-"""By specification: the data set, or why its layout refuses the folder."""
+"""By specification: the data set, or the error with which its layout refuses the folder."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ class CheckedSet:
     """A data set that was checked.
 
     Attributes:
-        name: by which findings call it.
-        specification: what the user typed.
+        name: as used in findings.
+        specification: as given by the user.
         is_trained_on: whether the user said so.
-        classes: what is there of each; () where the folder does not have the layout.
+        classes: counts of each class; () where the folder does not have the layout.
     """
 
     name: str
@@ -57,11 +56,11 @@ class CheckedSet:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check says.
+    """The result of a check.
 
     Attributes:
         data_sets: in the order they were named.
-        findings: those of each data set in that order, then those of several.
+        findings: those of each data set in that order, then those between data sets.
     """
 
     data_sets: tuple[CheckedSet, ...]
@@ -69,7 +68,7 @@ class Checked:
 
     @property
     def has_errors(self) -> bool:
-        """Whether numbers would be wrong."""
+        """Whether metrics would be wrong."""
         return any(finding.severity == "error" for finding in self.findings)
 
 
@@ -80,25 +79,25 @@ def check(
     workers: int = 2,
     follow: Follow = lambda facts, total: facts,
 ) -> Checked:
-    """Look at every image and mask of some data sets, and hold them against each other.
+    """Check every image and mask of some data sets, and compare the data sets with each other.
 
     Args:
         specifications: each ``[NAME=]LAYOUT:PATH``.
-        trained_on: those of them, or others, that something is trained on that is then tested on the rest.
-        detectors: what these have seen must not be among the data.
+        trained_on: data sets, of these or others, that are trained on before testing on the rest.
+        detectors: their training images must not be in the data.
         workers: threads that read.
-        follow: is given the facts of all images as they come, with their number.
+        follow: gets the facts of all images as they are read, with their total number.
 
     Raises:
-        ConfigError: something is no specification, or its layout does not exist.
+        ConfigError: not a specification, or an unknown layout.
         InputError: a path does not exist.
-        DependencyError: there are DICOM files, and the extra ``dicom`` is not installed.
+        DependencyError: a format needs an extra that is not installed, such as DICOM.
     """
     check_workers(workers)
-    training = [_plain(specification) for specification in trained_on]
+    training = [_normalised(specification) for specification in trained_on]
     opened = {
         specification: _open(specification)
-        for specification in dict.fromkeys([*map(_plain, specifications), *training])
+        for specification in dict.fromkeys([*map(_normalised, specifications), *training])
     }
     names = _names(opened)
     inspected = _inspect_all(opened, names, training, lambda samples: follow(inspect(samples, workers), len(samples)))
@@ -109,7 +108,7 @@ def check(
         *(
             finding
             for data_set_facts in inspected
-            for finding in _of_one(data_set_facts, classes[data_set_facts.name], detectors)
+            for finding in _findings_in(data_set_facts, classes[data_set_facts.name], detectors)
         ),
         *copies_between(inspected),
         *class_names_between(inspected),
@@ -123,7 +122,7 @@ def _inspect_all(
     training: Sequence[str],
     read: Callable[[list[Sample]], Iterable[SampleFacts]],
 ) -> list[InspectedDataSet]:
-    """All data sets that could be opened, read as one."""
+    """All data sets that could be opened, read in one pass."""
     data_sets = {key: data_set for key, data_set in opened.items() if isinstance(data_set, DataSet)}
     facts = iter(list(read([sample for data_set in data_sets.values() for sample in data_set.samples])))
     return [
@@ -132,14 +131,14 @@ def _inspect_all(
     ]
 
 
-def _plain(specification: str) -> str:
-    """One spelling of its path, so that a data set that is named twice is one."""
+def _normalised(specification: str) -> str:
+    """With a normalised path, so that a data set that is named twice is one."""
     head, _, path = specification.partition(":")
     return f"{head}:{Path(path)}" if path else specification
 
 
 def _open(specification: str) -> DataSet | InputError:
-    """The data set, or why its layout refuses the folder; a folder that does not exist is no data set at all."""
+    """The data set, or the error with which its layout refuses the folder; a missing folder is raised."""
     try:
         return data_set(specification)
     except InputError as error:
@@ -149,17 +148,17 @@ def _open(specification: str) -> DataSet | InputError:
 
 
 def _names(opened: Opened) -> dict[str, str]:
-    """A name for each specification: the whole of it where a data set has no name, or that of another."""
+    """A name for each specification; the specification itself where the name is missing or not unique."""
     names = {key: data_set.name if isinstance(data_set, DataSet) else key for key, data_set in opened.items()}
-    often = Counter(names.values())
-    return {key: name if often[name] == 1 else key for key, name in names.items()}
+    frequency = Counter(names.values())
+    return {key: name if frequency[name] == 1 else key for key, name in names.items()}
 
 
 def _not_the_layout(name: str, error: InputError) -> Finding:
     return Finding("layout", "error", (name,), str(error))
 
 
-def _of_one(
+def _findings_in(
     inspected: InspectedDataSet, classes: tuple[ClassCount, ...], detectors: Sequence[RecordedTraining]
 ) -> Iterator[Finding]:
     yield from count_findings(inspected, classes)

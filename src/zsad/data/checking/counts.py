@@ -1,4 +1,4 @@
-"""What there is of each class, beside what was published."""
+"""How many images each class has, compared with the published numbers."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class ClassCount:
         train: images of the training split.
         normal, anomalous, unlabelled: images of the test split.
         masks: of both splits.
-        published: the numbers to hold these against, where there are any.
+        published: the published numbers, where known.
     """
 
     class_name: str
@@ -35,7 +35,7 @@ class ClassCount:
 
 
 def class_counts(inspected: InspectedDataSet) -> tuple[ClassCount, ...]:
-    """Every class that was found, then those that were published and are not there."""
+    """Every class found, then published classes that are missing."""
     images: Counter[tuple[str, str]] = Counter()
     masks: Counter[str] = Counter()
     for sample in inspected.data_set.samples:
@@ -54,12 +54,12 @@ def _class_count(
 
 
 def _published(inspected: InspectedDataSet) -> dict[str, PublishedCount]:
-    """None where the tree holds another data set: by its classes, or because the user gave it another name."""
+    """Empty where the folder holds another data set, by its classes or by the name that the user gave it."""
     return dict(inspected.data_set.kind.counts) if inspected.is_published else {}
 
 
 def count_findings(inspected: InspectedDataSet, classes: tuple[ClassCount, ...]) -> list[Finding]:
-    """Classes and images that are missing, or too many."""
+    """Missing and extra classes and images."""
     return [*_classes(inspected, classes), *_images(inspected, classes)]
 
 
@@ -72,12 +72,12 @@ def _classes(inspected: InspectedDataSet, classes: tuple[ClassCount, ...]) -> li
     present = [class_count.class_name for class_count in classes if _images_of(class_count)]
     known = {*inspected.data_set.kind.classes, *_published(inspected)}
     unpublished = [FindingCase(name) for name in present if name not in known] if _published(inspected) else []
-    is_one = present == [inspected.data_set.root.resolve().name]
-    follows = "a mean over the classes is not that of the published set"
-    missing = f"{pluralised(len(absent), 'published class is', 'published classes are')} not there: {follows}"
-    extra = f"{pluralised(len(unpublished), 'class is', 'classes are')} not among those published: {follows}"
+    is_single_class = present == [inspected.data_set.root.resolve().name]
+    consequence = "a mean over the classes cannot be compared with published ones"
+    missing = f"{pluralised(len(absent), 'published class is', 'published classes are')} missing: {consequence}"
+    extra = f"{pluralised(len(unpublished), 'class is', 'classes are')} not among the published ones: {consequence}"
     return [
-        *findings_for("missing", "warning" if is_one else "error", inspected.name, missing, absent),
+        *findings_for("missing", "warning" if is_single_class else "error", inspected.name, missing, absent),
         *findings_for("extra", "error", inspected.name, extra, unpublished),
     ]
 

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""Findings of a check: kinds, severities, cases."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,57 +8,57 @@ from typing import Literal
 from zsad.data.masks.warnings import MASK_WARNINGS, MaskWarning
 
 Severity = Literal["error", "warning", "note"]
-"""Numbers would be wrong; worth knowing before they are believed; by the way."""
+"""``error``: metrics would be wrong. ``warning``: worth knowing before metrics are trusted. ``note``: information."""
 
 Kind = Literal[
     "layout",
     "missing",
     "extra",
     "unreadable",
-    "unpaired",
+    "missing-mask",
     "shared-mask",
-    "orphan",
-    "left-out",
-    "unused",
-    "besides",
-    "alike",
+    "orphan-mask",
+    "skipped-file",
+    "unused-image",
+    "ignored-files",
+    "similar-names",
     "mask-size",
     "image-size",
     "empty-mask",
     "full-mask",
-    "contradictory",
-    "leaked",
-    "duplicated",
+    "conflicting-label",
+    "train-test-overlap",
+    "duplicate",
     "shared",
     "class-name",
-    "seen",
+    "seen-in-training",
     MaskWarning,
 ]
 
 KINDS: Mapping[Kind, str] = MappingProxyType(
     {
         "layout": "the folder does not have the layout that was named",
-        "missing": "fewer images or classes than published, or files that a list of the data set names are not there",
+        "missing": "fewer images or classes than published, or files named by a list of the data set that do not exist",
         "extra": "more images or classes than published",
         "unreadable": "an image or mask that cannot be decoded to its last pixel",
-        "unpaired": "an anomalous image without a mask, where others of the split have one, or had when published",
+        "missing-mask": "an anomalous image without a mask, where others of its split have one, or had when published",
         "shared-mask": "one mask for two images",
-        "orphan": "a mask that belongs to no image",
-        "left-out": "a file that may be meant as an image and is of a kind that is not read",
-        "unused": "an image that the layout has no use for",
-        "besides": "files that are no images, and folders that are not looked into, by their number",
-        "alike": "names that differ only by capitals or by composed and decomposed Unicode",
+        "orphan-mask": "a mask that belongs to no image",
+        "skipped-file": "a file that may be an image, in a format that is not supported",
+        "unused-image": "an image that the layout does not use",
+        "ignored-files": "files that are no images, and folders that are not searched (counts only)",
+        "similar-names": "names that differ only in case or in Unicode normalisation",
         "mask-size": "a mask of another size than its image",
-        "image-size": "an image with four times, or a quarter of, the pixels that are usual in its class",
-        "empty-mask": "a mask of an anomalous image that marks nothing",
-        "full-mask": "a mask that marks everything",
-        **{doubt: f"masks {what}" for doubt, what in MASK_WARNINGS.items()},
-        "contradictory": "one image both normal and anomalous, or a normal image with anomalous pixels",
-        "leaked": "one image both in the training split and in the test split",
-        "duplicated": "one image more than once",
+        "image-size": "an image with four times the median number of pixels of its class or more, or the inverse",
+        "empty-mask": "a mask of an anomalous image without an anomalous pixel",
+        "full-mask": "a mask without a normal pixel",
+        **{code: f"masks {what}" for code, what in MASK_WARNINGS.items()},
+        "conflicting-label": "one image labelled both normal and anomalous, or a normal image with anomalous pixels",
+        "train-test-overlap": "one image both in the training split and in the test split",
+        "duplicate": "one image more than once",
         "shared": "one image in two data sets",
         "class-name": "classes of the same name in two data sets, or in a data set and in a detector's training",
-        "seen": "an image that a detector was trained on or remembers",
+        "seen-in-training": "an image that a detector was trained on or keeps as a reference",
     }
 )
 """What each kind of finding means."""
@@ -66,11 +66,11 @@ KINDS: Mapping[Kind, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class FindingCase:
-    """One thing that a finding is about.
+    """One file or class that a finding is about.
 
     Attributes:
         subject: a file below the root of the (last named) data set, with ``/``; or a class.
-        detail: what else there is to say of it.
+        detail: what else is known of it.
     """
 
     subject: str
@@ -79,13 +79,13 @@ class FindingCase:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of damage in one data set, or between two.
+    """One kind of fault in one data set, or between two.
 
     Attributes:
         kind: one of ``KINDS``.
-        severity: how bad it is.
-        data_sets: names of those that are concerned; the cases are of the last one.
-        message: what was found and what follows from it, with the number of cases.
+        severity: see ``Severity``.
+        data_sets: names of the data sets concerned; the cases are of the last one.
+        message: what was found and its consequence, with the number of cases.
         cases: all of them, in natural order.
     """
 

@@ -1,4 +1,4 @@
-"""Files that cannot be read, and masks and sizes that do not fit."""
+"""Unreadable files, and masks and image sizes that do not fit."""
 
 import os
 from collections import defaultdict
@@ -15,43 +15,41 @@ from zsad.types import Size
 from zsad.wording import pluralised
 
 UNUSUAL = 4
-"""How many times the pixels of its class's median an image may have, or have a part of."""
+"""Factor from the median number of pixels of its class from which an image's size is unusual."""
 
 
 def ground_truth_findings(inspected: InspectedDataSet) -> list[Finding]:
-    """Everything that a data set says of its own images and contradicts or leaves open."""
-    excused = set(_masks_of_others(inspected))
-    loose = _loose_masks(inspected, excused)
+    """All findings on the files and masks of one data set."""
+    expected = set(_expected_masks(inspected))
+    unused = _unused_masks(inspected, expected)
     return [
         *_unreadable(inspected),
         *_unpaired(inspected),
         *_without_masks(inspected),
         *_shared_masks(inspected),
-        *_orphans(inspected, loose),
+        *_orphans(inspected, unused),
         *_mask_sizes(inspected),
-        *_marked_normal(inspected),
-        *_poor_masks(inspected),
-        *_doubtful_masks(inspected),
+        *_anomalous_normals(inspected),
+        *_empty_and_full_masks(inspected),
+        *_mask_warnings(inspected),
         *_image_sizes(inspected),
         *similar_name_findings(inspected),
-        *unused_findings(inspected, excused.union(loose)),
+        *unused_findings(inspected, expected.union(unused)),
     ]
 
 
 def _unreadable(inspected: InspectedDataSet) -> Iterator[Finding]:
     broken = [(path, reason) for facts in inspected.facts for path, reason in facts.broken]
     absent = [FindingCase(inspected.relative(path)) for path, reason in broken if not reason]
-    message = f"{pluralised(len(absent), 'file')} that the data set names {_are(absent)} not there"
+    message = f"{pluralised(len(absent), 'file')} that the data set names {_are(absent)} missing"
     yield from findings_for("missing", "error", inspected.name, message, absent)
     cases = [FindingCase(inspected.relative(path), reason) for path, reason in broken if reason]
-    message = f"{pluralised(len(cases), 'file')} cannot be read, and would be left out"
+    message = f"{pluralised(len(cases), 'file')} cannot be read, and would be skipped"
     yield from findings_for("unreadable", "error", inspected.name, message, cases)
     lost = [
         FindingCase(inspected.relative(facts.sample.lost_mask)) for facts in inspected.facts if facts.sample.lost_mask
     ]
-    message = (
-        f"{pluralised(len(lost), 'mask')} that the data set names {_are(lost)} not there: no pixel metrics of these"
-    )
+    message = f"{pluralised(len(lost), 'mask')} that the data set names {_are(lost)} missing: no pixel metrics for them"
     yield from findings_for("missing", "warning", inspected.name, message, lost)
 
 
@@ -63,12 +61,12 @@ def _unpaired(inspected: InspectedDataSet) -> list[Finding]:
         for sample in anomalous
         if not sample.mask and sample.split in splits
     ]
-    message = f"{pluralised(len(cases), 'anomalous image')} without mask: pixel metrics would be of the others only"
-    return findings_for("unpaired", "error", inspected.name, message, cases)
+    message = f"{pluralised(len(cases), 'anomalous image')} without mask: pixel metrics would cover the others only"
+    return findings_for("missing-mask", "error", inspected.name, message, cases)
 
 
 def _without_masks(inspected: InspectedDataSet) -> list[Finding]:
-    """Where there is no mask at all, though the data set was published with them."""
+    """Where there are no masks at all, although the data set was published with masks."""
     samples = inspected.data_set.samples
     should = inspected.is_published and inspected.data_set.kind.has_masks
     if not should or any(sample.mask for sample in samples):
@@ -78,8 +76,10 @@ def _without_masks(inspected: InspectedDataSet) -> list[Finding]:
         for sample in samples
         if sample.label == 1 and sample.split == "test"
     ]
-    message = f"{pluralised(len(cases), 'anomalous image')} without mask, as all are: there will be no pixel metrics"
-    return findings_for("unpaired", "warning", inspected.name, message, cases)
+    message = (
+        f"{pluralised(len(cases), 'anomalous image')} without mask, as are all others: there will be no pixel metrics"
+    )
+    return findings_for("missing-mask", "warning", inspected.name, message, cases)
 
 
 def _shared_masks(inspected: InspectedDataSet) -> list[Finding]:
@@ -92,26 +92,26 @@ def _shared_masks(inspected: InspectedDataSet) -> list[Finding]:
         for mask, images_of_mask in images.items()
         if len(images_of_mask) > 1
     ]
-    message = f"{pluralised(len(cases), 'mask')} of several images: for all but one it is the wrong one"
+    message = f"{pluralised(len(cases), 'mask')} used for several images: it is wrong for all but one of them"
     return findings_for("shared-mask", "error", inspected.name, message, cases)
 
 
-def _orphans(inspected: InspectedDataSet, loose: list[Path]) -> list[Finding]:
-    cases = [FindingCase(inspected.relative(path)) for path in loose]
-    message = f"{pluralised(len(cases), 'mask')} of no image: an image may be missing, or have another name"
-    return findings_for("orphan", "warning", inspected.name, message, cases)
+def _orphans(inspected: InspectedDataSet, unused: list[Path]) -> list[Finding]:
+    cases = [FindingCase(inspected.relative(path)) for path in unused]
+    message = f"{pluralised(len(cases), 'mask')} without an image: the image may be missing, or have another name"
+    return findings_for("orphan-mask", "warning", inspected.name, message, cases)
 
 
-def _loose_masks(inspected: InspectedDataSet, excused: Set[Path]) -> list[Path]:
-    """Images where masks lie that no sample uses, and that are not what a normal image's mask would be called."""
+def _unused_masks(inspected: InspectedDataSet, expected: Set[Path]) -> list[Path]:
+    """Images in mask folders that no sample uses and whose name is not that of the mask of a normal image."""
     samples = inspected.data_set.samples
     used = {os.path.abspath(path) for sample in samples for path in (sample.image, *sample.masks)}
-    there = (path for path in _where_masks_lie(inspected) if path not in excused)
+    there = (path for path in _mask_folder_images(inspected) if path not in expected)
     return [path for path in there if os.path.abspath(path) not in used]
 
 
-def _where_masks_lie(inspected: InspectedDataSet) -> Iterator[Path]:
-    """The images of folders with masks; of folders with masks only, at every depth, without those of normal ones."""
+def _mask_folder_images(inspected: InspectedDataSet) -> Iterator[Path]:
+    """All images in the folders of masks; at every depth where a folder has masks only, except for normal images."""
     samples, root = inspected.data_set.samples, inspected.data_set.root
     own = {sample.image.parent for sample in samples}
     normal = {sample.image.parent.name for sample in samples if sample.label != 1}
@@ -128,14 +128,14 @@ def _where_masks_lie(inspected: InspectedDataSet) -> Iterator[Path]:
 
 
 def _highest(folder: Path, root: Path, above: Set[Path]) -> Path:
-    """The largest folder about masks that holds nothing else; ``above`` are all folders with images in them."""
+    """The highest folder above masks that has nothing else in it; ``above`` are all folders that contain images."""
     while folder not in above and folder.parent not in above and root in folder.parent.parents:
         folder = folder.parent
     return folder
 
 
-def _masks_of_others(inspected: InspectedDataSet) -> Iterator[Path]:
-    """What masks of samples without one would be called, in the way that other images of their folder have theirs."""
+def _expected_masks(inspected: InspectedDataSet) -> Iterator[Path]:
+    """The names that masks of images without one would have, by the pattern of other images in their folder."""
     ways: defaultdict[Path, set[tuple[Path, str, str, str]]] = defaultdict(set)
     for sample in inspected.data_set.samples:
         if sample.mask and sample.image.stem in sample.mask.stem:
@@ -153,28 +153,28 @@ def _mask_sizes(inspected: InspectedDataSet) -> list[Finding]:
         for facts, mask, case in _masks(inspected)
         if facts.size and mask.size != facts.size
     ]
-    message = f"{pluralised(len(cases), 'mask')} not of the size of the image"
+    message = f"{pluralised(len(cases), 'mask')} whose size differs from that of the image"
     return findings_for("mask-size", "error", inspected.name, message, cases)
 
 
-def _marked_normal(inspected: InspectedDataSet) -> list[Finding]:
+def _anomalous_normals(inspected: InspectedDataSet) -> list[Finding]:
     cases = [case for facts, mask, case in _masks(inspected) if facts.sample.label == 0 and mask.anomalous]
     message = f"{pluralised(len(cases), 'normal image')} with anomalous pixels"
-    return findings_for("contradictory", "error", inspected.name, message, cases)
+    return findings_for("conflicting-label", "error", inspected.name, message, cases)
 
 
-def _poor_masks(inspected: InspectedDataSet) -> Iterator[Finding]:
+def _empty_and_full_masks(inspected: InspectedDataSet) -> Iterator[Finding]:
     blank = [facts for facts in inspected.facts if facts.masks and not any(mask.anomalous for mask in facts.masks)]
     empty = [FindingCase(inspected.relative(facts.masks[0].path)) for facts in blank if facts.sample.label == 1]
-    message = f"{pluralised(len(empty), 'anomalous image')} with an empty mask: all of its pixels count as normal"
+    message = f"{pluralised(len(empty), 'anomalous image')} with an empty mask: all pixels count as normal"
     yield from findings_for("empty-mask", "warning", inspected.name, message, empty)
     full = [case for _, mask, case in _masks(inspected) if _is_full(mask)]
     message = f"{pluralised(len(full), 'mask')} without a normal pixel"
     yield from findings_for("full-mask", "warning", inspected.name, message, full)
 
 
-def _doubtful_masks(inspected: InspectedDataSet) -> Iterator[Finding]:
-    """Masks that may be read wrongly."""
+def _mask_warnings(inspected: InspectedDataSet) -> Iterator[Finding]:
+    """Masks that may have been read wrongly."""
     for kind, what in MASK_WARNINGS.items():
         cases = [
             FindingCase(case.subject, _detail(kind, mask))
@@ -195,7 +195,7 @@ def _is_full(mask: MaskFacts) -> bool:
 
 
 def _masks(inspected: InspectedDataSet) -> Iterator[tuple[SampleFacts, MaskFacts, FindingCase]]:
-    """Each mask that could be read, with its name."""
+    """Each readable mask, as a case."""
     for facts in inspected.facts:
         for mask in facts.masks:
             yield facts, mask, FindingCase(inspected.relative(mask.path))
@@ -211,9 +211,7 @@ def _image_sizes(inspected: InspectedDataSet) -> list[Finding]:
         for members in by_class.values()
         for facts, size in _unusual(members)
     ]
-    message = (
-        f"{pluralised(len(cases), 'image')} of {UNUSUAL} times the pixels usual in the class or more, or the inverse"
-    )
+    message = f"{pluralised(len(cases), 'image')} with {UNUSUAL} times the median pixels of the class, or the inverse"
     return findings_for("image-size", "note", inspected.name, message, cases)
 
 

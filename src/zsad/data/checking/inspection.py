@@ -1,4 +1,4 @@
-"""Every image and its mask, decoded once, by some threads; only what rules need is kept of them."""
+"""Every image and its masks, decoded once, by several threads; only what the rules need is kept."""
 
 import hashlib
 import os
@@ -20,20 +20,20 @@ from zsad.threads import readers
 from zsad.types import DecodedImage, Size
 
 AHEAD = 4
-"""Images that each thread may be ahead of the one that is looked at."""
+"""Images that each thread may read ahead."""
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What is known of a mask.
+    """Properties of a mask.
 
     Attributes:
         path: its file.
         size: (rows, cols) in px.
         anomalous: pixels above the threshold.
-        values: how many different ones there are.
+        values: the number of different values.
         threshold: the value above which a pixel is anomalous.
-        doubts: what may be wrong with how it was read.
+        warnings: codes of what may have been read wrongly.
     """
 
     path: Path
@@ -46,15 +46,16 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """What is known of a sample.
+    """Properties of a sample.
 
     Attributes:
         sample: the sample.
         size: (rows, cols) of the image in px; None where it cannot be read.
-        content: SHA-256 of the file, by which detectors know what they have seen; empty where it cannot be read.
+        content: SHA-256 of the file, by which detectors record what they were trained on; empty where it cannot be
+            read.
         pixels: SHA-256 of the decoded pixels, the same in every lossless format; empty where it cannot be read.
-        masks: of those of its masks that can be read.
-        broken: files that cannot be read, and why; without a reason where they do not exist.
+        masks: those that can be read.
+        broken: files that cannot be read, with the reason; an empty reason where they do not exist.
     """
 
     sample: Sample
@@ -71,7 +72,7 @@ class InspectedDataSet:
 
     Attributes:
         name: by which findings call it; no two have the same.
-        data_set: what was read off the folders.
+        data_set: the samples that the layout found.
         facts: in the order of its samples.
         is_trained_on: whether the user said so.
     """
@@ -83,11 +84,11 @@ class InspectedDataSet:
 
     @property
     def is_published(self) -> bool:
-        """Whether it goes by the name under which it was published, and it is known what it was then."""
+        """Whether it has its published name and its published numbers are known."""
         return self.data_set.name == self.data_set.layout and bool(self.data_set.kind.counts)
 
     def relative(self, path: Path) -> str:
-        """The path from the root, with ``/``."""
+        """The path relative to the root, with ``/``."""
         return Path(os.path.relpath(path, self.data_set.root)).as_posix()
 
 
@@ -131,9 +132,9 @@ def _pixel_hash(image: DecodedImage) -> bytes:
 def _mask_facts(path: Path, mask: Mask, image: DecodedImage | None, sample: Sample) -> MaskFacts:
     size = mask.values.shape[0], mask.values.shape[1]
     shown = (size, None) if image is None else (image.size, sample.image)
-    marked, doubts = orient_mask(mask, *shown)
+    marked, warnings = orient_mask(mask, *shown)
     size = marked.shape[0], marked.shape[1]
-    return MaskFacts(path, size, int(marked.sum()), mask.count, mask.threshold, frozenset(doubts))
+    return MaskFacts(path, size, int(marked.sum()), mask.count, mask.threshold, frozenset(warnings))
 
 
 def _reason(path: Path, error: InputError) -> str:

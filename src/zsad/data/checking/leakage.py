@@ -1,6 +1,6 @@
-"""Where zero-shot is no longer zero-shot: the same image twice, class names that meet, and what a detector has seen.
+"""Leakage: the same image twice, the same class in two data sets, and what a detector was trained on.
 
-Images are compared by their decoded pixels, whatever lossless file they are in: within a data set, or between two.
+Images are compared by their decoded pixels, in any lossless format, within a data set and between two.
 """
 
 from collections import defaultdict
@@ -15,23 +15,23 @@ from zsad.wording import pluralised
 
 
 def copies_within(inspected: InspectedDataSet) -> list[Finding]:
-    """Images that are both normal and anomalous, both in training and in test, or simply there more than once."""
-    cases: dict[Kind, list[FindingCase]] = {"contradictory": [], "leaked": [], "duplicated": []}
+    """Images labelled both normal and anomalous, in both the training and the test split, or present more than once."""
+    cases: dict[Kind, list[FindingCase]] = {"conflicting-label": [], "train-test-overlap": [], "duplicate": []}
     for group in _by_pixels(inspected).values():
         if len(group) > 1:
             for kind, original, copy in _pairs(group):
                 cases[kind].append(
                     FindingCase(inspected.relative(copy.sample.image), _equals(inspected, original, copy))
                 )
-    both = f"{pluralised(len(cases['contradictory']), 'anomalous image')} also there as normal"
-    leaked = f"{pluralised(len(cases['leaked']), 'test image')} also in the training split"
+    both = f"{pluralised(len(cases['conflicting-label']), 'anomalous image')} also present as normal"
+    leaked = f"{pluralised(len(cases['train-test-overlap']), 'test image')} also in the training split"
     duplicated = (
-        f"{pluralised(len(cases['duplicated']), 'copy', 'copies')} of images that are there already: each counts again"
+        f"{pluralised(len(cases['duplicate']), 'copy', 'copies')} of other images of the data set: each counts twice"
     )
     return [
-        *findings_for("contradictory", "error", inspected.name, both, cases["contradictory"]),
-        *findings_for("leaked", "error", inspected.name, leaked, cases["leaked"]),
-        *findings_for("duplicated", "warning", inspected.name, duplicated, cases["duplicated"]),
+        *findings_for("conflicting-label", "error", inspected.name, both, cases["conflicting-label"]),
+        *findings_for("train-test-overlap", "error", inspected.name, leaked, cases["train-test-overlap"]),
+        *findings_for("duplicate", "warning", inspected.name, duplicated, cases["duplicate"]),
     ]
 
 
@@ -57,19 +57,19 @@ def _by_pixels(inspected: InspectedDataSet) -> Groups:
 
 
 def _pairs(group: list[SampleFacts]) -> list[tuple[Kind, SampleFacts, SampleFacts]]:
-    """(kind, original, copy): each copy once, under the gravest kind that applies to it."""
-    grave = [pair for copy in group if (pair := _grave(group, copy))]
-    named = [member for _, original, copy in grave for member in (original, copy)]
+    """(kind, original, copy): each copy once, under the most severe kind that applies to it."""
+    severe = [pair for copy in group if (pair := _severe_pair(group, copy))]
+    named = [member for _, original, copy in severe for member in (original, copy)]
     first = named[0] if named else group[0]
-    return [*grave, *(("duplicated", first, member) for member in group if member is not first and member not in named)]
+    return [*severe, *(("duplicate", first, member) for member in group if member is not first and member not in named)]
 
 
-def _grave(group: list[SampleFacts], copy: SampleFacts) -> tuple[Kind, SampleFacts, SampleFacts] | None:
+def _severe_pair(group: list[SampleFacts], copy: SampleFacts) -> tuple[Kind, SampleFacts, SampleFacts] | None:
     normal = next((member for member in group if member.sample.label == 0 and _same_class(member, copy)), None)
     if copy.sample.label == 1 and normal:
-        return "contradictory", normal, copy
+        return "conflicting-label", normal, copy
     trained = next((member for member in group if member.sample.split == "train"), None)
-    return ("leaked", trained, copy) if trained and copy.sample.split == "test" else None
+    return ("train-test-overlap", trained, copy) if trained and copy.sample.split == "test" else None
 
 
 def _same_class(first: SampleFacts, second: SampleFacts) -> bool:
@@ -82,7 +82,7 @@ def _equals(inspected: InspectedDataSet, original: SampleFacts, copy: SampleFact
 
 
 def _shared(first: InspectedDataSet, pixels: Groups, second: InspectedDataSet, second_pixels: Groups) -> Finding:
-    """Cases are the images of ``other``."""
+    """Cases are the images of ``second``."""
     severity: Severity = "error" if first.is_trained_on and not second.is_trained_on else "warning"
     cases = [
         FindingCase(second.relative(copy.sample.image), _equals(first, pixels[key][0], copy))
@@ -97,11 +97,11 @@ def _shared(first: InspectedDataSet, pixels: Groups, second: InspectedDataSet, s
 
 @dataclass(frozen=True)
 class RecordedTraining:
-    """What a detector has seen, as its folder records it.
+    """The images and classes that a detector was trained on, as recorded in its folder.
 
     Attributes:
         name: of the detector.
-        images: SHA-256 of each file (:func:`zsad.files.content_hash`) that it was trained on or remembers.
+        images: SHA-256 of each file (:func:`zsad.files.content_hash`) that it was trained on or keeps as a reference.
         classes: that it was trained on.
     """
 
@@ -111,15 +111,15 @@ class RecordedTraining:
 
 
 def class_names_between(data_sets: Sequence[InspectedDataSet]) -> Iterator[Finding]:
-    """Classes of one name in several data sets; an error where one is trained on and another is not."""
+    """Classes of the same name in several data sets; an error where one is trained on and another is not."""
     by_name: defaultdict[str, list[tuple[InspectedDataSet, str]]] = defaultdict(list)
     for data_set in data_sets:
         for name in _class_names(data_set):
             by_name[_singular(name)].append((data_set, name))
-    met = [members for members in by_name.values() if len({data_set.name for data_set, _ in members}) > 1]
+    shared_names = [members for members in by_name.values() if len({data_set.name for data_set, _ in members}) > 1]
     severities: tuple[Severity, ...] = ("error", "warning")
     for severity in severities:
-        groups = [members for members in met if _severity(members) == severity]
+        groups = [members for members in shared_names if _severity(members) == severity]
         if groups:
             yield _same_names(severity, groups)
 
@@ -132,8 +132,9 @@ def training_findings(inspected: InspectedDataSet, training: RecordedTraining) -
         if facts.content in training.images
     ]
     number = f"{len(cases):,} of {pluralised(len(inspected.facts), 'image')}"
+    message = f"{number} seen in training by detector {training.name}"
     return [
-        *findings_for("seen", "error", inspected.name, f"{number} seen in training by detector {training.name}", cases),
+        *findings_for("seen-in-training", "error", inspected.name, message, cases),
         *_trained_classes(inspected, training),
     ]
 
@@ -162,7 +163,7 @@ def _class_names(inspected: InspectedDataSet) -> list[str]:
 
 
 def _severity(members: list[tuple[InspectedDataSet, str]]) -> Severity:
-    """Nearly the same is not the same: the papers train on capsules of VisA and test on the capsule of MVTec AD."""
+    """A plural is only a warning: the papers train on capsules (VisA) and test on capsule (MVTec AD)."""
     trained = {_words(name) for data_set, name in members if data_set.is_trained_on}
     tested = {_words(name) for data_set, name in members if not data_set.is_trained_on}
     return "error" if trained & tested else "warning"
@@ -173,10 +174,12 @@ def _same_names(severity: Severity, groups: list[list[tuple[InspectedDataSet, st
         FindingCase(members[0][1], ", ".join(f"{data_set.name} ({name})" for data_set, name in members))
         for members in groups
     )
-    concerned = tuple(dict.fromkeys(data_set.name for members in groups for data_set, _ in members))
+    names = tuple(dict.fromkeys(data_set.name for members in groups for data_set, _ in members))
     number = pluralised(len(groups), "class name", "class names")
-    follows = "trained on and tested: not zero-shot" if severity == "error" else "not zero-shot where one is trained on"
-    return Finding("class-name", severity, concerned, f"{number} in several data sets; {follows}", cases)
+    consequence = (
+        "trained on and tested: not zero-shot" if severity == "error" else "not zero-shot where one is trained on"
+    )
+    return Finding("class-name", severity, names, f"{number} in several data sets; {consequence}", cases)
 
 
 def _words(name: str) -> str:
@@ -184,6 +187,6 @@ def _words(name: str) -> str:
 
 
 def _singular(name: str) -> str:
-    """Folded, without the s of a plural."""
+    """Case-folded, without a plural s."""
     words = _words(name)
     return words[:-1] if len(words) > 3 and words.endswith("s") and not words.endswith("ss") else words

@@ -1,4 +1,4 @@
-"""What lies in the folder of a data set and is not used, so that nothing is left out without a word."""
+"""Files in the folder of a data set that are not used, so that nothing is skipped silently."""
 
 import os
 from collections import Counter, defaultdict
@@ -13,25 +13,25 @@ from zsad.wording import pluralised
 
 
 def unused_findings(inspected: InspectedDataSet, known: Set[Path]) -> Iterator[Finding]:
-    """Files that cannot be read as images, images that are not used, and how much else there is.
+    """Files that cannot be read as images, images that are not used, and the number of other files.
 
     Args:
-        inspected: the data set. Beside the images of a list only their own folders are looked at.
-        known: images that other findings name, or that are not used for good reason.
+        inspected: the data set. For a list only the folders of its images are searched.
+        known: images in other findings, and masks that normal images would have.
     """
-    homes = {facts.sample.image.parent for facts in inspected.facts}
-    there = _there(inspected, homes)
-    yield from _unreadable(inspected, there, homes)
-    yield from _unused(inspected, there, known)
-    other_files = there.other_files - _masks_in_text(inspected)
+    image_folders = {facts.sample.image.parent for facts in inspected.facts}
+    scan = _scan(inspected, image_folders)
+    yield from _unreadable(inspected, scan, image_folders)
+    yield from _unused(inspected, scan, known)
+    other_files = scan.other_files - _masks_in_text(inspected)
     if (
-        rest := ImageScan(other_files=other_files, skipped_folders=there.skipped_folders).describe_ignored()
+        ignored := ImageScan(other_files=other_files, skipped_folders=scan.skipped_folders).describe_ignored()
     ) and not inspected.data_set.kind.is_list:
-        yield Finding("besides", "note", (inspected.name,), f"no images: {rest}")
+        yield Finding("ignored-files", "note", (inspected.name,), f"no images: {ignored}")
 
 
 def similar_name_findings(inspected: InspectedDataSet) -> list[Finding]:
-    """Images, or folders of them, that have one name where capitals and forms of Unicode do not count."""
+    """Images or folders whose names are equal up to case and Unicode normalisation."""
     spellings: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for facts in inspected.facts:
         parts = inspected.relative(facts.sample.image).split("/")
@@ -41,42 +41,42 @@ def similar_name_findings(inspected: InspectedDataSet) -> list[Finding]:
         FindingCase(ascii(variant), f"and {name!a}") for name, *variants in spellings.values() for variant in variants
     ]
     number = pluralised(len(cases), "name that differs", "names that differ")
-    message = f"{number} from another only by capitals or the form of Unicode: other systems take both for one file"
-    return findings_for("alike", "warning", inspected.name, message, cases)
+    message = f"{number} from another only in case or Unicode normalisation: some systems treat both as one file"
+    return findings_for("similar-names", "warning", inspected.name, message, cases)
 
 
-def _there(inspected: InspectedDataSet, homes: Set[Path]) -> ImageScan:
+def _scan(inspected: InspectedDataSet, image_folders: Set[Path]) -> ImageScan:
     if not inspected.data_set.kind.is_list:
         return scan_folder(inspected.data_set.root)
-    there = ImageScan()
-    for home in sorted(home for home in homes if home.is_dir()):
-        beside = scan_folder(home)
-        there.images += [image for image in beside.images if image.parent == home]
-        there.skipped_files += [file for file in beside.skipped_files if Path(file.source).parent == home]
-    return there
+    scan = ImageScan()
+    for folder in sorted(folder for folder in image_folders if folder.is_dir()):
+        content = scan_folder(folder)
+        scan.images += [image for image in content.images if image.parent == folder]
+        scan.skipped_files += [file for file in content.skipped_files if Path(file.source).parent == folder]
+    return scan
 
 
-def _unreadable(inspected: InspectedDataSet, there: ImageScan, homes: Set[Path]) -> Iterator[Finding]:
-    """Where images lie they were meant to be scored; elsewhere nobody knows."""
+def _unreadable(inspected: InspectedDataSet, scan: ImageScan, image_folders: Set[Path]) -> Iterator[Finding]:
+    """In folders of samples such files were meant to be scored; elsewhere that is unknown."""
     used = _used(inspected)
-    open_ones = [file for file in there.skipped_files if os.path.abspath(file.source) not in used]
-    for severity, where in (("error", "among the images"), ("warning", "beside them")):
+    unreadable = [file for file in scan.skipped_files if os.path.abspath(file.source) not in used]
+    for severity, where in (("error", "among the images"), ("warning", "in other folders")):
         cases = [
             FindingCase(inspected.relative(Path(file.source)), file.message.partition(";")[0])
-            for file in open_ones
-            if (Path(file.source).parent in homes) == (severity == "error")
+            for file in unreadable
+            if (Path(file.source).parent in image_folders) == (severity == "error")
         ]
-        message = f"{pluralised(len(cases), 'file')} {where} that may be meant as images and cannot be read: left out"
+        message = f"{pluralised(len(cases), 'file')} {where} that may be images and cannot be read: skipped"
         yield from findings_for(
-            "left-out", "error" if severity == "error" else "warning", inspected.name, message, cases
+            "skipped-file", "error" if severity == "error" else "warning", inspected.name, message, cases
         )
 
 
-def _unused(inspected: InspectedDataSet, there: ImageScan, known: Set[Path]) -> list[Finding]:
+def _unused(inspected: InspectedDataSet, scan: ImageScan, known: Set[Path]) -> list[Finding]:
     used = _used(inspected) | {os.path.abspath(path) for path in known}
-    cases = [FindingCase(inspected.relative(image)) for image in there.images if os.path.abspath(image) not in used]
-    message = f"{pluralised(len(cases), 'image')} that the layout has no use for: neither scored nor a mask"
-    return findings_for("unused", "note", inspected.name, message, cases)
+    cases = [FindingCase(inspected.relative(image)) for image in scan.images if os.path.abspath(image) not in used]
+    message = f"{pluralised(len(cases), 'image')} that the layout does not use, neither as image nor as mask"
+    return findings_for("unused-image", "note", inspected.name, message, cases)
 
 
 def _used(inspected: InspectedDataSet) -> set[str]:

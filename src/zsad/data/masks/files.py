@@ -30,8 +30,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "AVIF", "JPEG2000")
 """Of Pillow, by signature; none of them runs a foreign program. TIFF goes by way of tifffile."""
 
 Loss = Literal["none", "possible", "certain"]
-"""Whether pixels are others than were saved. JPEG 2000 and AVIF do not say: the reversible transform of JPEG 2000 is
-cut off at a rate too."""
+"""Whether pixels may differ from those that were saved. JPEG 2000 and AVIF do not say: the reversible transform of JPEG
+2000 can be truncated at a rate too."""
 
 LOSSES: dict[str, Loss] = {"JPEG": "certain", "MPO": "certain", "AVIF": "possible", "JPEG2000": "possible"}
 
@@ -44,21 +44,21 @@ Samples = tuple[Colours, Layer | None, Layer | None]
 
 @dataclass(frozen=True)
 class StoredMask:
-    """What a mask file holds.
+    """The samples of a mask file.
 
     Attributes:
         colours: grey or RGB, not negative.
-        opacity: 0 is transparent; None where the file has none, or the same everywhere.
-        numbers: of a palette, before it gives them colours; None where there is no palette.
+        opacity: 0 is transparent; None where the file has no alpha channel, or a constant one.
+        numbers: palette indices; None where there is no palette.
         loss: of the compression.
-        is_turned: whether the file itself says how it is turned; all of this is upright then.
+        is_upright: whether the file has an orientation of its own, which has been applied to all of this.
     """
 
     colours: Colours
     opacity: Layer | None = None
     numbers: Layer | None = None
     loss: Loss = "none"
-    is_turned: bool = False
+    is_upright: bool = False
 
 
 READ_BY_PILLOW = (
@@ -72,18 +72,18 @@ READ_BY_PILLOW = (
     kinds.AVIF,
     kinds.JPEG_2000,
 )
-"""Kinds that Pillow reads as they are."""
+"""Formats whose samples Pillow returns unchanged."""
 NOT_UPRIGHT = range(2, 9)
-"""Orientations that are not upright already."""
+"""EXIF orientations other than upright."""
 TIFF_COLOURS = (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB)
 
 
 def read_stored_mask(path: Path) -> StoredMask:
-    """Read a file.
+    """Read the samples of a mask file.
 
     Raises:
-        InputError: it is missing, broken or too large, of a kind that is no mask here, has several pages, or values
-            that are negative or not finite.
+        InputError: it is missing, broken or too large, in a format that is not supported for masks, has several pages,
+            or values that are negative or not finite.
     """
     name = str(path)
     if not path.is_file():
@@ -95,7 +95,7 @@ def read_stored_mask(path: Path) -> StoredMask:
         mask = _of_kind(stream, name)
     if not np.isfinite(mask.colours).all() or mask.colours.min() < 0:
         value = f"{name} with values from {mask.colours.min()} to {mask.colours.max()}"
-        raise InputError("values of a mask are finite, and not negative", value, "save it anew with 0 for normal")
+        raise InputError("values of a mask are finite, and not negative", value, "save it again with 0 for normal")
     return mask
 
 
@@ -113,7 +113,7 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
             raise _several(name, "an image after the first")
         return StoredMask(*_split(decoded[0]))
     if kind not in READ_BY_PILLOW:
-        return StoredMask(decode(name).pixels, loss="possible", is_turned=True)
+        return StoredMask(decode(name).pixels, loss="possible", is_upright=True)
     with reading(name), Image.open(stream, formats=FORMATS) as image:
         check_size(image.height, image.width, name)
         frames: int = getattr(image, "n_frames", 1)
@@ -121,11 +121,11 @@ def _of_kind(stream: Stream, name: str) -> StoredMask:
             raise _several(name, f"{frames} frames")
         loss = _loss_of_webp(stream) if image.format == "WEBP" else LOSSES.get(str(image.format), "none")
         samples = _samples(image, name)  # first: to look for EXIF in a PNG is to load it
-        return _turned(*samples, loss, image.getexif().get(ExifTags.Base.Orientation))
+        return _oriented(*samples, loss, image.getexif().get(ExifTags.Base.Orientation))
 
 
 def _loss_of_webp(stream: Stream) -> Loss:
-    """Lossless WebP has its pixels in a chunk VP8L, lossy in VP8; both may stand behind VP8X and others."""
+    """Lossless WebP has its pixels in a chunk VP8L, lossy WebP in VP8; both may follow VP8X and other chunks."""
     stream.seek(12)
     while len(chunk := stream.read(8)) == 8:
         if chunk[:4] in (b"VP8L", b"VP8 "):
@@ -135,13 +135,13 @@ def _loss_of_webp(stream: Stream) -> Loss:
     return "certain"
 
 
-def _turned(
+def _oriented(
     colours: Colours, opacity: Layer | None, numbers: Layer | None, loss: Loss, orientation: object
 ) -> StoredMask:
-    """Upright, where the file says how. What stands upright and says so was drawn on an upright view."""
-    says_so = isinstance(orientation, int) and 1 <= orientation <= 8
+    """Apply the orientation of the file, where it has one. One that says it is upright was drawn on an upright view."""
+    has_orientation = isinstance(orientation, int) and 1 <= orientation <= 8
     layers = [None if layer is None else upright(layer, orientation) for layer in (opacity, numbers)]
-    return StoredMask(upright(colours, orientation), layers[0], layers[1], loss, is_turned=says_so)
+    return StoredMask(upright(colours, orientation), layers[0], layers[1], loss, is_upright=has_orientation)
 
 
 def _samples(image: Image.Image, name: str) -> Samples:
@@ -165,7 +165,7 @@ def _samples(image: Image.Image, name: str) -> Samples:
 
 
 def _split(samples: Shaped[np.ndarray, "rows cols channels"]) -> tuple[Colours, Layer | None]:
-    """Colours, and opacity where there is some and it is not the same everywhere."""
+    """Colours, and the alpha channel where there is one that is not constant."""
     channels = samples.shape[2]
     colours = 1 if channels < 3 else 3
     if channels == colours or samples[..., colours].min() == samples[..., colours].max() > 0:
@@ -174,7 +174,7 @@ def _split(samples: Shaped[np.ndarray, "rows cols channels"]) -> tuple[Colours, 
 
 
 def _of_tiff(stream: Stream, name: str) -> StoredMask:
-    """By Pillow up to 8 bits, for all compressions of libtiff; else by tifffile, which has all kinds of samples."""
+    """By Pillow up to 8 bits, with all compressions of libtiff; else by tifffile, which supports all sample types."""
     from tifffile import TiffFile
 
     if pages := check_pages(stream, name):
@@ -186,10 +186,10 @@ def _of_tiff(stream: Stream, name: str) -> StoredMask:
         loss, orientation = _loss_of_tiff(page.compression), page.tags.valueof(tiff.ORIENTATION, 1)
         if page.dtype not in (np.uint8, np.bool_):
             samples = _by_tifffile(page, name, stream)
-            return _turned(*samples, loss, orientation if orientation in NOT_UPRIGHT else None)
+            return _oriented(*samples, loss, orientation if orientation in NOT_UPRIGHT else None)
     stream.seek(0)
-    with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow turns it
-        return StoredMask(*_samples(image, name), loss=loss, is_turned=orientation in NOT_UPRIGHT)
+    with reading(name), Image.open(stream, formats=("TIFF",)) as image:  # Pillow applies the orientation
+        return StoredMask(*_samples(image, name), loss=loss, is_upright=orientation in NOT_UPRIGHT)
 
 
 def _loss_of_tiff(compression: int) -> Loss:
@@ -202,7 +202,7 @@ def _loss_of_tiff(compression: int) -> Loss:
 
 
 def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Samples:
-    """Values as they are, signed and fractions too; white where the file has zero for it."""
+    """Unscaled values, signed and floating-point too; inverted where zero is white."""
     check_segments(page, stream, name)
     is_inverted = page.photometric == tiff.WHITE_IS_ZERO
     is_odd = page.dtype is None or page.dtype.kind not in "uif" or (is_inverted and page.dtype.kind != "u")
@@ -219,35 +219,36 @@ def _by_tifffile(page: "tifffile.TiffPage", name: str, stream: Stream) -> Sample
 
 
 def _several(name: str, value: str) -> InputError:
-    return InputError("a mask file holds one mask", f"{name}: {value}", "save each as a mask of its own")
+    return InputError("a mask file holds one mask", f"{name}: {value}", "save each mask in a file of its own")
 
 
 NOISE = 31
-"""Of 255: values up to this may be noise of a lossy file about black."""
+"""Of 255: values up to this may be compression noise around black."""
 
 Values = Shaped[np.ndarray, "rows cols"]
 
 
 def values_of(stored: StoredMask, name: str) -> tuple[Values, float, set[MaskWarning]]:
-    """(values, above which of them a pixel is anomalous, what may be wrong with that).
+    """(values, threshold above which a pixel is anomalous, warnings).
 
-    Values are the brightest of the colours where the background is black; what is far from its colour where it is
-    another; opacity where only that tells; numbers of a palette whose colours are all the same.
+    Values are the maximum over the colour channels where the background is black; the distance from its colour where it
+    is not; opacity where only that separates them; palette indices where all colours of the palette are the same.
 
     Raises:
-        InputError: the background cannot be told, or a lossy file is so dark that noise and marks are the same.
+        InputError: the background cannot be determined, or a lossy file is so dark that its marks cannot be separated
+            from noise.
     """
-    values, doubts = _values(stored, name)
+    values, warnings = _values(stored, name)
     several = count_values(values) > 2
     if stored.loss == "none" or (stored.loss == "possible" and not several):
-        cut = 0.0
-        doubts |= {"grey-mask"} if several else set()
+        threshold = 0.0
+        warnings |= {"grey-mask"} if several else set()
     else:
-        cut = _half(values, name)
-        doubts |= {"lossy-mask"} if several else set()
-    if stored.numbers is not None and ((stored.numbers > 0) != (values > cut)).any():
-        doubts |= {"palette-mask"}
-    return values, cut, doubts
+        threshold = _half(values, name)
+        warnings |= {"lossy-mask"} if several else set()
+    if stored.numbers is not None and ((stored.numbers > 0) != (values > threshold)).any():
+        warnings |= {"palette-mask"}
+    return values, threshold, warnings
 
 
 def _values(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]]:
@@ -259,12 +260,12 @@ def _values(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]]:
 
 
 def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]]:
-    """What is opaque is anomalous, unless black and other colours are seen: then what is opaque and not black."""
+    """Opaque pixels are anomalous; where black and other colours are visible, only those that are not black."""
     assert stored.opacity is not None
     visible, brightest = stored.opacity > 0, stored.colours.max(axis=2)
     if not visible.any() and not _is_plain(stored.colours):
-        value = f"{name}: transparent everywhere, with colours beneath"
-        raise InputError("a mask shows what it marks", value, "save it without transparency")
+        value = f"{name}: transparent everywhere, with colours under it"
+        raise InputError("a mask has visible marks", value, "save it without transparency")
     lit = brightest > _noise(stored)
     if (lit & visible).any() and (~lit & visible).any():
         values = np.where(visible, brightest, brightest.dtype.type(0))
@@ -274,31 +275,31 @@ def _by_opacity(stored: StoredMask, name: str) -> tuple[Values, set[MaskWarning]
 
 
 def _by_colour(colours: Colours, noise: float, name: str) -> tuple[Values, set[MaskWarning]]:
-    """The background is black where there is black, else the colour of most of the border and of the mask."""
+    """Background is black where there is black, else the colour of most of the border and of most of the mask."""
     brightest = colours.max(axis=2)
     if (brightest <= noise).any() or _is_plain(colours, noise):
         return brightest, set()
     edge = np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]])
-    background = _commonest(edge) if noise == 0 else np.median(edge, axis=0).astype(colours.dtype)
+    background = _most_frequent(edge) if noise == 0 else np.median(edge, axis=0).astype(colours.dtype)
     distance = np.where(colours > background, colours - background, background - colours).max(axis=2)
     normal = distance <= noise
     if min(_border(normal).mean(), normal.mean()) <= 0.5:
-        value = f"{name}: no black, and no colour that most of the border and of the mask has"
+        value = f"{name}: neither black nor a colour of most of the border and most of the mask"
         raise InputError("the background of a mask is black", value, "save it with 0 for normal, as PNG")
     return distance, {"coloured-background"}
 
 
 def _half(values: Values, name: str) -> float:
-    """Of the brightest value, so that neither labels of 100 are lost nor the noise about an edge counts."""
+    """Half of the brightest value: keeps labels such as 100, and leaves out compression noise at edges."""
     brightest = float(values.max())
     if 0 < brightest <= _full(values) * NOISE / 255:
         value = f"{name}: no value above {brightest:g} of {_full(values):g}, in a file with lossy compression"
-        raise InputError("marks of a mask are brighter than noise", value, "save it anew, as PNG")
+        raise InputError("marks of a mask are brighter than noise", value, "save it again, as PNG")
     return brightest // 2 if values.dtype.kind != "f" else brightest / 2
 
 
 def most_is_anomalous(mask: Bool[np.ndarray, "rows cols"]) -> bool:
-    """Whether more than half of the pixels are, or of those on the border: as in an inverted mask."""
+    """Whether more than half of all pixels, or of those on the border, are anomalous, as in an inverted mask."""
     return bool(mask.mean() > 0.5 or _border(mask).mean() > 0.5)
 
 
@@ -315,7 +316,7 @@ def _full(values: Shaped[np.ndarray, "..."]) -> float:
 
 
 def count_values(values: Shaped[np.ndarray, "..."]) -> int:
-    """How many different values there are."""
+    """The number of different values."""
     if values.dtype == np.uint8:
         return int(np.count_nonzero(np.bincount(values.ravel(), minlength=256)))
     return len(np.unique(values))
@@ -327,6 +328,6 @@ def _is_plain(colours: Colours, noise: float = 0) -> bool:
     return bool((high - low <= noise).all())
 
 
-def _commonest(colours: Shaped[np.ndarray, "pixels channels"]) -> Shaped[np.ndarray, "channels"]:
+def _most_frequent(colours: Shaped[np.ndarray, "pixels channels"]) -> Shaped[np.ndarray, "channels"]:
     different, counts = np.unique(colours, axis=0, return_counts=True)
     return different[counts.argmax()]

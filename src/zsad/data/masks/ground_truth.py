@@ -1,9 +1,9 @@
-"""Masks: the truth per pixel.
+"""The ground truth per pixel, from mask files.
 
-    files -> what each stores -> what is anomalous in it -> laid over the upright image -> any of them
+    files -> stored samples of each -> anomalous pixels of each -> oriented as the upright image -> union
 
-Whatever has to be decided on the way, and could be decided otherwise, is a doubt, which checks of data sets and
-evaluations report.
+Wherever a mask can be read in more than one way, the result has a warning, which checks of data sets and evaluations
+report.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from zsad.errors import InputError
 from zsad.types import Size
 
 CLEAR_RATIO = 1.5
-"""How many times as strong the edges of an image must be along a mask for it to be the better place."""
+"""How many times stronger image edges along one orientation of a mask must be than along the other to prefer it."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class GroundTruth:
     """Which pixels of an image are anomalous.
 
     Attributes:
-        pixels: of the upright image.
-        doubts: what may be wrong with it, in alphabetical order.
+        pixels: True where the upright image is anomalous.
+        warnings: codes of what may have been read wrongly, in alphabetical order.
     """
 
     pixels: Bool[np.ndarray, "rows cols"]
@@ -42,13 +42,13 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class Mask:
-    """What a mask file says, before it is laid over an image.
+    """The content of a mask file, before it is oriented as its image.
 
     Attributes:
         values: of its pixels; 0 is the background.
         threshold: the value above which a pixel is anomalous.
-        doubts: what may be wrong with that.
-        is_upright: whether it is known to be drawn on the upright view of the image.
+        warnings: codes of what may have been read wrongly.
+        is_upright: whether it is known to be drawn on the upright view of the image (after its EXIF orientation).
     """
 
     values: Shaped[np.ndarray, "rows cols"]
@@ -58,7 +58,7 @@ class Mask:
 
     @property
     def count(self) -> int:
-        """How many different values there are."""
+        """The number of different values."""
         return count_values(self.values)
 
 
@@ -70,80 +70,80 @@ def read_mask(masks: Path | Sequence[Path], size: Size, image: Path | None = Non
 def read_ground_truth(masks: Sequence[Path], size: Size, image: Path | None = None) -> GroundTruth:
     """Which pixels of an image are anomalous: those that any of its masks marks.
 
-    A mask marks what is not its background, which is black where there is black, else the colour of most of its border;
-    in a file with lossy compression, what is above one half of the brightest value. Where pixels are transparent, it
-    marks the others. A file ``*.json`` holds shapes of labelme.
+    All pixels that are not background are anomalous. Background is black where the mask has black, else the most
+    frequent colour of its border; in a file with lossy compression, all up to half of the brightest value. Where some
+    pixels are transparent, these are background. A file ``*.json`` holds shapes of labelme.
 
-    A mask is taken as drawn on the image's pixels as they are stored: where an image asks to be turned (EXIF), and
-    is turned when it is decoded, its mask is turned with it. It was drawn on the upright image where only that has
-    its size, where the mask itself says how it is turned, and in labelme.
+    A mask is read as drawn on the stored pixels of its image: where the image has an EXIF orientation, which is applied
+    when it is decoded, the same is applied to the mask. It is read as drawn on the upright image where only that has
+    its size, where the mask has an orientation of its own, and in labelme.
 
     Args:
         masks: the files.
         size: (rows, cols) of the image that they belong to, upright.
-        image: the file of that image; where not given, nothing is turned.
+        image: the file of that image; where not given, no orientation is applied.
 
     Raises:
-        InputError: a file cannot be read, or only by guessing, or its size is not the image's.
+        InputError: a file cannot be read, or not without guessing, or its size differs from that of the image.
     """
-    pixels, doubts = np.zeros(size, bool), set[MaskWarning]()
+    pixels, warnings = np.zeros(size, bool), set[MaskWarning]()
     for path in masks:
-        marked, mask_doubts = orient_mask(read_mask_file(path), size, image)
-        if marked.shape != size:
+        anomalous, mask_warnings = orient_mask(read_mask_file(path), size, image)
+        if anomalous.shape != size:
             raise InputError(
                 "a mask has the size of its image",
-                f"{path} of {marked.shape[0]}×{marked.shape[1]} px for {size[0]}×{size[1]} px",
+                f"{path} of {anomalous.shape[0]}×{anomalous.shape[1]} px for {size[0]}×{size[1]} px",
                 "check which image it belongs to",
             )
-        pixels |= marked
-        doubts |= mask_doubts
-    return GroundTruth(pixels, tuple(sorted(doubts)))
+        pixels |= anomalous
+        warnings |= mask_warnings
+    return GroundTruth(pixels, tuple(sorted(warnings)))
 
 
 def read_mask_file(path: Path) -> Mask:
-    """What a mask file says.
+    """The content of a mask file.
 
     Raises:
-        InputError: it cannot be read, or only by guessing.
+        InputError: it cannot be read, or not without guessing.
     """
     if path.suffix.lower() == ".json":
         return Mask(draw_shapes(path), 0, frozenset(), is_upright=True)  # labelme shows images upright
     file = read_stored_mask(path)
-    values, threshold, doubts = values_of(file, str(path))
-    return Mask(values, threshold, frozenset(doubts), file.is_turned)
+    values, threshold, warnings = values_of(file, str(path))
+    return Mask(values, threshold, frozenset(warnings), file.is_upright)
 
 
 def orient_mask(
     mask: Mask, size: Size, image: Path | None
 ) -> tuple[Bool[np.ndarray, "upright_rows upright_cols"], set[MaskWarning]]:
-    """What a mask marks, turned as its image is, and all that may be wrong with it; see :func:`read_ground_truth`.
+    """The anomalous pixels of a mask in the orientation of its image, and warnings; see :func:`read_ground_truth`.
 
     Raises:
-        InputError: the image has to be looked at, and cannot be read.
+        InputError: the image is needed to decide on the orientation, and cannot be read.
     """
-    marked, doubts = mask.values > mask.threshold, set(mask.warnings)
-    if most_is_anomalous(marked):
-        doubts.add("mostly-anomalous")
+    anomalous, warnings = mask.values > mask.threshold, set(mask.warnings)
+    if most_is_anomalous(anomalous):
+        warnings.add("mostly-anomalous")
     orientation = None if image is None or mask.is_upright else orientation_of(image)
     if orientation not in NOT_UPRIGHT or image is None:
-        return marked, doubts
-    turned = upright(marked, orientation)
-    if marked.shape == size != turned.shape:
-        return marked, doubts
-    if marked.shape == turned.shape == size and (marked != turned).any():
+        return anomalous, warnings
+    rotated = upright(anomalous, orientation)
+    if anomalous.shape == size != rotated.shape:
+        return anomalous, warnings
+    if anomalous.shape == rotated.shape == size and (anomalous != rotated).any():
         shown = decode(image).pixels
-        doubts.add(
+        warnings.add(
             "turned-otherwise"
-            if edge_strength(marked, shown) > CLEAR_RATIO * edge_strength(turned, shown)
+            if edge_strength(anomalous, shown) > CLEAR_RATIO * edge_strength(rotated, shown)
             else "turned-mask"
         )
-    return turned, doubts
+    return rotated, warnings
 
 
 def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndarray, "new_rows new_cols"]:
-    """The mask at another size: resized bilinearly with antialiasing and cut at one half.
+    """The mask at another size: resized bilinearly with antialiasing, thresholded at one half.
 
-    As in the published code of VAND and its descendants, to the pixel.
+    Identical to the published code of VAND and of the methods built on it.
     """
     if mask.shape == size:
         return mask
@@ -152,10 +152,11 @@ def resize_mask(mask: Bool[np.ndarray, "rows cols"], size: Size) -> Bool[np.ndar
 
 
 def edge_strength(mask: Bool[np.ndarray, "rows cols"], pixels: Pixels) -> float:
-    """Mean step in brightness across the outline of a mask; 0 where it has none.
+    """Mean difference in brightness across the outline of a mask; 0 where it has none.
 
-    Measured on the masks of magnetic tiles, ball screws, cookies, transistors and polyps, each beside its half turn and
-    its two mirror images: where one of two is 1.5 times the other, it is the right one in 94 to 100 of 100.
+    Measured on the masks of magnetic tiles, ball screws, cookies, transistors and polyps, each compared with its
+    rotation by 180° and its two flips: where the edge strength of one is 1.5 times that of the other, it is right in 94
+    to 100 %.
     """
     grey = pixels.mean(axis=2, dtype=np.float32)
     steps = [np.abs(np.diff(grey, axis=axis))[np.diff(mask, axis=axis)] for axis in (0, 1)]

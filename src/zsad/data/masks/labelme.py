@@ -1,8 +1,8 @@
-"""Masks as shapes, in the files of the drawing tool labelme (github.com/wkentaro/labelme), drawn as it exports them.
+"""Masks as shapes, in the files of the annotation tool labelme (github.com/wkentaro/labelme), rasterised as it does.
 
-What its ``shape_to_mask`` does is done here: outlines belong to their shapes, a line is 10 px wide and a point a disc
-of radius 5. All labels mean anomalous, but for its own two: ``_background_`` takes away what was drawn before, and
-``__ignore__`` is refused, because no pixel counts as neither here.
+This is what its ``shape_to_mask`` does: outlines belong to their shapes, a line is 10 px wide and a point a disc of
+radius 5. All labels mean anomalous, except two of its own: ``_background_`` clears what was drawn before, and
+``__ignore__`` is refused, because there are no ignored pixels here.
 """
 
 import base64
@@ -23,21 +23,21 @@ from zsad.errors import InputError
 LINE_WIDTH, POINT_RADIUS = 10, 5
 BACKGROUND, IGNORED = "_background_", "__ignore__"
 LIMIT = 256 * 2**20
-"""Bytes of a file: it may hold the image too."""
+"""Bytes of a file, which may contain the image too."""
 MAX_POINTS = 100_000
 """Of all shapes of a file."""
 MAX_WORK = 4_000_000_000
-"""Pixels that all shapes of a file may cover, and points times lines: a few seconds of work."""
+"""Limit on pixels covered by all shapes plus points times rows: a few seconds of work."""
 
 Point = tuple[float, float]
 Shape = Mapping[str, object]
 
 
 def draw_shapes(path: Path) -> UInt8[np.ndarray, "rows cols"]:
-    """The shapes of a file, 255 within and on their outlines, whatever they are labelled.
+    """The shapes of a file, 255 inside and on their outlines, whatever their label.
 
     Raises:
-        InputError: it cannot be read, has no size, or has shapes that labelme does not draw, or too many.
+        InputError: it cannot be read, has no size, or has too many shapes or types of shape that labelme does not draw.
     """
     try:
         content = read_json_object(path, LIMIT)
@@ -48,7 +48,7 @@ def draw_shapes(path: Path) -> UInt8[np.ndarray, "rows cols"]:
             _draw(image, shape, points)
     except BROKEN as error:
         rule = "a mask in JSON is of labelme, with imageHeight, imageWidth and shapes"
-        raise InputError(rule, f"{path}: {error}", "save it anew with labelme, or draw it as an image") from error
+        raise InputError(rule, f"{path}: {error}", "save it again with labelme, or as an image") from error
     return np.asarray(image)
 
 
@@ -70,7 +70,7 @@ def _list(content: Shape, key: str) -> list[object]:
 
 
 def _checked(shape: object, size: tuple[int, int]) -> tuple[Shape, list[Point]]:
-    """A shape of a known kind and its points, which lie in the image or within its length beside it."""
+    """A shape of a known type and its points, which lie in the image or at most one image size outside it."""
     if not isinstance(shape, dict):
         raise ValueError(f"a shape that is no object, but {type(shape).__name__}")
     kind = _kind(shape)
@@ -126,13 +126,13 @@ def _polygon(draw: ImageDraw.ImageDraw, points: list[Point], fill: int) -> None:
 
 
 def _rectangle(draw: ImageDraw.ImageDraw, points: list[Point], fill: int) -> None:
-    """Between two corners, whichever of the four they are."""
+    """Between two opposite corners, in any order."""
     (left, right), (top, bottom) = (sorted(axis) for axis in zip(*points, strict=True))
     draw.rectangle((left, top, right, bottom), fill=fill, outline=fill)
 
 
 def _circle(draw: ImageDraw.ImageDraw, points: list[Point], fill: int) -> None:
-    """About the first point, through the second."""
+    """Around the first point, through the second."""
     _disc(draw, points[0], math.dist(*points), fill)
 
 
@@ -151,7 +151,7 @@ def _disc(draw: ImageDraw.ImageDraw, centre: Point, radius: float, fill: int) ->
 
 
 def _paste(image: Image.Image, shape: Shape, points: list[Point], fill: int) -> None:
-    """A mask in PNG that lies between two corners, both of which belong to it."""
+    """An embedded PNG mask between two corners, both inclusive."""
     (left, top), (right, bottom) = ((int(x), int(y)) for x, y in points)
     stored = base64.b64decode(str(shape.get("mask")), validate=True)
     with Image.open(BytesIO(stored), formats=("PNG",)) as mask:
@@ -183,4 +183,4 @@ COUNTS = {
     "points": (1, MAX_POINTS),
     "mask": (2, 2),
 }
-"""The fewest and the most points of each kind."""
+"""Minimum and maximum number of points of each type."""

@@ -1,4 +1,4 @@
-"""What may be wrong with how a mask was read: the sentences that checks and evaluations say it with."""
+"""Warnings about how a mask was read, with the sentences in which checks and evaluations report them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,18 +15,18 @@ MaskWarning = Literal[
     "turned-otherwise",
 ]
 
-EITHER_VIEW = "of an image that EXIF turns or mirrors, where the size does not tell the view it was drawn on"
+EITHER_VIEW = "of an image with an EXIF rotation or flip, where the size does not tell which view it was drawn on"
 
 MASK_WARNINGS: Mapping[MaskWarning, str] = MappingProxyType(
     {
-        "lossy-mask": "with lossy compression: anomalous is what is above one half of the brightest value",
-        "grey-mask": "of more than two values: anomalous is whatever is not the background",
-        "coloured-background": "without black: the colour of most of the border counts as normal",
-        "transparent-mask": "told from the background by transparency: what is opaque is anomalous",
-        "palette-mask": "with a palette that shows something else than its numbers say: what can be seen counts",
-        "mostly-anomalous": "with more than half of the pixels, or of the border, anomalous, as if inverted",
-        "turned-mask": f"{EITHER_VIEW}: taken as drawn on the stored pixels",
-        "turned-otherwise": f"{EITHER_VIEW}: taken as drawn on the stored pixels, though the upright view fits better",
+        "lossy-mask": "with lossy compression: pixels above half of the brightest value count as anomalous",
+        "grey-mask": "of more than two values: all pixels that are not background count as anomalous",
+        "coloured-background": "without black: the most frequent colour of the border counts as background",
+        "transparent-mask": "whose transparency marks the background: opaque pixels count as anomalous",
+        "palette-mask": "with a palette whose colours and indices disagree: the colours count",
+        "mostly-anomalous": "with more than half of all pixels, or of the border, anomalous: maybe inverted",
+        "turned-mask": f"{EITHER_VIEW}: read as drawn on the stored pixels",
+        "turned-otherwise": f"{EITHER_VIEW}: read as drawn on the stored pixels, although the upright view fits better",
     }
 )
-"""What follows the masks of which it holds, or their number."""
+"""By the code of the warning: what follows the word "masks", or their number, in a sentence."""
