@@ -133,7 +133,7 @@ def _numbers(rows: Sequence[Row], one: Row) -> dict[str, object]:
     sets = {name: defining(rows, name) for name in METRICS}
     return {
         "label": one.label,
-        "detector": asdict(one.evaluation.subject),
+        "detector": asdict(one.evaluation.detector),
         "version": one.evaluation.version,
         "data_sets": {data: {name: asdict(one.metric(data, name)) for name in METRICS} for data in one.found},
         "means": {name: asdict(mean(one, name, sets[name], confidence)) for name in METRICS},
@@ -177,5 +177,5 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def _subject(row: Row) -> str:
-    who = row.evaluation.subject
+    who = row.evaluation.detector
     return f"{who.method} on {who.backbone}, {who.weights}, {who.image_size} px, fingerprint {who.fingerprint[:12]}"

@@ -62,7 +62,7 @@ def row(label: str, folder: Path, data_sets: Sequence[str]) -> Row:
     """
     everything = [opened(path.parent) for path in sorted(folder.rglob(store.EVALUATION))]
     known = [(data.name, one) for one in everything for data in one.evaluation.data_sets if data.name in data_sets]
-    detectors = {one.evaluation.subject.fingerprint for _, one in known}
+    detectors = {one.evaluation.detector.fingerprint for _, one in known}
     if len(detectors) != 1 or len(dict(known)) != len(known):
         value = f"{len(known)} results of {len(dict(known))} data sets and {len(detectors)} detectors in {folder}"
         raise InputError("a row is one detector, once on each data set", value, "name the folder of one detector")

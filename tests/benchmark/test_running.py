@@ -66,7 +66,8 @@ def test_mean_and_deviation_are_over_the_seeds(finished: Finished) -> None:
         assert score.values == dict(zip(("1", "2"), values, strict=True))
         of_class = [one.classes[1].metrics[name].value for one in found]
         assert line.classes["b"][name].value == mean(of_class)  # type: ignore[type-var]
-    assert len({one.subject.fingerprint for one in map(store.read, (out / folder for folder in line.evaluations))}) == 2
+    evaluations = [store.read(out / folder) for folder in line.evaluations]
+    assert len({evaluation.detector.fingerprint for evaluation in evaluations}) == 2
 
 
 def test_a_second_start_does_nothing_again(finished: Finished, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_predict_names_what_it_leaves_out_everywhere(
     assert "1 hidden or thumbnail folder (@eaDir)" in captured.out.replace("\n ", "")
     found = json.loads((out / "predictions.json").read_text())
     assert {Path(one["source"]).name for one in found["failures"]} == {"IMG_2.CR2", "gone.png", "pipe.png"}
-    assert found["besides"].startswith("3 other files")
+    assert found["ignored"].startswith("3 other files")
     table = (out / "predictions.csv").read_text()
     page = (out / "report.html").read_text()
     for name in ("IMG_2.CR2", "gone.png", "pipe.png"):
@@ -141,10 +141,14 @@ def test_what_a_reader_should_know_stands_where_the_numbers_stand(
     below = "All 3 scores lie below the threshold 0.5, which is not calibrated for these images"
     hair = "All 3 scores lie within 0.01 of each other: they hardly tell these images apart."
     found = json.loads((out / "predictions.json").read_text())
-    assert [doubt.partition(":")[0] for doubt in found["doubts"]] == ["The class name is too long", below, hair[:42]]
+    assert [warning.partition(":")[0] for warning in found["warnings"]] == [
+        "The class name is too long",
+        below,
+        hair[:42],
+    ]
     page, table = (out / "report.html").read_text(), (out / "predictions.csv").read_text()
     assert page.count("The class name is too long") == page.count(below) == page.count(hair) == 1
-    for doubt in found["doubts"]:
+    for doubt in found["warnings"]:
         assert f"note: {doubt}" in said
     notes = found["predictions"][0]["notes"]
     assert any("page 1 of 2" in note for note in notes)

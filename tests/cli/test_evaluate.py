@@ -68,7 +68,7 @@ def test_options_reach_the_protocol(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "% from" not in said
     found = store.read(out)
     assert (found.protocol.resolution, found.protocol.max_images, found.protocol.resamples) == (None, 2, 0)
-    assert found.subject.options == {"sigma": 1.0}
+    assert found.detector.options == {"sigma": 1.0}
     assert [one.class_name for one in found.data_sets[0].classes] == ["carpet"]
 
 

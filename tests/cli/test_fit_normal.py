@@ -126,7 +126,7 @@ def test_another_class_than_the_remembered_one_is_told_everywhere(
         assert "remembers: 2 normal images of metal nut (32 patches a level)" in said.out
         run = json.loads((tmp_path / "run" / "predictions.json").read_text())
         assert run["run"]["memory"] == "2 normal images of metal nut (32 patches a level)"
-        assert (warning in run["doubts"]) == told
+        assert (warning in run["warnings"]) == told
         assert (warning in (tmp_path / "run" / "report.html").read_text()) == told
 
 

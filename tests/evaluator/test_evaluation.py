@@ -115,7 +115,7 @@ def test_what_is_read_again_is_what_was_returned(tmp_path: Path) -> None:
 def test_a_name_of_a_method_is_loaded(tmp_path: Path) -> None:
     given = data(tmp_path / "data", "metal_nut")
     found = evaluate("clip-ac", [data_set(given)], tmp_path / "out", resolution=RESOLUTION, max_images=1, resamples=0)
-    assert (found.subject.name, found.subject.method, found.subject.backbone) == ("clip-ac", "clip-ac", "tiny")
+    assert (found.detector.name, found.detector.method, found.detector.backbone) == ("clip-ac", "clip-ac", "tiny")
 
 
 # --- however the work is cut up
@@ -128,7 +128,7 @@ def test_neither_batches_nor_other_classes_nor_their_order_change_a_class(tmp_pa
     classes = ["tile", "metal_nut"]
     samples = tuple(sorted(backwards.samples, key=lambda sample: sample.class_name, reverse=True))
     turned = replace(backwards, samples=samples)
-    settings = {"resolution": RESOLUTION, "resamples": 20, "most": 3}
+    settings = {"resolution": RESOLUTION, "resamples": 20, "max_images": 3}
     part = evaluate(detector(), [turned], tmp_path / "b", classes=classes, **settings)
     assert [one.class_name for one in part.data_sets[0].classes] == ["tile", "metal_nut"]
     by_name = {one.class_name: one for one in whole.data_sets[0].classes}
@@ -178,7 +178,7 @@ def test_an_evaluation_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path
         ({"resolution": 0}, "a resolution is at least 1 px; got 0"),
         ({"resamples": -1}, "number of resamples is not negative; got -1"),
         ({"confidence": 1.0}, r"a confidence lies between 0 and 1; got 1\.0"),
-        ({"most": 0}, "a quick look takes at least one image; got 0"),
+        ({"max_images": 0}, "a quick look takes at least one image; got 0"),
         ({"classes": ["metal_nuts"]}, "did you mean 'metal_nut'"),
     ],
 )

@@ -80,7 +80,7 @@ def test_where_it_is_allowed_results_say_so(tmp_path: Path) -> None:
     leak, name = drawn.warnings
     assert leak.startswith("metal_nut: 2 of 8 images were seen by the detector")
     assert name.startswith("The detector was trained on classes of the same name: metal_nut.")
-    assert (found.subject.trained_on, found.subject.seed) == ({"Metal nut": 2}, 5)
+    assert (found.detector.trained_on, found.detector.seed) == ({"Metal nut": 2}, 5)
 
 
 def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
@@ -96,7 +96,7 @@ def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
         with pytest.raises(InputError, match=r"got 8 of 8 of carpet \(drawn\)\. Remedy"):
             evaluate(place, [given], tmp_path / "out", **QUICK)
     found = evaluate(saved, [given], tmp_path / "out", classes=["metal_nut"], **QUICK)
-    who = found.subject
+    who = found.detector
     assert (who.name, who.method, who.seed, who.epochs, who.trained_on) == ("copy", "toy-editor", 111, 2, {"carpet": 8})
 
 

@@ -128,7 +128,7 @@ def test_each_class_is_judged_by_its_own_train_split_alone(root: Path, tmp_path:
     # What it was shown is forgotten: the detector is the one that was given.
     assert (detector.memory_summary, detector.training_record) == ("", PAST)
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 0)
-    assert (found.subject.remembers, found.subject.memory) == ({}, 0)
+    assert (found.detector.remembers, found.detector.memory) == ({}, 0)
     assert store.read(tmp_path / "out") == found
 
 
@@ -170,7 +170,7 @@ def test_a_memory_of_another_class_changes_scores_and_is_told(root: Path, tmp_pa
         "carpet and tile are judged by the memory of another class: the detector remembers 2 normal images of "
         "metal nut (32 patches a level)."
     )
-    assert (found.subject.remembers, found.subject.memory) == ({"metal nut": 2}, 32)
+    assert (found.detector.remembers, found.detector.memory) == ({"metal nut": 2}, 32)
     assert scores(tmp_path / "one", "metal_nut") == scores(tmp_path / "own", "metal_nut")
     for name in ("carpet", "tile"):
         differences = np.subtract(scores(tmp_path / "one", name), scores(tmp_path / "own", name))
@@ -186,7 +186,7 @@ def test_a_memory_of_nobody_knows_what_is_told(root: Path, tmp_path: Path) -> No
     detector = few_shot()
     detector.fit_normal([root / "tile" / "train" / "good" / "000.png"])
     found = evaluate(detector, [named(root)], tmp_path / "out", **QUICK)
-    assert found.subject.remembers == {"": 1}
+    assert found.detector.remembers == {"": 1}
     assert [said.partition(":")[0] for said in found.data_sets[0].warnings] == [
         "It is not on record of which class all is that the detector remembers",
         "One memory serves several classes",
@@ -268,7 +268,7 @@ def test_evaluations_of_before_are_read_and_go_on(root: Path, tmp_path: Path) ->
     for path in (out / store.EVALUATION, out / store.PLAN, *out.glob("classes/*/*/class.json")):
         path.write_text(json.dumps(without(json.loads(path.read_text()))))
     found = store.read(out)
-    assert (found.protocol, found.subject.remembers) == (Protocol(RESOLUTION, resamples=0), {})
+    assert (found.protocol, found.detector.remembers) == (Protocol(RESOLUTION, resamples=0), {})
     seen: list[Progress] = []
     evaluate(few_shot(), [named(root)], out, watch=seen.append, **QUICK)
     assert [one.scored for one in seen] == [8, 8, 8]  # nothing is done again

@@ -11,8 +11,8 @@ from tests.evaluator.making import RESOLUTION, data, detector, make_normal
 from zsad.errors import InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.reports import evaluation as page
-from zsad.reports._evaluation_class import LARGEST, best_threshold, thumbnail
-from zsad.reports._evaluation_table import interval, percent
+from zsad.reports.evaluation_class import LARGEST, best_threshold, thumbnail
+from zsad.reports.pages import interval, percent
 from zsad.results import store
 from zsad.results.schema import METRICS, TITLES, ImageResult, Metric, Protocol
 
@@ -97,7 +97,7 @@ def test_it_shows_every_number_as_it_is(out: Path) -> None:
 def test_it_says_what_ran_and_how(out: Path) -> None:
     words = " ".join(walked((out / store.PAGE).read_text()).words)
     evaluation = store.read(out)
-    for part in (evaluation.command, evaluation.machine, evaluation.subject.fingerprint, evaluation.created):
+    for part in (evaluation.command, evaluation.machine, evaluation.detector.fingerprint, evaluation.created):
         assert part in words
     for sentence in page.in_words(evaluation.protocol):
         assert sentence in words
@@ -119,7 +119,7 @@ def test_warnings_come_before_numbers(out: Path) -> None:
         replace(
             evaluation,
             data_sets=(replace(doubted, warnings=()),),
-            subject=replace(evaluation.subject, backbone="ViT-L-14-336", weights="openai"),
+            detector=replace(evaluation.detector, backbone="ViT-L-14-336", weights="openai"),
         ),
         {},
     )

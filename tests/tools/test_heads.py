@@ -192,7 +192,7 @@ def test_images_that_trained_it_are_no_test(data: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"8 of 8 of metal_nut"):
         zsad.evaluate(by_name(), [data], tmp_path / "out", resolution=32)
     found = zsad.evaluate(by_name(), [data], tmp_path / "out", resolution=32, resamples=0, allow_training_data=True)
-    assert found.subject.trained_on == {"metal nut": 8}
+    assert found.detector.trained_on == {"metal nut": 8}
 
 
 @pytest.mark.usefixtures("head")

@@ -110,13 +110,13 @@ def _line(plan: Plan, entrant: BenchmarkDetector, runs: Sequence[tuple[str, str,
         }
         for name in classes
     }
-    subject = runs[0][2].subject
+    detector = runs[0][2].detector
     return LeaderboardRow(
         detector=entrant.name,
         title=entrant.title,
-        method=subject.method,
-        backbone=subject.backbone,
-        weights=subject.weights,
+        method=detector.method,
+        backbone=detector.backbone,
+        weights=detector.weights,
         seeds=tuple(results),
         of=(len(plan.benchmark.seeds) if entrant.trained else 1)
         * (len(plan.benchmark.shots_seeds) if entrant.shots else 1),

@@ -94,7 +94,7 @@ def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespac
         return at_random(found, 4 if options.random is None else options.random, options.seed)
     if options.evaluation:
         scores = evaluated_scores(found, options.evaluation)
-        ranking = store.read(options.evaluation).subject
+        ranking = store.read(options.evaluation).detector
         if ranking.fingerprint != fingerprint(first):
             say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:

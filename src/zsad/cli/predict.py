@@ -128,7 +128,7 @@ def summary(report: "ReportWriter", found: "ImageScan") -> Iterator[str]:
     yield f"{pluralised(len(scored), 'image')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
     if report.failures:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
-    said = [f"note: {doubt}" for doubt in report.doubts]
+    said = [f"note: {warning}" for warning in report.warnings]
     said += remarks([entry.notes for entry in report.entries])
     if found.describe_ignored():
         said.append(f"not taken for images: {found.describe_ignored()}")

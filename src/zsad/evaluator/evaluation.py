@@ -90,7 +90,7 @@ def evaluate(
         begin(folder, who, loaded.training_record.images, protocol, planned, overwrite)
         found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
         evaluation = Evaluation(
-            subject=who,
+            detector=who,
             protocol=protocol,
             data_sets=found,
             version=version("zsad"),

@@ -22,7 +22,7 @@ DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.
 
 def begin(
     out: Path,
-    subject: DetectorInfo,
+    detector: DetectorInfo,
     seen: Sequence[str],
     protocol: Protocol,
     planned: Sequence[PlannedSet],
@@ -34,7 +34,7 @@ def begin(
         ConfigError: it holds another evaluation and ``overwrite`` was not said.
         InputError: it holds files of an evaluation's names that no evaluation wrote, or cannot be written.
     """
-    ours = _words(subject, seen, protocol, planned)
+    ours = _words(detector, seen, protocol, planned)
     try:
         if (out / store.PLAN).exists():
             found = store.read_json(out / store.PLAN)
@@ -87,10 +87,10 @@ def _others(out: Path, names: str) -> InputError:
 
 
 def _words(
-    subject: DetectorInfo, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]
+    detector: DetectorInfo, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]
 ) -> dict[str, Any]:
     """What determines the results, apart from the code."""
-    who = asdict(subject)
+    who = asdict(detector)
     del who["name"]
     words = {
         "detector": who,

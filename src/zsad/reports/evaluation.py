@@ -4,18 +4,28 @@ It is one file without network, and can be read without scripts: these only sort
 numbers comes before them.
 """
 
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.errors import InputError
 from zsad.files import write_atomically
 from zsad.memory_bank import summary
 from zsad.reports import pages
-from zsad.reports._evaluation_class import fold_out, read_kept
-from zsad.reports._evaluation_table import of_classes, overview
-from zsad.reports.render import ANCHORS
+from zsad.reports.evaluation_class import SIDE, class_section
 from zsad.results import store
-from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol
+from zsad.results.schema import (
+    IMAGE_METRICS,
+    METRICS,
+    PIXEL_METRICS,
+    TITLES,
+    ClassResult,
+    DataSetResult,
+    DetectorInfo,
+    Evaluation,
+    Metric,
+    Protocol,
+)
 from zsad.wording import pluralised
 
 MISSES = 300
@@ -24,9 +34,61 @@ MISSES = 300
 MOST, LEAST = 9, 3
 """Misses shown of a class: at most, and however many classes there are."""
 
+UNMEASURED = Metric(None, reason="this evaluation did not measure it")
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A line of a table: a class, or the mean of a data set.
+
+    Attributes:
+        name: in its first cell.
+        link: the anchor that the name leads to; empty where there is none.
+        key: the name that it is sorted and filtered by.
+        is_seen: whether images were seen in training.
+        metrics: in the order of ``METRICS``.
+        images: numbers: normal, anomalous, without mask, unreadable.
+        seconds: an image; None where there is none.
+        classes: among how many a mean was to be taken; 1 for a class.
+    """
+
+    name: str
+    link: str
+    key: str
+    is_seen: bool
+    metrics: tuple[Metric, ...]
+    images: tuple[int, ...]
+    seconds: float | None
+    classes: int = 1
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """A table of metrics with, below it, why some are n/a.
+
+    Attributes:
+        caption: what it shows.
+        first: title of the first column.
+        rows: its lines.
+        mean: the last line, which sorting leaves where it is.
+        place: begins the anchors of the footnotes, which no other table of the page has.
+    """
+
+    caption: str
+    first: str
+    rows: tuple[TableRow, ...]
+    mean: TableRow | None
+    place: str
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why metrics are n/a, each once."""
+        rows = [*self.rows, *([self.mean] if self.mean else [])]
+        return list(dict.fromkeys(metric.reason for row in rows for metric in row.metrics if metric.value is None))
+
 
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """Write report.html from an evaluation and what it left of its classes in the folder.
+    """Write report.html from an evaluation and the files of its classes in the folder.
 
     Raises:
         InputError: a file of a class cannot be read, or the page cannot be written.
@@ -39,29 +101,30 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         raise InputError("the output folder must be writable", error, "choose another --out") from error
 
 
-def page(evaluation: Evaluation, folders: dict[tuple[str, str], Path]) -> str:
+def page(evaluation: Evaluation, folders: Mapping[tuple[str, str], Path]) -> str:
     """The page as HTML.
 
     Args:
         evaluation: what it shows.
-        folders: where more about a class lies, by the names of its data set and its own; what is missing is said.
+        folders: where the files of a class lie, by the names of its data set and its own; what is missing is said.
     """
-    subject, data_sets = evaluation.subject, evaluation.data_sets
-    classes = sum(len(one.classes) for one in data_sets)
-    most = min(MOST, max(LEAST, MISSES // max(1, classes)))
+    data_sets = evaluation.data_sets
     places = [f"set-{number}" for number in range(1, len(data_sets) + 1)]
-    parts = {
-        "SCALE": ", ".join(f"rgb{colour}" for colour in ANCHORS),
-        "TITLE": escape(subject.name),
-        "WHAT": escape(_what(evaluation)),
-        "WARNINGS": _warnings(evaluation),
-        "RAN": _ran(evaluation),
-        "PROTOCOL": "".join(f"<li>{escape(sentence)}</li>" for sentence in in_words(evaluation.protocol)),
-        "OVERVIEW": f"<h2>Means</h2>{overview(data_sets, places)}" if len(data_sets) > 1 else "",
-        "SETS": "".join(_data_set(*pair, folders, most) for pair in zip(data_sets, places, strict=True)),
-        "FOOT": escape(f"zsad {evaluation.version} · {evaluation.created} · {evaluation.command}"),
-    }
-    return pages.filled("evaluation.html", parts)
+    classes = sum(len(data_set.classes) for data_set in data_sets)
+    max_worst = min(MOST, max(LEAST, MISSES // max(1, classes)))
+    return pages.rendered(
+        "evaluation.html",
+        evaluation=evaluation,
+        detector=evaluation.detector,
+        caveat=pages.caveat(evaluation.detector.backbone, evaluation.detector.weights),
+        warnings=_warnings(evaluation),
+        facts=_facts(evaluation),
+        protocol=in_words(evaluation.protocol),
+        overview=_overview(data_sets, places) if len(data_sets) > 1 else None,
+        sections=[_section(*pair, folders, max_worst) for pair in zip(data_sets, places, strict=True)],
+        columns=_columns(),
+        side=SIDE,
+    )
 
 
 def in_words(protocol: Protocol) -> list[str]:
@@ -99,83 +162,131 @@ def in_words(protocol: Protocol) -> list[str]:
     ]
 
 
-def _what(evaluation: Evaluation) -> str:
-    subject, names = evaluation.subject, ", ".join(one.name for one in evaluation.data_sets)
-    shown = f" ({evaluation.protocol.shown})" if evaluation.protocol.shots else ""
-    return f"{subject.method}{shown} on {subject.backbone} at {subject.image_size} px, held against {names}"
+def _warnings(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Names of data sets, and a warning that holds for these."""
+    texts = dict.fromkeys(warning for data_set in evaluation.data_sets for warning in data_set.warnings)
+    return [
+        (", ".join(data_set.name for data_set in evaluation.data_sets if text in data_set.warnings), text)
+        for text in texts
+    ]
 
 
-def _warnings(evaluation: Evaluation) -> str:
-    caveat = pages.caveat(evaluation.subject.backbone, evaluation.subject.weights)
-    found = [f"<li>{escape(caveat)}</li>"] if caveat else []
-    for warning in dict.fromkeys(warning for one in evaluation.data_sets for warning in one.warnings):
-        names = ", ".join(one.name for one in evaluation.data_sets if warning in one.warnings)
-        found.append(f"<li><b>{escape(names)}</b>: {escape(warning)}</li>")
-    if not found:
-        return ""
-    return (
-        '<section class="warnings" aria-labelledby="warnings"><h2 id="warnings">Before you believe these numbers</h2>'
-        f"<ul>{''.join(found)}</ul></section>"
-    )
-
-
-def _ran(evaluation: Evaluation) -> str:
-    subject = evaluation.subject
-    options = ", ".join(f"{name} {value}" for name, value in subject.options.items())
-    facts = {
-        "detector": f"{subject.name} ({subject.method})",
+def _facts(evaluation: Evaluation) -> dict[str, str]:
+    """What ran, by name."""
+    detector = evaluation.detector
+    options = ", ".join(f"{name} {value}" for name, value in detector.options.items())
+    return {
+        "detector": f"{detector.name} ({detector.method})",
         "options": options or "as published",
-        "backbone": subject.backbone,
-        "weights": subject.weights,
-        "image size": f"{subject.image_size} px",
-        "precision": f"{subject.precision} on {subject.device}",
-        "trained on": _training(subject),
+        "backbone": detector.backbone,
+        "weights": detector.weights,
+        "image size": f"{detector.image_size} px",
+        "precision": f"{detector.precision} on {detector.device}",
+        "trained on": _training(detector),
         "remembers": _memory(evaluation),
-        "fingerprint": subject.fingerprint,
-        "data sets": "; ".join(_size(one) for one in evaluation.data_sets),
+        "fingerprint": detector.fingerprint,
+        "data sets": "; ".join(f"{data_set.name}: {_size(data_set)}" for data_set in evaluation.data_sets),
         "date": evaluation.created,
         "version": f"zsad {evaluation.version}",
         "machine": evaluation.machine,
     }
-    # A command wraps between its words only: a hyphen at the end of a line would be read as part of it, or not.
-    command = " ".join(f"<span>{escape(word)}</span>" for word in evaluation.command.split())
-    terms = [(name, escape(value)) for name, value in facts.items()] + [("command", command)]
-    return "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in terms)
 
 
-def _training(subject: DetectorInfo) -> str:
-    if not subject.trained_on:
+def _training(detector: DetectorInfo) -> str:
+    if not detector.trained_on:
         return "nothing that is on record"
-    classes = ", ".join(f"{name} ({number:,})" for name, number in subject.trained_on.items())
-    epochs = [] if subject.epochs is None else [pluralised(subject.epochs, "epoch")]
-    seed = [] if subject.seed is None else [f"seed {subject.seed}"]
-    return "; ".join([f"{pluralised(sum(subject.trained_on.values()), 'image')}: {classes}", *epochs, *seed])
+    classes = ", ".join(f"{name} ({number:,})" for name, number in detector.trained_on.items())
+    epochs = [] if detector.epochs is None else [pluralised(detector.epochs, "epoch")]
+    seed = [] if detector.seed is None else [f"seed {detector.seed}"]
+    return "; ".join([f"{pluralised(sum(detector.trained_on.values()), 'image')}: {classes}", *epochs, *seed])
 
 
 def _memory(evaluation: Evaluation) -> str:
-    """What the detector remembered while it judged."""
-    subject, protocol = evaluation.subject, evaluation.protocol
+    """The normal images in the memory bank of the detector."""
+    detector, protocol = evaluation.detector, evaluation.protocol
     if protocol.shots:
         images = pluralised(protocol.shots, "normal image")
         return f"{images} of the class that it judges, drawn with seed {protocol.shots_seed}"
-    return summary(subject.remembers, subject.memory) or "nothing"
+    return summary(detector.remembers, detector.memory) or "nothing"
 
 
-def _size(found: DataSetResult) -> str:
-    images = sum(one.normal + one.anomalous for one in found.classes)
-    size = f"{pluralised(len(found.classes), 'class', 'classes')}, {pluralised(images, 'image')}"
-    layout = "" if found.layout == found.name else f", laid out as {found.layout}"
-    return f"{found.name}: {size}{layout}"
+def _size(data_set: DataSetResult) -> str:
+    images = sum(result.normal + result.anomalous for result in data_set.classes)
+    size = f"{pluralised(len(data_set.classes), 'class', 'classes')}, {pluralised(images, 'image')}"
+    return size if data_set.layout == data_set.name else f"{size}, laid out as {data_set.layout}"
 
 
-def _data_set(found: DataSetResult, place: str, folders: dict[tuple[str, str], Path], most: int) -> str:
-    links = [f"{place}-class-{number}" for number in range(1, len(found.classes) + 1)]
-    folds = (
-        fold_out(one, read_kept(folders.get((found.name, one.class_name))), link, most)
-        for one, link in zip(found.classes, links, strict=True)
+def _overview(data_sets: Sequence[DataSetResult], places: Sequence[str]) -> MetricTable:
+    """The means of all data sets, a line each, linked to their classes."""
+    pairs = zip(data_sets, places, strict=True)
+    rows = tuple(_mean(data_set, place, data_set.name, data_set.name) for data_set, place in pairs)
+    return MetricTable("Means of the data sets, each class counting alike", "data set", rows, None, "overview")
+
+
+def _section(
+    data_set: DataSetResult, place: str, folders: Mapping[tuple[str, str], Path], max_worst: int
+) -> dict[str, object]:
+    """A data set: its table, linked to its classes."""
+    links = [f"{place}-class-{number}" for number in range(1, len(data_set.classes) + 1)]
+    rows = tuple(_class_row(result, link) for result, link in zip(data_set.classes, links, strict=True))
+    mean = _mean(data_set, "", f"mean of {pluralised(len(rows), 'class', 'classes')}", "")
+    caption = f"{data_set.name}: metrics of each class"
+    return {
+        "place": place,
+        "name": data_set.name,
+        "size": _size(data_set),
+        "table": MetricTable(caption, "class", rows, mean, place),
+        "classes": [
+            class_section(result, folders.get((data_set.name, result.class_name)), link, max_worst)
+            for result, link in zip(data_set.classes, links, strict=True)
+        ],
+    }
+
+
+def _class_row(result: ClassResult, link: str) -> TableRow:
+    return TableRow(
+        name=result.class_name,
+        link=link,
+        key=result.class_name,
+        is_seen=bool(result.seen_in_training),
+        metrics=_in_order(result.metrics),
+        images=_images(result),
+        seconds=_seconds([result]),
     )
-    return (
-        f'<section class="set" id="{place}"><h2>{escape(found.name)}</h2>'
-        f'<p class="sub">{escape(_size(found))}</p>{of_classes(found, links, place)}'
-        f'<div class="folds">{"".join(folds)}</div></section>'
+
+
+def _mean(data_set: DataSetResult, link: str, name: str, key: str) -> TableRow:
+    """A data set as one line: its means, and the sums of its images."""
+    return TableRow(
+        name=name,
+        link=link,
+        key=key,
+        is_seen=any(result.seen_in_training for result in data_set.classes),
+        metrics=_in_order(data_set.means),
+        images=tuple(map(sum, zip(*map(_images, data_set.classes), strict=True))),
+        seconds=_seconds(data_set.classes),
+        classes=len(data_set.classes),
     )
+
+
+def _in_order(metrics: Mapping[str, Metric]) -> tuple[Metric, ...]:
+    known = [metrics.get(name, UNMEASURED) for name in METRICS]
+    return tuple(UNMEASURED if metric.value is None and not metric.reason else metric for metric in known)
+
+
+def _images(result: ClassResult) -> tuple[int, int, int, int]:
+    return result.normal, result.anomalous, result.without_mask, len(result.unreadable)
+
+
+def _seconds(results: Sequence[ClassResult]) -> float | None:
+    """For an image, on average; None where there is no image."""
+    images = sum(result.normal + result.anomalous for result in results)
+    return sum(result.seconds for result in results) / images if images else None
+
+
+def _columns() -> dict[str, list[str]]:
+    """Titles of the metrics by the level of which they are."""
+    return {
+        level: [TITLES[name].removeprefix(f"{level} ") for name in names]
+        for level, names in (("image", IMAGE_METRICS), ("pixel", PIXEL_METRICS))
+    }

@@ -82,7 +82,7 @@ def markdown(board: Leaderboard) -> str:
             f"### {in_markdown(table.data_set)}",
             _list(table.warnings),
             _ours(table),
-            _undefined(table),
+            in_markdown(f"n/a: {reasons}") if (reasons := undefined_reasons(table)) else "",
             _beside(table, notes),
         ]
     if notes.texts:
@@ -165,6 +165,11 @@ def caution(board: Leaderboard) -> str:
     return SOME if any(not one.differs for table in board.tables for one in table.printed) else NONE
 
 
+def undefined_reasons(table: Table) -> str:
+    """Why metrics are n/a; empty where none is."""
+    return "; ".join(dict.fromkeys(score.reason for row in table.lines for score in row.means.values() if score.reason))
+
+
 def _caution(board: Leaderboard) -> list[str]:
     if not board.differs:
         return []
@@ -185,12 +190,6 @@ def _ours(table: Table) -> str:
         for line in table.lines
     ]
     return _table(head, rows)
-
-
-def _undefined(table: Table) -> str:
-    """Why metrics are n/a."""
-    reasons = dict.fromkeys(score.reason for line in table.lines for score in line.means.values() if score.reason)
-    return f"n/a: {in_markdown('; '.join(reasons))}" if reasons else ""
 
 
 def _cell(score: Score, best: float | None) -> str:

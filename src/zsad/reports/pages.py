@@ -1,4 +1,4 @@
-"""What the pages share: templates, one style, text that cannot break out of them, and thumbnails.
+"""What the pages share: Jinja2 templates with autoescape, numbers for people, and thumbnails.
 
 A page is one file that asks for no other and for no network.
 """
@@ -6,38 +6,45 @@ A page is one file that asks for no other and for no network.
 import base64
 import io
 import json
-import re
-from collections.abc import Mapping
-from importlib.resources import files
+from collections.abc import Iterator, Mapping
+from functools import cache
+from urllib.parse import quote
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
-SHARED = {"@STYLE@": "page.css", "@TABLES@": "tables.css", "@SORTING@": "tables.js"}
-"""What templates share: the style of all pages, that of tables, and the script that sorts these."""
+from zsad.reports.render import ANCHORS
+from zsad.results.leaderboard import Score
+from zsad.results.schema import Metric
+from zsad.wording import pluralised
+
+SCALE = ", ".join(f"rgb{colour}" for colour in ANCHORS)
+"""Colours of the heat maps from 0 to 1, for a CSS gradient."""
 
 
-def template(name: str) -> str:
-    """A template of the package with what templates share in it."""
-    assets = files("zsad.reports") / "templates"
-    page = assets.joinpath(name).read_text(encoding="utf-8")
-    for mark, file in SHARED.items():
-        if mark in page:
-            page = page.replace(mark, assets.joinpath(file).read_text(encoding="utf-8").rstrip())
-    return page
+def rendered(name: str, **values: object) -> str:
+    """A page as a whole.
+
+    Args:
+        name: of its template in ``zsad/reports/templates``.
+        values: what the template names; all text in them is escaped.
+    """
+    return _environment().get_template(name).render(values)
 
 
-def filled(name: str, parts: Mapping[str, str]) -> str:
-    """A template whose ``@NAME@`` are replaced by HTML; what the parts themselves say is left alone."""
-    return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], template(name))
+def streamed(name: str, **values: object) -> Iterator[str]:
+    """A page in pieces, for one that is larger than memory should hold; iterators among the values are read lazily."""
+    return _environment().get_template(name).generate(values)
 
 
-def embeddable(data: Mapping[str, object]) -> str:
+def embedded(data: Mapping[str, object]) -> Markup:
     """JSON for a script element; ``<`` is escaped so that no text can end it.
 
-    >>> embeddable({"name": "</script>"})
-    '{"name": "\\\\u003c/script>"}'
+    >>> embedded({"name": "</script>"})
+    Markup('{"name": "\\\\u003c/script>"}')
     """
-    return json.dumps(data).replace("<", "\\u003c")
+    return Markup(json.dumps(data).replace("<", "\\u003c"))  # escaped for its place
 
 
 def data_uri(image: Image.Image, side: int, quality: int = 80) -> str:
@@ -59,3 +66,41 @@ def caveat(backbone: str, weights: str) -> str:
             "Real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai."
         )
     return ""
+
+
+def percent(value: float) -> str:
+    """A fraction for people, in percent with one decimal.
+
+    >>> percent(0.98765)
+    '98.8'
+    """
+    return f"{100 * value:.1f}"
+
+
+def interval(metric: Metric | Score) -> str:
+    """The interval of a metric, in percent; empty where there is none.
+
+    >>> interval(Metric(0.5, 0.401, 0.6))
+    '40.1–60.0'
+    """
+    return "" if metric.low is None or metric.high is None else f"{percent(metric.low)}–{percent(metric.high)}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("zsad.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "interval": interval,
+        "exact": repr,
+        "pluralised": pluralised,
+        "quoted": quote,
+    }
+    environment.globals["scale"] = SCALE
+    return environment

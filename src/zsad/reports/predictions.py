@@ -1,7 +1,7 @@
 """What a run leaves behind: tables, anomaly maps, overlays, and one page that shows them all.
 
 predictions.csv    one line an image, written as the run goes
-predictions.json   the run, what is doubtful in it, the predictions, the failures, and what was no image
+predictions.json   the run, warnings on its numbers, the predictions, the failures, and which files were no images
 maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
 overlays/*         heat maps over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
 legend.png         the fixed colour scale
@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 
+from markupsafe import Markup
 from PIL import Image
 
 from zsad import spreadsheets
@@ -106,19 +107,19 @@ class ReportWriter:
     Args:
         out: folder, made where it does not exist.
         run: what ran.
-        told: sentences that a reader of all the numbers should know; it may grow until the report is closed.
-        besides: what lay beside the images and is none, in words.
+        warnings: sentences that a reader of all the numbers should know; it may grow until the report is closed.
+        ignored: the files that were no images, in words.
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
         ConfigError: another process writes into the folder.
     """
 
-    def __init__(self, out: Path, run: RunInfo, told: Sequence[str] = (), besides: str = "") -> None:
+    def __init__(self, out: Path, run: RunInfo, warnings: Sequence[str] = (), ignored: str = "") -> None:
         self.out, self.run = out, run
         self.entries: list[ReportEntry] = []
         self.failures: list[dict[str, str]] = []
-        self._told, self._besides = told, besides
+        self._warnings, self._ignored = warnings, ignored
         with ExitStack() as stack:
             stack.enter_context(alone(out, *FOLDERS))
             try:
@@ -189,12 +190,12 @@ class ReportWriter:
         )
         photo = Image.fromarray(eight_bit(image.pixels))
         thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
-        self._cards.write(pages.embeddable(asdict(self.entries[-1]) | thumbnails) + "\n")
+        self._cards.write(pages.embedded(asdict(self.entries[-1]) | thumbnails) + "\n")
 
     @property
-    def doubts(self) -> list[str]:
-        """What was told, and what the scores themselves say against the decisions."""
-        return [*self._told, *doubts_of([entry.score for entry in self.entries], self.run.threshold)]
+    def warnings(self) -> list[str]:
+        """Those of the run, and what the scores themselves say against the decisions."""
+        return [*self._warnings, *score_warnings([entry.score for entry in self.entries], self.run.threshold)]
 
     def add_failure(self, source: str, message: str) -> None:
         """Note an image that has no score, and why."""
@@ -206,34 +207,18 @@ class ReportWriter:
         with self._until_closed, self._table, self._cards:
             run = asdict(self.run) | {"stopped_by": stopped_by}
             predictions = [asdict(entry) for entry in self.entries]
-            listing = {
-                "run": run,
-                "doubts": self.doubts,
-                "predictions": predictions,
-                "failures": self.failures,
-                "besides": self._besides,
-            }
-            write_atomically(self.out / "predictions.json", (json.dumps(listing, indent=2) + "\n").encode())
+            notes = {"run": run, "warnings": self.warnings, "failures": self.failures, "ignored": self._ignored}
+            listing = json.dumps(notes | {"predictions": predictions}, indent=2) + "\n"
+            write_atomically(self.out / "predictions.json", listing.encode())
             with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
-                page.writelines(self._page(run))
+                page.writelines(self._page(notes))
 
-    def _page(self, run: Mapping[str, object]) -> Iterator[str]:
-        """The template with the data in it, in pieces: the cards of a long run are more than memory should hold."""
+    def _page(self, notes: Mapping[str, object]) -> Iterator[str]:
+        """The page in pieces: the cards of a long run are more than memory should hold."""
         caveat = pages.caveat(self.run.backbone, self.run.weights)
-        data = {
-            "run": run,
-            "caveat": caveat,
-            "doubts": self.doubts,
-            "failures": self.failures,
-            "besides": self._besides,
-            "scale": ANCHORS,
-        }
-        head, tail = pages.template("predictions.html").split("@DATA@")
-        yield head + pages.embeddable(data)[:-1] + ', "cards": ['
+        about = pages.embedded({**notes, "caveat": caveat, "scale": ANCHORS})
         self._cards.seek(0)
-        for number, card in enumerate(self._cards):
-            yield f",{card}" if number else card
-        yield "]}" + tail
+        return pages.streamed("predictions.html", about=about, cards=map(Markup, self._cards))
 
     def _write_row(self, **values: str) -> None:
         self._table.write(spreadsheets.line(values.get(column, "") for column in COLUMNS))
@@ -290,44 +275,44 @@ def _suffix(heat: Image.Image) -> str:
 
 UNCALIBRATED = 0.5
 """The threshold where none was chosen. No score of any method is calibrated to it."""
-HAIR = 0.01
+CLOSE = 0.01
 """Scores within this width hardly tell images apart."""
 NEARLY_ALL = 0.95
 
 
-def doubts_of(scores: Sequence[float], threshold: float) -> list[str]:
+def score_warnings(scores: Sequence[float], threshold: float) -> list[str]:
     """What the scores of a run say against its decisions, in sentences; mostly nothing.
 
     Args:
         scores: of all its images, in [0, 1].
         threshold: the score from which an image counts as anomalous.
 
-    >>> doubts_of([0.1, 0.3, 0.2], 0.5)[0].partition(":")[0]
+    >>> score_warnings([0.1, 0.3, 0.2], 0.5)[0].partition(":")[0]
     'All 3 scores lie below the threshold 0.5, which is not calibrated for these images'
-    >>> doubts_of([0.1, 0.9], 0.5)
+    >>> score_warnings([0.1, 0.9], 0.5)
     []
     """
-    said = []
+    warnings = []
     anomalous = sum(score >= threshold for score in scores)
     if threshold == UNCALIBRATED and scores and anomalous in (0, len(scores)):
         those = f"All {len(scores)} scores lie" if len(scores) > 1 else "The score lies"
         side = "at or above" if anomalous else "below"
-        said.append(
+        warnings.append(
             f"{those} {side} the threshold {threshold:g}, which is not calibrated for these images: "
             "rank them by score, or choose --threshold on images of your own."
         )
-    close = _most_in_a_hair(scores)
+    close = _largest_cluster(scores)
     if len(scores) > 2 and close >= NEARLY_ALL * len(scores):
         those = f"All {close}" if close == len(scores) else f"{close} of {len(scores)}"
-        said.append(f"{those} scores lie within {HAIR:g} of each other: they hardly tell these images apart.")
-    return said
+        warnings.append(f"{those} scores lie within {CLOSE:g} of each other: they hardly tell these images apart.")
+    return warnings
 
 
-def _most_in_a_hair(scores: Sequence[float]) -> int:
-    """The greatest number of scores that lie within a hair of each other."""
+def _largest_cluster(scores: Sequence[float]) -> int:
+    """The greatest number of scores that lie within ``CLOSE`` of each other."""
     ordered, first, most = sorted(scores), 0, 0
     for last, score in enumerate(ordered):
-        while score - ordered[first] > HAIR:
+        while score - ordered[first] > CLOSE:
             first += 1
         most = max(most, last - first + 1)
     return most

@@ -255,7 +255,9 @@ class Evaluation:
     ``created`` is an ISO time, ``machine`` a sentence for people, ``command`` what the user typed.
     """
 
-    subject: DetectorInfo
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"subject": "detector"}
+
+    detector: DetectorInfo
     protocol: Protocol
     data_sets: tuple[DataSetResult, ...]
     version: str

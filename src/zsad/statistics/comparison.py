@@ -110,8 +110,8 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
     if max(len(left), len(right)) > 1 and min(len(left), len(right)) < LEAST_TRAININGS:
         sets = tuple(_without_verdicts(one) for one in sets)
     return Comparison(
-        a=tuple(one.evaluation.subject for one in left),
-        b=tuple(one.evaluation.subject for one in right),
+        a=tuple(one.evaluation.detector for one in left),
+        b=tuple(one.evaluation.detector for one in right),
         protocol=everyone[0].evaluation.protocol,
         resamples=draws,
         confidence=confidence,
@@ -166,7 +166,7 @@ def _check_sides(*sides: Sequence[OpenEvaluation]) -> None:
 
 def _identity(one: OpenEvaluation) -> tuple[str, str]:
     """The detector that judged: what it is, and what it was shown."""
-    return one.evaluation.subject.fingerprint, one.evaluation.protocol.shown
+    return one.evaluation.detector.fingerprint, one.evaluation.protocol.shown
 
 
 def _shown(side: Sequence[OpenEvaluation]) -> tuple[str, ...]:
@@ -243,8 +243,8 @@ def _shown_otherwise(
 
 def _memories(name: str, side: Sequence[OpenEvaluation]) -> str:
     """What the detectors of a side remembered before they were held against anything; empty where nothing."""
-    subjects = [one.evaluation.subject for one in side]
-    brief = dict.fromkeys(summary(one.remembers, one.memory) for one in subjects if one.memory)
+    detectors = [one.evaluation.detector for one in side]
+    brief = dict.fromkeys(summary(one.remembers, one.memory) for one in detectors if one.memory)
     return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 
@@ -264,7 +264,7 @@ def _warnings(
             )
         )
     for name, side in (("A", left), ("B", right)):
-        kinds = {(one.evaluation.subject.method, str(dict(one.evaluation.subject.options))) for one in side}
+        kinds = {(one.evaluation.detector.method, str(dict(one.evaluation.detector.options))) for one in side}
         if len(kinds) > 1:
             said.append(f"{name} is not one detector trained several times: methods or options differ.")
     if len({one.evaluation.version for one in (*left, *right)}) > 1:

@@ -1,0 +1,221 @@
+"""What the page of an evaluation shows of one class: curves, scores of the images, and the worst of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zsad.reports import pages
+from zsad.reports.drawings import CurveDrawing, Histogram, curve, histogram
+from zsad.results import store
+from zsad.results.schema import METRICS, TITLES, ClassResult, ImageResult, Metric, WorstImage
+from zsad.wording import pluralised
+
+SIDE = 200
+"""Longer side of a thumbnail in px."""
+
+LARGEST = 20_000
+"""Characters that a thumbnail may take, 15 kB; images of which it needs more are packed more tightly."""
+
+QUALITIES = (80, 65, 50, 35, 20)
+
+CURVES = {
+    "image_roc": ("image ROC", ("false positive rate", "true positive rate"), 1),
+    "image_pr": ("image precision and recall", ("recall", "precision"), 1),
+    "pixel_roc": ("pixel ROC", ("false positive rate", "true positive rate"), 1),
+    "pixel_pr": ("pixel precision and recall", ("recall", "precision"), 1),
+    "pixel_pro": ("PRO", ("false positive rate", "share of a region found"), 0.3),
+}
+"""Title, axes and the end of the horizontal one, by the names in curves.json."""
+
+CURVE_METRICS = {
+    "image_roc": ("image_auroc",),
+    "image_pr": ("image_ap", "image_f1_max"),
+    "pixel_roc": ("pixel_auroc",),
+    "pixel_pr": ("pixel_ap", "pixel_f1_max"),
+    "pixel_pro": ("pixel_pro",),
+}
+"""The metrics that are read off each curve."""
+
+SUMMARY = ("image_auroc", "pixel_auroc", "pixel_pro")
+"""Metrics named where a class is folded."""
+
+NamedMetrics = tuple[tuple[str, Metric], ...]
+"""Titles and metrics, of those that have a value."""
+
+
+@dataclass(frozen=True)
+class CurveFigure:
+    """A curve, its title, and the metrics that are read off it."""
+
+    title: str
+    drawing: CurveDrawing
+    metrics: NamedMetrics
+
+
+@dataclass(frozen=True)
+class ScoreFigure:
+    """The scores of the images of a class, and what the threshold of F1-max means in images.
+
+    Attributes:
+        histogram: of the scores.
+        threshold: of F1-max; None where a state has no image.
+        true_positives, false_positives: images at or above it.
+    """
+
+    histogram: Histogram
+    threshold: float | None
+    true_positives: int
+    false_positives: int
+
+
+@dataclass(frozen=True)
+class WorstFigure:
+    """One of the worst images.
+
+    Attributes:
+        image: the image.
+        thumbnails: what each shows, and its ``src``; None where the file is missing.
+    """
+
+    image: WorstImage
+    thumbnails: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class ClassSection:
+    """All that the page shows of a class; None stands for a file that is missing.
+
+    Attributes:
+        result: of the class.
+        place: the anchor that links lead to.
+        summary: metrics that are named where the class is folded.
+        facts: names and values.
+        curves: those that the images define.
+        is_scored: whether the table of images is there.
+        scores: None also where no image was scored.
+        worst: the worst images that are shown.
+        kept: how many worst images there are on disk.
+    """
+
+    result: ClassResult
+    place: str
+    summary: NamedMetrics
+    facts: dict[str, str]
+    curves: tuple[CurveFigure, ...] | None
+    is_scored: bool
+    scores: ScoreFigure | None
+    worst: tuple[WorstFigure, ...] | None
+    kept: int
+
+
+def class_section(result: ClassResult, folder: Path | None, place: str, max_worst: int) -> ClassSection:
+    """Read what the folder of a class holds.
+
+    Args:
+        result: of the class.
+        folder: of its files; None where there is none.
+        place: the anchor that links lead to.
+        max_worst: images shown among the worst.
+
+    Raises:
+        InputError, ConfigError: a file is there and cannot be read.
+    """
+    images = store.read_images(folder) if folder and (folder / store.IMAGES).is_file() else None
+    worst = store.read_misses(folder) if folder and (folder / store.WORST / store.MISSES).is_file() else None
+    return ClassSection(
+        result=result,
+        place=place,
+        summary=_defined(result, SUMMARY),
+        facts=_facts(result),
+        curves=_curves(result, folder) if folder and (folder / store.CURVES).is_file() else None,
+        is_scored=images is not None,
+        scores=_scores(images) if images else None,
+        worst=None if worst is None or folder is None else tuple(_worst(worst, folder / store.WORST, max_worst)),
+        kept=len(worst or ()),
+    )
+
+
+def best_threshold(images: Sequence[ImageResult]) -> float | None:
+    """The score from which images count as anomalous where F1 is highest; the lowest such score.
+
+    None where a state is missing.
+    """
+    normal, anomalous = (np.sort([image.score for image in images if image.label == label]) for label in (0, 1))
+    if not len(normal) or not len(anomalous):
+        return None
+    thresholds = np.unique(np.concatenate([normal, anomalous]))
+    true_positives = len(anomalous) - np.searchsorted(anomalous, thresholds)
+    positives = true_positives + len(normal) - np.searchsorted(normal, thresholds)
+    return float(thresholds[np.argmax(2 * true_positives / (positives + len(anomalous)))])
+
+
+def thumbnail(path: Path) -> str:
+    """A small JPEG for the ``src`` of an image, of at most ``LARGEST`` characters where any quality reaches that."""
+    with Image.open(path) as file:
+        image = file.convert("RGB")
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    packed = (pages.data_uri(image, SIDE, quality) for quality in QUALITIES)
+    return next((uri for uri in packed if len(uri) <= LARGEST), pages.data_uri(image, SIDE, QUALITIES[-1]))
+
+
+def _defined(result: ClassResult, names: Sequence[str]) -> NamedMetrics:
+    """Those of these metrics that have a value, in the order of ``METRICS``."""
+    metrics = [(TITLES[name], result.metrics[name]) for name in METRICS if name in names and name in result.metrics]
+    return tuple((title, metric) for title, metric in metrics if metric.value is not None)
+
+
+def _facts(result: ClassResult) -> dict[str, str]:
+    return {
+        "class name in the prompts": f"“{result.prompt}”",
+        "normal": f"{result.normal:,}",
+        "anomalous": f"{result.anomalous:,}",
+        "of these without mask": f"{result.without_mask:,}",
+        "left out: unlabelled": f"{result.unlabelled:,}",
+        "left out: unreadable": f"{len(result.unreadable):,}",
+        "seen in training": f"{result.seen_in_training:,}",
+        **({"shots": pluralised(len(result.shots), "normal image")} if result.shots else {}),
+        "time": f"{result.seconds:.1f} s",
+        "peak memory": f"{result.peak_memory_mb:,.0f} MB",
+    }
+
+
+def _curves(result: ClassResult, folder: Path) -> tuple[CurveFigure, ...]:
+    prevalence = result.anomalous / max(1, result.normal + result.anomalous)
+    chances = {"image_roc": (0, 1), "pixel_roc": (0, 1), "image_pr": (prevalence, prevalence)}
+    curves = store.read_curves(folder)
+    return tuple(
+        CurveFigure(
+            title,
+            curve(curves[name].x, curves[name].y, axes, right, chances.get(name)),
+            _defined(result, CURVE_METRICS[name]),
+        )
+        for name, (title, axes, right) in CURVES.items()
+        if name in curves
+    )
+
+
+def _scores(images: Sequence[ImageResult]) -> ScoreFigure:
+    normal, anomalous = ([image.score for image in images if image.label == label] for label in (0, 1))
+    threshold = best_threshold(images)
+    at_or_above = (
+        sum(threshold is not None and score >= threshold for score in scores) for scores in (anomalous, normal)
+    )
+    return ScoreFigure(histogram(normal, anomalous, threshold), threshold, *at_or_above)
+
+
+def _worst(images: Sequence[WorstImage], folder: Path, limit: int) -> Iterator[WorstFigure]:
+    """Of each kind the worst, then of each kind the second, and so on."""
+    kinds = [[image for image in images if image.why == why] for why in dict.fromkeys(image.why for image in images)]
+    ranked = [kind[rank] for rank in range(max(map(len, kinds), default=0)) for kind in kinds if rank < len(kind)]
+    for image in ranked[:limit]:
+        files = {"image": image.image, "mask": image.mask, "heat map": image.overlay}
+        yield WorstFigure(image, tuple((what, _source(folder, name)) for what, name in files.items()))
+
+
+def _source(folder: Path, name: str | None) -> str | None:
+    """A thumbnail of a file; a name leads nowhere but into the folder."""
+    path = folder / Path(name).name if name else None
+    return thumbnail(path) if path is not None and path.is_file() else None
