@@ -55,6 +55,20 @@ def test_another_detector_or_protocol_is_another_evaluation(tmp_path: Path) -> N
         evaluate(detector(), [given], tmp_path / "out", max_images=2, **QUICK)
 
 
+def test_an_evaluation_that_version_0_1_0_began_goes_on(tmp_path: Path) -> None:
+    given, out = data(tmp_path / "data", NUT), tmp_path / "out"
+    evaluate(detector(), [given], out, **QUICK)
+    plan, older = out / store.PLAN, {'"images":': '"pictures":', '"max_images":': '"most":'}
+    text = plan.read_text()
+    for now, then in older.items():
+        assert now in text
+        text = text.replace(now, then)
+    plan.write_text(text)
+    scored: list[int] = []
+    evaluate(detector(), [given], out, watch=lambda progress: scored.append(progress.scored), **QUICK)
+    assert len(scored) == 1  # nothing is scored again
+
+
 def test_overwriting_replaces_the_evaluation_and_nothing_else(tmp_path: Path) -> None:
     given, out = data(tmp_path / "data", "metal_nut", "carpet"), tmp_path / "out"
     evaluate(detector(), [given], out, **QUICK)

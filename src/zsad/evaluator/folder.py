@@ -14,6 +14,8 @@ from zsad.evaluator.plan import PlannedClass, PlannedSet
 from zsad.results import store
 from zsad.results.schema import DetectorInfo, Protocol
 
+OLDER_NAMES = {"pictures": "images", **Protocol.OLDER_NAMES}
+"""Keys of plans that version 0.1.0 wrote."""
 OWN = (store.EVALUATION, store.PAGE, store.PLAN)
 """In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
 OWN_OF_CLASS = (store.CLASS, store.IMAGES, store.CURVES, store.COUNTS, store.DRAWS)
@@ -116,7 +118,14 @@ def _class(one: PlannedClass) -> dict[str, Any]:
 
 def _different(found: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What is another, by the keys of a plan; what an older plan did not know of is as it is by default."""
-    protocol = {Protocol.OLDER_NAMES.get(key, key): value for key, value in found["protocol"].items()}
-    then = {**found, "protocol": asdict(Protocol()) | protocol}
-    then["detector"] = {"remembers": {}, "memory": 0} | found["detector"]
-    return [key for key in ours if then.get(key) != ours[key]]
+    then, now = _with_new_names(found), _with_new_names(ours)
+    then["protocol"] = asdict(Protocol()) | then["protocol"]
+    then["detector"] = {"remembers": {}, "memory": 0} | then["detector"]
+    return [key for key in now if then.get(key) != now[key]]
+
+
+def _with_new_names(plan: Any) -> Any:
+    """A plan under today's names of its keys; names of data sets and classes that look alike change alike."""
+    if not isinstance(plan, Mapping):
+        return plan
+    return {OLDER_NAMES.get(key, key): _with_new_names(value) for key, value in plan.items()}
