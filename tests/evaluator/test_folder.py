@@ -56,7 +56,7 @@ def test_another_detector_or_protocol_is_another_evaluation(tmp_path: Path) -> N
 
 
 def test_an_evaluation_that_version_0_1_0_began_goes_on(tmp_path: Path) -> None:
-    given, out = data(tmp_path / "data", NUT), tmp_path / "out"
+    given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
     evaluate(detector(), [given], out, **QUICK)
     plan, older = out / store.PLAN, {'"images":': '"pictures":', '"max_images":': '"most":'}
     text = plan.read_text()
