@@ -16,7 +16,7 @@ from zsad.data.specification import samples_of
 from zsad.data.synthetic import draw_defect, surface
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
-from zsad.trainer.training import prepare
+from zsad.trainer.training import prepare_run
 
 EPOCHS, BAR = 20, 3.0
 
@@ -50,9 +50,9 @@ def seconds(options: argparse.Namespace, folder: Path, cache: Path | None, epoch
         training={"epochs": epochs, "batch_size": min(8, options.images)},
     )
     samples = samples_of([f"mvtec:{folder / 'data'}"], "test")
-    run = prepare(recipe, samples, folder / f"run-{epochs}", runtime=RuntimeConfig("cpu", cache=cache))
+    run = prepare_run(recipe, samples, folder / f"run-{epochs}", runtime=RuntimeConfig("cpu", cache=cache))
     began = time.perf_counter()
-    list(run.observe())
+    list(run.extract_features())
     list(run.epochs())
     return time.perf_counter() - began
 

@@ -23,7 +23,7 @@ from zsad.data.sampling import subset
 from zsad.data.specification import data_set, samples_of
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.recipe import Recipe
-from zsad.trainer.training import begin, prepare
+from zsad.trainer.training import prepare_run, start_or_resume
 
 EPOCHS = {"acd-clip": 4, "afr-clip": 3, "fe-clip": 5, "kanoclip": 6, "wmoe-clip": 20}
 """Some hundred steps each, as many as two cores do in minutes; all else is as the papers say. Chosen by the clock."""
@@ -109,9 +109,9 @@ def measure(name: str, weights: str, seed: int, tests: Sequence[str], options: a
         recipe = Recipe(name, weights=weights, training={"epochs": epochs})
         samples = subset(samples_of(options.train, "test"), options.max_train_images)
         runtime = RuntimeConfig("cpu", options.precision, cache=options.out / "cache")
-        run = prepare(recipe, samples, folder, seed=seed, runtime=runtime)
-        done = begin(run, resume=True)
-        list(run.observe())
+        run = prepare_run(recipe, samples, folder, seed=seed, runtime=runtime)
+        done = start_or_resume(run, resume=True)
+        list(run.extract_features())
         for epoch in run.epochs(done):
             print(f"{folder.name} {epoch.number}/{epoch.of}: {epoch.seconds:.0f} s, {epoch.terms}", flush=True)
         detector = zsad.load(folder, batch_size=8)

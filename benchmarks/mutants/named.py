@@ -39,7 +39,7 @@ class Named:
         return Fault(path, start, start + len(self.old), self.new, self.what, tuple(one.at(root) for one in self.also))
 
 
-LOOP, FORWARD = "trainer/loop.py", "trainer/forward.py"
+LOOP, FORWARD = "trainer/loop.py", "trainer/batch_loss.py"
 ACD_CLIP = "methods/acd_clip/method.py"
 KANOCLIP = "methods/kanoclip/method.py"
 WMOE_CLIP = "methods/wmoe_clip/method.py"
@@ -73,8 +73,8 @@ TRAINER = (
     Named(
         "clipping per parameter",
         LOOP,
-        "torch.nn.utils.clip_grad_norm_([one for name, one in self._parameters.items() if part in name], bound)",
-        "[torch.nn.utils.clip_grad_norm_([one], bound) for name, one in self._parameters.items() if part in name]",
+        "torch.nn.utils.clip_grad_norm_(matching, bound)",
+        "[torch.nn.utils.clip_grad_norm_([parameter], bound) for parameter in matching]",
     ),
     Named(
         "the last batch dropped",

@@ -53,7 +53,7 @@ def test_words_of_the_benchmark_change_recipes(tmp_path: Path) -> None:
     clip, winclip, mine = recipe.entrants(recipe.read(path), tmp_path)
     assert (clip.recipe.backbone, winclip.recipe.backbone, mine.recipe.backbone) == ("small", "tiny", "small")
     assert (winclip.recipe.options, mine.recipe.weights) == ({"sigma": 2.0}, None)
-    assert mine.recipe.optimisation().epochs == 7
+    assert mine.recipe.training_config().epochs == 7
 
 
 def test_positions_are_resized_as_the_benchmark_says(tmp_path: Path) -> None:

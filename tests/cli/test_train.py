@@ -25,7 +25,7 @@ def test_it_trains_tells_and_leaves_a_detector(
     arguments = ["train", "toy-reader", "--data", data, *SMALL, "--set", "noise=0.25", "--out", "toy", "--cache", cache]
     assert main([*arguments, "--tensorboard"]) == 0
     said = capsys.readouterr()
-    assert "looking at the images once: 8/8" in said.err
+    assert "extracting features: 8/8 images" in said.err
     assert "epoch 2/2  loss " in said.err
     assert "--detector ./toy" in said.out
     assert list(Path("toy").glob("events.out.tfevents.*"))

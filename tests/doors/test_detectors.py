@@ -84,7 +84,7 @@ def test_a_state_of_training_is_finite(tmp_path: Path) -> None:
 def test_a_state_of_training_does_nothing(form: str, tmp_path: Path) -> None:
     marker = tmp_path / "it ran"
     written(tmp_path / training.FILE, FORMS[form](entry(ACTING["os.system"](str(marker)))))
-    with pytest.raises(InputError, match=r"a run that goes on has a readable resume\.safetensors"):
+    with pytest.raises(InputError, match=r"a run is resumed from a readable resume\.safetensors"):
         training.read(tmp_path)
     assert not marker.exists()
 

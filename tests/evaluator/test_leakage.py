@@ -14,6 +14,7 @@ from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector
+from zsad.trainer.training import TrainingData
 
 QUICK = {"resolution": RESOLUTION, "resamples": 0}
 
@@ -89,7 +90,7 @@ def test_a_detector_that_was_trained_knows_what_it_was_trained_on(
     register_toys(monkeypatch)
     given = data(tmp_path / "data", "metal_nut", "carpet")
     options = {"backbone": "small", "weights": "random"}
-    folder = zsad.train("toy-editor", [given], tmp_path / "toy", classes=["carpet"], **options)
+    folder = zsad.train("toy-editor", TrainingData([given], classes=["carpet"]), tmp_path / "toy", **options)
     saved = tmp_path / "copy"
     zsad.load(folder).save(saved)
     for place in (folder, saved, zsad.load(saved)):

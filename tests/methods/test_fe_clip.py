@@ -333,7 +333,7 @@ def test_a_recipe_makes_a_method_that_trains(path: Path) -> None:
     sum(method.loss(method(images(2), NAMES), target()).values(), torch.zeros(())).backward()
     for name, one in method.named_parameters():
         assert not one.requires_grad or (one.grad is not None and one.grad.isfinite().all()), name
-    assert recipe.optimisation() == FeClip.training_defaults
+    assert recipe.training_config() == FeClip.training_defaults
 
 
 @torch.no_grad()

@@ -15,10 +15,9 @@ from zsad.data.preprocess import to_batch
 from zsad.data.specification import samples_of
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.methods._trainable import TrainingConfig
-from zsad.trainer.augment import augment
+from zsad.trainer.augmentation import augment
 from zsad.trainer.images import TrainingImages
-from zsad.trainer.loop import Epoch
-from zsad.trainer.progress import ProgressLog, TensorBoardScalars
+from zsad.trainer.observers import Epoch, ProgressLog, TensorBoardScalars
 from zsad.trainer.recipe import read
 
 # --- images and masks ---
@@ -163,7 +162,7 @@ def test_every_recipe_of_the_repository_is_one(request: pytest.FixtureRequest) -
     assert files
     for path in files:
         recipe = read(str(path))
-        assert recipe.optimisation().epochs >= 1
+        assert recipe.training_config().epochs >= 1
         assert recipe.paper
         assert path.relative_to(request.config.rootpath / "recipes").parts[0] == recipe.method
 
@@ -204,17 +203,17 @@ def test_recipes_are_plain_toml(request: pytest.FixtureRequest) -> None:
 
 def test_an_epoch_is_told_in_lines_of_eighty_columns() -> None:
     lines: list[str] = []
-    teller = ProgressLog(lines.append)
-    for seen in range(8, 201, 8):
-        teller.observed(seen, 200)
+    log = ProgressLog(lines.append)
+    for done in range(8, 201, 8):
+        log.features(done, 200)
     terms = {"image": 0.6931, "focal": 0.12, "dice": 0.9, "divergence": 0.001, "reconstruction": 1.0}
-    teller.epoch(Epoch(3, 9, terms, 65.0))
+    log.epoch(Epoch(3, 9, terms, 65.0))
     assert all(len(line) <= 80 for line in lines)
-    seen, told = lines[:10], lines[10:]
-    assert seen[-1] == "looking at the images once: 200/200"
-    assert told[0].startswith("epoch 3/9  loss 2.7141")
-    assert "6:30 left" in told[0]
-    assert " ".join(told[1:]).split() == [word for name, value in terms.items() for word in (name, f"{value:.4f}")]
+    extraction, epoch = lines[:10], lines[10:]
+    assert extraction[-1] == "extracting features: 200/200 images"
+    assert epoch[0].startswith("epoch 3/9  loss 2.7141")
+    assert "6:30 left" in epoch[0]
+    assert " ".join(epoch[1:]).split() == [word for name, value in terms.items() for word in (name, f"{value:.4f}")]
 
 
 def test_scalars_are_what_tensorboard_reads(tmp_path: Path) -> None:

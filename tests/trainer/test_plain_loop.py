@@ -19,10 +19,10 @@ from zsad.backbones.clip import Clip
 from zsad.methods._base import Config
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.runtime import RuntimeConfig
-from zsad.trainer.augment import augment
-from zsad.trainer.forward import mixed
+from zsad.trainer.augmentation import augment
+from zsad.trainer.batch_loss import mixed
 from zsad.trainer.recipe import Recipe
-from zsad.trainer.training import prepare, samples_of
+from zsad.trainer.training import prepare_run, samples_of
 from zsad.types import Evidence, Target
 
 SIDE, SEED, COUNT = 32, 7, 5
@@ -89,7 +89,7 @@ def data(tmp_path: Path) -> str:
 def trained(data: str, folder: Path, precision: str = "fp32", **changes: Any) -> tuple[Noted, list[dict[str, float]]]:
     recipe = Recipe("noted", backbone="small", weights="random", training=TRAINING | changes)
     runtime = RuntimeConfig(precision=precision, cache_gb=0)  # type: ignore[arg-type]
-    run = prepare(recipe, samples_of([data], "test"), folder, seed=SEED, runtime=runtime)
+    run = prepare_run(recipe, samples_of([data], "test"), folder, seed=SEED, runtime=runtime)
     history = [epoch.terms for epoch in run.epochs()]
     assert isinstance(run.method, Noted)
     return run.method, history

@@ -17,9 +17,10 @@ import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
 from zsad.errors import ConfigError, InputError, WeightsError, ZsadError
 from zsad.runtime import RuntimeConfig
-from zsad.trainer.loop import Epoch, TrainingRun
+from zsad.trainer.loop import TrainingRun
+from zsad.trainer.observers import Epoch, TrainingObserver
 from zsad.trainer.recipe import Recipe
-from zsad.trainer.training import begin, prepare, samples_of, train
+from zsad.trainer.training import TrainingData, prepare_run, samples_of, start_or_resume, train
 
 READER = Recipe("toy-reader", backbone="small", weights="random")
 EDITOR = Recipe("toy-editor", backbone="small", weights="random")
@@ -37,12 +38,29 @@ def data(tmp_path: Path) -> str:
 
 def prepared(recipe: Recipe, data: str, folder: Path, **changes: object) -> TrainingRun:
     runtime = RuntimeConfig(**{"cache": folder.parent / "cache", **changes})  # type: ignore[arg-type]
-    return prepare(recipe, samples_of([data], "test"), folder, runtime=runtime)
+    return prepare_run(recipe, samples_of([data], "test"), folder, runtime=runtime)
+
+
+class Recorder(TrainingObserver):
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.done: list[int] = []
+        self.epochs: list[Epoch] = []
+
+    def begun(self, run: TrainingRun) -> None:
+        self.runs.append(run.card.method)
+
+    def features(self, done: int, of: int) -> None:
+        assert of == 8
+        self.done.append(done)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
 
 
 def finish(run: TrainingRun, resume: bool = False) -> dict[str, torch.Tensor]:
-    done = begin(run, resume)
-    list(run.observe())
+    done = start_or_resume(run, resume)
+    list(run.extract_features())
     list(run.epochs(done))
     return load_file(run.folder / "trained_state.safetensors")
 
@@ -53,11 +71,15 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], 
 
 @pytest.mark.parametrize("recipe", [READER, EDITOR])
 def test_it_learns_and_leaves_a_detector_that_loads(recipe: Recipe, data: str, tmp_path: Path) -> None:
-    told: list[Epoch] = []
+    recorder = Recorder()
     longer = Recipe(recipe.method, backbone="small", weights="random", training={"epochs": 8})
-    folder = train(longer, [data], tmp_path / "out", runtime=RuntimeConfig(cache=tmp_path / "cache"), watch=told.append)
-    assert [epoch.number for epoch in told] == list(range(1, 9))
-    assert told[-1].loss < told[0].loss
+    folder = train(
+        longer, [data], tmp_path / "out", runtime=RuntimeConfig(cache=tmp_path / "cache"), observers=[recorder]
+    )
+    assert [epoch.number for epoch in recorder.epochs] == list(range(1, 9))
+    assert recorder.epochs[-1].loss < recorder.epochs[0].loss
+    assert recorder.runs == [recipe.method]
+    assert recorder.done == ([8] if recipe is READER else [])
     detector = zsad.load(folder)
     assert isinstance(detector.method, ToyReader | ToyEditor)
     assert_same({"head.weight": detector.method.head.weight.detach()}, _head(folder))
@@ -81,7 +103,7 @@ def test_a_run_that_was_broken_off_ends_in_the_same_bits(
 ) -> None:
     whole = finish(prepared(recipe, data, tmp_path / "whole", precision=precision))
     broken = prepared(recipe, data, tmp_path / "broken", precision=precision)
-    list(broken.observe())
+    list(broken.extract_features())
     next(broken.epochs())
     again = prepared(recipe, data, tmp_path / "broken", precision=precision)
     assert_same(finish(again, resume=True), whole)
@@ -97,7 +119,8 @@ def test_a_finished_run_resumes_to_itself(data: str, tmp_path: Path) -> None:
 
 def test_seeds_make_other_weights_and_the_same_seed_the_same(data: str, tmp_path: Path) -> None:
     runs = [
-        prepare(EDITOR, samples_of([data], "test"), tmp_path / str(n), seed=seed) for n, seed in enumerate((1, 1, 2))
+        prepare_run(EDITOR, samples_of([data], "test"), tmp_path / str(n), seed=seed)
+        for n, seed in enumerate((1, 1, 2))
     ]
     first, same, other = (finish(run) for run in runs)
     assert_same(first, same)
@@ -162,16 +185,16 @@ def test_micro_batches_give_the_gradient_of_the_batch(data: str, tmp_path: Path)
 def test_a_new_run_does_not_overwrite_an_old_one(data: str, tmp_path: Path) -> None:
     finish(prepared(EDITOR, data, tmp_path / "out"))
     with pytest.raises(ConfigError, match=r"folder of its own.*--resume"):
-        begin(prepared(EDITOR, data, tmp_path / "out"), resume=False)
+        start_or_resume(prepared(EDITOR, data, tmp_path / "out"), resume=False)
 
 
 def test_a_run_does_not_go_on_as_another_one(data: str, tmp_path: Path) -> None:
     finish(prepared(EDITOR, data, tmp_path / "out"))
     other = Recipe("toy-editor", backbone="small", weights="random", training={"batch_size": 2})
     with pytest.raises(ConfigError, match="another training"):
-        begin(prepared(other, data, tmp_path / "out"), resume=True)
+        start_or_resume(prepared(other, data, tmp_path / "out"), resume=True)
     with pytest.raises(ConfigError, match="another detector"):
-        begin(prepared(READER, data, tmp_path / "out"), resume=True)
+        start_or_resume(prepared(READER, data, tmp_path / "out"), resume=True)
 
 
 @pytest.mark.parametrize("recipe", [READER, EDITOR])
@@ -184,7 +207,7 @@ def test_a_run_goes_on_for_more_epochs_to_the_bits_of_a_long_one(recipe: Recipe,
     assert cards[0] == cards[1]
     rule = r"at least as many epochs as are done in .*; got 2 of 5 that are done\. Remedy: say --epochs 5 or more"
     with pytest.raises(ConfigError, match=rule):
-        begin(prepared(short, data, tmp_path / "out"), resume=True)
+        start_or_resume(prepared(short, data, tmp_path / "out"), resume=True)
 
 
 @pytest.mark.parametrize("name", ["trained_state.safetensors", "training.json", "images.txt"])
@@ -201,7 +224,7 @@ def test_a_damaged_state_is_named(data: str, tmp_path: Path) -> None:
     state = tmp_path / "out" / "resume.safetensors"
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(InputError, match=r"readable resume\.safetensors"):
-        begin(prepared(EDITOR, data, tmp_path / "out"), resume=True)
+        start_or_resume(prepared(EDITOR, data, tmp_path / "out"), resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_done(data: str, tmp_path: Path) -> None:
@@ -251,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_named(data: str, tmp_path: Path) -> 
     with pytest.raises(InputError, match="writable"):
         next(prepared(EDITOR, data, tmp_path / "file" / "out").epochs())
     with pytest.raises(InputError, match=r"cache must be writable"):
-        next(prepared(READER, data, tmp_path / "out", cache=tmp_path / "file").observe())
+        next(prepared(READER, data, tmp_path / "out", cache=tmp_path / "file").extract_features())
 
 
 @pytest.mark.parametrize("damage", ["missing", "other names", "other shapes"])
@@ -312,7 +335,7 @@ def test_every_method_goes_on_to_the_same_bits(method: str, tmp_path: Path) -> N
     recipe = Recipe(method, backbone="small", weights="random", training={"epochs": 3, "batch_size": 2})
     whole = finish(prepared(recipe, data, tmp_path / "whole"))
     broken = prepared(recipe, data, tmp_path / "broken")
-    list(broken.observe())
+    list(broken.extract_features())
     next(broken.epochs())
     assert_same(finish(prepared(recipe, data, tmp_path / "broken"), resume=True), whole)
 
@@ -354,7 +377,7 @@ def test_what_is_damaged_is_observed_again(damage: str, file: str, data: str, tm
 
 def test_a_cache_that_was_not_filled_is_never_read(data: str, tmp_path: Path) -> None:
     half = prepared(READER, data, tmp_path / "half", micro_batch=1)
-    next(half.observe())
+    next(half.extract_features())
     list(half.epochs())
     none = finish(prepared(READER, data, tmp_path / "none", cache_gb=0, micro_batch=1))
     assert_same(load_file(tmp_path / "half" / "trained_state.safetensors"), none)
@@ -390,7 +413,7 @@ def test_rates_and_bounds_are_for_the_parameters_they_name(data: str, tmp_path: 
 def test_another_cache_is_another_run(data: str, tmp_path: Path) -> None:
     finish(prepared(READER, data, tmp_path / "out"))
     with pytest.raises(ConfigError, match="another cache_bytes"):
-        begin(prepared(READER, data, tmp_path / "out", cache_gb=0), resume=True)
+        start_or_resume(prepared(READER, data, tmp_path / "out", cache_gb=0), resume=True)
 
 
 def test_a_detector_that_no_run_left_is_not_overwritten(data: str, tmp_path: Path) -> None:
@@ -408,13 +431,38 @@ def test_a_folder_is_tried_before_any_work(tmp_path: Path) -> None:
 
 def test_knowledge_is_for_methods_that_ask(data: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="asks for descriptions"):
-        train(EDITOR, [data], tmp_path / "out", knowledge=tmp_path / "knowledge.json")
+        train(EDITOR, TrainingData([data], knowledge=tmp_path / "knowledge.json"), tmp_path / "out")
 
 
 def test_a_class_without_knowledge_is_named_before_training(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", class_name="flux_capacitor")
     with pytest.raises(ConfigError, match="zsad knowledge build"):
         train("kanoclip", [data], tmp_path / "out", backbone="small", weights="random")
+
+
+def test_training_is_one_call(data: str, tmp_path: Path) -> None:
+    small = {"backbone": "small", "weights": "random"}
+    folder = zsad.train("toy-editor", data, tmp_path / "out", epochs=1, batch_size=2, **small)  # type: ignore[arg-type]
+    training = json.loads((folder / "training.json").read_text())["training"]
+    expected = replace(ToyEditor.training_defaults, epochs=1, batch_size=2)
+    assert (training["epochs"], training["batch_size"]) == (expected.epochs, expected.batch_size)
+    assert training["learning_rate"] == expected.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, r"got 'epoch'.*did you mean 'epochs'"),
+        ({"device": "cpu"}, r"say runtime=RuntimeConfig\(device=…\)"),
+        ({"epochs": "three"}, r"epochs must be int; got 'three'"),
+        ({"epochs": 0}, r"at least one epoch"),
+    ],
+)
+def test_a_change_that_no_recipe_has_is_named(
+    change: dict[str, object], message: str, data: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(EDITOR, data, tmp_path / "out", **change)  # type: ignore[arg-type]
 
 
 def test_words_at_the_call_change_the_recipe() -> None:
@@ -426,15 +474,15 @@ def test_words_at_the_call_change_the_recipe() -> None:
         position_resize="bilinear",
         image_size=518,
     )
-    same = recipe.changed(options={"sigma": 8.0}, training={"epochs": 2})
-    assert (same.weights, same.options, same.optimisation().epochs) == ("openai", {"sigma": 8.0}, 2)
-    other = recipe.changed(backbone="tiny", options={}, training={})
+    same = recipe.changed(options={"sigma": 8.0}, epochs=2)
+    assert (same.weights, same.options, same.training_config().epochs) == ("openai", {"sigma": 8.0}, 2)
+    other = recipe.changed(backbone="tiny")
     assert (other.backbone, other.weights, other.activation) == ("tiny", None, None)
     assert (other.position_resize, other.image_size) == (None, None)
-    named = recipe.changed(backbone="ViT-L-14-336", activation="quick_gelu", options={}, training={})
+    named = recipe.changed(backbone="ViT-L-14-336", activation="quick_gelu")
     assert (named.weights, named.activation, named.image_size) == ("openai", "quick_gelu", 518)
     assert named.position_resize == "bilinear"
-    assert recipe.changed(position_resize="bicubic", options={}, training={}).position_resize == "bicubic"
+    assert recipe.changed(position_resize="bicubic").position_resize == "bicubic"
 
 
 @pytest.mark.parametrize("setting", ["activation", "position_resize"])

@@ -12,7 +12,7 @@ from zsad.evaluator import plan as evaluation
 from zsad.results import store
 from zsad.results.schema import Protocol
 from zsad.trainer.images import TrainingImages
-from zsad.trainer.training import content
+from zsad.trainer.training import content_hash_of
 
 CARD = "training.json"
 ANY_SIDE = 32
@@ -91,7 +91,7 @@ def _content(plan: Plan, one: RunInputs, data: Mapping[str, DataSet]) -> Any:
     """The same of the data as they are found now."""
     told = plan.benchmark
     if one.trained:
-        return content(*TrainingImages(plan.images(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
+        return content_hash_of(*TrainingImages(plan.images(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
     shots, seed = one.shots
     protocol = Protocol(told.resolution or None, max_images=told.max_test_images, shots=shots, shots_seed=seed)
     planned = evaluation.plan([data[one.names[0]]], protocol)

@@ -128,7 +128,7 @@ def _changed(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
         asdict(from_mapping(method.config_type, one, f"options of {entrant.name}")) for one in (recipe.options, {})
     )
     if issubclass(method, Trainable):
-        given |= asdict(recipe.optimisation())
+        given |= asdict(recipe.training_config())
         default |= asdict(method.training_defaults)
     special = dict(row.options) if row.method == recipe.method else {}
     wanted = default | special

@@ -244,7 +244,7 @@ def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> BenchmarkDete
     from_mapping(method.config_type, recipe.options, f"the options of {name}")
     trained = issubclass(method, Trainable) and name not in benchmark.untrained
     if trained:
-        recipe.optimisation()
+        recipe.training_config()
     elif recipe.training:
         raise ConfigError(f"{name} is not trained", sorted(recipe.training), "leave its training out")
     return BenchmarkDetector(name, (is_row and recipe.paper) or name, recipe, trained, is_row)

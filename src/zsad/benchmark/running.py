@@ -22,8 +22,8 @@ from zsad.results import store
 from zsad.runtime import RuntimeConfig
 from zsad.trainer import state
 from zsad.trainer.loop import TrainingRun
-from zsad.trainer.progress import ProgressLog, clock
-from zsad.trainer.training import begin, prepare
+from zsad.trainer.observers import ProgressLog, clock
+from zsad.trainer.training import prepare_run, start_or_resume
 
 State = Literal["begun", "done", "failed"]
 Say = Callable[[str], None]
@@ -218,11 +218,11 @@ class _RunExecution:
 
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
-        teller = ProgressLog(self.say)
+        log = ProgressLog(self.say)
         folder = training_of(self.run, self.out)
         assert self.run.seed is not None
         with alone(folder):
-            training = prepare(
+            training = prepare_run(
                 self.run.entrant.recipe,
                 self.plan.images(self.run.split),
                 folder,
@@ -231,11 +231,8 @@ class _RunExecution:
             )
             done = _taken_up(training)
             if done < training.training.epochs:
-                teller.begun(training)
-                for seen in training.observe():
-                    teller.observed(seen, len(training.images))
-                for epoch in training.epochs(done):
-                    teller.epoch(epoch)
+                log.begun(training)
+                training.train(done, [log])
         return load(folder, runtime=self.runtime)
 
     def _loaded(self) -> Detector:
@@ -284,7 +281,7 @@ class _RunExecution:
 def _taken_up(training: TrainingRun) -> int:
     """Epochs that are done; what is wrong with a folder of training is wrong with that of this benchmark."""
     try:
-        return begin(training, resume=True)
+        return start_or_resume(training, resume=True)
     except ZsadError as error:
         if not (training.folder / state.FILE).exists():
             raise

@@ -9,6 +9,9 @@ from zsad.cli.options import Verbs, add_detector, add_runtime, as_detector, desc
 from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
+    from zsad.data.sources import SkippedFile
+
+if TYPE_CHECKING:
     pass
 
 ABOUT = """Show a detector a few images of normal things of one kind. What it remembers is saved with it, and images

@@ -2,14 +2,10 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zsad.cli.options import POSITION_RESIZES, Verbs, as_detector, pair
 from zsad.runtime import RuntimeConfig
 from zsad.wording import say
-
-if TYPE_CHECKING:
-    from zsad.trainer.loop import Epoch
 
 ABOUT = """Train a method on an auxiliary data set, as its paper does or as a recipe says. Methods of this family learn
 from the test split of the data set, with its anomalous images and their masks, and are then used on other data."""
@@ -49,45 +45,32 @@ def add(verbs: Verbs) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Train, saying after each epoch how it went."""
-    from zsad.trainer.progress import ProgressLog, TensorBoardScalars
-    from zsad.trainer.training import train
+    """Train, with a line after each epoch."""
+    from zsad.trainer.observers import ProgressLog, TensorBoardScalars, TrainingObserver
+    from zsad.trainer.training import TrainingData, train
 
-    teller = ProgressLog(lambda line: say(line, stderr=True))
-    scalars = TensorBoardScalars(options.out) if options.tensorboard else None
-
-    def watch(epoch: "Epoch") -> None:
-        teller.epoch(epoch)
-        if scalars is not None:
-            scalars.epoch(epoch)
-
+    observers: list[TrainingObserver] = [ProgressLog(lambda line: say(line, stderr=True))]
+    if options.tensorboard:
+        observers.append(TensorBoardScalars(options.out))
     if options.resume and not (options.out / "resume.safetensors").exists():
-        say(f"{options.out} holds no run yet: training begins", stderr=True)
-    optimisation = {
-        "epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "learning_rate": options.learning_rate,
-    }
+        say(f"{options.out} holds no run yet: training starts", stderr=True)
     folder = train(
         options.method,
-        options.data,
+        TrainingData(options.data, options.split, options.classes, options.knowledge),
         options.out,
+        seed=options.seed,
+        resume=options.resume,
+        runtime=RuntimeConfig.from_options(options),
+        observers=observers,
         backbone=options.backbone,
         weights=options.weights,
         activation=options.activation,
         position_resize=options.position_resize,
         image_size=options.image_size,
         options=dict(options.set),
-        training={key: value for key, value in optimisation.items() if value is not None},
-        split=options.split,
-        classes=options.classes,
-        seed=options.seed,
-        resume=options.resume,
-        knowledge=options.knowledge,
-        runtime=RuntimeConfig.from_options(options),
-        begun=teller.begun,
-        watch=watch,
-        progress=teller.observed,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
     )
     say(f"detector: {folder} (use it with --detector {as_detector(folder)})")
     return 0

@@ -1,4 +1,4 @@
-"""The images and masks that a method trains on: read once, kept in memory while there is room."""
+"""Training images and masks: read once, and kept in memory while there is room."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,24 +20,24 @@ from zsad.threads import readers
 from zsad.types import DecodedImage, Size
 
 AHEAD = 2
-"""Batches that are read while one is trained on."""
+"""Batches that are read in advance."""
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Some images at the size of the method.
+    """A batch at the image size of the method.
 
     Attributes:
-        indices: their numbers in the set.
+        indices: their indices in the training set.
         pixels: in [0, 1], not normalised.
-        taken: (rows, cols) of each image before it was resized; () without pixels.
+        original_sizes: (rows, cols) of each image before it was resized; () without pixels.
         masks: 0 normal, 1 anomalous.
         labels: 0 normal, 1 anomalous.
     """
 
     indices: tuple[int, ...]
     pixels: torch.Tensor
-    taken: tuple[Size, ...]
+    original_sizes: tuple[Size, ...]
     masks: torch.Tensor
     labels: torch.Tensor
 
@@ -45,7 +45,7 @@ class TrainingBatch:
 class TrainingImages:
     """Labelled samples, each decoded and resized at most once while they fit into ``memory`` bytes.
 
-    A mask becomes binary at its own size, is resized bilinearly with antialiasing and is cut at one half, as in the
+    A mask is binarised at its own size, resized bilinearly with antialiasing and thresholded at 0.5, as in the
     published code of VAND and its descendants.
 
     Raises:
@@ -53,9 +53,11 @@ class TrainingImages:
     """
 
     def __init__(self, samples: Sequence[Sample], side: int, memory: int = 2 << 30) -> None:
-        self.samples = [one for one in samples if one.label == 0 or (one.label == 1 and one.mask is not None)]
+        self.samples = [
+            sample for sample in samples if sample.label == 0 or (sample.label == 1 and sample.mask is not None)
+        ]
         self.left_out = len(samples) - len(self.samples)
-        counts = [sum(one.label == label for one in self.samples) for label in (0, 1)]
+        counts = [sum(sample.label == label for sample in self.samples) for label in (0, 1)]
         if 0 in counts:
             raise InputError(
                 "training needs normal images, and anomalous ones with masks",
@@ -63,21 +65,21 @@ class TrainingImages:
                 "name data sets or a split that have both",
             )
         self.size: Size = (side, side)
-        self._room, self._lock = memory, Lock()
+        self._memory_left, self._lock = memory, Lock()
         self._images: dict[int, DecodedImage] = {}
-        self._taken: dict[int, Size] = {}
+        self._original_sizes: dict[int, Size] = {}
         self._masks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def batch(self, indices: Sequence[int], with_pixels: bool = True) -> TrainingBatch:
-        """Read some samples; ``pixels`` is empty where they are not wanted."""
+        """Read some samples; ``pixels`` is empty without ``with_pixels``."""
         images = [self._image(index) for index in indices] if with_pixels else []
         return TrainingBatch(
             tuple(indices),
             to_batch(images, self.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels,
-            tuple(self._taken[index] for index in indices) if with_pixels else (),
+            tuple(self._original_sizes[index] for index in indices) if with_pixels else (),
             torch.from_numpy(np.stack([self._mask(index) for index in indices]).astype(np.float32)),
             torch.tensor([float(self.samples[index].label or 0) for index in indices]),
         )
@@ -85,7 +87,7 @@ class TrainingImages:
     def batches(
         self, numbers: Iterable[Sequence[int]], workers: int, with_pixels: bool = True
     ) -> Iterator[TrainingBatch]:
-        """Batches in the order asked for, read ahead by ``workers`` threads."""
+        """Batches in the given order, read in advance by ``workers`` threads."""
         with readers(workers) as pool:
             pending: deque[Future[TrainingBatch]] = deque()
             for indices in numbers:
@@ -95,23 +97,23 @@ class TrainingImages:
             while pending:
                 yield pending.popleft().result()
 
-    def forget_pixels(self) -> None:
-        """Give the memory of the images to the masks, where pixels are not wanted any more."""
+    def drop_pixels(self) -> None:
+        """Free the memory of the images for the masks, once only features are needed."""
         with self._lock:
-            self._room += sum(image.pixels.nbytes for image in self._images.values())
+            self._memory_left += sum(image.pixels.nbytes for image in self._images.values())
             self._images.clear()
 
     def hashes(self, workers: int) -> tuple[list[str], list[str]]:
         """SHA-256 of each image's file, and of its masks (empty where there is none)."""
         with readers(workers) as pool:
-            images = list(pool.map(content_hash, [one.image for one in self.samples]))
-            return images, list(pool.map(contents_hash, [one.masks for one in self.samples]))
+            images = list(pool.map(content_hash, [sample.image for sample in self.samples]))
+            return images, list(pool.map(contents_hash, [sample.masks for sample in self.samples]))
 
     def _image(self, index: int) -> DecodedImage:
         if index not in self._images:
-            taken = decode(self.samples[index].image)
-            self._taken[index] = taken.size
-            image = _resized(taken, self.size)
+            original = decode(self.samples[index].image)
+            self._original_sizes[index] = original.size
+            image = _resized(original, self.size)
             if not self._fits(image.pixels):
                 return image
             self._images[index] = image
@@ -127,13 +129,13 @@ class TrainingImages:
 
     def _fits(self, array: np.ndarray) -> bool:
         with self._lock:
-            fits = array.nbytes <= self._room
-            self._room -= array.nbytes if fits else 0
+            fits = array.nbytes <= self._memory_left
+            self._memory_left -= array.nbytes if fits else 0
         return fits
 
 
 def _resized(image: DecodedImage, size: Size) -> DecodedImage:
-    """At the method's size and in its own depth of colour, so that keeping it takes little room."""
+    """At the image size of the method and in the bit depth of the file, so that it takes little memory."""
     scale = 255 if image.pixels.dtype == np.uint8 else 65535
     pixels = to_batch([image], size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)).pixels[0].permute(1, 2, 0).numpy()
     return DecodedImage(np.rint(pixels * scale).astype(image.pixels.dtype), image.source)

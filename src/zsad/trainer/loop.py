@@ -1,9 +1,9 @@
-"""The loop: epochs, steps, and a checkpoint after every epoch from which a run goes on to the same bits."""
+"""The training loop: epochs, steps, and a checkpoint after every epoch, from which a run resumes bit-exactly."""
 
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,9 @@ from zsad.errors import ConfigError, ZsadError
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.runtime import RuntimeConfig, without_tf32
 from zsad.trainer import state
-from zsad.trainer.forward import Describe, Forward, mixed
+from zsad.trainer.batch_loss import BatchLoss, Describe, mixed
 from zsad.trainer.images import TrainingImages
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch brought.
-
-    Attributes:
-        number: from 1.
-        of: how many there will be.
-        terms: mean of each term of the loss over the images; their sum is what is minimised.
-        seconds: that the epoch took.
-    """
-
-    number: int
-    of: int
-    terms: dict[str, float]
-    seconds: float
-
-    @property
-    def loss(self) -> float:
-        """The sum of the terms."""
-        return sum(self.terms.values())
+from zsad.trainer.observers import Epoch, TrainingObserver
 
 
 @dataclass
@@ -48,15 +27,15 @@ class TrainingRun:
 
     Args:
         method: with its initial parameters, on the device.
-        card: what the folder says of the detector.
+        card: of the detector.
         training: epochs, batch size, rates.
         images: at the size of the method.
-        seed: of the order, the augmentation and all that is drawn.
+        seed: of the order, the augmentation and all other random numbers.
         folder: for checkpoints and the detector.
         runtime: device, precision, micro batch, workers and cache.
-        facts: what else the card of the training says, such as data and versions; part of what a run is known by.
-        describe: sentences about an image, for methods that ask for them.
-        hashes: content hash of each image, kept so that none of them is ever used as a test.
+        provenance: data, recipe and versions for the training record; part of the identity of the run.
+        describe: gives the descriptions of an image, for methods whose loss uses them.
+        hashes: content hash of each image, saved so that an evaluation can refuse them.
     """
 
     method: Trainable
@@ -66,110 +45,126 @@ class TrainingRun:
     seed: int
     folder: Path
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    facts: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     describe: Describe | None = None
     hashes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self._parameters = {name: one for name, one in self.method.named_parameters() if one.requires_grad}
+        self._parameters = {
+            name: parameter for name, parameter in self.method.named_parameters() if parameter.requires_grad
+        }
         if not self._parameters:
             raise ConfigError(
                 "a method with these options has something to train",
                 f"{self.card.method} with {self.card.options}",
                 "switch a module on, or use the detector untrained",
             )
-        self._check_names()
+        self._check_patterns()
         self._optimiser = torch.optim.Adam(
-            self._groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
+            self._parameter_groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
         )
-        augmented, described = self.training.augment, self.describe
-        self._forward = Forward(self.method, self.images, self.seed, augmented, self.runtime, described)
+        self._loss = BatchLoss(self.method, self.images, self.seed, self.training.augment, self.runtime, self.describe)
         self._history: list[dict[str, float]] = []
 
     @property
-    def known_by(self) -> dict[str, Any]:
-        """What determines the result, beside the code and the machine."""
+    def identity(self) -> dict[str, Any]:
+        """All that determines the result, apart from the code and the machine."""
         runtime = self.runtime
-        words = {
+        values = {
             "detector": asdict(self.card),
             "training": asdict(self.training),
             "seed": self.seed,
             "precision": runtime.precision,
             "micro_batch": runtime.micro_batch,
             "device": runtime.device_type,
-            "cache_bytes": runtime.cache_bytes if self._forward.observes_once else None,
-            **self.facts,
+            "cache_bytes": runtime.cache_bytes if self._loss.caches_features else None,
+            **self.provenance,
         }
-        return json.loads(json.dumps(words))
+        return json.loads(json.dumps(values))
 
     def resume(self) -> int:
-        """Take up what the folder holds; returns the number of epochs that are done.
+        """Restore the state in the folder; returns the number of complete epochs.
 
-        A run may go on for more epochs than it began with, or for fewer: no rate, order or draw of an epoch depends on
-        how many there will be, so that it ends in the same bits as one that was as long from the beginning.
+        A run may be resumed with more epochs than it was started with, or with fewer: no learning rate, order or random
+        number of an epoch depends on the number of epochs, so that the result is that of an uninterrupted run, to the
+        bit.
 
         Raises:
             InputError: the folder holds no readable run.
-            ConfigError: it holds another run, or more epochs of this one are done.
+            ConfigError: it holds another run, or more epochs of this one are complete.
         """
-        found = state.read(self.folder)
-        ours, theirs = _without_length(self.known_by), _without_length(found.run)
+        saved = state.read(self.folder)
+        ours, theirs = _without_epochs(self.identity), _without_epochs(saved.run)
         different = [key for key in ours if theirs.get(key) != ours[key]]
         if different:
             raise ConfigError(
-                f"a run goes on as it began in {self.folder}",
+                f"a run is resumed with the settings that it was started with in {self.folder}",
                 f"another {' and '.join(different)}",
-                "say what was said at first, or train into another folder",
+                "repeat the first settings, or train into another folder",
             )
-        if found.epochs > self.training.epochs:
+        if saved.epochs > self.training.epochs:
             raise ConfigError(
-                f"a run goes on with at least as many epochs as are done in {self.folder}",
-                f"{self.training.epochs} of {found.epochs} that are done",
-                f"say --epochs {found.epochs} or more, or train into another folder",
+                f"a run is resumed with at least as many epochs as are complete in {self.folder}",
+                f"{self.training.epochs} of {saved.epochs} that are complete",
+                f"say --epochs {saved.epochs} or more, or train into another folder",
             )
-        state.restore(found, self._parameters, self._optimiser)
-        self._history = found.history
-        self._publish()
-        return found.epochs
+        state.restore(saved, self._parameters, self._optimiser)
+        self._history = saved.history
+        self._save_detector()
+        return saved.epochs
 
-    def observe(self) -> Iterator[int]:
-        """Look at all images once, for methods that only read the tower; yields how many have been seen."""
+    def train(self, start: int = 0, observers: Sequence[TrainingObserver] = ()) -> None:
+        """Extract features where they can be cached, then train from epoch ``start`` on.
+
+        Raises:
+            ZsadError: as :meth:`epochs` does.
+        """
+        if start < self.training.epochs:
+            for done in self.extract_features():
+                for observer in observers:
+                    observer.features(done, len(self.images))
+        for epoch in self.epochs(start):
+            for observer in observers:
+                observer.epoch(epoch)
+
+    def extract_features(self) -> Iterator[int]:
+        """Cache the features of all images, for methods on a frozen backbone; yields the number that are done."""
         with without_tf32():
-            yield from self._forward.observe(self.hashes)
+            yield from self._loss.extract_features(self.hashes)
 
     def epochs(self, start: int = 0) -> Iterator[Epoch]:
-        """Train from epoch ``start`` on; each epoch is on disk when it is yielded.
+        """Train from epoch ``start`` on (counted from 0); each epoch is on disk when it is yielded.
 
         Raises:
             ZsadError: a loss or a parameter is not finite; what the folder holds stays as it is.
         """
         on_gpu = self.runtime.device_type == "cuda"
         for epoch in range(start, self.training.epochs):
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             with torch.random.fork_rng(devices=[self.runtime.device] if on_gpu else []), without_tf32():
                 terms = self._epoch(epoch)
-            self._check("parameter", self._parameters, f"after epoch {epoch + 1}")
+            self._check_finite("parameter", self._parameters, f"after epoch {epoch + 1}")
             self._history.append(terms)
-            tensors = state.tensors_of(self._parameters, self._optimiser)
-            state.write(state.State(epoch + 1, self.known_by, self._history, tensors), self.folder)
-            self._publish()
-            yield Epoch(epoch + 1, self.training.epochs, terms, time.perf_counter() - began)
+            tensors = state.state_tensors(self._parameters, self._optimiser)
+            state.write(state.TrainingState(epoch + 1, self.identity, self._history, tensors), self.folder)
+            self._save_detector()
+            yield Epoch(epoch + 1, self.training.epochs, terms, time.perf_counter() - start_time)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """One group of parameters for each first rate."""
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """One parameter group for each initial learning rate."""
         by_rate: dict[float, list[Tensor]] = {}
-        for name, one in self._parameters.items():
-            own = (rate for part, rate in self.training.rates.items() if part in name)
-            by_rate.setdefault(next(own, self.training.learning_rate), []).append(one)
+        for name, parameter in self._parameters.items():
+            matching = (rate for part, rate in self.training.rates.items() if part in name)
+            by_rate.setdefault(next(matching, self.training.learning_rate), []).append(parameter)
         return [{"params": group, "lr": rate, "first": rate} for rate, group in by_rate.items()]
 
-    def _check_names(self) -> None:
-        """What a recipe says of parameters is said of some; the method's own words may be of modules switched off."""
-        ours = self.method.training_defaults
-        asked = (self.training.rates.keys() - ours.rates.keys()) | (
-            self.training.clip_norms.keys() - ours.clip_norms.keys()
+    def _check_patterns(self) -> None:
+        """A recipe's patterns match some parameter; the method's own may be those of modules that are switched off."""
+        defaults = self.method.training_defaults
+        patterns = (self.training.rates.keys() - defaults.rates.keys()) | (
+            self.training.clip_norms.keys() - defaults.clip_norms.keys()
         )
-        for part in sorted(asked):
+        for part in sorted(patterns):
             if not any(part in name for name in self._parameters):
                 raise ConfigError(
                     "rates and clip_norms are for parts of the names of parameters",
@@ -183,49 +178,50 @@ class TrainingRun:
             group["lr"] = group["first"] * self.training.rate(epoch)
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
         steps = order.split(self.training.batch_size)
-        micro = self.runtime.micro_batch or self.training.batch_size
-        pieces = [piece.tolist() for step in steps for piece in step.split(micro)]
-        batches = self.images.batches(pieces, self.runtime.workers, self._forward.needs_pixels)
+        micro_batch = self.runtime.micro_batch or self.training.batch_size
+        indices = [part.tolist() for step in steps for part in step.split(micro_batch)]
+        batches = self.images.batches(indices, self.runtime.workers, self._loss.needs_pixels)
         sums: dict[str, float] = {}
         for number, step in enumerate(steps):
             torch.manual_seed(mixed(self.seed, epoch, number))
             self._optimiser.zero_grad()
-            for _ in range(math.ceil(len(step) / micro)):
+            for _ in range(math.ceil(len(step) / micro_batch)):
                 batch = next(batches)
-                terms = self._forward.terms(batch, epoch)
-                self._check("loss", terms, f"at step {number + 1} of epoch {epoch + 1}")
+                terms = self._loss.terms(batch, epoch)
+                self._check_finite("loss", terms, f"at step {number + 1} of epoch {epoch + 1}")
                 torch.stack(list(terms.values())).sum().mul(len(batch.indices) / len(step)).backward()
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch.indices)
-            self._clip()
+            self._clip_gradients()
             self._optimiser.step()
         return {name: total / len(self.images) for name, total in sums.items()}
 
-    def _check(self, what: str, values: dict[str, Any], when: str) -> None:
-        wrong = [name for name, value in values.items() if not value.isfinite().all()]
-        if wrong:
+    def _check_finite(self, what: str, values: dict[str, Any], when: str) -> None:
+        not_finite = [name for name, value in values.items() if not value.isfinite().all()]
+        if not_finite:
             raise ZsadError(
                 f"a {what} is finite",
-                f"{', '.join(wrong[:3])} {when}",
+                f"{', '.join(not_finite[:3])} {when}",
                 "lower the learning rate or train in fp32, into another folder; this one keeps the epochs before",
             )
 
-    def _clip(self) -> None:
+    def _clip_gradients(self) -> None:
         for part, bound in self.training.clip_norms.items():
-            torch.nn.utils.clip_grad_norm_([one for name, one in self._parameters.items() if part in name], bound)
+            matching = [parameter for name, parameter in self._parameters.items() if part in name]
+            torch.nn.utils.clip_grad_norm_(matching, bound)
 
-    def _publish(self) -> None:
-        """The detector as it now is, and the card of its training."""
-        words = self.known_by | {
+    def _save_detector(self) -> None:
+        """Write the detector as it is now, and its training record."""
+        record = self.identity | {
             "epochs_done": len(self._history),
-            "trained_parameters": sum(one.numel() for one in self._parameters.values()),
+            "trained_parameters": sum(parameter.numel() for parameter in self._parameters.values()),
             "history": self._history,
         }
-        checkpoint.write(self.card, self.method, checkpoint.TrainingRecord(self.hashes, words), self.folder)
+        checkpoint.write(self.card, self.method, checkpoint.TrainingRecord(self.hashes, record), self.folder)
 
 
-def _without_length(run: dict[str, Any]) -> dict[str, Any]:
-    """What a run is known by, apart from how many epochs it will have."""
+def _without_epochs(run: dict[str, Any]) -> dict[str, Any]:
+    """The identity of a run, apart from its number of epochs."""
     training = run.get("training")
     if not isinstance(training, dict):
         return run

@@ -1,4 +1,4 @@
-"""Everything that training goes on from, in one file: it is whole or it is not there."""
+"""The state from which an interrupted run resumes, in one file that is replaced atomically."""
 
 import json
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True)
-class State:
-    """Where a run stands after a whole number of epochs.
+class TrainingState:
+    """A run after a whole number of epochs.
 
     Attributes:
-        epochs: how many are done.
-        run: what determines the result; a run with other values is another run.
+        epochs: how many are complete.
+        run: all that determines the result, see :attr:`zsad.trainer.loop.TrainingRun.identity`.
         history: mean of each term of the loss, by epoch.
         tensors: parameters (``model.``) and moments of Adam (``adam.``) by name.
     """
@@ -45,23 +45,23 @@ class _StateMetadata:
     history: tuple[dict[str, float], ...]
 
 
-def write(state: State, folder: Path) -> None:
-    """Write the state in the place of the former one.
+def write(state: TrainingState, folder: Path) -> None:
+    """Replace the state in the folder.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    words = {"epochs": state.epochs, "run": state.run, "history": state.history}
-    tensors = {name: one.detach().cpu().contiguous() for name, one in state.tensors.items()}
+    metadata = {"epochs": state.epochs, "run": state.run, "history": state.history}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / FILE, lasting=True) as temporary:
-            save_file(tensors, temporary, {key: json.dumps(value) for key, value in words.items()})
+            save_file(tensors, temporary, {key: json.dumps(value) for key, value in metadata.items()})
     except (OSError, SafetensorError) as error:
         raise InputError("the folder of a run must be writable", error, "choose another folder") from error
 
 
-def read(folder: Path) -> State:
+def read(folder: Path) -> TrainingState:
     """Read a state.
 
     Raises:
@@ -69,48 +69,48 @@ def read(folder: Path) -> State:
     """
     path = folder / FILE
     try:
-        tensors, said = read_safetensors(path)
+        tensors, header = read_safetensors(path)
         check_finite(tensors, path, "train anew")
-        found = {key: read_json(value, file_names=True) for key, value in said.items()}
-        words = from_mapping(_StateMetadata, found, "its metadata")
+        values = {key: read_json(value, file_names=True) for key, value in header.items()}
+        metadata = from_mapping(_StateMetadata, values, "its metadata")
     except WeightsError as error:
         raise _unreadable(f"{path}: {error.value}") from error
     except (DocumentError, ConfigError) as error:
         raise _unreadable(f"{path}: {error}") from error
-    if words.epochs != len(words.history):
-        raise _unreadable(f"{path}: {words.epochs} epochs, and what {len(words.history)} came to")
-    return State(words.epochs, words.run, list(words.history), tensors)
+    if metadata.epochs != len(metadata.history):
+        raise _unreadable(f"{path}: {metadata.epochs} epochs, but losses of {len(metadata.history)}")
+    return TrainingState(metadata.epochs, metadata.run, list(metadata.history), tensors)
 
 
-def tensors_of(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Parameters by name, and what Adam remembers of each."""
-    tensors = {f"model.{name}": one for name, one in parameters.items()}
-    for name, one in parameters.items():
+def state_tensors(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Parameters by name, and Adam's moments of each."""
+    tensors = {f"model.{name}": parameter for name, parameter in parameters.items()}
+    for name, parameter in parameters.items():
         for moment in MOMENTS:
-            if moment in optimiser.state[one]:
-                tensors[f"adam.{moment}.{name}"] = optimiser.state[one][moment]
+            if moment in optimiser.state[parameter]:
+                tensors[f"adam.{moment}.{name}"] = optimiser.state[parameter][moment]
     return tensors
 
 
-def restore(found: State, parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
-    """Put everything back where :func:`tensors_of` found it, in the memory layout that it had.
+def restore(state: TrainingState, parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """Copy the tensors of :func:`state_tensors` back, in the memory layout of the parameters.
 
     Raises:
         InputError: the state holds other tensors than these.
     """
     try:
         with torch.no_grad():
-            for name, one in parameters.items():
-                one.copy_(found.tensors[f"model.{name}"])
-                if f"adam.step.{name}" not in found.tensors:  # nothing has reached it yet
+            for name, parameter in parameters.items():
+                parameter.copy_(state.tensors[f"model.{name}"])
+                if f"adam.step.{name}" not in state.tensors:  # it has had no gradient yet
                     continue
-                kept = {moment: found.tensors[f"adam.{moment}.{name}"] for moment in MOMENTS}
-                step = kept.pop("step")
-                laid_out = {moment: torch.empty_like(one).copy_(value) for moment, value in kept.items()}
-                optimiser.state[one].update(laid_out, step=step)
+                saved = {moment: state.tensors[f"adam.{moment}.{name}"] for moment in MOMENTS}
+                step = saved.pop("step")
+                moments = {moment: torch.empty_like(parameter).copy_(value) for moment, value in saved.items()}
+                optimiser.state[parameter].update(moments, step=step)
     except (KeyError, RuntimeError) as error:
         raise _unreadable(f"other tensors: {error}") from error
 
 
 def _unreadable(value: str) -> InputError:
-    return InputError("a run that goes on has a readable resume.safetensors", value, "train anew into another folder")
+    return InputError("a run is resumed from a readable resume.safetensors", value, "train anew into another folder")

@@ -1,19 +1,20 @@
-"""``zsad.train``: from names to a run."""
+"""``zsad.train``: from a method or recipe and data sets to a training run."""
 
 import hashlib
 import os
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 
 from zsad import checkpoint
 from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
+from zsad.backbones.config import absolute_weights, image_size_for
 from zsad.config import check_seed, from_mapping
 from zsad.data.layouts import Sample
 from zsad.data.specification import DataSet, Split, in_words, samples_of
@@ -22,58 +23,57 @@ from zsad.locks import alone
 from zsad.methods import Method
 from zsad.runtime import RuntimeConfig
 from zsad.trainer import state
-from zsad.trainer.forward import Describe
+from zsad.trainer.batch_loss import Describe
 from zsad.trainer.images import TrainingImages
-from zsad.trainer.loop import Epoch, TrainingRun
-from zsad.trainer.recipe import Recipe, read
+from zsad.trainer.loop import TrainingRun
+from zsad.trainer.observers import TrainingObserver
+from zsad.trainer.recipe import Recipe, RecipeChanges, read
 
-Watch = Callable[[Epoch], None]
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a method is trained on.
+
+    Attributes:
+        data_sets: one or more, each ``LAYOUT:PATH`` or a :class:`zsad.data.DataSet`. The trained methods of this family
+            learn from the test split of an auxiliary data set, with its anomalous images and masks, and are then used
+            on other data.
+        split: the split that is trained on.
+        classes: the classes that are trained on; all where not given.
+        knowledge: file of descriptions of defects (``zsad knowledge build``), in addition to those in the package.
+    """
+
+    data_sets: str | DataSet | Sequence[str | DataSet]
+    split: Split = "test"
+    classes: Sequence[str] | None = None
+    knowledge: str | os.PathLike[str] | None = None
 
 
 def train(
-    recipe: Recipe | str | type[Method],
-    data: str | DataSet | Sequence[str | DataSet],
+    method: str | type[Method] | Recipe,
+    data: str | DataSet | Sequence[str | DataSet] | TrainingData,
     out: str | os.PathLike[str],
     *,
-    backbone: str | None = None,
-    weights: str | None = None,
-    activation: Activation | None = None,
-    position_resize: PositionResize | None = None,
-    image_size: int | None = None,
-    options: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    split: Split = "test",
-    classes: Sequence[str] | None = None,
     seed: int = 111,
     resume: bool = False,
-    knowledge: str | os.PathLike[str] | None = None,
     runtime: RuntimeConfig | None = None,
-    begun: Callable[[TrainingRun], None] | None = None,
-    watch: Watch | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    observers: Sequence[TrainingObserver] = (),
+    **changes: Unpack[RecipeChanges],
 ) -> Path:
-    """Train a method and leave a detector behind that ``zsad.load`` takes.
+    """Train a method, and leave a detector behind that ``zsad.load`` takes.
 
     Args:
-        recipe: a recipe, the path of one, or the name or class of a method, which then trains as its paper says.
-        data: one or more data sets, each ``LAYOUT:PATH`` or a :class:`zsad.data.DataSet`. Every trained method of this
-            family learns from the test split of an auxiliary data set, with its anomalous images and masks, and is used
-            on other data.
+        method: its name or class, to train it as its paper does; or a recipe, or the path of one.
+        data: a data set as ``LAYOUT:PATH`` or :class:`zsad.data.DataSet`, or several of them; or a
+            :class:`TrainingData` for another split than ``test``, for some classes, or with a knowledge file.
         out: folder of the run; written after every epoch.
-        backbone, weights, activation, position_resize, image_size: instead of the recipe's, as :func:`zsad.load` takes
-            them; a method's name alone trains on the embedded backbone. Another backbone drops what the recipe says of
-            its own. Where nobody says an activation, the paper's backbone runs as its authors ran it.
-        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``.
-        training: fields of :class:`zsad.methods.TrainingConfig`, for instance ``{"epochs": 3}``.
-        split: the part of the data sets that is trained on.
-        classes: the classes that are trained on; all where not given.
-        seed: of initial parameters, order, augmentation and all that is drawn.
-        resume: go on with the run that ``out`` holds, to the same weights as without the break.
-        knowledge: a knowledge file (``zsad knowledge build``) beside the one that is shipped.
-        runtime: device, precision, micro batch, workers and cache.
-        begun: called when all is read and checked, before any work.
-        watch: called after every epoch.
-        progress: called while images are observed, with how many have been and how many there are.
+        seed: of initial parameters, order, augmentation and all other random numbers.
+        resume: continue the run in ``out``, to the same weights as without the interruption.
+        runtime: device, precision, micro batch, workers and cache of features.
+        observers: are called after every epoch, such as :class:`zsad.trainer.observers.ProgressLog`.
+        changes: fields of :class:`zsad.trainer.recipe.Recipe` (``backbone``, ``weights``, ``activation``,
+            ``position_resize``, ``image_size``, ``options``) and of :class:`zsad.methods.TrainingConfig`
+            (``epochs``, ``batch_size``, ``learning_rate``, ...) that replace those of the method or recipe.
 
     Returns:
         ``out``.
@@ -82,35 +82,22 @@ def train(
         ConfigError, InputError, WeightsError: something asked for does not exist or does not fit, or another process
             writes into ``out``.
     """
+    chosen = (method if isinstance(method, Recipe) else read(method)).changed(**changes)
+    chosen_data = data if isinstance(data, TrainingData) else TrainingData(data)
     runtime = (runtime or RuntimeConfig()).resolved()
-    chosen = recipe if isinstance(recipe, Recipe) else read(recipe)
-    chosen = chosen.changed(
-        backbone=backbone,
-        weights=weights,
-        activation=activation,
-        position_resize=position_resize,
-        image_size=image_size,
-        options=options or {},
-        training=training or {},
-    )
     folder = Path(out)
     with alone(folder):
-        check_folder(folder, resume)
-        samples = samples_of(data, split, classes)
-        run = prepare(chosen, samples, folder, seed=seed, knowledge=knowledge, runtime=runtime)
-        done = begin(run, resume)
-        if begun is not None:
-            begun(run)
-        for seen in run.observe() if done < run.training.epochs else ():
-            if progress is not None:
-                progress(seen, len(run.images))
-        for epoch in run.epochs(done):
-            if watch is not None:
-                watch(epoch)
+        check_output_folder(folder, resume)
+        samples = samples_of(chosen_data.data_sets, chosen_data.split, chosen_data.classes)
+        run = prepare_run(chosen, samples, folder, seed=seed, knowledge=chosen_data.knowledge, runtime=runtime)
+        start = start_or_resume(run, resume)
+        for observer in observers:
+            observer.begun(run)
+        run.train(start, observers)
     return run.folder
 
 
-def prepare(
+def prepare_run(
     recipe: Recipe,
     samples: Sequence[Sample],
     folder: Path,
@@ -119,14 +106,14 @@ def prepare(
     knowledge: str | os.PathLike[str] | None = None,
     runtime: RuntimeConfig | None = None,
 ) -> TrainingRun:
-    """A run that has not begun: the method with its initial parameters, on its device, and the images.
+    """A run that has not started: the method with its initial parameters, on its device, and the images.
 
     Raises:
         ConfigError, InputError, WeightsError: as :func:`train` does.
     """
     check_seed(seed)
     runtime = (runtime or RuntimeConfig()).resolved()
-    method_type, training = recipe.method_type(), recipe.optimisation()
+    method_type, training = recipe.method_type(), recipe.training_config()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")
     side = image_size_for(recipe.backbone, recipe.image_size)
     activation = recipe.tower_activation()
@@ -138,7 +125,7 @@ def prepare(
         method = method_type(clip, config).to(runtime.device)
     card = checkpoint.Card(
         method=recipe.method,
-        options={key: _found(key, value) for key, value in recipe.options.items()},
+        options={key: _absolute_option(key, value) for key, value in recipe.options.items()},
         backbone=recipe.backbone,
         weights=absolute_weights(recipe.weights, recipe.backbone),
         activation=activation,
@@ -151,33 +138,33 @@ def prepare(
         raise ConfigError("a knowledge file is for a method that asks for descriptions", recipe.method, "leave it out")
     describe, base = _describe(images, knowledge) if method.uses_descriptions else (None, None)
     hashes, masks = images.hashes(runtime.workers)
-    facts = {
+    provenance = {
         "recipe": recipe.paper or recipe.method,
-        "data": content(hashes, masks),
-        "classes": dict(Counter(in_words(one.class_name) for one in images.samples)),
+        "data": content_hash_of(hashes, masks),
+        "classes": dict(Counter(in_words(sample.class_name) for sample in images.samples)),
         "left_out": images.left_out,
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
-    return TrainingRun(method, card, training, images, seed, folder, runtime, facts, describe, tuple(hashes))
+    return TrainingRun(method, card, training, images, seed, folder, runtime, provenance, describe, tuple(hashes))
 
 
-def content(images: Sequence[str], masks: Sequence[str]) -> str:
-    """SHA-256 of all that is trained on, of what :meth:`zsad.trainer.images.TrainingImages.hashes` returns."""
+def content_hash_of(images: Sequence[str], masks: Sequence[str]) -> str:
+    """SHA-256 of the training data, from what :meth:`zsad.trainer.images.TrainingImages.hashes` returns."""
     return hashlib.sha256(" ".join([*images, *masks]).encode()).hexdigest()
 
 
-def _found(key: str, value: object) -> object:
-    """An option; where it is a path to weights, as it is found from any folder."""
+def _absolute_option(key: str, value: object) -> object:
+    """An option; a path to weights becomes absolute."""
     return absolute_weights(value) if key.endswith("weights") and isinstance(value, str) else value
 
 
-def check_folder(folder: Path, resume: bool) -> None:
-    """Make sure, before any work is done, that a run may write into its folder.
+def check_output_folder(folder: Path, resume: bool) -> None:
+    """Make sure, before any work, that a run may write into its folder.
 
     Raises:
-        ConfigError: the folder holds a run and ``resume`` was not said, or a detector that no run left there.
-        InputError: it holds files of a run's names that no run left there.
+        ConfigError: the folder holds a run and ``resume`` is not set, or a detector that no run wrote.
+        InputError: it holds files of a run's names that no run wrote.
     """
     run, detector = (folder / state.FILE).exists(), (folder / checkpoint.CARD).exists()
     if detector and not (run and resume):
@@ -185,28 +172,28 @@ def check_folder(folder: Path, resume: bool) -> None:
         remedy = "say --resume, or choose another folder" if run else "choose another folder"
         raise ConfigError("a new run has a folder of its own", f"{folder} with {what}", remedy)
     names = checkpoint.TRAINED_STATE, checkpoint.TRAINING, checkpoint.IMAGES
-    others = [path.name for name in names if (path := checkpoint.file_of(folder, name)).exists()]
-    if others and not run:
-        what = f"{', '.join(others)} from elsewhere in {folder}"
+    foreign = [path.name for name in names if (path := checkpoint.file_of(folder, name)).exists()]
+    if foreign and not run:
+        what = f"{', '.join(foreign)} from elsewhere in {folder}"
         raise InputError("a run writes over no other file", what, "choose another folder, or move them away")
 
 
-def begin(run: TrainingRun, resume: bool) -> int:
-    """Take up the run that its folder holds, if there is one; returns the epochs that are done.
+def start_or_resume(run: TrainingRun, resume: bool) -> int:
+    """Restore the run in the folder, if there is one; returns the number of complete epochs.
 
     Raises:
-        ConfigError, InputError: as :func:`check_folder` does; or the run is another one.
+        ConfigError, InputError: as :func:`check_output_folder` does; or the run is another one.
     """
-    check_folder(run.folder, resume)
+    check_output_folder(run.folder, resume)
     return run.resume() if (run.folder / state.FILE).exists() else 0
 
 
 def _describe(images: TrainingImages, path: str | os.PathLike[str] | None) -> tuple[Describe, str]:
-    """What the knowledge base says of an image, and the base's content hash."""
+    """The descriptions of each image, and the content hash of the knowledge base."""
     from zsad.knowledge import Knowledge
 
     base = Knowledge.shipped() if path is None else Knowledge.shipped().merged(Knowledge.read(Path(path)))
-    for name in {one.class_name for one in images.samples}:
+    for name in {sample.class_name for sample in images.samples}:
         base.lookup(in_words(name))  # an unknown class is an error now, not in the middle of an epoch
 
     def describe(index: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""From a batch of images to the terms of a loss; what a frozen tower sees of an image is seen once."""
+"""From a batch of images to the terms of its loss; a frozen backbone extracts the features of an image once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from zsad.data.specification import in_words
 from zsad.methods import FrozenBackboneMethod, Method, Trainable
 from zsad.registry import class_path, source_hash
 from zsad.runtime import RuntimeConfig
-from zsad.trainer.augment import augment
+from zsad.trainer.augmentation import augment
 from zsad.trainer.feature_cache import CHUNK, FeatureCache
 from zsad.trainer.images import TrainingBatch, TrainingImages
 from zsad.types import BackboneFeatures, Evidence, Target
@@ -23,16 +23,16 @@ Describe = Callable[[int], tuple[str, ...]]
 
 
 @dataclass
-class Forward:
-    """The way of a batch through a method in training.
+class BatchLoss:
+    """The forward pass of training: images, augmentation, features or backbone, the method, and the terms of its loss.
 
     Args:
         method: on its device.
         images: at the size of the method.
         seed: of the augmentation.
-        augmented: whether images are changed at random; then nothing can be observed once and for all.
+        augmented: whether images are augmented; their features then differ in every epoch and are not cached.
         runtime: device, precision, micro batch and cache.
-        describe: sentences about an image, for methods that ask for them.
+        describe: gives the descriptions of an image, for methods whose loss uses them.
     """
 
     method: Trainable
@@ -43,26 +43,27 @@ class Forward:
     describe: Describe | None = None
 
     def __post_init__(self) -> None:
-        self._observations: FeatureCache | None = None
+        self._features: FeatureCache | None = None
 
     @property
-    def observes_once(self) -> bool:
-        """Whether what the tower sees of an image is kept."""
+    def caches_features(self) -> bool:
+        """Whether the features of an image are extracted once and cached."""
         return isinstance(self.method, FrozenBackboneMethod) and not self.augmented and self.runtime.cache_gb > 0
 
     @property
     def needs_pixels(self) -> bool:
-        """Whether batches bring their pixels."""
-        return self._observations is None
+        """Whether the images of a batch must be read, and not only their masks."""
+        return self._features is None
 
-    def observe(self, hashes: Sequence[str]) -> Iterator[int]:
-        """Look at all images once where that is possible; yields how many have been seen.
+    def extract_features(self, hashes: Sequence[str]) -> Iterator[int]:
+        """Fill the feature cache where features can be cached; yields the number of images that are done.
 
         Args:
-            hashes: content hash of each image; without them nothing can be kept.
+            hashes: content hash of each image; without them nothing is cached.
         """
-        if not hashes or not self.observes_once:
+        if not hashes or not self.caches_features:
             return
+        # The name of the folder is that of version 0.1.0, whose caches are still valid.
         root, micro = Path(self.runtime.cache or cache_dir()) / "observations", self.runtime.micro_batch
         key = {
             "method": _identity(type(self.method)),
@@ -74,19 +75,19 @@ class Forward:
             "images": list(hashes),
         }
         chunk = min(CHUNK, micro or CHUNK)
-        observations = FeatureCache(root, key, len(self.images), self._observe, self.runtime.cache_bytes, chunk)
-        yield from observations.fill()
-        self.images.forget_pixels()
-        self._observations = observations
+        cache = FeatureCache(root, key, len(self.images), self._extract_by_index, self.runtime.cache_bytes, chunk)
+        yield from cache.fill()
+        self.images.drop_pixels()
+        self._features = cache
 
     def terms(self, batch: TrainingBatch, epoch: int) -> dict[str, Float[Tensor, ""]]:
-        """The terms of the method's loss for a batch of an epoch."""
+        """The terms of the method's loss for a batch of an epoch, by name."""
         device, masks = self.runtime.device, batch.masks
         if self.augmented:
             batch = self._augment(batch, epoch)
             masks = batch.masks
-        described = tuple(self.describe(index) for index in batch.indices) if self.describe else ()
-        target = Target(batch.labels.to(device), masks.to(device), described)
+        descriptions = tuple(self.describe(index) for index in batch.indices) if self.describe else ()
+        target = Target(batch.labels.to(device), masks.to(device), descriptions)
         return self.method.loss(self._evidence(batch), target)
 
     def _evidence(self, batch: TrainingBatch) -> Evidence:
@@ -94,24 +95,24 @@ class Forward:
         if not isinstance(self.method, FrozenBackboneMethod):
             with self._autocast():
                 return self.method(self._normalised(batch.pixels), class_names)
-        seen = self._seen(batch.pixels) if self._observations is None else self._observations.read(batch.indices)
+        features = self._extract(batch.pixels) if self._features is None else self._features.read(batch.indices)
         device = self.runtime.device
         with self._autocast():
             return self.method.predict_from_features(
-                BackboneFeatures(seen.patches.to(device), seen.image.to(device), seen.grid), class_names
+                BackboneFeatures(features.patches.to(device), features.image.to(device), features.grid), class_names
             )
 
-    def _observe(self, indices: Sequence[int]) -> BackboneFeatures:
-        return self._seen(self.images.batch(indices).pixels)
+    def _extract_by_index(self, indices: Sequence[int]) -> BackboneFeatures:
+        return self._extract(self.images.batch(indices).pixels)
 
     @torch.no_grad()
-    def _seen(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
-        """In the precision in which it is kept, whether it is kept or not."""
+    def _extract(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
+        """In the precision of the cache, so that caching changes no number."""
         assert isinstance(self.method, FrozenBackboneMethod)
         with self._autocast():
-            seen = self.method.extract_features(self._normalised(pixels))
-        kept = self.runtime.dtype
-        return BackboneFeatures(seen.patches.to(kept), seen.image.to(kept), seen.grid)
+            features = self.method.extract_features(self._normalised(pixels))
+        dtype = self.runtime.dtype
+        return BackboneFeatures(features.patches.to(dtype), features.image.to(dtype), features.grid)
 
     def _normalised(self, pixels: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
         config = self.method.clip.config
@@ -119,12 +120,14 @@ class Forward:
         return ((pixels - mean) / std).to(self.runtime.device)
 
     def _augment(self, batch: TrainingBatch, epoch: int) -> TrainingBatch:
-        outside = self.method.clip.config.mean
-        changed = [
-            augment(image, mask, mixed(self.seed, epoch, index), outside, taken)
-            for index, image, mask, taken in zip(batch.indices, batch.pixels, batch.masks, batch.taken, strict=True)
+        fill = self.method.clip.config.mean
+        augmented = [
+            augment(image, mask, mixed(self.seed, epoch, index), fill, size)
+            for index, image, mask, size in zip(
+                batch.indices, batch.pixels, batch.masks, batch.original_sizes, strict=True
+            )
         ]
-        images, masks = (torch.stack(layers) for layers in zip(*changed, strict=True))
+        images, masks = (torch.stack(layers) for layers in zip(*augmented, strict=True))
         return replace(batch, pixels=images, masks=masks)
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -140,7 +143,7 @@ def _identity(method: type[Method]) -> str:
 
 
 def mixed(*numbers: int) -> int:
-    """One seed of several numbers."""
+    """One seed from several numbers."""
     seed = 0
     for number in numbers:
         seed = (seed * 1_000_003 + number + 1) % (1 << 62)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from zsad.trainer.augment import augment
+from zsad.trainer.augmentation import augment
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of the movement is SciPy")
 
