@@ -242,8 +242,8 @@ def noise(taken: tuple[int, int], size: int, count: int) -> np.ndarray:
 
 def test_noise_is_as_strong_as_where_it_is_added_before_the_resize(monkeypatch: pytest.MonkeyPatch) -> None:
     """ACD-CLIP's code: pixels whose draw is above 3 times another draw, cut to [0, 1], then PIL's bicubic resize."""
-    for chance, value in {"NOISY": 1.0, "COLOURED": 0.0, "MOVED": 0.0}.items():
-        monkeypatch.setattr(f"zsad.trainer.augment.{chance}", value)
+    for chance, value in {"NOISE_PROBABILITY": 1.0, "JITTER_PROBABILITY": 0.0, "AFFINE_PROBABILITY": 0.0}.items():
+        monkeypatch.setattr(f"zsad.trainer.augmentation.{chance}", value)
     draw, side, size = np.random.default_rng(0), 192, 64
     theirs = []
     for _ in range(60):
