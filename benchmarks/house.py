@@ -60,7 +60,10 @@ finally:
     found = [
         (code.co_filename, code.co_qualname, code.co_firstlineno)
         for code in codes.values()
-        if code.co_flags & optimised and code.co_filename.startswith(src) and not code.co_name.startswith("<")
+        if code.co_flags & optimised
+        and code.co_filename.startswith(src)
+        and code.co_filename.endswith(".py")  # templates are compiled to Python, too
+        and not code.co_name.startswith("<")
     ]
     with open(report, "w") as file:
         json.dump(sorted(set(found)), file)
