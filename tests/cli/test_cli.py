@@ -86,7 +86,7 @@ def test_predict_names_what_it_leaves_out_everywhere(
     assert main(["predict", str(folder), *RANDOM, "--out", str(out)]) == 1
     captured = capsys.readouterr()
     assert re.search(
-        r"left out: a camera raw file is not read here; got .*IMG_2\.CR2\. Remedy: develop it", captured.err
+        r"left out: a camera raw file is not supported; got .*IMG_2\.CR2\. Remedy: develop it", captured.err
     )
     assert "1 image scored" in captured.out
     assert "3 without a score: see the lines above (exit status 1)." in captured.out
@@ -114,7 +114,7 @@ def test_a_folder_of_kinds_that_are_not_read_is_refused(tmp_path: Path, capsys: 
     (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b")
     assert main(["predict", str(tmp_path), *RANDOM, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "left out: a NIfTI volume is not read here" in said
+    assert "left out: a NIfTI volume is not supported" in said
     assert "there is an image that can be read" in said
 
 

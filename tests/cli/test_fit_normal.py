@@ -242,6 +242,6 @@ def test_what_is_left_out_is_named_and_nothing_is_remembered_without_it(
     (normal / "readme.txt").write_text("good parts of today")
     assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "left out: a camera raw file is not read here; got" in said
+    assert "left out: a camera raw file is not supported; got" in said
     assert "every image of normal things can be read; got 1 file that cannot, such as" in said
     assert not (tmp_path / "out").exists()

@@ -24,7 +24,7 @@ def test_images_of_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
         ("skipped-file", "error", ["nut/test/bent/7.RAF", "nut/test/bent/8.npy"]),
         ("skipped-file", "warning", ["nut/ground_truth/bent/8.npy", "nut/walk.mp4"]),
     ]
-    assert checked.findings[0].cases[0].detail == "a camera raw file is not read here"
+    assert checked.findings[0].cases[0].detail == "a camera raw file is not supported"
 
 
 def test_a_broken_heic_is_unreadable(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_frames_are_refused_by_their_own_size_before_they_are_decoded(syntax: st
 
 def test_a_frame_of_other_channels_is_refused() -> None:
     content = dicom(COLOURS, "JPEGLSLossless", imagecodecs.jpegls_encode(GREY), **RGB, **TWELVE_BITS)
-    assert "(21, 18, 3) is said" in refusal(content).value
+    assert "(21, 18, 3) is expected" in refusal(content).value
 
 
 def test_damaged_frames_never_raise_anything_else() -> None:

@@ -99,7 +99,7 @@ def test_a_thumbnail_is_never_read_in_place_of_the_image() -> None:
     raw = tiff(NOISE, photometric="minisblack", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)])
     mosaic = with_tag(tiff(NOISE, photometric="minisblack"), 262, 32803)
     for content in (raw, mosaic):
-        assert refusal(content).rule == "a camera raw file is not read here"
+        assert refusal(content).rule == "a camera raw file is not supported"
 
 
 def test_strips_that_are_missing_are_not_filled_in() -> None:

@@ -294,7 +294,7 @@ def test_the_page_has_the_options_of_the_command(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["data", "draw", "--help"])
     known = capsys.readouterr().out
-    section = PAGE.read_text(encoding="utf-8").partition("## Drawn defects")[2].partition("\n## ")[0]
+    section = PAGE.read_text(encoding="utf-8").partition("## Synthetic defects")[2].partition("\n## ")[0]
     said = set(re.findall(r"--[a-z-]+", section)) - {"--data", "--train"}  # of other verbs
     assert {"--on", "--share", "--crop", "--class-name", "--damaged", "--workers"} < said
     assert [option for option in said if option not in known] == []

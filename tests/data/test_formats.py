@@ -1,4 +1,4 @@
-"""Every row of the table "What is read" in docs/data.md: right against another reader, or refused by name."""
+"""Every row of the table "Image formats" in docs/data.md: right against another reader, or refused by name."""
 
 from pathlib import Path
 

@@ -85,5 +85,5 @@ def test_what_is_not_read_says_what_to_do_instead() -> None:
     assert not any(kind.refused for kind in kinds.READ)
     error = kinds.refusal(kinds.CAMERA_RAW, "IMG.CR3")
     assert (
-        str(error) == "a camera raw file is not read here; got IMG.CR3. Remedy: develop it to TIFF, PNG or JPEG first."
+        str(error) == "a camera raw file is not supported; got IMG.CR3. Remedy: develop it to TIFF, PNG or JPEG first."
     )

@@ -171,7 +171,7 @@ def test_what_looks_like_an_image_and_is_not_read_is_left_out_with_its_reason(tm
     assert [path.name for path in found.images] == ["part.png"]
     (left_out,) = found.skipped_files
     assert left_out.source == str(tmp_path / name)
-    assert re.search(r" is not read here; got .*\. Remedy: ", left_out.message)
+    assert re.search(r" is not supported; got .*\. Remedy: ", left_out.message)
     assert not found.other_files
 
 

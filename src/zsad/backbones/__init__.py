@@ -1,1 +1,1 @@
-"""Frozen CLIP towers: architectures, weights in every published layout, tokenizer, a forward open between blocks."""
+"""Frozen CLIP towers: architectures, weights in every layout, tokenizer, a forward pass that is open between blocks."""

@@ -1,4 +1,4 @@
-"""What published weights say beside their tensors, and no tensor tells: activation, heads, epsilon, normalisation."""
+"""Configuration files of published weights: activation, heads, epsilon, normalisation, which no tensor tells."""
 
 import math
 from collections.abc import Mapping
@@ -12,22 +12,22 @@ from zsad.errors import WeightsError
 OPEN_CLIP, HUGGING_FACE, HUGGING_FACE_PIXELS = "open_clip_config.json", "config.json", "preprocessor_config.json"
 FILES = (OPEN_CLIP, HUGGING_FACE, HUGGING_FACE_PIXELS)
 THEIRS = ("model.safetensors", "pytorch_model.bin")
-"""How Hugging Face calls its files; open_clip's begin with its name."""
+"""Configuration files of Hugging Face; those of open_clip begin with its name."""
 EPSILON, HEAD_WIDTH = 1e-5, 64
 Card = Mapping[str, object]
 
 
 def described(weights: Path, config: ClipConfig, activation: Activation | None = None) -> ClipConfig:
-    """The architecture with what the cards beside a file of weights say; where there are none, unchanged.
+    """The architecture with the settings of the configuration files next to weights; unchanged if there are none.
 
     Args:
-        weights: the file; where its name does not tell whose it is, both kinds of card count, and must agree.
+        weights: the file; where its name does not tell its library, the files of both count, and must agree.
         config: the architecture.
-        activation: was asked for, and wins over all cards.
+        activation: if given, overrides all configuration files.
 
     Raises:
-        WeightsError: a card cannot be read, says what CLIP never had or what this architecture is not, or contradicts
-            another one.
+        WeightsError: a configuration file cannot be read, has settings that CLIP never had or of another architecture,
+            or contradicts another one.
     """
     folder, theirs = weights.parent, weights.name.removesuffix(".index.json") in THEIRS
     if weights.name.startswith("open_clip"):
@@ -73,7 +73,7 @@ def _hugging_face(folder: Path, config: ClipConfig, asked: Activation | None, th
     card = _read(path) if path.is_file() else {}
     kind = card.get("model_type", "clip")
     if path.is_file() and not theirs and kind != "clip" and "vision_config" not in card:
-        return config  # of something else that happens to lie there
+        return config  # of another model in the same folder
     _expect(path, "model_type", kind, "clip")
     if path.is_file():
         towers = {name: _tower(card, name, path) for name in ("vision", "text")}
@@ -83,11 +83,11 @@ def _hugging_face(folder: Path, config: ClipConfig, asked: Activation | None, th
 
 
 def _tower(card: Card, name: str, path: Path) -> Card:
-    """What is said of a tower; a second table, in old files, wins over the first (as in transformers)."""
+    """The settings of a tower; a second table, in old files, overrides the first (as in transformers)."""
     old, key = card.get(f"{name}_config_dict"), f"{name}_config"
     if old is None:
         return _table(card, key, path)
-    # What the second table leaves out is what transformers has by default.
+    # Keys missing in the second table have the defaults of transformers.
     return {**_table(card, key, path), **DEFAULTS[name], **_table(card, f"{name}_config_dict", path)}
 
 
@@ -95,7 +95,7 @@ DEFAULTS: dict[str, Card] = {
     "vision": {"hidden_act": "quick_gelu", "layer_norm_eps": EPSILON, "num_attention_heads": 12},
     "text": {"hidden_act": "quick_gelu", "layer_norm_eps": EPSILON, "num_attention_heads": 8},
 }
-"""Of CLIPVisionConfig and CLIPTextConfig in transformers, as far as it matters here."""
+"""Relevant defaults of CLIPVisionConfig and CLIPTextConfig in transformers."""
 
 
 def _expect_towers(path: Path, towers: Mapping[str, Card], config: ClipConfig) -> None:
@@ -106,7 +106,7 @@ def _expect_towers(path: Path, towers: Mapping[str, Card], config: ClipConfig) -
 
 
 def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
-    # Hugging Face leaves out keys that equal its default, which is OpenAI's activation.
+    # Hugging Face omits keys that equal its default, which is OpenAI's activation.
     vision, text = (towers[name].get("hidden_act", "quick_gelu") for name in ("vision", "text"))
     activation = next((name for name in ACTIVATIONS if name == vision), None)
     if activation is None:

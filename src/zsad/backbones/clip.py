@@ -1,4 +1,4 @@
-"""A vision tower and a text tower that share a space, with the tokenizer and the normalisation that belong to them."""
+"""CLIP: a vision tower and a text tower with a joint space, their tokenizer and normalisation."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from zsad.backbones.tokenizer import Tokenizer
 from zsad.backbones.towers import TextTower, VisionTower
 
 KEPT = 256
-"""Sets of prompts whose features are kept in memory."""
+"""Number of sets of prompts whose features are cached in memory."""
 
 
 class Clip(nn.Module):
-    """CLIP (Radford et al. 2021). Freshly made, its weights are random and trainable; see :meth:`freeze`.
+    """CLIP (Radford et al. 2021). A new one has random, trainable weights; see :meth:`freeze`.
 
     Attributes:
         name: of the architecture, for instance ``"ViT-L-14-336"``.
-        weights: where the weights came from, in words for people.
+        weights: a description of where the weights came from.
         fingerprint: content hash of weights and configuration; ``None`` while they can change.
     """
 
@@ -36,7 +36,7 @@ class Clip(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     def freeze(self, weights: str, fingerprint: str) -> "Clip":
-        """Declare the weights final: no gradients, evaluation mode for good, prompts cached under the fingerprint."""
+        """Freeze the weights: no gradients, always in evaluation mode, prompts cached by the fingerprint."""
         self.weights, self.fingerprint = weights, fingerprint
         self.requires_grad_(False)
         return self.train(False)
@@ -48,7 +48,7 @@ class Clip(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.logit_scale.device
 
     @property
@@ -57,7 +57,8 @@ class Clip(nn.Module):
         return self.vision.projection.dtype
 
     def encode_prompts(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
-        """Features of the prompts, not normalised, in the order given; from the cache where these weights made them."""
+        """Features of the prompts, not normalised, in the given order; from the cache where these weights have encoded
+        them before."""
         if self.fingerprint is None:
             return self._encode(prompts)
         key = prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
@@ -67,7 +68,7 @@ class Clip(nn.Module):
             self._encoded[key] = self._from_disk(key, prompts)
         return self._encoded[key].to(self.device, self.dtype)
 
-    # What is kept in memory must serve training as well, which tensors made in inference mode cannot.
+    # Cached features must be usable in training too, which tensors made in inference mode are not.
     @torch.inference_mode(False)
     def _from_disk(self, key: str, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         features = prompt_cache.read(key, (len(prompts), self.config.embed), self.dtype)
@@ -84,7 +85,7 @@ class Clip(nn.Module):
         for number, tokens in enumerate(ids):
             by_length[len(tokens)].append(number)
         features = torch.empty(len(ids), self.config.embed, device=self.device, dtype=self.dtype)
-        # What is kept is exact, even where training in half precision asks for it first.
+        # The cache holds full precision, even if training in half precision fills it first.
         with torch.autocast(self.device.type, enabled=False):
             for numbers in by_length.values():
                 batch = torch.tensor([ids[number] for number in numbers], device=self.device)

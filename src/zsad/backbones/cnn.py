@@ -1,9 +1,9 @@
-"""Convolutional networks that sum up an image in one vector, for methods that look beside CLIP.
+"""Convolutional networks that encode an image as one vector, for methods that use one in addition to CLIP.
 
-    load("efficientnet-lite0")                   ImageNet's, in the package: it is the stem of the embedded backbone
+    load("efficientnet-lite0")                   trained on ImageNet, in the package as the stem of ``tiny``
     load("resnet50", "microsoft/resnet-50")      a ResNet in the form of transformers: a local folder or a hub name
 
-What is loaded is frozen, and takes RGB in [0, 1] of any size: each network normalises as it was trained to.
+Networks are frozen and take RGB in [0, 1] of any size: each normalises its input itself.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ from zsad.errors import DependencyError, WeightsError, unknown_name
 
 CnnName = Literal["efficientnet-lite0", "resnet50"]
 EMBEDDED_IN, PREFIX = "tiny", "vision.patch_embedding."
-"""Architecture whose embedded weights hold those of the CNN, and what their names begin with there."""
+"""Architecture whose embedded weights contain those of the CNN, and the prefix of their names there."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ class Cnn(nn.Module, ABC):
         """One vector for each RGB image in [0, 1]."""
 
     def freeze(self) -> "Cnn":
-        """Declare the weights final: no gradients, evaluation mode for good."""
+        """Freeze the weights: no gradients, always in evaluation mode."""
         self.frozen = True
         self.requires_grad_(False)
         return self.train(False)
@@ -99,7 +99,7 @@ def load(name: str, weights: str | None = None) -> Cnn:
 
     Raises:
         ConfigError: the name is unknown.
-        WeightsError: the weights are missing, unreadable or of another network, or named where there is no choice.
+        WeightsError: the weights are missing, unreadable or of another network, or given where there is no choice.
         DependencyError: ``resnet50`` needs transformers.
     """
     if name == "efficientnet-lite0":
@@ -133,7 +133,7 @@ def _resnet(weights: str | None) -> Cnn:
         raise DependencyError("resnet50 is read by transformers", error, "pip install 'zsad[resnet]'") from error
     try:
         loaded: Any = ResNetModel.from_pretrained(weights, output_loading_info=True)
-    except Exception as error:  # what the reader and the hub's client raise is anything
+    except Exception as error:  # the reader and the client of the hub may raise anything
         raise WeightsError(
             "the weights of resnet50 are a readable folder of transformers, or on the hub",
             f"{weights}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",

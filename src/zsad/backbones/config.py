@@ -20,7 +20,7 @@ T = TypeVar("T", bound=str)
 
 EMBEDDED, RANDOM = "embedded", "random"
 MAX_IMAGE_SIZE = 4096
-"""Side in px at which a method runs, at most: eight times the largest that a paper uses; beyond, memory runs out."""
+"""Maximum image size in px: eight times the largest of the papers; beyond it memory runs out."""
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -47,14 +47,14 @@ class VisionConfig(TowerConfig):
 
     Attributes:
         image_size: side in px of the square that its position table was trained for.
-        patch: side in px of what a token stands for.
-        stem: what makes tokens of pixels: CLIP's one convolution, or those of a CNN
-            (:class:`zsad.backbones.stem.Stem`, with patches of 16 px).
+        patch: side in px of a patch.
+        stem: the patch embedding: CLIP's one convolution, or those of a CNN (:class:`zsad.backbones.stem.Stem`, with
+            patches of 16 px).
     """
 
     image_size: int
     patch: int
-    # Not in the repr, which is part of the fingerprints of towers that were there before there was a choice.
+    # Not in the repr, which is part of the fingerprints of towers from before there was a choice.
     stem: Stem = field(default="patches", repr=False)
 
     @property
@@ -65,7 +65,7 @@ class VisionConfig(TowerConfig):
 
 @dataclass(frozen=True)
 class TextConfig(TowerConfig):
-    """Shape of a text tower; ``context`` is the greatest number of tokens of a prompt, start and end counted."""
+    """Shape of a text tower; ``context`` is the maximum number of tokens of a prompt, including start and end."""
 
     context: int
     vocabulary: int
@@ -73,7 +73,7 @@ class TextConfig(TowerConfig):
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Where weights are published on the hub, and what they were trained with."""
+    """A repository of published weights, and the settings they were trained with."""
 
     repo: str
     activation: Activation
@@ -85,9 +85,9 @@ class PublishedWeights:
 class ClipConfig:
     """A pair of towers with a joint space of ``embed`` dimensions.
 
-    ``activation`` and ``position_resize`` differ between published checkpoints although no tensor tells;
-    ``mean`` and ``std`` normalise the RGB channels in [0, 1]. ``detection_size`` is the side in px at which the papers
-    run this tower, where that is not the trained one.
+    ``activation`` and ``position_resize`` differ between published checkpoints although no tensor shows it;
+    ``mean`` and ``std`` normalise the RGB channels in [0, 1]. ``detection_size`` is the image size in px at which the
+    papers use this tower, where it differs from that of training.
     """
 
     embed: int
@@ -103,14 +103,14 @@ class ClipConfig:
 
     @property
     def default_size(self) -> int:
-        """Side in px at which detectors run unless told otherwise: what the papers use, or what was trained."""
+        """Default image size of detectors in px: that of the papers, or that of training."""
         return self.detection_size or self.vision.image_size
 
     def with_options(self, activation: Activation | None, position_resize: PositionResize | None) -> "ClipConfig":
         """A copy in which the given options replace the configured ones.
 
         Raises:
-            ConfigError: an option is none of its choices.
+            ConfigError: an invalid value of an option.
         """
         return replace(
             self,
@@ -126,7 +126,7 @@ def _one_of(choices: tuple[T, ...], value: T, what: str) -> T:
 
 
 def names() -> list[str]:
-    """Names of all architectures, read off the folder.
+    """Names of all architectures, from the files in ``configs/``.
 
     >>> "ViT-L-14-336" in names()
     True
@@ -152,7 +152,7 @@ def get(name: str) -> ClipConfig:
 
 
 def weight_names(name: str) -> list[str]:
-    """Names of the weights that the architecture can be loaded with, beside paths and hub repositories.
+    """Names of weights for the architecture, in addition to paths and hub repositories.
 
     >>> weight_names("ViT-L-14-336")
     ['openai', 'random']
@@ -161,16 +161,16 @@ def weight_names(name: str) -> list[str]:
 
 
 def embedded_weights(name: str) -> Traversable:
-    """Where the package keeps the weights of that architecture, if it brings any."""
+    """Path of the embedded weights of that architecture, whether they exist or not."""
     return files("zsad") / "assets" / name / "model.safetensors"
 
 
 def image_size_for(backbone: str, image_size: int | None, config: ClipConfig | None = None) -> int:
-    """Side in px at which a method runs: what was asked for, rounded down to whole patches, or what suits the backbone.
+    """Image size of a method in px: the given one, rounded down to whole patches, or the default of the backbone.
 
     Args:
         backbone: its name.
-        image_size: what was asked for.
+        image_size: as given by the user, or None.
         config: of the backbone; by default that of its name.
 
     Raises:
@@ -187,6 +187,7 @@ def image_size_for(backbone: str, image_size: int | None, config: ClipConfig | N
 
 
 def absolute_weights(weights: str | None, backbone: str | None = None) -> str | None:
-    """Weights as they are found from any folder: paths become absolute; names, such as published tags, stay."""
+    """Weights independent of the working directory: paths become absolute; names, such as published tags, are
+    unchanged."""
     is_tag = backbone is not None and weights in weight_names(backbone)
     return str(Path(weights).resolve()) if weights is not None and not is_tag and Path(weights).exists() else weights

@@ -1,8 +1,7 @@
-"""Encoded prompts on disk, found by content: the same prompts under the same weights are never encoded twice.
+"""On-disk cache of encoded prompts: the same prompts are encoded once with the same weights.
 
-An entry counts only if it is what was written: its checksum, shape, type and finiteness are looked at, and what does
-not fit is made anew. ``$ZSAD_PROMPT_CACHE_GB`` says how much room all entries have together (1 GB where it is not set);
-what has not been used for longest makes room.
+Entries are verified when read (checksum, shape, type, finiteness); a damaged one is computed again.
+``$ZSAD_PROMPT_CACHE_GB`` is the maximum size of the cache (1 GB by default); least recently used entries are removed.
 """
 
 import hashlib
@@ -27,9 +26,9 @@ from zsad.tensors.reading import is_finite
 
 ROOM, GIGABYTES = "ZSAD_PROMPT_CACHE_GB", 1.0
 HEADER, LEFTOVER = 4096, 3600
-"""Most bytes of an entry beside its numbers, and seconds after which an unfinished one is nobody's any more."""
+"""Maximum bytes of an entry besides its numbers, and age in seconds at which an unfinished file is abandoned."""
 REVISION = 1
-"""Raised whenever the same prompt under the same weights comes out otherwise (tokenizer or text tower mended)."""
+"""Incremented whenever features of the same prompt and weights change (fixes of tokenizer or text tower)."""
 
 
 def cache_dir() -> Path:
@@ -43,12 +42,12 @@ def cache_dir() -> Path:
 
 
 def key(weights: str, prompts: Sequence[str]) -> str:
-    """The name under which the features of these prompts are kept, given a content hash of the weights."""
+    """The cache key of these prompts, given a content hash of the weights."""
     return hashlib.sha256(json.dumps([REVISION, weights, *prompts]).encode("ascii")).hexdigest()
 
 
 def read(key: str, shape: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, "prompts embed"] | None:
-    """The features, or ``None`` where there are none or the file is not what was written.
+    """The features, or ``None`` where there are none or the file is damaged.
 
     Args:
         key: of the prompts.
@@ -77,10 +76,10 @@ def read(key: str, shape: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, 
 
 
 def write(key: str, features: Float[Tensor, "prompts embed"]) -> None:
-    """Keep the features; a cache that cannot be written is no error, only slower.
+    """Store the features; a cache that cannot be written is no error.
 
     Raises:
-        ConfigError: the room that the environment gives the cache is no number.
+        ConfigError: the size in the environment variable is no number.
     """
     kept, path, room = features.detach().cpu().contiguous(), _path(key), _room()
     if not room:
@@ -91,9 +90,10 @@ def write(key: str, features: Float[Tensor, "prompts embed"]) -> None:
 
 
 def trim(folder: Path, room: int) -> None:
-    """Remove files that have not been used for longest until the others fit into that many bytes.
+    """Remove least recently used files until the others fit into that many bytes, and unfinished files of killed
+    processes.
 
-    What a killed process left unfinished goes too. Other processes may do the same at the same time.
+    Other processes may do the same at the same time.
     """
     known = []
     for entry in os.scandir(folder):

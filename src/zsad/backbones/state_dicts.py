@@ -1,4 +1,4 @@
-"""The tensors of CLIP in a file of weights, or in shards, in whatever form they were published and wrapped."""
+"""State dicts of CLIP from a file or from shards, in every published layout and wrapper, under our names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,17 +13,17 @@ from zsad.tensors.pickles import UnreadableTensor
 from zsad.tensors.reading import read_sets
 
 INDEX = ".index.json"
-"""How the file ends that says which tensor is in which shard."""
+"""Suffix of the index file, which says which tensor is in which shard."""
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 PLAIN_NAME = re.compile(r"[\w-][\w.-]*\.(safetensors|bin|pt|pth)", re.ASCII)
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, or of the shards that an index names, under our names. Nothing in them is run.
+    """The tensors of a file, or of the shards that an index names, under our names. No code in them runs.
 
     Raises:
-        WeightsError: they cannot be read as the weights of one CLIP.
+        WeightsError: they are not the weights of exactly one CLIP.
     """
     state = _joined(path) if path.name.endswith(INDEX) else _alone(path)
     unreadable = [f"{name} is {tensor.what}" for name, tensor in state.items() if type(tensor) is UnreadableTensor]
@@ -40,10 +40,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def shards(index: Path) -> dict[str, str]:
-    """The file, beside the index, in which each tensor is.
+    """The file, next to the index, that holds each tensor.
 
     Raises:
-        WeightsError: it is no index, or names what is no plain file name.
+        WeightsError: it is no index, or contains something else than plain file names.
     """
     try:
         places = read_json_object(index).get("weight_map")
@@ -62,7 +62,7 @@ def _no_index(index: Path, value: object) -> WeightsError:
 
 
 def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
-    """The set of tensors in a file that is a CLIP."""
+    """The one set of tensors in a file that is a CLIP."""
     names: list[str] = []
 
     def is_clip(tensor_names: set[str]) -> bool:
@@ -83,7 +83,7 @@ def _one_shard(path: Path) -> WeightsError:
 
 
 def _distinct(sets: Mapping[str, Mapping[str, Tensor | UnreadableTensor]]) -> Iterable[str]:
-    """Places of sets that are not another one again; a checkpoint may hold the same tensors under two names."""
+    """Places of distinct sets; a checkpoint may hold the same tensors under two names."""
     known: set[tuple[tuple[str, int], ...]] = set()
     for place, names in sets.items():
         tensors = sorted(
@@ -159,18 +159,18 @@ HUGGING_FACE = {
 ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.class_embedding", "vision.class_embedding")
 """A tensor that every CLIP of a layout has: OpenAI and open_clip, Hugging Face, our own."""
 INSERTED = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What torch.compile, sharded training and gradient checkpointing put into names, wherever they are applied."""
-# Not weights: what OpenAI's archive and old Hugging Face files carry besides.
+"""Parts of names inserted by torch.compile, sharded training and gradient checkpointing."""
+# Other tensors in OpenAI's archive and old Hugging Face files.
 IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\.position_ids)$")
 
 
 def to_our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename and reshape a state dict of any of the layouts (OpenAI, open_clip, Hugging Face, or our own).
 
-    What wrappers put before all names ("module.", "model.", "student.") or into them is taken away.
+    Prefixes and parts of names from wrappers ("module.", "model.", "student.") are removed.
 
     Raises:
-        WeightsError: the layout is not known, there are several CLIPs, or it holds a tensor that CLIP does not have.
+        WeightsError: unknown layout, several CLIPs, or a tensor that CLIP does not have.
     """
     state = {name: tensor for name, tensor in _unwrapped(state).items() if not IGNORED.match(name)}
     if "vision.class_embedding" in state:
@@ -185,7 +185,7 @@ def to_our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def roots(names: Iterable[str]) -> list[str]:
-    """What stands before the names of each CLIP among these tensors; ``[""]`` is one that stands alone.
+    """The prefix of the names of each CLIP among these tensors; ``[""]`` is one without prefix.
 
     >>> roots(["module._orig_mod.visual.conv1.weight", "module._orig_mod.visual.proj"])
     ['module.']
@@ -207,7 +207,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unknown_layout(names: Iterable[str], where: str = "") -> WeightsError:
-    """The error for tensors that are those of another model, or none at all."""
+    """The error for tensors of another model, or none at all."""
     examples = ", ".join(sorted(names)[:3])
     return WeightsError(
         f"{where}weights of CLIP in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
@@ -217,7 +217,7 @@ def unknown_layout(names: Iterable[str], where: str = "") -> WeightsError:
 
 
 def several_clips(places: Iterable[str]) -> WeightsError:
-    """The error for a file in which there is a choice, which nobody but its owner can make."""
+    """The error for a file with several CLIPs, where only its owner knows which is meant."""
     return WeightsError(
         "a file of weights holds one CLIP",
         f"several: {', '.join(sorted(places))}",
@@ -257,7 +257,7 @@ def _transpose(name: str, tensor: Tensor) -> Tensor:
 
 
 def _join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Join query, key and value, which Hugging Face keeps apart, into one matrix."""
+    """Join query, key and value, separate in Hugging Face, into one matrix."""
     joined = {}
     for name, tensor in state.items():
         if ".q_proj." in name:

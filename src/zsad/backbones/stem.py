@@ -1,7 +1,7 @@
-"""What stands before the blocks of a hybrid tower: the convolutions of EfficientNet-Lite0, in place of one convolution.
+"""The stem of a hybrid tower: EfficientNet-Lite0 in place of the patch embedding with one convolution.
 
 Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019, in its "lite" form:
-no squeeze-and-excitation, ReLU6. Features of three depths meet on the patch grid:
+no squeeze-and-excitation, ReLU6. Features of three depths are concatenated on the patch grid:
 
     images [3, rows, cols] -> strides 8, 16, 32 -> [40 + 112 + 320, rows / 16, cols / 16] -> standardised
     -> [width, rows / 16, cols / 16]
@@ -61,7 +61,7 @@ class EfficientNet(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def outputs(self, images: Float[Tensor, "batch 3 rows cols"]) -> list[Float[Tensor, "batch _ _ _"]]:
-        """What each stage makes of images normalised to [-1, 1]."""
+        """Outputs of all stages for images normalised to [-1, 1]."""
         x, made = F.relu6(self.first(images)), []
         for stage in self.stages:
             x = stage(x)
@@ -76,7 +76,7 @@ class Stem(EfficientNet):
         width: of the tower.
 
     Attributes:
-        mean, deviation: of each feature over images; what is projected has been standardised by them.
+        mean, deviation: of each feature over images; features are standardised by them before the projection.
     """
 
     mean: Tensor
@@ -90,11 +90,11 @@ class Stem(EfficientNet):
         nn.init.normal_(self.projection.weight, std=CHANNELS**-0.5)
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch width grid_rows grid_cols"]:
-        """Patch features of images normalised to [-1, 1]; what is left over beyond whole patches is not looked at."""
+        """Patch features of images normalised to [-1, 1]; pixels beyond whole patches are ignored."""
         return self.projection(self.standardised(self.features(images)))
 
     def features(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 472 grid_rows grid_cols"]:
-        """What the CNN sees, early, middle and deep, on the patch grid."""
+        """Features of the CNN from early, middle and deep stages, on the patch grid."""
         rows, cols = (side // STRIDE for side in images.shape[-2:])
         made = self.outputs(images[..., : rows * STRIDE, : cols * STRIDE])
         return on_grid(F.avg_pool2d(made[EARLY], 2), made[MIDDLE], made[DEEP])
@@ -102,7 +102,7 @@ class Stem(EfficientNet):
     def standardised(
         self, features: Float[Tensor, "batch 472 grid_rows grid_cols"]
     ) -> Float[Tensor, "batch 472 grid_rows grid_cols"]:
-        """Each feature in deviations from its mean."""
+        """Standardised features."""
         return (features - self.mean[:, None, None]) / self.deviation[:, None, None]
 
 
@@ -111,13 +111,13 @@ def on_grid(
     middle: Float[Tensor, "batch 112 rows cols"],
     deep: Float[Tensor, "batch 320 half_rows half_cols"],
 ) -> Float[Tensor, "batch 472 rows cols"]:
-    """Features of three depths side by side; the deep ones have half the grid and are enlarged."""
+    """Concatenated features of three depths; the deep ones have half the grid and are upsampled."""
     large = F.interpolate(deep, tuple(middle.shape[-2:]), mode="bilinear", align_corners=False)
     return torch.cat([early, middle, large], 1)
 
 
 class InvertedResidual(nn.Module):
-    """Inverted residual: expand, look around in each channel, narrow."""
+    """Inverted residual: expand, depthwise convolution, project."""
 
     def __init__(self, channels: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class InvertedResidual(nn.Module):
 
 
 class SamePaddedConv(nn.Conv2d):
-    """A convolution whose output has ceil(size / stride) rows and columns; what padding is odd goes below and right."""
+    """A convolution whose output has ceil(size / stride) rows and columns; odd padding is below and right."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(channels, out, kernel, stride, groups=groups)

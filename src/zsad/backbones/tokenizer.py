@@ -1,7 +1,7 @@
 """CLIP's byte-pair encoding, run by the ``tokenizers`` library on a plain list of merges.
 
-A tokenizer that came with weights is bounded in size, and may hold no regular expression but those of CLIP: one that
-somebody made to be slow would never end.
+The size of a tokenizer that comes with weights is limited, and it may contain only the regular expressions of CLIP,
+since a malicious one could run forever.
 """
 
 import gzip
@@ -23,12 +23,12 @@ WORD_END = "</w>"
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 HUGGING_FACE_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 PATTERNS = {WORDS, HUGGING_FACE_WORDS, rf"<\|startoftext\|>|<\|endoftext\|>|{HUGGING_FACE_WORDS}", r"\s+"}
-"""All regular expressions of CLIP's tokenizers: ours, Hugging Face's of two times, and that of white space."""
+"""All regular expressions of CLIP's tokenizers: ours, two versions of Hugging Face, and white space."""
 MERGES, JSON = 64 * 2**20, 64 * 2**20
-"""Greatest number of bytes of a list of merges, unpacked, and of a tokenizer.json; CLIP's have 0.5 and 3.6 million."""
+"""Maximum bytes of a decompressed list of merges and of a tokenizer.json; CLIP's have 0.5 and 3.6 million."""
 SPACES = re.compile(r"\s+")
 PLAIN = re.compile(r"[ -%'-~]*")
-"""Printable ASCII without ``&``, in which ftfy finds nothing to repair."""
+"""Printable ASCII without ``&``, which ftfy does not change."""
 
 
 class Tokenizer:
@@ -36,7 +36,7 @@ class Tokenizer:
 
     Args:
         backend: a byte-level BPE without normaliser or post-processor of its own that changes cleaned text.
-        context: the greatest number of ids, start and end counted; longer text is cut and keeps its end token.
+        context: maximum number of ids, including start and end; longer text is truncated and keeps its end token.
     """
 
     def __init__(self, backend: Backend, context: int) -> None:
@@ -48,7 +48,7 @@ class Tokenizer:
         """Read gzipped merges, one pair a line. Ids: 256 bytes, 256 word-final bytes, the merges, start, end.
 
         Raises:
-            WeightsError: they are damaged, or unpack to more than merges can be.
+            WeightsError: they are damaged, or too large.
         """
         try:
             lines = _unpacked(path).decode("utf-8").splitlines()
@@ -78,16 +78,16 @@ class Tokenizer:
         return cls(backend, context)
 
     def __len__(self) -> int:
-        """The greatest id and one: what a text tower must have embeddings for, also where some are never used."""
+        """The largest id plus one: the number of embeddings that a text tower needs."""
         return 1 + max(self.backend.get_vocab().values())
 
     def encode(self, text: str) -> list[int]:
-        """Ids from start to end token, at most ``context`` of them; nothing is padded."""
+        """Ids from start to end token, at most ``context``, without padding."""
         ids = self.backend.encode(clean(text), add_special_tokens=False).ids
         return [self.start, *ids[: self.context - 2], self.end]
 
     def count(self, text: str) -> int:
-        """Ids of the whole text, start and end counted; where there are more than ``context``, :meth:`encode` cuts."""
+        """Number of ids of the whole text, including start and end; :meth:`encode` truncates above ``context``."""
         return len(self.backend.encode(clean(text), add_special_tokens=False).ids) + 2
 
     def _special(self, token: str) -> int:
@@ -98,7 +98,7 @@ class Tokenizer:
 
 
 def _unpacked(path: Path | Traversable) -> bytes:
-    """A bounded number of bytes, whatever the file unpacks to."""
+    """The decompressed file, up to a limit."""
     with path.open("rb") as file, gzip.open(file) as merges:
         content = merges.read(MERGES + 1)
     if len(content) > MERGES:
@@ -107,7 +107,7 @@ def _unpacked(path: Path | Traversable) -> bytes:
 
 
 def _check_pipeline(pipeline: Mapping[str, object]) -> None:
-    """Refuse what is no byte-pair encoding, draws at random, or holds a regular expression that CLIP never had."""
+    """Refuse other models than byte-pair encoding, dropout, and regular expressions that are not CLIP's."""
     model = pipeline.get("model")
     if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE" or model.get("dropout"):
         raise ValueError("a model that is no byte-pair encoding without dropout")
@@ -127,7 +127,7 @@ def _line(error: Exception) -> str:
 
 
 def clean(text: str) -> str:
-    """Repair broken Unicode, undo HTML entities, fold white space, lower the case: CLIP's own cleaning.
+    """Repair broken Unicode, undo HTML entities, collapse white space, lower-case: CLIP's own cleaning.
 
     >>> clean("  A  photo&amp;nbsp;of a CAT ")
     'a photo of a cat'
@@ -150,7 +150,7 @@ def byte_symbols() -> list[str]:
 
 
 def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    """Words as CLIP cuts them, as byte symbols."""
+    """Words as split by CLIP, as byte symbols."""
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
@@ -163,7 +163,7 @@ def _bpe(merges: list[tuple[str, str]]) -> Backend:
     symbols = byte_symbols()
     tokens = [*symbols, *(symbol + WORD_END for symbol in symbols), *(left + right for left, right in merges)]
     vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
-    if len(vocabulary) < len(tokens) + 2:  # all that follow would have other ids
+    if len(vocabulary) < len(tokens) + 2:  # all following ids would change
         raise ValueError("a token stands there twice")
     backend = Backend(models.BPE(vocabulary, merges, end_of_word_suffix=WORD_END))
     backend.pre_tokenizer = pre_tokenizer()

@@ -1,5 +1,5 @@
-"""CLIP's two towers, open between their blocks. Attention of the text tower is causal: nothing after a prompt's end
-token is ever run.
+"""CLIP's two towers, open between their blocks. Attention of the text tower is causal, so
+that tokens after the end token of a prompt need not be computed.
 """
 
 from collections.abc import Collection
@@ -84,7 +84,7 @@ class VisionTower(nn.Module):
         after: Edits = NO_EDITS,
         keep: Collection[int] = (),
     ) -> Trace:
-        """Run the blocks on tokens that :meth:`embed` made, or on a selection of them."""
+        """Run the blocks on tokens from :meth:`embed`, or on a selection of them."""
         last, kept = self.transformer(tokens, grid, before=before, after=after, keep=keep)
         return Trace(kept=kept, last=last, grid=grid)
 
@@ -93,7 +93,7 @@ class VisionTower(nn.Module):
         return self.norm_post(tokens) @ self.projection
 
     def positions(self, grid: Size) -> Float[Tensor, "tokens width"]:
-        """The position table, resized to the grid. The trained table itself is never changed."""
+        """The position embeddings, resized to the grid. The trained table is never changed."""
         first, table = self.position_embedding[:1], self.position_embedding[1:]
         side = round(len(table) ** 0.5)
         if grid == (side, side):

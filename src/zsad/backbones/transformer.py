@@ -1,4 +1,4 @@
-"""The transformer that both towers share, as an open loop: what happens between its blocks is the caller's to edit."""
+"""The transformer of both towers, as an open loop: callers can edit the tokens between its blocks."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -46,7 +46,7 @@ class Attention(nn.Module):
         return self.merge_heads(F.scaled_dot_product_attention(query, key, value, is_causal=self.causal))
 
     def heads_of(self, x: Float[Tensor, "batch tokens width"], part: int) -> Float[Tensor, "batch heads tokens head"]:
-        """Project to queries, keys or values, cut into heads.
+        """Project to queries, keys or values, split into heads.
 
         One product for each part: attention reads its rows faster from three tensors than from one three times as wide.
         """
@@ -59,9 +59,9 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The two-layer perceptron of a block, four times as wide as the tower inside.
+    """The MLP of a block, with a hidden layer four times as wide as the tower.
 
-    The activation's scale rides along in the matrix products, which saves two passes over the widest tensor.
+    The scale of the activation is folded into the matrix products, which saves two passes over the widest tensor.
     """
 
     def __init__(self, width: int, activation: Activation) -> None:
@@ -77,7 +77,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention, then perceptron."""
+    """Pre-norm residual block: attention, then MLP."""
 
     def __init__(self, width: int, heads: int, activation: Activation, causal: bool) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Transformer(nn.Module):
         self._initialise(config.width, config.depth)
 
     def _initialise(self, width: int, depth: int) -> None:
-        """CLIP's own start: what writes into the residual stream is scaled down by the number of writers."""
+        """CLIP's own initialisation: layers that write to the residual stream are scaled down by their number."""
         into_stream = width**-0.5 * (2 * depth) ** -0.5
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -124,10 +124,10 @@ class Transformer(nn.Module):
 
         Args:
             tokens: input of block 0.
-            grid: handed to the edits.
+            grid: passed to the edits.
             before: edits of the input of a block, by block index from 0.
-            after: edits of the output of a block; the edited tokens are what is kept and fed on.
-            keep: block indices whose output is wanted; -1 is the input of block 0.
+            after: edits of the output of a block; the edited tokens are kept and passed on.
+            keep: block indices whose output is returned; -1 is the input of block 0.
 
         Returns:
             The output of the last block, and the kept outputs by block index.
@@ -160,7 +160,8 @@ class Transformer(nn.Module):
 def level_index(level: int, reference_depth: int, depth: int) -> int:
     """Block index from 0 of a paper's "layer n", which counts from 1, on a tower of another depth.
 
-    The papers name layers 6, 12, 18, 24 of a 24-block tower: the quarter points, which other towers have elsewhere.
+    The papers use layers 6, 12, 18, 24 of a 24-block tower: the quarter points, which are at other indices in other
+    towers.
 
     >>> [level_index(level, 24, 24) for level in (6, 12, 18, 24)]
     [5, 11, 17, 23]
@@ -173,5 +174,5 @@ def level_index(level: int, reference_depth: int, depth: int) -> int:
 
 
 def l2_normalize(x: Float[Tensor, "*shape embed"]) -> Float[Tensor, "*shape embed"]:
-    """Scale to unit length along the last axis."""
+    """L2-normalise along the last axis."""
     return F.normalize(x, dim=-1)

@@ -18,7 +18,7 @@ from zsad.errors import WeightsError, unknown_name
 from zsad.files import write_atomically
 
 SECONDS = 10.0
-"""How long the hub may take to answer; it is asked once, and where it does not answer the cache has to do."""
+"""Timeout of the one request to the hub; after it only the cache is used."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Repository:
 
     Attributes:
         name: ``"owner/name"``.
-        files: what it holds; ``None`` where it could not be asked, which ``failure`` says in a line.
+        files: its files; ``None`` where the request failed, with the reason in ``failure``.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Repository:
     failure: str = ""
 
     def fetch(self, file: str) -> Path | None:
-        """The file, downloaded where it is not in the cache yet; ``None`` where there is none.
+        """The file, downloaded if it is not in the cache; ``None`` if the repository does not have it.
 
         Raises:
             WeightsError: the download fails.
@@ -51,14 +51,14 @@ class Repository:
             if self.files is None:
                 return None
             raise missing_weights(self, file, _line(error)) from error
-        except Exception as error:  # the hub's client lets errors of several HTTP libraries through
+        except Exception as error:  # the client of the hub raises errors of several HTTP libraries
             raise missing_weights(self, file, _line(error)) from error
 
     def first(self, names: Sequence[str]) -> Path:
-        """The first of the files that the repository has, or, without a connection, that its cache has.
+        """The first of the files that exists in the repository, or, without a connection, in its cache.
 
         Raises:
-            WeightsError: there is none; the message says what to download and where to put it.
+            WeightsError: none exists; the message says what to download and where to put it.
         """
         for name in names:
             if path := self.fetch(name):
@@ -67,7 +67,7 @@ class Repository:
 
 
 def list_repository(name: str) -> Repository:
-    """What a repository holds, by one request that is not repeated."""
+    """The files of a repository, by one request without retries."""
     from huggingface_hub import HfApi
 
     try:
@@ -78,7 +78,7 @@ def list_repository(name: str) -> Repository:
 
 
 def missing_weights(repository: Repository, what: str, failure: str) -> WeightsError:
-    """The error for what is neither in the repository nor in the cache, with the way around."""
+    """The error for a file neither in the repository nor in the cache, with the remedy."""
     repo, wanted = repository.name, what if what.endswith("files") else f"{what} and the .json files"
     return WeightsError(
         f"the weights of {repo} must be on this machine, downloadable or in the cache",
@@ -89,7 +89,7 @@ def missing_weights(repository: Repository, what: str, failure: str) -> WeightsE
 
 
 def _line(error: Exception) -> str:
-    """What the client says in many lines, in one."""
+    """The error of the client in one line."""
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     if isinstance(error, OfflineModeIsEnabled):
@@ -116,9 +116,9 @@ class Source:
 
     Attributes:
         path: the file with the tensors, or the index of its shards.
-        config: the architecture, with what these weights were trained with.
-        tokenizer: ``tokenizer.json`` or merges where the weights bring them; CLIP's own where they do not.
-        label: where the weights came from, for people.
+        config: the architecture, with the settings of these weights.
+        tokenizer: ``tokenizer.json`` or merges that come with the weights; None for CLIP's own.
+        label: a description of where the weights came from.
     """
 
     path: Path
@@ -140,7 +140,7 @@ def locate(backbone: str, weights: str, activation: Activation | None = None) ->
     Args:
         backbone: name of an architecture.
         weights: as :func:`zsad.backbones.weights.load` takes them.
-        activation: wins over what is said beside the weights.
+        activation: overrides the configuration files of the weights.
     """
     config = configs.get(backbone)
     if weights == EMBEDDED and embedded_weights(backbone).is_file():
@@ -152,28 +152,28 @@ def locate(backbone: str, weights: str, activation: Activation | None = None) ->
         downloaded = list_repository(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
         return Source(downloaded, used, None, f"{weights} ({known.repo})")
     if Path(weights).exists():
-        return _beside(_on_disk(Path(weights)), config, weights, activation)
+        return _with_configuration(_on_disk(Path(weights)), config, weights, activation)
     if weights.count("/") == 1 and not weights.endswith(SUFFIXES):
-        return _beside(_on_hub(weights), config, weights, activation)
+        return _with_configuration(_on_hub(weights), config, weights, activation)
     if "/" in weights or weights.endswith(SUFFIXES):
         raise WeightsError("the weights must exist", weights, "give the path of a file or of a Hugging Face folder")
     raise unknown_name(f"set of weights for {backbone}", weights, configs.weight_names(backbone))
 
 
 def _on_disk(path: Path) -> Path:
-    """The file itself, or that of a folder."""
+    """The file itself, or the weights in a folder."""
     if path.is_file():
         return path
     if not path.is_dir():
         raise WeightsError("weights are a regular file or a folder", f"{path}, a pipe or device", "name a file")
     file = next((path / name for name in (*HUB_FILES, *SHARDED) if (path / name).is_file()), None)
     if file is None:
-        raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", *_instead(path))
+        raise WeightsError(f"a folder of weights holds one of {', '.join(HUB_FILES)}", *_wrong_folder(path))
     return file
 
 
-def _instead(folder: Path) -> tuple[str, str]:
-    """What a folder without weights of a known name holds, and what to do about it."""
+def _wrong_folder(folder: Path) -> tuple[str, str]:
+    """Value and remedy for a folder without weights of a known name."""
     names = sorted(entry.name for entry in folder.iterdir())
     ours = [name for name in names if name.endswith(SUFFIXES)]
     theirs = [name for name in names if name.endswith(OTHERS)]
@@ -185,21 +185,21 @@ def _instead(folder: Path) -> tuple[str, str]:
     return f"{folder} without weights", "bring the weights and the .json files beside them into it"
 
 
-def _beside(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:
-    """Weights with the cards and the tokenizer that lie beside them."""
+def _with_configuration(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:
+    """Weights with the configuration files and the tokenizer next to them."""
     tokenizer = path.with_name(TOKENIZER)
     own_tokenizer = tokenizer if tokenizer.is_file() else merges_beside(path)
     return Source(path, cards.described(path, config, activation), own_tokenizer, label)
 
 
 def merges_beside(path: Path) -> Path | None:
-    """The vocabulary that ``zsad pretrain`` leaves beside its weights."""
+    """The vocabulary that ``zsad pretrain`` writes next to its weights."""
     merges = path.with_name(MERGES)
     return merges if merges.is_file() else None
 
 
 def _on_hub(name: str) -> Path:
-    """Weights of a repository, with their shards, and what says how they were trained."""
+    """Weights of a repository, with their shards and configuration files."""
     repository = list_repository(name)
     path = repository.first((*HUB_FILES, *SHARDED))
     if path.name.endswith(INDEX):
@@ -208,25 +208,25 @@ def _on_hub(name: str) -> Path:
                 raise missing_weights(repository, shard, repository.failure or f"no {shard} in the repository")
     companions = [repository.fetch(file) for file in (*cards.FILES, TOKENIZER)]
     if repository.files is None and not any(companions):
-        # Weights would run under settings that nobody has checked.
+        # The settings of the weights would be unchecked.
         raise missing_weights(repository, "the .json files", repository.failure)
     return path
 
 
 SETTLED = 2 * 10**9
-"""Nanoseconds for which a file has to be unchanged before its hash is remembered: clocks of file systems are coarse."""
+"""Nanoseconds for which a file must be unchanged before its hash is cached: clocks of file systems are coarse."""
 ROOM = 16 * 10**6
-"""Most bytes of all that is remembered."""
+"""Maximum bytes of all cached hashes."""
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, remembered by path, place on disk, size, and times of change.
+    """SHA-256 of a file, cached by path, device, inode, size, and modification and change times.
 
-    The time of the last change of the file's entry is among them, which programs cannot set: a file that is put in
-    the place of another one, with its size and its time, is hashed again.
+    Programs cannot set the change time: a file that replaces another one of equal size and modification time is hashed
+    again.
     """
     status = path.stat()
-    known = _recall(memo := _memo(path, status))
+    known = _cached_hash(memo := _memo(path, status))
     if known:
         return known
     with path.open("rb") as file:
@@ -244,7 +244,7 @@ def _memo(path: Path, status: os.stat_result) -> Path:
     return cache_dir() / "hashes" / hashlib.sha256(identity).hexdigest()
 
 
-def _recall(memo: Path) -> str | None:
+def _cached_hash(memo: Path) -> str | None:
     with suppress(OSError, UnicodeDecodeError):
         digest = memo.read_bytes()[:200].decode("ascii")
         if digest == _sealed(memo, digest[:64]):
@@ -253,5 +253,5 @@ def _recall(memo: Path) -> str | None:
 
 
 def _sealed(memo: Path, digest: str) -> str:
-    """The hash with a checksum, which damage does not fit."""
+    """The hash with a checksum, so that damage is detected."""
     return digest + hashlib.sha256(f"{memo.name} {digest}".encode()).hexdigest()

@@ -42,10 +42,10 @@ def load(
         backbone: name of an architecture (``zsad backbones`` lists them).
         weights: a published tag of that architecture (``"openai"``), a file (OpenAI's archive, open_clip,
             Hugging Face; ``.pt .pth .bin .safetensors``, or the index of shards), a Hugging Face folder, a hub
-            repository (``"owner/name"``), or ``"random"``; where not given, the only one that there is. What lies
-            beside a file (configuration, tokenizer) counts as in a folder.
-        activation: overrides what the weights are known to have been trained with.
-        position_resize: how the position table is resized to other grids.
+            repository (``"owner/name"``), or ``"random"``; the only choice if None. Configuration
+            and tokenizer files next to a file are used as in a folder.
+        activation: overrides the activation that the weights are known to be trained with.
+        position_resize: how position embeddings are resized to other grids.
 
     Raises:
         ConfigError: an unknown name.
@@ -74,7 +74,7 @@ def _only_choice(backbone: str, config: ClipConfig) -> str:
 
 
 def _tokenizer(config: ClipConfig, path: Path | None) -> Tokenizer:
-    """CLIP's own tokenizer, or the one that came with the weights."""
+    """CLIP's own tokenizer, or that of the weights."""
     if path is None:
         with as_file(files("zsad.backbones") / "clip_merges.txt.gz") as own:
             return _tokenizer(config, own)
@@ -116,13 +116,13 @@ def _difference(
 
 
 def _remedy(state: Mapping[str, Tensor], asked: str) -> str:
-    """Name the other architectures that the tensors do fit."""
+    """Name other architectures that fit the tensors."""
     fitting = [name for name in configs.names() if name != asked and _fits(configs.get(name), state)]
     return f"say --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
 
 
 def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors that tell architectures apart have the shapes of this one."""
+    """Whether the tensors that distinguish architectures have the shapes of this one."""
     vision, text = config.vision, config.text
     shapes = {
         **_stem_shape(vision),
@@ -159,7 +159,7 @@ def _fingerprint(source: Source, config: ClipConfig) -> str:
 
 
 def _identity(config: ClipConfig) -> str:
-    """What of a configuration changes a feature; not what is only said of it."""
+    """The part of a configuration that changes features, without descriptions."""
     names = ("embed", "activation", "vision", "text", "position_resize", "mean", "std")
     return repr([getattr(config, name) for name in names])
 
@@ -168,10 +168,10 @@ DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.
 
 
 class SkipInit(TorchFunctionMode):
-    """Within, weights of new layers are room on the CPU that nothing is written to, so that they cost nothing.
+    """A context in which weights of new layers are allocated on the CPU without being initialised.
 
-    The meta device is not used: there PyTorch runs draws and products through ``torch._dynamo``, whose import takes a
-    second.
+    The meta device is not used: there PyTorch runs random initialisations and products through ``torch._dynamo``, whose
+    import takes a second.
     """
 
     def __torch_function__(

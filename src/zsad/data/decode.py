@@ -1,16 +1,16 @@
-"""Decoding that never lies: any image -> upright RGB at its own depth, or an error that names it.
+"""Any image -> upright RGB at its own bit depth, or an error that names it.
 
-What is done to an image on its way in, and nothing else:
+All conversions:
 
-* grey, palette and 1-bit images become RGB; colours are otherwise taken as they stand. Embedded ICC profiles are
+* grey, palette and 1-bit images become RGB; colours are otherwise unchanged. Embedded ICC profiles are
   ignored, as CLIP's own preprocessing ignores them; CMYK becomes RGB by the plain formula (1 - ink) x (1 - black).
 * transparency is composited on white. An image that is opaque everywhere is not changed.
 * EXIF (and TIFF) orientation is applied. An EXIF block that cannot be read counts as no orientation.
-* samples deeper than 8 bits are kept as uint16 over the full range 0..65535, never stretched by what an image happens
-  to contain; one that uses a sixteenth of the range or less says so in its notes.
-* what is known and not read is refused by its kind (camera raw, volumes, video, microscopes' own formats).
-* of several pages or frames the first is read, and the notes say so; a DICOM file with several frames is refused.
-* a DICOM file goes through its rescale and VOI window (or table), wherever it names them, and MONOCHROME1 is inverted.
+* samples deeper than 8 bits are kept as uint16 over the full range 0..65535, without contrast
+  stretching; where an image uses a sixteenth of the range or less, a note says so.
+* known but unsupported formats are refused by name (camera raw, volumes, video, microscope formats).
+* of several pages or frames the first is read, and a note says so; a DICOM file with several frames is refused.
+* the rescale and VOI window (or lookup table) of a DICOM file are applied, and MONOCHROME1 is inverted.
 """
 
 import os
@@ -40,14 +40,14 @@ def decode(source: Source, name: str | None = None) -> DecodedImage:
         source: a path; the bytes of a file; a PIL image (its current frame); or an array of shape (rows, cols),
             (rows, cols, 1), (rows, cols, 3) or (rows, cols, 4) in uint8, uint16, bool, or float within [0, 1].
             A contiguous uint8 or uint16 RGB array is not copied.
-        name: what to call it in the result and in errors; a path is its own name.
+        name: used in the result and in errors; the path by default.
 
     Returns:
         The image: upright RGB, pixels of shape (rows, cols, 3) in uint8, or uint16 for anything deeper than 8 bits.
 
     Raises:
-        InputError: it is missing, empty, truncated, not an image, of more than ``MAX_PIXELS`` pixels, or of a
-            kind that cannot be shown without guessing. The message names it.
+        InputError: it is missing, empty, truncated, not an image, of more than ``MAX_PIXELS`` pixels, or in a
+            format that cannot be displayed without guessing. The message names it.
         DependencyError: it needs an extra that is not installed: ``dicom``; ``heic``; ``codecs`` for compressions that
             Pillow does not have and for depths that it rounds down. The message names it.
     """
@@ -58,7 +58,7 @@ def decode(source: Source, name: str | None = None) -> DecodedImage:
 
 
 def _of_range(pixels: Pixels) -> tuple[str, ...]:
-    """Noted where an image uses a sixteenth of its range, or less, as that of a 12-bit camera in 16-bit samples."""
+    """A note where an image uses a sixteenth of its range or less, such as 12-bit samples in 16 bits."""
     top, low, high = int(np.iinfo(pixels.dtype).max), int(pixels.min()), int(pixels.max())
     if high - low > top // 16:
         return ()
@@ -106,7 +106,7 @@ READERS: dict[kinds.FileKind | None, Callable[[Stream, str], DecodedImage]] = {
     kinds.NETPBM: netpbm.read,
     kinds.TIFF: tiff.read,
 }
-"""All others are Pillow's."""
+"""All other formats are read by Pillow."""
 
 
 def _from_stream(stream: Stream, name: str) -> DecodedImage:

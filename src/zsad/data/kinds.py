@@ -1,6 +1,6 @@
-"""Which kind of file this is: by its first bytes, or by its suffix where its kind has no signature.
+"""File formats, recognised by their first bytes, or by suffix where a format has no signature.
 
-One table for all who ask: ``decode`` reads by it, listings of folders name by it what cannot be read.
+The one table of formats: ``decode`` chooses the decoder by it, searches of folders tell by it what cannot be read.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import PurePath
 from zsad.errors import InputError
 
 HEAD_LENGTH = 512
-"""Bytes that ``kind_of`` wants to see; fewer where a file is shorter."""
+"""Number of first bytes that ``kind_of`` needs; fewer for shorter files."""
 
 Mark = tuple[int, bytes]
 """Bytes at an offset."""
@@ -17,15 +17,15 @@ Mark = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of image file, or of file that is taken for one.
+    """A format of image files, or of files that are mistaken for images.
 
     Attributes:
         name: with its article, as in messages.
         suffixes: in lower case, with the dot.
-        marks: any one of them tells the kind.
-        refused: None for a kind that is read; for others what to do instead.
-        extra: the extra of this package without which it is refused; "" for what is read without.
-        in_tiff: whether such files look like TIFF, so that the suffix decides.
+        marks: signatures, any one of which identifies the format.
+        refused: None for a supported format; for others the remedy.
+        extra: the extra of this package that it needs; "" if none.
+        in_tiff: whether such files have the signature of TIFF, so that the suffix decides.
     """
 
     name: str
@@ -96,7 +96,7 @@ VIDEO = FileKind(
 )
 
 READ = (*(PNG, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, DICOM, TIFF),)
-"""Kinds that are read."""
+"""Supported formats."""
 
 REFUSED = (
     CAMERA_RAW,
@@ -160,7 +160,7 @@ REFUSED = (
     FileKind("an HDF5 file", (".h5", ".hdf5", ".he5"), ((0, b"\x89HDF\r\n\x1a\n"),), TABLE),
     FileKind("a MATLAB file", (".mat",), ((0, b"MATLAB 5.0"),), TABLE),
 )
-"""Kinds that are known and not read."""
+"""Known formats that are not supported."""
 
 KNOWN = (*READ, *REFUSED)
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"}
@@ -168,9 +168,10 @@ AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def kind_of(head: bytes, name: str = "") -> FileKind | None:
-    """The kind of a file, or None for one that is not known.
+    """The format of a file, or None if it is unknown.
 
-    Its first bytes decide; the suffix only where they say nothing, or TIFF, which camera raw and slides look like.
+    The first bytes decide; the suffix only where they are not conclusive, as for TIFF, whose signature camera raw and
+    slides share.
 
     Args:
         head: the first ``HEAD_LENGTH`` bytes of the file.
@@ -187,14 +188,14 @@ def kind_of(head: bytes, name: str = "") -> FileKind | None:
 
 
 def kind_of_name(name: str) -> FileKind | None:
-    """The kind that a file's suffix promises."""
+    """The format of the suffix of a file."""
     lower = PurePath(name).name.lower()
     return next((kind for kind in KNOWN if lower.endswith(kind.suffixes)), None)
 
 
 def refusal(kind: FileKind, name: str) -> InputError:
-    """The error for a file of a kind that is known and not read."""
-    return InputError(f"{kind.name} is not read here", name, str(kind.refused))
+    """The error for a file in a known format that is not supported."""
+    return InputError(f"{kind.name} is not supported", name, str(kind.refused))
 
 
 def _by_marks(head: bytes) -> FileKind | None:

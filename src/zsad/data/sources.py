@@ -1,4 +1,4 @@
-"""What a user names -> the image files meant: files, folders and glob patterns; and what lies there besides."""
+"""Image files from files, folders and glob patterns, and a record of what was skipped or ignored there."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from zsad.errors import InputError
 from zsad.wording import pluralised
 
 IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for kind in READ for suffix in kind.suffixes))
-"""Files in a folder that count as images, whatever their case; those without a known suffix by their first bytes."""
+"""Suffixes of images in folders, case-insensitive; files of unknown suffix are recognised by their first bytes."""
 
 SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found")
 )
-"""Folders that archives, file servers and systems leave among images: thumbnails and what was deleted. Case does not
-count. Others of theirs are hidden (``.@__thumb``, ``.thumbnails``, ``._part.jpg``)."""
+"""Folders of archives, file servers and operating systems: thumbnails and deleted files. Case-insensitive. Others are
+hidden (``.@__thumb``, ``.thumbnails``, ``._part.jpg``)."""
 
 PLAIN_SUFFIXES = frozenset(
     (
@@ -33,9 +33,9 @@ PLAIN_SUFFIXES = frozenset(
         *(".step", ".stp", ".dwg", ".dxf"),
     )
 )
-"""Files that plainly are no images; they are not opened."""
+"""Suffixes of files that are clearly no images and are not opened."""
 INDEX = "dicomdir"
-"""The table of contents of a DICOM medium, in DICOM's own form."""
+"""The directory file of a DICOM medium, itself in DICOM format."""
 
 SPECIAL = {
     stat.S_IFIFO: "a pipe",
@@ -47,11 +47,11 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """What may have been meant as an image and cannot be read.
+    """A file or folder that may hold an image and cannot be read.
 
     Attributes:
         source: its path.
-        message: the rule, what was found, and the remedy.
+        message: rule, value and remedy.
     """
 
     source: str
@@ -60,13 +60,13 @@ class SkippedFile:
 
 @dataclass
 class ImageScan:
-    """What lies where a user pointed.
+    """The result of a search for images.
 
     Attributes:
-        images: what is to be read, in the order of the arguments and in natural order.
-        left_out: kinds that are known and not read, broken links, pipes and devices, folders that are closed.
-        others: how many files plainly are no images, by suffix (``""`` where there is none).
-        not_entered: names of folders that are hidden or leftovers, see ``SYSTEM_FOLDERS``.
+        images: in the order of the arguments and in natural order.
+        skipped_files: unsupported image formats, broken links, pipes and devices, unreadable folders.
+        other_files: the number of files that are clearly no images, by suffix (``""`` without one).
+        skipped_folders: names of folders that are hidden or in ``SYSTEM_FOLDERS``.
     """
 
     images: list[Path] = field(default_factory=list)
@@ -75,14 +75,14 @@ class ImageScan:
     skipped_folders: Counter[str] = field(default_factory=Counter)
 
     def add(self, more: "ImageScan") -> None:
-        """Take in what was found elsewhere."""
+        """Add the result of another search."""
         self.images += more.images
         self.skipped_files += more.skipped_files
         self.other_files += more.other_files
         self.skipped_folders += more.skipped_folders
 
     def describe_ignored(self) -> str:
-        """What was not taken for images, in words; empty where there is nothing.
+        """The ignored files and folders as a sentence; empty if there are none.
 
         >>> found = ImageScan(other_files=Counter({".csv": 2, "": 1}), skipped_folders=Counter({"@eaDir": 1}))
         >>> found.describe_ignored()
@@ -101,19 +101,19 @@ class ImageScan:
 
 
 def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
-    """Image files, in the order of the arguments, each once, and what was left out.
+    """Image files, in the order of the arguments, each once, and what was skipped or ignored.
 
     Args:
-        paths: each a file (taken whatever its suffix), a folder (searched at every depth, in natural order: part2
+        paths: each a file (with any suffix), a folder (searched at every depth, in natural order: part2
             before part10; hidden files and folders and ``SYSTEM_FOLDERS`` are skipped), or a glob pattern with ``*``,
-            ``?``, ``[...]`` or ``**`` (a folder that matches is searched like one that was named). Only files of
-            unknown suffix are opened: a broken image is found here and refused when it is decoded.
+            ``?``, ``[...]`` or ``**`` (a folder that matches is searched). Only files of
+            unknown suffix are opened: a broken image is listed here and refused when it is decoded.
 
     Returns:
-        What was found. Two paths to one file count as one, in the first position.
+        The result. Two paths to one file count once, in the first position.
 
     Raises:
-        InputError: a path does not exist, a folder that was named cannot be read, or one of the paths yields nothing.
+        InputError: a path does not exist, a given folder cannot be read, or one of the paths yields nothing.
     """
     arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
     listing = ImageScan()
@@ -125,10 +125,10 @@ def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The images of :func:`scan`; at least one where something was named.
+    """The images of :func:`scan`; at least one where a path was given.
 
     Raises:
-        InputError: as :func:`scan`, or all that was found cannot be read.
+        InputError: as :func:`scan`, or nothing that was found can be read.
     """
     listing = scan(paths)
     check_not_empty(listing)
@@ -136,10 +136,10 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def check_not_empty(listing: ImageScan) -> None:
-    """Refuse what has no image that can be read.
+    """Refuse a search that found no readable image.
 
     Raises:
-        InputError: it names the first of those that cannot.
+        InputError: names the first file that cannot be read.
     """
     if listing.skipped_files and not listing.images:
         value = (
@@ -151,8 +151,8 @@ def check_not_empty(listing: ImageScan) -> None:
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder at every depth, in natural order; there may be none.
 
-    Links to folders are followed, but no folder is entered twice, so that a loop ends. What has the suffix of an image
-    and is none, such as a broken link or a pipe, is left for the decoder to name.
+    Links to folders are followed, but no folder is entered twice, so that loops end. A file with the suffix of an
+    image that is none, such as a broken link or a pipe, is left to the decoder to refuse.
 
     Raises:
         InputError: a folder cannot be read.
@@ -162,7 +162,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def scan_folder(folder: Path) -> ImageScan:
-    """What lies in a folder at every depth, in natural order; as :func:`scan`, but there may be nothing.
+    """The content of a folder at every depth, in natural order; as :func:`scan`, but it may be empty.
 
     Raises:
         InputError: the folder itself cannot be read.
@@ -183,21 +183,21 @@ def scan_folder(folder: Path) -> ImageScan:
 
 
 def natural_key(path: Path) -> list[tuple[list[str | int], str]]:
-    """Sorts part by part, numbers by their value; differences of case only break ties."""
+    """Sort key by path component, numbers by value; case only breaks ties."""
     return [([_number(piece) for piece in re.split("([0-9]+)", part.casefold())], part) for part in path.parts]
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or of what archives and file servers leave among images.
+    """Whether a file or folder of this name is hidden or belongs to an archive, a file server or the system.
 
-    >>> [is_leftover(name) for name in ("@eaDir", "._part.jpg", "__MACOSX", "good")]
+    >>> [is_system_file(name) for name in ("@eaDir", "._part.jpg", "__MACOSX", "good")]
     [True, True, True, False]
     """
     return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is of a kind that is read: by its suffix, else by its first bytes."""
+    """Whether a file is in a supported format: by its suffix, else by its first bytes."""
     if kind_of_name(path.name) in READ or _is_plain(path):
         return not _is_plain(path)
     try:
@@ -228,7 +228,7 @@ def _not_empty(listing: ImageScan, path: Path, rule: str) -> ImageScan:
 
 
 def _files(folder: Path, closed: Callable[[OSError], None], passed: Counter[str] | None = None) -> Iterator[Path]:
-    """All files that are not hidden; ``passed`` counts the folders that are not entered."""
+    """All files that are not hidden; ``passed`` counts the folders that are skipped."""
     entered = {os.path.realpath(folder)}
     for where, folders, files in os.walk(folder, followlinks=True, onerror=closed):
         leftovers = [name for name in folders if is_system_file(name)]
@@ -253,7 +253,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _sort(path: Path, listing: ImageScan) -> None:
-    """Put a file where it belongs."""
+    """Add a file to the right list."""
     if _is_plain(path):
         listing.other_files[path.suffix.lower()] += 1
         return
@@ -295,7 +295,7 @@ def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> SkippedF
 
 
 def _matches(pattern: Path) -> ImageScan:
-    """What a pattern matches, less what is hidden below its fixed part. ``**`` does not follow links to folders."""
+    """What a pattern matches, without what is hidden below its fixed part. ``**`` does not follow links to folders."""
     fixed = next(index for index, part in enumerate(pattern.parts) if _is_pattern(part))
     root, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
     try:

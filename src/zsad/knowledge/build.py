@@ -1,4 +1,4 @@
-"""Questions that are still open -> answers, each kept as soon as it is there."""
+"""Open questions -> answers of a language model, each saved at once."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +16,13 @@ from zsad.knowledge.questions import Answer, Question, RejectedAnswer, read_answ
 
 @dataclass(frozen=True)
 class Model:
-    """Who is asked, and how answers are checked and kept.
+    """The model that is queried, and how answers are checked and cached.
 
     Attributes:
-        endpoint: where.
+        endpoint: of the requests.
         text, vision: names of the models for questions about classes and about images.
-        to_png: an image file as the PNG that is sent.
-        count_tokens: length of a text in CLIP's tokens, start and end counted.
+        to_png: converts an image file to the PNG that is sent.
+        count_tokens: length of a text in CLIP's tokens, including start and end.
         cache: folder of accepted answers, by content of model, prompt and image.
     """
 
@@ -34,17 +34,17 @@ class Model:
     cache: Path
 
     def kept(self, question: Question) -> Answer | None:
-        """The answer of an earlier run, or ``None`` where there is none or it is damaged."""
+        """The cached answer of an earlier run, or ``None`` if there is none or it is damaged."""
         try:
             return read_answer(question, read_text(self._path(question)), self.count_tokens)
         except (OSError, DocumentError, RejectedAnswer):
             return None
 
     def ask(self, question: Question) -> Answer:
-        """Ask until an answer can be used, and keep it.
+        """Ask until an answer is valid, and cache it.
 
         Raises:
-            Refused: none could.
+            RejectedAnswer: no answer was valid.
             ConfigError: the endpoint does not work.
             InputError: the image cannot be read.
         """
@@ -72,7 +72,7 @@ class Model:
 
 @dataclass
 class Outcome:
-    """What came of a run: answers taken, those of them that were kept from earlier runs, refusals, questions left."""
+    """Progress of a run: accepted answers, how many of them from the cache, rejections, open questions."""
 
     taken: int = 0
     kept: int = 0
@@ -83,13 +83,13 @@ class Outcome:
 def open_questions(
     classes: Iterable[str], images: Iterable[tuple[Path, str]], own: Knowledge, known: Knowledge
 ) -> list[Question]:
-    """What is to be asked: a class that nobody knows, an image that the own file does not describe; classes first.
+    """Open questions: classes without knowledge, then images without a description in the file.
 
     Args:
         classes: names.
-        images: files of anomalous images with their class names; of equal files the first one counts.
-        own: what the file holds already.
-        known: what need not be asked either; an entry of it is taken over when an image of its class is described.
+        images: files of anomalous images with their class names; duplicates are asked about once.
+        own: the content of the file.
+        known: classes that need no question either; an entry is copied when an image of its class is described.
     """
     images = list(images)
     unique: dict[str, str] = {}
@@ -107,17 +107,17 @@ def open_questions(
 def build(
     questions: Sequence[Question], model: Model, own: Knowledge, known: Knowledge, out: Path, limit: int | None = None
 ) -> Iterator[Outcome]:
-    """Ask one question after the other; the file is whole after each answer.
+    """Ask one question after the other; the file is complete after each answer.
 
     Args:
         questions: from :func:`open_questions`.
-        model: who is asked.
+        model: that is queried.
         own, known: as there.
         out: the knowledge file.
-        limit: greatest number of questions put to the endpoint; answers of earlier runs do not count.
+        limit: maximum number of requests to the endpoint; cached answers do not count.
 
     Yields:
-        The same outcome, further on, after each question.
+        The updated outcome after each question.
 
     Raises:
         ConfigError: the endpoint does not work.
@@ -142,7 +142,7 @@ def build(
 
 
 def _with(own: Knowledge, known: Knowledge, question: Question, answer: Answer) -> Knowledge:
-    """The own knowledge and an answer."""
+    """The knowledge of the file with one answer added."""
     if question.image is None:
         entry = ClassKnowledge(answer.background, answer.descriptions)
     else:

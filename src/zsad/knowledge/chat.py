@@ -21,12 +21,12 @@ from zsad.knowledge.questions import RejectedAnswer
 
 
 class TooLargeError(Exception):
-    """The answer has more bytes than were allowed."""
+    """The response has more bytes than allowed."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered, whatever the status."""
+    """An HTTP response with any status."""
 
     status: int
     reason: str
@@ -35,16 +35,16 @@ class Reply:
 
 
 def send(request: Request, seconds: float, most: int) -> Reply:
-    """Send a request and read its answer; a redirection is an answer too, for following it would carry the key on.
+    """Send a request and read the response; redirections are not followed, since that would forward the key.
 
     Args:
-        request: what is sent.
-        seconds: until the last byte must have come. (A timeout of a socket begins anew with every byte.)
-        most: bytes that an answer may have.
+        request: to send.
+        seconds: timeout until the last byte. (The timeout of a socket restarts with every byte.)
+        most: maximum bytes of the response.
 
     Raises:
-        OSError, http.client.HTTPException: the server is out of reach, or does not answer whole and in time.
-        TooLargeError: it answers more.
+        OSError, http.client.HTTPException: the server cannot be reached, or does not respond completely in time.
+        TooLargeError: the response is larger.
     """
     with _deadline(seconds) as watch:
         opener = build_opener(_NoRedirection, _Plain(watch), _Secure(watch))
@@ -63,7 +63,7 @@ Watch = Callable[[socket.socket], None]
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[Watch]:
-    """Ends what is read from sockets that are being watched, and says so, when the time is over."""
+    """Shut down the watched sockets and raise ``TimeoutError`` when the time is over."""
     watched: list[socket.socket] = []
     over = Event()
 
@@ -71,7 +71,7 @@ def _deadline(seconds: float) -> Iterator[Watch]:
         over.set()
         for connection in watched:
             with suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, which would want to say goodbye
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, whose shutdown would block
 
     timer = Timer(seconds, end)
     timer.daemon = True
@@ -84,7 +84,7 @@ def _deadline(seconds: float) -> Iterator[Watch]:
         raise
     finally:
         timer.cancel()
-    if over.is_set():  # an answer without a length seems to have ended
+    if over.is_set():  # a response without a length looks complete
         raise TimeoutError("timed out")
 
 
@@ -92,7 +92,7 @@ def _read_body(answer: HTTPResponse, most: int) -> bytes:
     content = answer.read(most + 1)
     if len(content) > most:
         raise TooLargeError
-    if answer.length:  # http.client notices what is missing only where all is asked for
+    if answer.length:  # http.client detects truncation only when reading everything
         raise IncompleteRead(content, answer.length)
     return content
 
@@ -135,28 +135,28 @@ class _NoRedirection(HTTPRedirectHandler):
 
 
 LARGEST = 4 * 2**20
-"""Bytes of a reply: a thousand times what is asked for."""
+"""Maximum bytes of a reply, a thousand times the expected size."""
 LONGEST_TIMEOUT, MOST_RETRIES = 3600.0, 100
 LONGEST_WAIT = 60.0
-"""Seconds between two attempts, at most."""
+"""Maximum seconds between two attempts."""
 TRY_AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
 NOT_THIS_QUESTION = (400, 413, 415, 422)
-"""Statuses that refuse one request for what it holds, as an image that is too large or a content filter."""
+"""Statuses that reject one request because of its content, such as an image that is too large or a content filter."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to ask.
+    """A chat endpoint.
 
     Attributes:
-        base_url: what stands before ``/chat/completions``, for instance ``https://api.openai.com/v1``.
-        key: the API key; "" for a server that needs none. It is sent nowhere else, redirections included.
+        base_url: the part before ``/chat/completions``, for instance ``https://api.openai.com/v1``.
+        key: the API key; "" for a server that needs none. It is never sent elsewhere, not even on redirection.
         key_from: name of the environment variable of the key, for errors.
-        timeout: seconds that one attempt may take, until its last byte.
-        retries: further attempts where the server is busy, broken or out of reach.
+        timeout: seconds of one attempt until its last byte.
+        retries: further attempts where the server is busy, failing or cannot be reached.
 
     Raises:
-        ConfigError: a URL that is not HTTP, a key that cannot stand in a header, or a number out of range.
+        ConfigError: a URL that is not HTTP, a key that is invalid in a header, or a number out of range.
     """
 
     base_url: str
@@ -181,12 +181,12 @@ class Endpoint:
 
         Args:
             model: name of the model, as the server knows it.
-            prompt: what to ask.
-            image: a PNG that goes with it.
+            prompt: the question.
+            image: a PNG to send with it.
 
         Raises:
-            Refused: the server refuses this one request for what it holds, or answers without text.
-            ConfigError: it does not answer, or not as a chat endpoint does; no other request will fare better.
+            RejectedAnswer: the server rejects this request because of its content, or responds without text.
+            ConfigError: it does not respond, or not as a chat endpoint; other requests would fail too.
         """
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": _content(prompt, image)}]})
         return _text_of(self._post(body.encode("ascii")))
@@ -200,7 +200,7 @@ class Endpoint:
             except TooLargeError as error:
                 rule = f"a reply has at most {LARGEST:,} bytes"
                 raise ConfigError(rule, f"more from {self.base_url}", "check --base-url") from error
-            except (OSError, HTTPException, ValueError) as error:  # the last for a host that is no name
+            except (OSError, HTTPException, ValueError) as error:  # ValueError for an invalid host name
                 if last:
                     raise self._out_of_reach(error) from error
                 sleep(_wait(attempt))
@@ -217,7 +217,7 @@ class Endpoint:
         return headers | {"Authorization": f"Bearer {self.key}"} if self.key else headers
 
     def _refusal(self, reply: Reply) -> Exception:
-        """What an answer with an HTTP status other than success means."""
+        """The error for a response with a status other than success."""
         answer = f"{reply.status} {reply.reason}: {self._without_key(_message(reply))}"
         if reply.status in NOT_THIS_QUESTION:
             return RejectedAnswer(f"the server answers {answer}")
@@ -259,7 +259,7 @@ def _text_of(reply: bytes) -> str:
 
 
 def _wait(attempt: int, headers: Message | None = None) -> float:
-    """Seconds before the next attempt: what the server asks for, else 1, 2, 4 … .
+    """Seconds before the next attempt: as requested by the server, else 1, 2, 4 … .
 
     >>> _wait(0), _wait(3), _wait(20)
     (1.0, 8.0, 60.0)
@@ -269,8 +269,8 @@ def _wait(attempt: int, headers: Message | None = None) -> float:
 
 
 def _message(reply: Reply) -> str:
-    """What the server says is wrong, in one line."""
+    """The error message of the server, in one line."""
     text: object = reply.content.decode("utf-8", "replace")
-    with suppress(ValueError, LookupError, TypeError):  # not in the usual form: said as it stands
+    with suppress(ValueError, LookupError, TypeError):  # not in the usual form: used as it is
         text = cast(Any, read_json(reply.content))["error"]["message"]
     return " ".join(str(text).split())[:200] or "no reason given"

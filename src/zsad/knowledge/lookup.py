@@ -1,4 +1,4 @@
-"""Knowledge of many classes, found by name."""
+"""Descriptions of many classes, looked up by name."""
 
 import hashlib
 import json
@@ -22,15 +22,15 @@ LLM_COUNT = 5
 
 @dataclass(frozen=True)
 class ClassKnowledge:
-    """What is known of one class.
+    """The descriptions of one class.
 
     Attributes:
-        background: one sentence about what the normal thing looks like.
-        llm: ``LLM_COUNT`` different sentences about what an abnormal image of it may show.
-        vqa: sentences about what is wrong in one image, by the SHA-256 of the content of its file.
+        background: one sentence on the normal appearance.
+        llm: ``LLM_COUNT`` different sentences on what an abnormal image may show.
+        vqa: sentences on the anomaly in one image, by the SHA-256 of its file.
 
     Raises:
-        ConfigError: a wrong number of sentences, an empty one, one twice, or a key that is no SHA-256.
+        ConfigError: a wrong number of sentences, an empty or repeated one, or a key that is no SHA-256.
     """
 
     background: str
@@ -49,7 +49,7 @@ class ClassKnowledge:
             _check_sentences(sentences, f"vqa, {key}")
 
     def extended(self, other: "ClassKnowledge") -> "ClassKnowledge":
-        """The other entry, with what only this one knows of single images."""
+        """The other entry, with the descriptions of single images that only this one has."""
         return ClassKnowledge(other.background, other.llm, {**self.vqa, **other.vqa})
 
 
@@ -65,11 +65,11 @@ def from_file(values: object, where: str) -> tuple[ClassKnowledge, tuple[str, ..
     """An entry and its aliases.
 
     Args:
-        values: what a JSON file holds for one class.
+        values: the JSON object of one class.
         where: file and class, for errors.
 
     Raises:
-        ConfigError: it is not as :class:`ClassKnowledge` says.
+        ConfigError: it is invalid, see :class:`ClassKnowledge`.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be an object", repr(values), "write {'background': ..., 'llm': [...]}")
@@ -81,7 +81,7 @@ def from_file(values: object, where: str) -> tuple[ClassKnowledge, tuple[str, ..
 
 
 def to_file(entry: ClassKnowledge, aliases: Sequence[str]) -> dict[str, object]:
-    """What :func:`from_file` reads; empty parts are left out."""
+    """The inverse of :func:`from_file`; empty parts are omitted."""
     values: dict[str, object] = {"background": entry.background, "llm": list(entry.llm)}
     if aliases:
         values["aliases"] = list(aliases)
@@ -91,7 +91,7 @@ def to_file(entry: ClassKnowledge, aliases: Sequence[str]) -> dict[str, object]:
 
 
 def plain(sentence: str) -> str:
-    """What two sentences have in common if they say the same: case, spaces and the full stop do not count.
+    """A normal form for comparing sentences: without case, repeated spaces and full stop.
 
     >>> plain(" A deep  scratch. ")
     'a deep scratch'
@@ -107,15 +107,15 @@ def _check_sentences(sentences: Sequence[str], where: str) -> None:
 
 
 PREFERRED = ("mvtec", "visa", "bmad", "cvc_clinicdb")
-"""Data sets whose classes come before those of the same name in others, the first one first."""
+"""Data sets whose classes take precedence over those of the same name in others, in this order."""
 
 
 @dataclass(frozen=True)
 class Knowledge:
     """Entries by class.
 
-    Case does not count in a name, and ``_``, ``-`` and space are the same. ``"mtd/tile"`` is the tile of data set mtd;
-    ``"tile"`` alone is, of several, the one that comes last in ``entries``. A class name comes before an alias.
+    Names are case-insensitive, and ``_``, ``-`` and space are equal. ``"mtd/tile"`` is the tile of data set mtd;
+    ``"tile"`` alone is the last of several in ``entries``. Class names take precedence over aliases.
 
     Attributes:
         entries: by class, as ``"data_set/class"`` or ``"class"``.
@@ -127,23 +127,24 @@ class Knowledge:
 
     @classmethod
     def shipped(cls, data_set: str | None = None) -> "Knowledge":
-        """What comes with the package, of one data set or of all.
+        """The knowledge in the package, of one data set or of all.
 
-        Of classes that share a name the one of the first data set in ``PREFERRED`` is found. To prefer another:
+        Of classes of the same name, that of the first data set in ``PREFERRED`` is found. To prefer another:
         ``Knowledge.shipped().merged(Knowledge.shipped("mtd"))``.
 
         Raises:
-            ConfigError: there is no such data set.
+            ConfigError: unknown data set.
         """
         return _shipped(data_set)
 
     @classmethod
     def read(cls, path: Path) -> "Knowledge":
-        """Read a file: a JSON object of classes, each with ``background``, ``llm``, and maybe ``vqa``, ``aliases``.
+        """Read a file: a JSON object of classes, each with ``background``, ``llm``, and optionally ``vqa``,
+        ``aliases``.
 
         Raises:
             InputError: the file cannot be read, or is no JSON.
-            ConfigError: it is not as :class:`ClassKnowledge` says, or names a class twice.
+            ConfigError: it is invalid, see :class:`ClassKnowledge`, or has a class twice.
         """
         try:
             return _parse(path, str(path))
@@ -151,13 +152,13 @@ class Knowledge:
             raise InputError("a knowledge file must be readable", error, "check the path") from error
 
     def write(self, path: Path) -> None:
-        """Write the file that :meth:`read` reads; it appears whole or not at all."""
+        """Write the file that :meth:`read` reads, atomically."""
         values = {key: to_file(entry, self.aliases.get(key, ())) for key, entry in self.entries.items()}
         write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Every class, in the order in which they were read; the last of a name is the one found."""
+        """Every class in the order of reading; the last of a name is the one that is found."""
         return tuple(self.entries)
 
     def named(self, class_name: str) -> tuple[str, ...]:
@@ -165,10 +166,10 @@ class Knowledge:
         return tuple(reversed(self._index.get(folded(class_name), ())))
 
     def lookup(self, class_name: str) -> ClassKnowledge:
-        """What is known of a class.
+        """The descriptions of a class.
 
         Raises:
-            ConfigError: nothing is known; the message proposes the nearest name.
+            ConfigError: there are none; the message proposes the most similar name.
         """
         if entry := self.named(class_name):
             return self.entries[entry[0]]
@@ -181,10 +182,10 @@ class Knowledge:
         )
 
     def descriptions(self, class_name: str, image: Path | None = None) -> tuple[str, ...]:
-        """The N + M sentences of KAnoCLIP, eq. 3: of the class, and of the image if it has been described.
+        """The N + M sentences of KAnoCLIP, eq. 3: of the class, and of the image where there are any.
 
         Raises:
-            ConfigError: nothing is known of the class.
+            ConfigError: unknown class.
             OSError: the image cannot be read.
         """
         entry = self.lookup(class_name)
@@ -192,18 +193,19 @@ class Knowledge:
         return (*entry.llm, *described)
 
     def merged(self, other: "Knowledge") -> "Knowledge":
-        """Both, the other first: a class of the same name is replaced, its aliases and described images are kept."""
+        """Both; the other takes precedence: a class of the same name is replaced, its aliases and image descriptions
+        are kept."""
         entries, aliases = dict(self.entries), dict(self.aliases)
         for key, entry in other.entries.items():
             old = next((known for known in self.named(key) if folded(key) in _names(known)), key)
-            known = entries.pop(old, None)  # put back last, so that it is the one found
+            known = entries.pop(old, None)  # moved to the end, so that it is the one found
             entries[old] = known.extended(entry) if known else entry
             aliases[old] = tuple(dict.fromkeys((*aliases.get(old, ()), *other.aliases.get(key, ()))))
         return Knowledge(entries, aliases)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what every name stands for; the order of entries counts only where it decides that."""
+        """SHA-256 of the entry of every name; the order of entries matters only where it decides which is found."""
         content = {name: to_file(self.entries[keys[-1]], ()) for name, keys in self._index.items()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
 
@@ -219,7 +221,7 @@ class Knowledge:
 
 
 def folded(name: str) -> str:
-    """A name as it is compared.
+    """The normal form of a name for comparisons.
 
     >>> folded(" Metal_Nut"), folded("DTD-Synthetic/Woven_001")
     ('metal nut', 'dtd synthetic/woven 001')
@@ -228,7 +230,7 @@ def folded(name: str) -> str:
 
 
 def image_key(image: Path) -> str:
-    """The name under which the descriptions of an image are kept: SHA-256 of the content of its file."""
+    """The key of the descriptions of an image: the SHA-256 of its file."""
     return hashlib.sha256(image.read_bytes()).hexdigest()
 
 
@@ -258,7 +260,7 @@ def _parse(source: Source, where: str, prefix: str = "") -> Knowledge:
 
 
 def _check_names(values: Mapping[str, object], where: str) -> None:
-    """Refuses two names of one class, also in what is described of single images."""
+    """Refuse two names of one class, also among descriptions of single images."""
     counts = Counter(map(folded, values))
     for name, count in counts.items():
         if count > 1 or not name.strip("/"):

@@ -1,4 +1,4 @@
-"""What a language model is asked, and which answers are taken."""
+"""Questions to a language model, and the validation of answers."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from zsad.knowledge.lookup import LLM_COUNT, image_key, plain
 VQA_COUNT = 1
 """m, descriptions of each anomalous image (KAnoCLIP, section 2.2.1)."""
 LONGEST = 96
-"""Tokens of CLIP that a sentence may have. Its context is 77: a longer one loses its last words there."""
+"""Maximum CLIP tokens of a sentence. The context is 77: longer ones are truncated there."""
 
 ABOUT_CLASS = (
     "Describe what an abnormal image of {name} looks like? Answer with JSON alone, of this form: "
@@ -26,15 +26,15 @@ ABOUT_IMAGE = (
     "shape, size, and other characteristics. Answer with JSON alone, of this form: "
     '{{"descriptions": [{count} string]}}. A description is one English sentence of at most 35 words.'
 )
-"""Both begin with the prompt of the paper; the rest says in which form the answer must come."""
+"""Both begin with the prompt of the paper, followed by the required form of the answer."""
 
 THOUGHT = re.compile("<think>.*?</think>", re.DOTALL)
 REFUSAL = re.compile(r"\b(i(['’]m| am) (sorry|unable|not able)|i can(no|['’])t|i cannot|as an ai|unable to)\b")
 NOTHING_FOUND = re.compile(r"\b(no|not any|without) (\w+ )?(anomal|defect|abnormalit)")
 
 
-class RejectedAnswer(Exception):  # noqa: N818  # an answer is refused; it is no error of the program
-    """An answer that cannot be used, and why."""
+class RejectedAnswer(Exception):  # noqa: N818  # a rejected answer is no error of the program
+    """An invalid answer, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Question:
     """One request: about a class, or about an image of it.
 
     Attributes:
-        class_name: as it stands in the knowledge file.
-        image: what the question is about, or ``None``.
+        class_name: as in the knowledge file.
+        image: the subject of the question, or ``None``.
     """
 
     class_name: str
@@ -67,23 +67,23 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was taken from a reply: descriptions, and for a class its background."""
+    """The content of a valid reply: descriptions, and for a class its background."""
 
     descriptions: tuple[str, ...]
     background: str = ""
 
 
 def read_answer(question: Question, text: str, count_tokens: Callable[[str], int]) -> Answer:
-    """Check a reply.
+    """Parse and validate a reply.
 
     Args:
-        question: what was asked.
-        text: the reply; a JSON object in it counts, whatever stands around it.
+        question: that was asked.
+        text: the reply; the JSON object in it is used, text around it is ignored.
         count_tokens: length of a text in CLIP's tokens, start and end counted.
 
     Raises:
-        Refused: it is no such object, has another number of sentences, an empty, repeated or overlong one, or says
-            that the model would not answer or saw nothing.
+        RejectedAnswer: there is no such object, has another number of sentences, an empty, repeated or overlong one, or
+            says that the model would not answer or saw nothing.
     """
     values = _object_in(text)
     descriptions = _sentences(values.get("descriptions"), VQA_COUNT if question.image else LLM_COUNT)
@@ -99,7 +99,7 @@ def read_answer(question: Question, text: str, count_tokens: Callable[[str], int
 
 
 def _object_in(text: str) -> dict[str, object]:
-    """The JSON object in a reply, which models like to wrap in Markdown."""
+    """The JSON object in a reply, which models often wrap in Markdown."""
     text = THOUGHT.sub("", text)
     start, end = text.find("{"), text.rfind("}")
     try:

@@ -1,1 +1,1 @@
-"""One decoder a family of file formats, and what they share; ``zsad.data.decode`` chooses among them."""
+"""One decoder per family of file formats, and what they share; ``zsad.data.decode`` chooses among them."""

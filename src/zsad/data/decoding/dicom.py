@@ -1,6 +1,6 @@
-"""DICOM -> RGB pixels, as a viewer would show it first. Needs the extra ``dicom``.
+"""DICOM -> RGB pixels, with the default display of a viewer. Needs the extra ``dicom``.
 
-How its grey is shown is taken from wherever the file says so: in itself, or in its functional groups. PS3.3:
+The display of greyscale images is read from the data set or from its functional groups. PS3.3:
 C.7.6.16.2.9 and C.7.6.16.2.10 (rescale and window of a frame), C.11.1 and C.11.2 (modality and VOI), C.7.5.1.1.2
 (padding). Elements that are there but empty count as absent, as type 3 elements may be so (PS3.5, 7.4.5).
 """
@@ -26,7 +26,7 @@ GREYS = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 META_LENGTH_AT, META_AT = 140, 144
-"""Where a file says how long its meta information is, and where that begins (PS3.10, 7.1)."""
+"""Offsets of the length of the file meta information, and of the file meta information itself (PS3.10, 7.1)."""
 
 
 def read(stream: Stream, name: str) -> DecodedImage:
@@ -47,19 +47,19 @@ def read(stream: Stream, name: str) -> DecodedImage:
 
 
 def _check_inflated(stream: Stream) -> None:
-    """pydicom unpacks what is deflated whatever its size."""
+    """Limit the size of deflated data, which pydicom inflates without a limit."""
     head = stream.read(1024)
     if DEFLATED in head:
         stream.seek(META_AT + int.from_bytes(head[META_LENGTH_AT:META_AT], "little"))
         inflate, limit = zlib.decompressobj(-zlib.MAX_WBITS), 6 * MAX_PIXELS
         inflate.decompress(stream.read(), limit)
         if inflate.unconsumed_tail:
-            raise ValueError(f"it unpacks to more than {limit} bytes")
+            raise ValueError(f"it decompresses to more than {limit} bytes")
     stream.seek(0)
 
 
 def _check_object(dataset: "pydicom.Dataset", name: str) -> None:
-    """Refuse what is no image, and what is several."""
+    """Refuse objects that are no image, and those with several frames."""
     if "PixelData" not in dataset:
         raise InputError(
             "a DICOM image has pixel data of whole numbers",
@@ -72,7 +72,7 @@ def _check_object(dataset: "pydicom.Dataset", name: str) -> None:
 
 
 def _object_name(dataset: "pydicom.Dataset") -> str:
-    """What it is by its class, such as Basic Text SR Storage."""
+    """The name of its SOP class, such as Basic Text SR Storage."""
     from pydicom.uid import UID
 
     uid = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID")
@@ -80,7 +80,7 @@ def _object_name(dataset: "pydicom.Dataset") -> str:
 
 
 def _check_samples(dataset: "pydicom.Dataset", name: str) -> None:
-    """Refuse colours, and places of bits, that pydicom would take for others."""
+    """Refuse colour spaces and bit layouts that pydicom would misread."""
     allowed = COLOURS if int(dataset.SamplesPerPixel) > 1 else (*GREYS, PALETTE)
     if dataset.PhotometricInterpretation not in allowed:
         raise InputError(
@@ -116,15 +116,15 @@ STAGES = (
     ("PixelPaddingValue", "PixelPaddingRangeLimit"),
     ("PresentationLUTShape",),
 )
-"""Each is taken as a whole from the last place that says something of it."""
+"""Each group of elements is read from the last place that has any of them."""
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 MACROS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 EVERYTHING = np.array([-1e30, 1e30])
-"""Stands for values left and right of any window."""
+"""Values below and above any window."""
 
 
 def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
-    """The elements that decide how the first frame is shown, gathered and without those that are empty."""
+    """The display elements of the first frame, collected from all places, without empty ones."""
     from pydicom import Dataset
 
     shown = Dataset()
@@ -133,7 +133,7 @@ def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
             shown[keyword] = dataset[keyword]
     for stage in STAGES:
         for place in _places(dataset):
-            if elements := _said(place, stage):
+            if elements := _elements_in(place, stage):
                 _replace(shown, stage, elements)
     return shown
 
@@ -154,7 +154,7 @@ def show_grey(stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset")
 
 
 def _places(dataset: "pydicom.Dataset") -> Iterator["pydicom.Dataset"]:
-    """Where elements are looked for: the data set, then what all frames share, then what the first says for itself."""
+    """Where elements may be: the data set, then the shared functional groups, then those of the first frame."""
     yield dataset
     for name in FUNCTIONAL_GROUPS:
         for group in (dataset.get(name) or [])[:1]:
@@ -162,8 +162,8 @@ def _places(dataset: "pydicom.Dataset") -> Iterator["pydicom.Dataset"]:
                 yield from (group.get(macro) or [])[:1]
 
 
-def _said(place: "pydicom.Dataset", stage: tuple[str, ...]) -> dict[str, object]:
-    """What a place says of a stage: complete tables, and windows and rescales that have both of their parts."""
+def _elements_in(place: "pydicom.Dataset", stage: tuple[str, ...]) -> dict[str, object]:
+    """The elements of a stage in one place: complete tables, and windows and rescales with both of their values."""
     from pydicom import Sequence
 
     elements: dict[str, object] = {}
@@ -200,7 +200,7 @@ def _replace(shown: "pydicom.Dataset", stage: tuple[str, ...], elements: dict[st
 
 
 def _window_range(shown: "pydicom.Dataset") -> Float[np.ndarray, "2"]:
-    """What black and white are after the window: from the file's description alone, never from its pixels."""
+    """The values of black and white after the window: from the description in the file, never from its pixels."""
     from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
     if "VOILUTSequence" in shown:

@@ -28,7 +28,7 @@ CODECS = {
 
 
 def decompress(dataset: "pydicom.Dataset", name: str) -> None:
-    """Replace compressed pixel data that pydicom cannot decode by what they hold, and refuse those that nobody can."""
+    """Decompress pixel data that pydicom cannot decode, and refuse those that no decoder here supports."""
     _name_syntax(dataset)
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
@@ -44,13 +44,13 @@ def decompress(dataset: "pydicom.Dataset", name: str) -> None:
 
 
 def _name_syntax(dataset: "pydicom.Dataset") -> None:
-    """A data set without file meta information does not name its transfer syntax; reading it has found it out."""
+    """Set the transfer syntax of a data set without file meta information, as found while reading."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     if "TransferSyntaxUID" in dataset.file_meta:
         return
     if dataset["PixelData"].is_undefined_length:
-        raise ValueError("compressed pixel data that do not say how")
+        raise ValueError("compressed pixel data without a transfer syntax")
     implicit, little = dataset.original_encoding
     explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
@@ -64,7 +64,7 @@ def _frame(dataset: "pydicom.Dataset") -> bytes:
 
 
 def _check_frame(frame: bytes, keyword: str, size: Size) -> None:
-    """Decoders fill in what a truncated frame lacks, and take whatever size it says."""
+    """Check completeness and size, since decoders fill in truncated frames and accept any size."""
     if keyword in JPEG_2000:
         codestream = jpeg.codestreams(frame)[0]
         jpeg.check_whole(codestream)
@@ -75,7 +75,7 @@ def _check_frame(frame: bytes, keyword: str, size: Size) -> None:
         header = jpeg.frame_of(frame)
         frame_size = (header.rows, header.cols) if header else (0, 0)
     if frame_size != size:
-        raise ValueError(f"a frame of {frame_size} pixels where {size} are said")
+        raise ValueError(f"a frame of {frame_size} pixels where {size} are expected")
 
 
 def _pydicom_can(dataset: "pydicom.Dataset") -> bool:
@@ -102,13 +102,13 @@ def _decode(frame: bytes, codec: str) -> Shaped[np.ndarray, "rows cols *channels
 
 
 def _store(dataset: "pydicom.Dataset", samples: Shaped[np.ndarray, "rows cols *channels"]) -> None:
-    """As pixel data that are not compressed."""
+    """Store samples as uncompressed pixel data."""
     from pydicom.uid import ExplicitVRLittleEndian
 
     channels = int(dataset.SamplesPerPixel)
     shape = (int(dataset.Rows), int(dataset.Columns), *([channels] if channels > 1 else []))
     if samples.shape != shape:
-        raise ValueError(f"pixel data of shape {samples.shape} where {shape} is said")
+        raise ValueError(f"pixel data of shape {samples.shape} where {shape} is expected")
     if dataset.PhotometricInterpretation in ("YBR_ICT", "YBR_RCT"):  # which JPEG 2000 undoes itself
         dataset.PhotometricInterpretation = "RGB"
     dataset.BitsAllocated, dataset.PlanarConfiguration = samples.dtype.itemsize * 8, 0

@@ -1,4 +1,4 @@
-"""What every decoder shares: the limit on size, and one place where foreign exceptions and warnings end."""
+"""Shared by all decoders: the limit on size, and the conversion of exceptions and warnings of the libraries."""
 
 import logging
 import lzma
@@ -19,7 +19,7 @@ from zsad.errors import DependencyError, InputError
 Stream = BytesIO | BufferedReader
 
 MAX_PIXELS = 178_956_970
-"""The most pixels (rows x cols) that are decoded: where Pillow's own check starts to raise. 512 MiB of 8-bit RGB."""
+"""Maximum number of pixels (rows x cols), the limit of Pillow's own check. 512 MiB of 8-bit RGB."""
 
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
@@ -41,17 +41,17 @@ UNREADABLE: tuple[type[Exception], ...] = (
 """What Pillow, tifffile and pydicom raise on broken files (found by cutting and flipping bytes)."""
 
 
-for _library in ("tifffile", "pydicom", "PIL"):  # what they say of broken files becomes an error here, or a note
+for _library in ("tifffile", "pydicom", "PIL"):  # their messages on broken files become errors or notes here
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 @contextmanager
 def reading(name: str, *further: type[Exception]) -> Iterator[None]:
-    """Around calls into a decoding library: its exceptions become an ``InputError``, its warnings stay inside.
+    """Around calls to a decoding library: its exceptions become an ``InputError``, its warnings are ignored.
 
     Args:
         name: of the file.
-        others: what this library raises besides ``UNREADABLE``.
+        further: exceptions of this library that are not in ``UNREADABLE``.
     """
     try:
         with _quiet():

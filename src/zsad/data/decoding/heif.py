@@ -32,7 +32,7 @@ def read_avif(stream: Stream, name: str) -> DecodedImage:
 
 
 def _bits(head: bytes) -> int:
-    """The most of any of its images, alpha among them."""
+    """The highest bit depth of its images, including alpha."""
     depths = [8]
     for part in head.split(CONFIGURATION)[1:]:
         flags = part[2] if len(part) > 2 else 0
@@ -54,7 +54,8 @@ def _deep(stream: Stream, bits: int, image: Image.Image) -> Pixels:
 def read_heif(stream: Stream, name: str) -> DecodedImage:
     """Decode a HEIF file that is open for reading: its primary image.
 
-    It is turned as the file's transformations say, never also by EXIF, which only repeats them (ISO/IEC 23008-12).
+    The transformations of the file are applied; its EXIF orientation, which only repeats them, is not (ISO/IEC
+    23008-12).
     """
     require("pillow_heif", "heic", "a HEIC image", name)
     from pillow_heif import open_heif
@@ -64,7 +65,7 @@ def read_heif(stream: Stream, name: str) -> DecodedImage:
         image = file[file.primary_index]
         check_size(image.size[1], image.size[0], name)
         samples, bits = np.asarray(image), int(str(image.info.get("bit_depth", 8)))
-        if bits > 8:  # they come in the high bits of 16
+        if bits > 8:  # samples are in the high bits of 16
             samples = full_range(samples >> (16 - bits), 2**bits - 1)
         pixels = to_rgb(samples, premultiplied=image.premultiplied_alpha)
     several = (f"image {file.primary_index + 1} of {len(file)} was read",)

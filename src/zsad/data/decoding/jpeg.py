@@ -1,8 +1,7 @@
 """JPEG and JPEG 2000 -> RGB pixels. ITU-T T.81, annex B; ISO/IEC 15444-1, annex A.
 
-JPEG by Pillow; the kinds of JPEG that it does not read are named. JPEG 2000 only of codestreams that are whole, because
-decoders fill in what truncated ones lack: grey and 8-bit colours by Pillow; deeper colours, which it rounds down, by
-imagecodecs.
+JPEG by Pillow; variants that it does not support are refused by name. JPEG 2000 only with complete codestreams, because
+decoders fill in truncated ones: grey and 8-bit colours by Pillow; deeper colours, which it rounds down, by imagecodecs.
 """
 
 import struct
@@ -26,7 +25,7 @@ JPEG_LS = 0xF7
 
 @dataclass(frozen=True)
 class JpegFrame:
-    """What a JPEG says of its samples."""
+    """The frame header of a JPEG."""
 
     marker: int
     bits: int
@@ -45,7 +44,7 @@ def read_jpeg(stream: Stream, name: str) -> DecodedImage:
 
 
 def frame_of(head: bytes) -> JpegFrame | None:
-    """The frame header (B.2.2) of a JPEG, or of a JPEG-LS, that begins like this."""
+    """The frame header (B.2.2) in the first bytes of a JPEG or JPEG-LS."""
     at = 2
     while at + 9 <= len(head) and head[at] == 0xFF:
         marker = head[at + 1]
@@ -56,7 +55,7 @@ def frame_of(head: bytes) -> JpegFrame | None:
 
 
 def _other_kind(frame: JpegFrame) -> str:
-    """Of those that Pillow does not read."""
+    """The name of a variant that Pillow does not support, or ""."""
     if frame.marker == JPEG_LS:
         return "JPEG-LS"
     if frame.marker in LOSSLESS:
@@ -67,7 +66,7 @@ def _other_kind(frame: JpegFrame) -> str:
 SIGNATURE = b"\xff\x4f\xff\x51"
 START_OF_TILE_PART, END = b"\xff\x90", b"\xff\xd9"
 BOX_HEAD = 8
-FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # where a codestream describes its components
+FIRST_COMPONENT, COMPONENT_LENGTH, SIGN = 42, 3, 0x80  # offsets of the component descriptions
 
 
 def read_jpeg_2000(stream: Stream, name: str) -> DecodedImage:
@@ -96,7 +95,7 @@ def _by_pillow(stream: Stream, bits: int, name: str) -> Pixels:
         pixels, plain = pillow.from_image(image, name), image.mode in ("L", "RGB", "I;16")
     container = pixels.dtype.itemsize * 8
     if bits > container:
-        raise unreadable(name, f"its head says fewer than the {bits} bits that it has")
+        raise unreadable(name, f"its header declares fewer than its {bits} bits")
     if bits == container or not plain:
         return pixels
     return full_range(pixels >> (container - bits), 2**bits - 1)  # Pillow puts samples into the high bits
@@ -118,14 +117,14 @@ def _decode(codestream: bytes) -> Shaped[np.ndarray, "rows cols channels"]:
 
 
 def _depths(codestream: bytes) -> list[int]:
-    """Bits of each component; less than 1 where they have a sign."""
+    """Bits of each component; less than 1 for signed ones."""
     components = _number(codestream, FIRST_COMPONENT - 2, 2)
     depth_bytes = [_number(codestream, FIRST_COMPONENT + COMPONENT_LENGTH * index, 1) for index in range(components)]
     return [-1 if depth & SIGN else depth + 1 for depth in depth_bytes]
 
 
 def codestreams(content: bytes) -> list[bytes]:
-    """The codestreams of a JP2 file, or what is one itself."""
+    """The codestreams of a JP2 file, or a bare codestream."""
     if content.startswith(SIGNATURE):
         return [content]
     streams = [body for kind, body in _boxes(content) if kind == b"jp2c"]
@@ -135,7 +134,7 @@ def codestreams(content: bytes) -> list[bytes]:
 
 
 def check_whole(stream: bytes) -> None:
-    """``ValueError`` unless all tile parts are there to their last byte."""
+    """``ValueError`` unless all tile parts are complete."""
     at = 2
     while (marker := stream[at : at + 2]) != START_OF_TILE_PART:
         if len(marker) < 2:

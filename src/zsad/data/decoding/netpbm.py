@@ -1,4 +1,4 @@
-"""Netpbm beyond 8 bits, and PAM: what Pillow cuts or does not know. All else of Netpbm is left to Pillow.
+"""Netpbm with more than 8 bits, and PAM, which Pillow truncates or does not support. Other Netpbm is left to Pillow.
 
 The formats: netpbm.sourceforge.net/doc/{pgm,ppm,pam}.html.
 """
@@ -30,7 +30,7 @@ PAM_HEAD = re.compile(rb"P7\s(.*?)ENDHDR[^\n]*\n", re.DOTALL)
 
 @dataclass(frozen=True)
 class NetpbmHeader:
-    """What a file says before its samples, which begin at ``length``."""
+    """The header of a file; samples begin at ``length``."""
 
     rows: int
     cols: int
@@ -62,7 +62,7 @@ def samples_of(stream: Stream, name: str) -> tuple[Shaped[np.ndarray, "rows cols
 
 
 def _head(start: bytes) -> NetpbmHeader | None:
-    """None for what Pillow reads as well."""
+    """None where Pillow can read the file."""
     if start.startswith(b"P7"):
         return _pam_head(start)
     match = HEAD.match(start)

@@ -1,8 +1,8 @@
 """Everything that Pillow decodes faithfully -> RGB pixels, and 16-bit colours, which it rounds down to 8 bits.
 
-Pillow unpacks 16-bit colours of PNG and TIFF by a "raw mode" that keeps the high byte of each sample. Under the raw
-mode of the other byte order it keeps the low byte: two passes give all sixteen bits, with all of Pillow's care for
-broken files.
+Pillow unpacks 16-bit colours of PNG and TIFF by a "raw mode" that keeps the high byte of each sample. With the raw
+mode of the other byte order it keeps the low byte: two passes give all sixteen bits, with Pillow's checks for broken
+files.
 """
 
 import sys
@@ -19,15 +19,15 @@ from zsad.files import open_file
 from zsad.types import DecodedImage
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF")
-"""Raster formats with a signature, whose decoders notice a missing end. Others of Pillow's run foreign programs (EPS),
-render (WMF), take almost any bytes for theirs (TGA), or may fill in what a truncated file lacks (JPEG 2000)."""
+"""Raster formats with a signature, whose decoders detect truncation. Other formats of Pillow run external programs
+(EPS), render (WMF), accept almost any bytes (TGA), or may fill in truncated files (JPEG 2000)."""
 
 BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError)
 """What opening a file with Pillow can raise."""
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 SPREAD = {"L;2": 85, "L;4": 17}
-"""Raw modes of grey with few bits, and what their samples are multiplied by to fill eight."""
+"""Raw modes of grey with fewer than 8 bits, and the factor to the range of 8."""
 SHALLOW_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -56,7 +56,7 @@ def from_image(image: Image.Image, name: str) -> Pixels:
 
 
 def _load(image: Image.Image) -> None:
-    """Also mends what Pillow says of grey PNG of 2 and 4 bits: its see-through value is meant before it is spread."""
+    """Load, and correct the transparent value of grey PNG of 2 and 4 bits, which refers to unscaled samples."""
     spread = SPREAD.get(raw_mode(image), 1)
     image.load()
     clear = image.info.get("transparency")
@@ -83,7 +83,7 @@ def _samples(image: Image.Image, name: str) -> Shaped[np.ndarray, "rows cols *ch
 
 def _deep(image: Image.Image) -> Shaped[np.ndarray, "rows cols"]:
     grey = np.asarray(image).astype(np.uint16)
-    clear = image.info.get("transparency")  # PNG: the one grey value that is see-through
+    clear = image.info.get("transparency")  # PNG: the one transparent grey value
     if isinstance(clear, int):
         grey[grey == clear] = 65535
     return grey
@@ -117,7 +117,7 @@ def _is_plain_cmyk_jpeg(image: Image.Image) -> bool:
 
 
 def orientation_of(path: Path) -> object:
-    """EXIF orientation that an image's file asks for, 1 to 8; 1 where it does not, or cannot be read here."""
+    """EXIF orientation of an image file, 1 to 8; 1 where it has none or cannot be read."""
     try:
         with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
             return orientation(image)
@@ -128,7 +128,7 @@ def orientation_of(path: Path) -> object:
 
 
 def orientation(image: Image.Image) -> object:
-    """EXIF orientation 1 to 8. (Pillow has turned a TIFF already, and then reports 1.)"""
+    """EXIF orientation 1 to 8. (Pillow has already applied that of a TIFF, and then reports 1.)"""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except UNREADABLE:
@@ -136,7 +136,7 @@ def orientation(image: Image.Image) -> object:
 
 
 def notes_of(image: Image.Image) -> tuple[str, ...]:
-    """That it has further frames."""
+    """A note where there are further frames."""
     try:
         frames = _frame_count(image)
     except UNREADABLE:
@@ -145,7 +145,7 @@ def notes_of(image: Image.Image) -> tuple[str, ...]:
 
 
 def _frame_count(image: Image.Image) -> int:
-    """Of a JPEG that holds others (MPO) those of the same size: previews and maps of gains are smaller."""
+    """The number of frames; of a multi-picture JPEG (MPO) those of one size: previews and gain maps are smaller."""
     frames: int = getattr(image, "n_frames", 1)
     if image.format != "MPO":
         return frames
@@ -170,16 +170,16 @@ def is_deep_colour(image: Image.Image) -> bool:
 
 
 def deep_colours(image: Image.Image) -> tuple[Pixels, Image.Image]:
-    """RGB in uint16 of the frame at which such an image stands, and the image as it is once it has been loaded."""
+    """RGB in uint16 of the current frame of such an image, and the loaded image."""
     samples, loaded = deep_samples(image)
     return to_rgb(samples, premultiplied=raw_mode(image).startswith("RGBa")), loaded
 
 
 def deep_samples(image: Image.Image) -> tuple[UInt16[np.ndarray, "rows cols channels"], Image.Image]:
-    """Grey or RGB, with alpha where the file has it, and the image as it is once it has been loaded."""
+    """Grey or RGB, with alpha where the file has it, and the loaded image."""
     assert isinstance(image, ImageFile.ImageFile)
     kind, _, order = raw_mode(image).partition(";16")
-    if kind == "LA":  # Pillow has no raw mode for its low bytes: the four bytes of a pixel are taken as they are
+    if kind == "LA":  # Pillow has no raw mode for its low bytes: the four bytes of a pixel are used directly
         loaded = _loaded(image, "RGBA")
         return np.asarray(loaded).view(">u2").astype(np.uint16), loaded
     raw = "RGBA" if kind == "RGBa" else kind  # by the other name Pillow would divide by alpha
@@ -190,7 +190,7 @@ def deep_samples(image: Image.Image) -> tuple[UInt16[np.ndarray, "rows cols chan
 
 
 def raw_mode(image: Image.Image) -> str:
-    """How the samples of an image that is not loaded yet lie in its file; "" where tiles differ, and once it is."""
+    """The raw mode of an image that is not loaded yet; "" where tiles differ, and after loading."""
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
     modes = {str(tile.args[0] if isinstance(tile.args, tuple) else tile.args) for tile in tiles}
     return modes.pop() if len(modes) == 1 else ""
@@ -217,7 +217,7 @@ def _bytes(image: Image.Image) -> UInt16[np.ndarray, "rows cols channels"]:
 def _keyed(
     samples: UInt16[np.ndarray, "rows cols channels"], image: Image.Image
 ) -> Shaped[np.ndarray, "rows cols either"]:
-    """With an alpha channel where a PNG names one colour that is see-through."""
+    """With an alpha channel where a PNG names one transparent colour."""
     clear = image.info.get("transparency")
     if image.format != "PNG" or not isinstance(clear, tuple) or samples.shape[2] != 3:
         return samples

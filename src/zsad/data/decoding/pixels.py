@@ -1,4 +1,4 @@
-"""Pixel arrays -> RGB, and the arithmetic that the decoders share. No scale is chosen by what an image contains."""
+"""Pixel arrays -> RGB, and the arithmetic that the decoders share. Scales never depend on the content of an image."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,10 @@
-"""TIFF -> RGB pixels: by Pillow where it is faithful, by tifffile for the deeper kinds that Pillow cuts or refuses.
+"""TIFF -> RGB pixels: by Pillow where it is faithful, by tifffile for deeper samples, which Pillow truncates or
+refuses.
 
-    pages: which is the image, which are smaller copies or camera raw    nothing is decoded
-    strips or tiles: all there, of a known compression, none larger than its pixels    before tifffile decodes them
+    pages: which is the image, which are smaller copies or camera raw; nothing is decoded for this
+    strips or tiles: complete, of a known compression, none larger than its pixels; checked before tifffile decodes
 
-tifffile and its codecs fill in strips that are missing, and unpack whatever there is; hence the checks before it.
+tifffile and its codecs fill in missing strips and decompress data of any size; hence the checks.
 """
 
 import lzma
@@ -66,7 +67,7 @@ def _is_faithful(image: Image.Image) -> bool:
 
 
 def _refuse_misread(image: Image.Image, name: str) -> None:
-    """What Pillow would open, but as something else."""
+    """Refuse samples that Pillow would open and misread."""
     tags = image.tag_v2  # type: ignore[attr-defined]  # as above
     if SIGNED in tags.get(SAMPLE_FORMAT, ()):
         raise _kind_error(name, "signed samples")
@@ -129,11 +130,11 @@ RAW_COLOURS = (32803, 34892)
 """Photometric interpretations: a mosaic of colour filters, and linear raw."""
 DNG_VERSION, METAMORPH_PLANES = 50706, 33629  # tags
 MOST_PAGES = 1000
-"""As many are looked at; what follows is not counted."""
+"""Maximum number of pages that are counted."""
 
 
 def check_pages(stream: Stream, name: str) -> tuple[str, ...]:
-    """What is to be noted of a TIFF of which the first page is read.
+    """Notes on a TIFF whose first page is read.
 
     Raises:
         InputError: the first page is not the image: a thumbnail, or camera raw.
@@ -164,7 +165,7 @@ def _check_first(page: "tifffile.TiffPage", name: str) -> None:
 
 
 def _check_complete(page: "tifffile.TiffPage") -> None:
-    """Pillow and tifffile fill strips and tiles that are missing, or read others in their place."""
+    """Refuse missing strips and tiles, which Pillow and tifffile fill in or replace by others."""
     if len(page.dataoffsets) < prod(page.chunked) or 0 in page.dataoffsets:
         raise ValueError("strips or tiles are missing")
 
@@ -172,7 +173,7 @@ def _check_complete(page: "tifffile.TiffPage") -> None:
 def _image_count(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
     """How many images there are, each on its page; ImageJ and MetaMorph also write stacks as one page.
 
-    What Aperio's slides have besides are levels of a pyramid, a thumbnail and a label.
+    Further pages of Aperio slides are pyramid levels, a thumbnail and a label.
     """
     if first.description.startswith("Aperio"):
         return 1
@@ -184,7 +185,7 @@ def _image_count(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
 
 
 def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
-    """Pages after the first, up to the end or to the first that is damaged or comes again."""
+    """Pages after the first, up to the end or to the first that is damaged or repeated."""
     offsets = {file.pages[0].aspage().offset}
     for index in range(1, MOST_PAGES + 1):
         try:
@@ -202,19 +203,19 @@ def _is_image(page: "tifffile.TiffPage") -> bool:
 
 
 SLACK = 4096
-"""Bytes by which a segment may be longer than its pixels, beside twice their length: some writers pad."""
+"""Padding in bytes that a segment may have in addition to twice the size of its pixels."""
 
 Check = Callable[[bytes, int, Size], int]
-"""Content of a segment, the most bytes that it may unpack to, its (rows, cols) -> how many bytes it unpacks to; where
-these are too many, any number above the most."""
+"""Content of a segment, maximum decompressed bytes, its (rows, cols) -> decompressed bytes; any number above the
+maximum where there are more."""
 
 
 def check_segments(page: "tifffile.TiffPage", stream: Stream, name: str) -> None:
     """To be called before tifffile decodes a page.
 
     Raises:
-        InputError, DependencyError: the compression is not read, or not without an extra.
-        ValueError: a segment is missing, or unpacks to more than its pixels.
+        InputError, DependencyError: the compression is not supported, or needs an extra.
+        ValueError: a segment is missing, or decompresses to more than its pixels.
     """
     check = CHECKS.get(int(page.compression))
     what = f"compression {getattr(page.compression, 'name', page.compression)}"
@@ -227,7 +228,7 @@ def check_segments(page: "tifffile.TiffPage", stream: Stream, name: str) -> None
     most = 2 * math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8) + SLACK
     for content in _segments(page, stream):
         if check(content, most, (rows, cols)) > most:
-            raise ValueError("a strip or tile unpacks to more than its pixels")
+            raise ValueError("a strip or tile decompresses to more than its pixels")
 
 
 def _segments(page: "tifffile.TiffPage", stream: Stream) -> Iterator[bytes]:
@@ -291,4 +292,4 @@ CHECKS: dict[int, Check] = {
     **dict.fromkeys((34926, 50000), _zstd),
     **dict.fromkeys((33003, 33005, 34712), _jpeg_2000),
 }
-"""By the number of the compression."""
+"""By the code of the compression."""

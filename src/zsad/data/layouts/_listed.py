@@ -1,4 +1,4 @@
-"""Lists of images in JSON: entries that are checked key by key, and paths as another machine wrote them."""
+"""Lists of images in JSON: checked entries, and paths written on another machine."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,21 +13,21 @@ from zsad.errors import InputError
 
 @dataclass(frozen=True)
 class ListedImage:
-    """What a list says of one image.
+    """One entry of a list.
 
     Attributes:
         values: by key.
-        where: the file and the place in it, for errors.
+        where: file and position, for errors.
     """
 
     values: Mapping[str, object]
     where: str
 
     def text(self, key: str, needed: bool = True) -> str:
-        """A value that is text; ``""`` where it is null, or lacks and is not needed.
+        """A text value; ``""`` where it is null, or missing and optional.
 
         Raises:
-            InputError: it is something else, or lacks.
+            InputError: it is something else, or missing.
         """
         if needed and key not in self.values:
             raise malformed(f"an entry has the key {key}", self.where, f"keys {', '.join(self.values) or 'none'}")
@@ -37,10 +37,10 @@ class ListedImage:
         return value or ""
 
     def filled(self, key: str) -> str:
-        """A value that is text, and not empty.
+        """A text value that is not empty.
 
         Raises:
-            InputError: it is something else, or lacks.
+            InputError: it is something else, or missing.
         """
         text = self.text(key)
         if not text.strip():
@@ -51,7 +51,7 @@ class ListedImage:
         """A value that is 0 (normal) or 1 (anomalous), also as 0.0 and 1.0, false and true.
 
         Raises:
-            InputError: it is something else, or lacks.
+            InputError: it is something else, or missing.
         """
         if key not in self.values:
             raise malformed(f"an entry has the key {key}", self.where, f"keys {', '.join(self.values) or 'none'}")
@@ -71,8 +71,8 @@ def entry(value: object, where: str) -> ListedImage:
     return ListedImage(value, where)
 
 
-def whole(file: Path) -> object:
-    """What a list in JSON holds.
+def read_list(file: Path) -> object:
+    """The content of a list in JSON.
 
     Raises:
         InputError: it cannot be read.
@@ -102,7 +102,7 @@ def _unreadable(file: Path, error: Exception) -> InputError:
 
 
 def malformed(rule: str, where: str, value: object) -> InputError:
-    """The error for a list that is not as it should be."""
+    """The error for a malformed list."""
     return InputError(rule, f"{where}: {value}", "correct it there, or make the list anew")
 
 
@@ -127,9 +127,9 @@ def located(root: Path, written: str) -> Path:
 
 
 def masks_at(root: Path, label: int, written: str, image: Path) -> Sequence[Path]:
-    """The masks that an entry names: those in a folder that is called like the image, or one.
+    """The masks of an entry: one file, or those in a folder with the name of the image.
 
-    There are none of normal images, and none where it names nothing or another folder.
+    Empty for normal images, and where no mask or another folder is named.
     """
     if label == NORMAL or not written.strip():
         return ()
@@ -140,9 +140,9 @@ def masks_at(root: Path, label: int, written: str, image: Path) -> Sequence[Path
 
 
 def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
-    """The samples of a list; masks of a folder that is empty or not there are lost ones, and no error.
+    """The samples of a list; masks in a folder that is empty or missing count as lost, without an error.
 
-    Lists of data sets without masks name some all the same: Bayes-PFL's of HeadCT, BrainMRI and Br35H.
+    Some lists of data sets without masks name masks: those of Bayes-PFL for HeadCT, BrainMRI and Br35H.
 
     Raises:
         InputError: there is no sample, or not one of the images exists.

@@ -24,14 +24,14 @@ class Bmad(Layout):
     """``{train,test}/{good,Ungood}/img/*``, masks of the same names in ``test/Ungood/label``.
 
     Attributes:
-        kind: of what is wrong.
+        kind: of the anomalies.
     """
 
     kind: ClassVar[str]
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All images, those of training first, in natural order; those for validation are left out.
+        """All images, those of training first, in natural order; those for validation are not read.
 
         Raises:
             InputError: ``root`` does not exist or has another tree.
@@ -64,9 +64,9 @@ class Masked(Layout):
     """Images with masks of the same names, whatever their suffixes.
 
     Attributes:
-        folders: of the test split, in each form in which they are passed on; the first that is there is read.
-        training_folders: those of a training split, where there is one.
-        ending: what the stem of a mask has after that of its image.
+        folders: of the test split, in each structure in which they are distributed; the first that exists is read.
+        training_folders: those of a training split, if there is one.
+        ending: suffix of the stem of a mask after that of its image.
         kind: of the defects.
     """
 
@@ -77,7 +77,7 @@ class Masked(Layout):
 
     @classmethod
     def samples(cls, root: Path) -> list[Sample]:
-        """All images, those of training first, in natural order; an image that lacks its mask has none.
+        """All images, those of training first, in natural order; without a mask where it is missing.
 
         Raises:
             InputError: ``root`` has another tree, or no image of a split has a mask of its name.
@@ -112,7 +112,7 @@ def _present(root: Path, forms: tuple[Folders, ...]) -> list[Folders]:
 
 CLASS = "brain MRI"
 WITHIN = ("", "brain_tumor_dataset")
-"""Where the folders lie below the root; the first place that has both is read."""
+"""Positions of the folders below the root; the first with both is read."""
 
 
 def tumours(title: str, root: Path) -> list[Sample]:

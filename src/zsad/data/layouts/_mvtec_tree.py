@@ -2,7 +2,7 @@
 
 <class>/train/<kind>/*          kind "good" is normal
 <class>/test/<kind>/*
-<class>/ground_truth/<kind>/*   masks, named as ``_pairing`` says
+<class>/ground_truth/<kind>/*   masks, named as in ``_trees``
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good:
     Args:
         title: of the data set, for errors.
         root: the folder of the data set, or of one class.
-        classes: that are read; other folders are left out. All where not given.
+        classes: that are read; other folders are ignored. All if None.
         good: the kind of normal images.
 
     Raises:
@@ -71,15 +71,15 @@ def _samples_of_class(folder: Path, good: str) -> Iterator[Sample]:
 
 
 def repacked(title: str, tree: str, root: Path, class_name: str) -> list[Sample]:
-    """All samples of a data set that does not have its own tree.
+    """All samples of a data set that is not in its own folder structure.
 
     Args:
         title, tree: of the layout, for errors.
         root: ``<class>/{train,test,ground_truth}/<kind>/*``, or the folder of the class.
-        class_name: that they get, whatever the folder is called.
+        class_name: of all samples, whatever the name of the folder.
 
     Raises:
-        InputError: ``root`` does not exist, has a third tree, or has several classes.
+        InputError: ``root`` does not exist, has another structure, or several classes.
     """
     samples = samples_in_tree(title, root) if is_tree(root) else []
     if len({sample.class_name for sample in samples}) != 1:

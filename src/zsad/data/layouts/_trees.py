@@ -1,12 +1,12 @@
-"""What layouts read trees with: folders, images and masks by name, and one error for a tree that is another.
+"""Reading of folder structures: folders, images and masks by name, and the error for another structure.
 
-Which masks an image has: those of its name, in a folder that lies as its own does.
+Masks belong to the image of the same name, in a folder at the corresponding position:
 
     crack/000.png -> masks/000.png, masks/000_mask.png             one mask
-                     masks/000_mask_1.png, masks/000_mask_2.png    several, numbered: what any of them marks
+                     masks/000_mask_1.png, masks/000_mask_2.png    several, numbered: their union
                      masks/000/000.png, masks/000/001.png          several, in a folder of the image's name
 
-Names are the same in composed and in decomposed Unicode, and where nothing else fits, in capitals and small letters.
+Names are compared after Unicode normalisation (NFC), and case-insensitively where nothing else fits.
 """
 
 import os
@@ -21,7 +21,7 @@ from zsad.data.sources import images_in, natural_key
 from zsad.errors import InputError
 
 ARCHIVE_LEFTOVER = "__MACOSX"
-"""A folder that some archives leave beside their content."""
+"""A folder that some archives contain in addition to their content."""
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -37,7 +37,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def name_of(folder: Path) -> str:
-    """What a folder is called, composed; also where it is named from within, as ``.``; a link by its own name."""
+    """The normalised name of a folder, also where its path is ``.``; of a link its own name."""
     return composed(os.path.basename(os.path.abspath(folder)))
 
 
@@ -52,17 +52,17 @@ def images_at(folder: Path) -> list[Path]:
 
 
 def path_below(folder: Path, image: Path) -> str:
-    """The path of an image within a folder, with ``/`` and without suffix: in a flat folder, its stem; composed."""
+    """The path of an image within a folder, with ``/`` and without suffix: in a flat folder, its stem; normalised."""
     return composed((image.parent.relative_to(folder) / image.stem).as_posix())
 
 
 def composed(name: str) -> str:
-    """A name with letters such as ä as one character, whatever a file system or an archive made of them."""
+    """A name in Unicode normal form NFC, with letters such as ä as one character."""
     return unicodedata.normalize("NFC", name)
 
 
 def spelled(path: Path) -> Path:
-    """The path as it is spelled on disk, where that differs by composed or decomposed Unicode; else as it is."""
+    """The path as on disk, where that differs in Unicode normalisation; else unchanged."""
     if str(path).isascii() or os.path.exists(path):
         return path
     resolved = Path(path.anchor)
@@ -82,7 +82,7 @@ def _changed(folder: Path) -> int:
 
 @lru_cache(maxsize=64)
 def _entries(folder: Path, changed: int) -> dict[str, Path]:
-    """What lies in a folder, by composed names."""
+    """The entries of a folder by normalised name."""
     try:
         return {composed(entry.name): entry for entry in folder.iterdir()}
     except OSError:
@@ -90,10 +90,10 @@ def _entries(folder: Path, changed: int) -> dict[str, Path]:
 
 
 def is_blank(mask: Path) -> bool:
-    """Whether a mask marks nothing.
+    """Whether a mask has no anomalous pixel.
 
     Raises:
-        InputError: it is no mask that can be read.
+        InputError: it cannot be read as a mask.
     """
     from zsad.data.masks.ground_truth import read_mask_file  # here, so that listing layouts stays quick
 
@@ -108,15 +108,15 @@ def another_tree(
 
     Args:
         title: of the layout.
-        tree: what it has, as a noun: ``"the folders images and masks"``.
-        root: what the user named; the message says what lies in it.
-        remedy: what to do about it.
+        tree: its structure, as a noun: ``"the folders images and masks"``.
+        root: as given by the user; the message says what is in it.
+        remedy: for the message.
     """
     return InputError(f"{title} has {tree}", f"{root} ({_content(root)})", remedy)
 
 
 def incomplete(title: str, missing: Sequence[Path | str], root: Path) -> InputError:
-    """The error for files that a data set must have and does not."""
+    """The error for missing files of a data set."""
     shown = ", ".join(str(path) for path in missing[:3]) + (", ..." if len(missing) > 3 else "")
     return InputError(f"{title} is complete", f"{len(missing)} missing below {root}: {shown}", "unpack it again")
 
@@ -130,21 +130,21 @@ def _content(root: Path) -> str:
 
 NUMBER = re.compile(r"[_-][0-9]+$")
 ENDINGS = ("", "_mask", "_gt", "_label")
-"""What stems of masks have after those of their images, where nobody says otherwise."""
+"""Default suffixes of stems of masks after those of their images."""
 
 PathEntries = Iterable[tuple[str, Path]]
-"""Files by their paths below a folder, as ``path_below`` says them."""
+"""Files by their paths below a folder, see ``path_below``."""
 
 
 def masks_below(folder: Path, ending: str = "") -> dict[str, Path]:
-    """The masks of a folder by the paths of their images, where each image has one at most.
+    """The masks of a folder by the paths of their images, at most one per image.
 
     Args:
-        folder: where they lie, at any depth; it need not exist.
-        ending: what their stems have after those of the images; others are left out.
+        folder: of the masks, at any depth; it need not exist.
+        ending: suffix of their stems after those of the images; other files are ignored.
 
     Raises:
-        InputError: two of them are of one image.
+        InputError: two masks for one image.
     """
     return {key: _only(masks) for key, masks in _named(_by_path(folder), (ending,)).items()}
 
@@ -158,10 +158,10 @@ def masks_of(
         images: all those below ``home``.
         home: their folder.
         folder: that of the masks, at any depth; it need not exist.
-        endings: what the stems of masks may have after those of their images.
+        endings: possible suffixes of the stems of masks after those of their images.
 
     Raises:
-        InputError: two masks that are not numbered are of one image.
+        InputError: two unnumbered masks for one image.
     """
     keys = {image: path_below(home, image) for image in images}
     entries = _by_path(folder)
@@ -179,7 +179,7 @@ def _paired(keys: Mapping[Path, str], entries: PathEntries, endings: Iterable[st
 
 
 def _fitting(key: str, named: Mapping[str, list[Path]], *several: Mapping[str, list[Path]]) -> tuple[Path, ...]:
-    """The masks of an image. Its own one, numbered ones and a folder of them exclude each other."""
+    """The masks of an image: one of its own, numbered ones, or a folder of them, which exclude each other."""
     own = [_only(named[key])] if key in named else []
     candidates = [masks for masks in (own, *(way.get(key, []) for way in several)) if masks]
     if len(candidates) > 1:
@@ -194,7 +194,7 @@ def _only(masks: Sequence[Path]) -> Path:
 
 
 def _two_masks(first: Path, second: Path) -> InputError:
-    """Names that look alike and are not are told apart by their code points."""
+    """Names that look alike but differ are shown as code points."""
     is_alike = composed(str(first)) == composed(str(second))
     names = [ascii(str(path)) if is_alike else str(path) for path in (first, second)]
     return InputError("an image has one mask, or numbered ones", " and ".join(names), "remove the wrong one")
@@ -216,7 +216,7 @@ def _numbered(entries: PathEntries, endings: Iterable[str]) -> dict[str, list[Pa
 
 
 def _by_folder(entries: PathEntries, homes: set[str]) -> dict[str, list[Path]]:
-    """Those of folders that are not the home of any image."""
+    """Those in folders that contain no images."""
     return _grouped((key.rpartition("/")[0], path) for key, path in entries if key.rpartition("/")[0] not in homes)
 
 

@@ -1,4 +1,4 @@
-"""Lists in JSON Lines, one image a line, as AA-CLIP and ACD-CLIP bring them."""
+"""Lists in JSON Lines, one image a line, as used by AA-CLIP and ACD-CLIP."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ class Jsonl(Layout):
     """``*.jsonl``: a line is a JSON object of one image, with paths from the folder of the file.
 
     It has ``image_path``, ``label`` (0 or 1), ``class_name``, and ``mask_path`` if there is a mask. The root is the
-    file, or a folder with one such file. AA-CLIP keeps its lists elsewhere: put them beside the folders they name.
+    file, or a folder with one such file. AA-CLIP keeps its lists elsewhere: put them next to the folders they name.
     """
 
     title = "List in JSON Lines"
@@ -23,7 +23,7 @@ class Jsonl(Layout):
         """All samples, in the order of the list.
 
         Raises:
-            InputError: there is no such list, it is not as it should be, or none of its images exists.
+            InputError: there is no such list, it is malformed, or none of its images exists.
         """
         file = _list_at(root)
         return checked([_sample(file.parent, line) for line in by_line(file)], file)

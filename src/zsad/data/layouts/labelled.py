@@ -1,4 +1,4 @@
-"""One's own labelled images of one class: a folder of good ones, and a folder for each kind of defect."""
+"""Labelled images of one class: a folder of good ones, and a folder for each kind of defect."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +15,8 @@ class Labelled(Layout):
     """``good/*`` (or ``normal``, ``ok``) and ``<kind>/*`` for each kind of defect; masks are optional.
 
     The mask of ``<kind>/<stem>.*`` is ``<stem>.*`` or ``<stem>_mask.*`` in ``ground_truth/<kind>``, or in ``masks``;
-    several are numbered, ``<stem>_mask_1.*``, or lie in ``ground_truth/<kind>/<stem>``. All is of one class, which the
-    folder is named after. Images beside these folders are left out.
+    several are numbered, ``<stem>_mask_1.*``, or lie in ``ground_truth/<kind>/<stem>``. All images are of one class,
+    named after the folder. Images outside these folders are ignored.
     """
 
     title = "Labelled folders"
@@ -59,7 +59,7 @@ def _samples_of_kind(root: Path, kind: Path, is_good: bool) -> Iterator[Sample]:
 
 
 def _masks(root: Path, kind: Path, images: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
-    """The masks of a kind's images; those in a folder of the kind come before loose ones."""
+    """The masks of the images of a kind; those in a folder of the kind take precedence."""
     folders = [folder for folder in reversed(folders_in(root)) if folder.name.casefold() in MASKS]  # ground_truth wins
     masks_of_images: dict[Path, tuple[Path, ...]] = {}
     for folder in folders:
@@ -72,7 +72,7 @@ def _masks(root: Path, kind: Path, images: Sequence[Path]) -> dict[Path, tuple[P
 
 
 def _check_masks(samples: Sequence[Sample]) -> None:
-    """Refuses a mask that stands for images of several folders: for one of them it would be the wrong one."""
+    """Refuse a mask that fits images of several folders: it would be wrong for one of them."""
     first: dict[Path, Sample] = {}
     for sample in samples:
         for mask in sample.masks:

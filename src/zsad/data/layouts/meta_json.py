@@ -1,10 +1,10 @@
-"""The list meta.json of VAND, which AnomalyCLIP, AdaCLIP, VCP-CLIP, Bayes-PFL and others took over."""
+"""The list meta.json of VAND, also used by AnomalyCLIP, AdaCLIP, VCP-CLIP, Bayes-PFL and others."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from zsad.data.layouts._base import NORMAL, Layout, Sample
-from zsad.data.layouts._listed import ListedImage, checked, entry, located, malformed, masks_at, whole
+from zsad.data.layouts._listed import ListedImage, checked, entry, located, malformed, masks_at, read_list
 from zsad.data.layouts._trees import another_tree, composed
 
 SPLITS = ("train", "test")
@@ -14,7 +14,7 @@ class MetaJson(Layout):
     """``meta.json``: ``{"train": {<class>: [<entry>, ...]}, "test": {...}}``, with paths from its folder.
 
     An entry has ``img_path``, ``cls_name``, ``anomaly`` (0 or 1), and maybe ``mask_path`` and ``specie_name`` (the
-    kind); other keys are left out. The root is the folder, or the file itself, whatever that is called.
+    kind); other keys are ignored. The root is the folder, or the file itself, with any name.
     """
 
     title = "List meta.json"
@@ -26,13 +26,13 @@ class MetaJson(Layout):
         """All samples, in the order of the list; the training images first.
 
         Raises:
-            InputError: there is no such list, it is not as it should be, or none of its images exists.
+            InputError: there is no such list, it is malformed, or none of its images exists.
         """
         file = root if root.is_file() else root / "meta.json"
         if not file.is_file():
             remedy = "name the folder of meta.json, or the file where it is called otherwise"
             raise another_tree("this layout", "a list meta.json", root, remedy)
-        meta = whole(file)
+        meta = read_list(file)
         if not isinstance(meta, dict) or not any(split in meta for split in SPLITS):
             content = f"keys {', '.join(meta) or 'none'}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
             raise malformed("meta.json is a JSON object of train and test, or one of these", str(file), content)

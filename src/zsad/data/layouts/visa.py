@@ -18,7 +18,7 @@ FULL_CLASS = PublishedCount(normal=100, anomalous=100, train=900)
 
 
 class VisA(Layout):
-    """``split_csv/1cls.csv`` (object, split, label, image, mask) beside ``<class>/Data/{Images,Masks}``.
+    """``split_csv/1cls.csv`` (object, split, label, image, mask) next to ``<class>/Data/{Images,Masks}``.
 
     Also the tree that the authors' script makes of it, ``1cls/<class>/{train,test}/{good,bad}``, known as visa_pytorch.
     """
@@ -51,7 +51,7 @@ class VisA(Layout):
         """All samples, in the order of the list.
 
         Raises:
-            InputError: ``root`` has another tree, the list cannot be read, or lists other images than there are.
+            InputError: ``root`` has another tree, the list cannot be read, or does not match the images.
         """
         table = root / "split_csv" / "1cls.csv"
         if not table.is_file():
@@ -82,7 +82,7 @@ def _sample(root: Path, name: str, split: str, label: str, image: str, mask: str
 
 
 def _check_whole(listed: list[Sample], root: Path) -> None:
-    """Refuses a data set that lacks images of its list, or has others: its numbers would be of another split."""
+    """Refuse a data set whose images differ from its list: its metrics would be of another split."""
     images = {image for folder in folders_in(root) for image in images_of(folder / "Data" / "Images")}
     missing = [sample.image for sample in listed if sample.image not in images]
     if missing or not listed:
