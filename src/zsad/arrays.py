@@ -1,4 +1,4 @@
-"""NumPy's archives, which others may have written: bounded, and never with pickled objects in them."""
+"""Untrusted NumPy archives: limited in size, and never with pickled objects."""
 
 from pathlib import Path
 from zipfile import ZipFile
@@ -9,18 +9,18 @@ from zsad.errors import InputError
 from zsad.files import open_file
 
 LIMIT = 2**30
-"""Bytes that the arrays of an archive take up; what evaluations write has some megabytes."""
+"""Maximum bytes of all arrays of an archive; those of evaluations have some megabytes."""
 
 
 def read_arrays(path: Path, limit: int = LIMIT) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` file, by name.
 
     Args:
-        path: of a file as ``numpy.savez`` and ``numpy.savez_compressed`` write it.
-        limit: greatest number of bytes that all arrays take up together; a compressed file can claim any.
+        path: of a file from ``numpy.savez`` or ``numpy.savez_compressed``.
+        limit: maximum bytes of all arrays together, uncompressed.
 
     Raises:
-        InputError: it is no such file, is damaged, holds Python objects or is larger.
+        InputError: it is no such file, damaged, contains Python objects or is larger.
     """
     try:
         with open_file(path) as content:

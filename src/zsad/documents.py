@@ -1,9 +1,8 @@
-"""The one reader of what others may have written as text: JSON, JSON Lines, TOML.
+"""The one reader of untrusted text documents: JSON, JSON Lines, TOML.
 
-Bounded in size, depth and number range, and exact about where something is wrong: no document can hang, fill the
-memory or end in a traceback. Stricter than its standards where they leave open what a document means: RFC 8259 calls a
-key that stands twice in an object, numbers beyond 64 bit and lone surrogates unpredictable, for programs take different
-values of them. A byte order mark, as Windows editors write it, is passed over.
+Limited in size, depth and number range, with exact positions in errors: no document can hang, exhaust memory or end in
+a traceback. Stricter than the standards where these are ambiguous: RFC 8259 calls duplicate keys, numbers beyond 64 bit
+and lone surrogates unpredictable, since programs interpret them differently. A byte order mark is ignored.
 """
 
 import json
@@ -16,34 +15,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Source = Path | bytes | str
-"""A file, or what one would hold."""
+"""A file, or its content."""
 
 LIMIT = 16 * 2**20
-"""Bytes that a document may have: a thousand times what cards and recipes do."""
+"""Maximum bytes of a document: a thousand times the size of recipes and configuration files."""
 LIST_LIMIT = 128 * 2**20
-"""Bytes that a list of images may have: half a million of them."""
+"""Maximum bytes of a list of images: about half a million entries."""
 DEPTH = 64
-"""Levels of objects and arrays within each other; no document of this project has ten."""
+"""Maximum nesting depth; no document of this project has ten levels."""
 MOST_VALUES = 5_000_000
-"""Commas and brackets of a JSON document: a short one may stand for many times its size in memory."""
+"""Maximum number of commas and brackets in JSON: a short document may need many times its size in memory."""
 INTEGERS = range(-(2**63), 2**63)
 
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|[^\s\[\]{}",:]++', re.DOTALL)
 ODD_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 ODD_TEXT = re.compile("[\0\ud800-\udfff]")
 ODD_TEXT_OR_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
-# tomllib copies all that it has read of a dotted key for each further part.
+# tomllib copies a dotted key for each of its parts.
 LONG_KEY = re.compile(r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.MULTILINE)
 CORRECT = "correct it there"
 
 
 class DocumentError(ValueError):
-    """A document that cannot be read. As text it says where and what, for an error that names the file.
+    """A document that cannot be read. Its text has position and reason, for an error that names the file.
 
     Attributes:
-        rule, value, remedy: as of :class:`zsad.errors.ZsadError`.
-        line: of the file, from 1; ``None`` where there is none to name.
-        column: in the line, from 1; in bytes where they are no text.
+        rule, value, remedy: as in :class:`zsad.errors.ZsadError`.
+        line: of the file, from 1; ``None`` if unknown.
+        column: in the line, from 1; in bytes if it is not text.
 
     >>> read_json('{"a": 1')
     Traceback (most recent call last):
@@ -62,13 +61,13 @@ def read_json(source: Source, limit: int = LIMIT, *, file_names: bool = False) -
 
     Args:
         source: a file, or its content.
-        limit: greatest number of bytes.
-        file_names: whether text may hold bytes of file names that are no UTF-8, as Python spells them (U+DC80
-            to U+DCFF).
+        limit: maximum number of bytes.
+        file_names: whether text may contain file names that are not UTF-8, as Python's surrogate escapes (U+DC80 to
+            U+DCFF).
 
     Raises:
         DocumentError: it is no regular file or too large, no UTF-8, no JSON, empty, nested too deeply, or has a number
-            that is not finite, an integer beyond 64 bit, a key twice, or text with U+0000 or lone surrogates.
+            that is not finite, an integer beyond 64 bit, a duplicate key, or text with U+0000 or lone surrogates.
         OSError: the file cannot be read.
 
     >>> read_json('{"sigma": 4.0}')
@@ -81,7 +80,7 @@ def read_json_object(source: Source, limit: int = LIMIT, *, file_names: bool = F
     """The object in a JSON document.
 
     Raises:
-        DocumentError: as of :func:`read_json`, or it holds something else.
+        DocumentError: as in :func:`read_json`, or it is not an object.
         OSError: the file cannot be read.
     """
     value = read_json(source, limit, file_names=file_names)
@@ -93,19 +92,19 @@ def read_json_object(source: Source, limit: int = LIMIT, *, file_names: bool = F
 def read_json_lines(
     source: Source, limit: int = LIST_LIMIT, *, file_names: bool = False
 ) -> Iterator[tuple[int, object]]:
-    """The numbers, from 1, and the values of the lines of a JSON Lines document; blank lines are left out.
+    """Line numbers, from 1, and values of a JSON Lines document; blank lines are skipped.
 
     Args:
-        source, limit, file_names: as of :func:`read_json`.
+        source, limit, file_names: as in :func:`read_json`.
 
     Raises:
-        DocumentError: as of :func:`read_json`, with the line in the document.
+        DocumentError: as in :func:`read_json`, with the line in the document.
         OSError: the file cannot be read.
 
     >>> list(read_json_lines("1\\n\\n[2]"))
     [(1, 1), (3, [2])]
     """
-    text = read_text(source, limit).replace("\r\n", "\n").replace("\r", "\n")  # within a value they are escapes
+    text = read_text(source, limit).replace("\r\n", "\n").replace("\r", "\n")  # they are escaped within values
     for number, line in enumerate(text.split("\n"), start=1):
         if not _is_blank(line):
             try:
@@ -119,7 +118,7 @@ def read_toml(source: Source, limit: int = LIMIT) -> dict[str, object]:
     """The table in a TOML document; an empty document is an empty table.
 
     Raises:
-        DocumentError: as of :func:`read_json`.
+        DocumentError: as in :func:`read_json`.
         OSError: the file cannot be read.
 
     >>> read_toml("[training]\\nepochs = 5")
@@ -141,11 +140,11 @@ def read_toml(source: Source, limit: int = LIMIT) -> dict[str, object]:
 
 
 def read_text(source: Source, limit: int = LIMIT, *, file_names: bool = False) -> str:
-    """A text in UTF-8, without byte order mark, its line ends as they are.
+    """A UTF-8 text, without byte order mark, with unchanged line ends.
 
     Args:
-        source, limit: as of :func:`read_json`.
-        file_names: whether bytes that are no UTF-8 are those of file names, and read as Python spells them.
+        source, limit: as in :func:`read_json`.
+        file_names: whether bytes that are not UTF-8 are read as surrogate escapes, for file names.
 
     Raises:
         DocumentError: it is no regular file, too large or no UTF-8.
@@ -163,10 +162,10 @@ def read_text(source: Source, limit: int = LIMIT, *, file_names: bool = False) -
 
 
 def read_bytes(source: Source, limit: int = LIMIT) -> bytes:
-    """The bytes of a regular file: no more of them are read than the limit, whatever it is or becomes.
+    """The bytes of a regular file, reading at most the limit, even if the file grows.
 
     Raises:
-        DocumentError: it is no regular file, or has more.
+        DocumentError: it is no regular file, or larger.
         OSError: the file cannot be read.
     """
     if isinstance(source, Path):
@@ -182,14 +181,14 @@ def read_bytes(source: Source, limit: int = LIMIT) -> bytes:
 def _content(path: Path, limit: int) -> bytes:
     if "\0" in str(path):
         raise DocumentError("a path has no U+0000", repr(str(path)), "correct the path")
-    _check_regular(path.stat())  # before it is opened: opening a device may do something
+    _check_regular(path.stat())  # before opening, which may have effects on a device
     with open(path, "rb", opener=_open_at_once) as file:
         _check_regular(os.fstat(file.fileno()))
         return file.read(limit + 1)
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Does not wait for whoever writes into a pipe that has just taken the place of a file."""
+    """Open without blocking if a pipe has just replaced the file."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -232,7 +231,7 @@ class _UnfitError(DocumentError):
 
 
 class _OddError(DocumentError):
-    """What is wrong with a text or a key, which are named."""
+    """The error for an invalid text or key."""
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -245,7 +244,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _check(value: object, forbidden: re.Pattern[str] | None) -> None:
-    """Depth, numbers, and text where there is a pattern of what it must not hold; one level after the other."""
+    """Check depth, numbers, and text against a pattern of forbidden characters, level by level."""
     level, layer = 0, [value]
     while layer:
         level += 1
@@ -273,7 +272,7 @@ def _check_plain(value: object, forbidden: re.Pattern[str] | None) -> None:
 
 
 def _first(text: str, is_it: Callable[[str], bool]) -> tuple[int, int]:
-    """Line and column of the first such token of a JSON document."""
+    """Line and column of the first matching token of a JSON document."""
     return _line_and_column(text, next((match.start() for match in TOKEN.finditer(text) if is_it(match[0])), 0))
 
 

@@ -1,4 +1,4 @@
-"""Every error that a user can cause. Each says the rule, the value that broke it, and the remedy."""
+"""All errors that users can cause. Each has the rule, the value that violates it, and the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,9 +11,9 @@ class ZsadError(Exception):
     """Base of all errors raised on purpose by this package.
 
     Args:
-        rule: what must hold, as a full clause without a full stop.
-        value: what was found instead.
-        remedy: what to do about it.
+        rule: that must hold, as a full clause without a full stop.
+        value: that violates it.
+        remedy: what to do.
 
     >>> raise ZsadError("a threshold lies in [0, 1]", "1.5", "give a number such as 0.5")
     Traceback (most recent call last):
@@ -27,7 +27,7 @@ class ZsadError(Exception):
 
 
 def _shortened(value: object) -> str:
-    """As text, without the middle of what is very long: it may be all that a file holds."""
+    """As text, with the middle of very long ones removed: it may be a whole file."""
     try:
         text = str(value)
     except ValueError:  # more digits than Python converts
@@ -44,7 +44,7 @@ class ConfigError(ZsadError):
 
 
 class WeightsError(ZsadError):
-    """Weights that cannot be found, read or fitted to their architecture."""
+    """Weights that cannot be found, cannot be read or do not fit their architecture."""
 
 
 class DependencyError(ZsadError):
@@ -52,11 +52,11 @@ class DependencyError(ZsadError):
 
 
 class ZsadWarning(UserWarning):
-    """What a reader of an answer should know: something was done otherwise than asked, and how."""
+    """A warning on results: something was done differently from what was asked, and how."""
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that is not in a list, with the nearest names first.
+    """The error for an unknown name, with the most similar names first.
 
     >>> print(unknown_name("detector", "winclp", ["clip", "winclip"]))
     a detector must be one of clip, winclip; got 'winclp'. Remedy: did you mean 'winclip'?

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, what they are called, and what they are known by."""
+"""Atomic writes, safe file names, and content hashes."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ from uuid import uuid4
 from zsad.errors import InputError
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
-"""Names that no file can have on Windows, whatever its ending."""
+"""Reserved file names on Windows, with any suffix."""
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
-"""Names of what is being written: nobody else gives such names, so what a kill left of it is known again."""
+"""Names of temporary files, by which leftovers of killed processes are recognised."""
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -28,22 +28,22 @@ KINDS = {
 
 
 def temporary(path: Path) -> Path:
-    """A new name beside ``path`` that ``TEMPORARY`` knows again; its first half tells what it becomes."""
+    """A new name next to ``path`` that matches ``TEMPORARY``; its first half is derived from the final name."""
     return path.with_name(f".{mark(path)}{uuid4().hex[:16]}.tmp")
 
 
 def mark(path: Path) -> str:
-    """16 letters that stand for the name of a file."""
+    """16 letters derived from the name of a file."""
     return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
 
 
 @contextmanager
 def replacing(path: Path, lasting: bool = False) -> Iterator[Path]:
-    """A temporary path beside ``path``: it takes its place when the block ends well and is removed when it does not.
+    """A temporary path next to ``path``: renamed to it if the block succeeds, else removed.
 
-    A process that is killed, and a disk that is full, leave the old file whole. So does a machine that loses power,
-    where ``lasting`` is said: then the new content is on the disk before it takes its place, and its place before this
-    returns. That takes milliseconds, and is for what other files are judged by or cannot be made again in moments.
+    If the process is killed or the disk is full, the old file is unchanged. With ``lasting`` this also holds for power
+    failures: content and directory are flushed to disk (fsync) before this returns. That takes milliseconds and is for
+    files on which others depend or that cannot be quickly recreated.
     """
     staged = temporary(path)
     try:
@@ -58,15 +58,15 @@ def replacing(path: Path, lasting: bool = False) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes, lasting: bool = False) -> None:
-    """Write a file, and its folder where that does not exist; ``lasting`` as of :func:`replacing`."""
+    """Write a file, and create its folder if needed; ``lasting`` as in :func:`replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, lasting) as staged:
         staged.write_bytes(content)
 
 
 def flush(path: Path) -> None:
-    """Have the disk take a file, or the names in a folder, now."""
-    if os.name == "nt" and path.is_dir():  # Windows keeps names by itself
+    """Flush a file or a directory to disk."""
+    if os.name == "nt" and path.is_dir():  # not needed on Windows
         return
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
@@ -76,13 +76,13 @@ def flush(path: Path) -> None:
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a file to read its bytes. A pipe, a socket or a device is never waited for.
+    """Open a regular file for reading bytes. Never blocks on a pipe, a socket or a device.
 
     Raises:
-        InputError: it is no file, does not exist or cannot be read.
+        InputError: it is no regular file, does not exist or cannot be read.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
+        # Without O_NONBLOCK, opening a pipe blocks until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         mode = stat.S_IFMT(os.fstat(descriptor).st_mode)
         if mode == stat.S_IFREG:
@@ -98,7 +98,7 @@ _LOOK = "check the path and its permissions"
 
 
 def check_file(path: Path) -> None:
-    """Make sure that others may open a path: it is a regular file and can be read.
+    """Check that a path is a regular file and can be read.
 
     Raises:
         InputError: as :func:`open_file`.
@@ -107,7 +107,7 @@ def check_file(path: Path) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, by which images are known in any folder.
+    """SHA-256 of a file, which identifies images in any folder.
 
     Raises:
         InputError: as :func:`open_file`.
@@ -120,18 +120,18 @@ def content_hash(path: Path) -> str:
 
 
 def contents_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 of several files, that of their hashes; of one file its own, of none empty."""
+    """SHA-256 of several files (of their hashes); of one file its own, of none an empty string."""
     hashes = [content_hash(path) for path in paths]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if len(hashes) > 1 else "".join(hashes)
 
 
 def unique_name(text: str, taken: set[str], fallback: str) -> str:
-    """A file name without ending made of a text, safe everywhere and not yet taken (also where case does not count).
+    """A file name without suffix from a text, valid on all systems and unique (case-insensitively).
 
     Args:
-        text: of any letters.
-        taken: names in use, case folded; the new one is added.
-        fallback: what stands for a text without a usable letter.
+        text: with any characters.
+        taken: names in use, case-folded; the new one is added.
+        fallback: for a text without a usable character.
 
     >>> names = set()
     >>> [unique_name(text, names, "image") for text in ("a/b?", "A_b", "...", "con")]

@@ -1,4 +1,4 @@
-"""One process at a time in a folder that is written, and an end of what one that was killed left there."""
+"""Locks: one writing process per folder, and removal of temporary files of killed processes."""
 
 import errno
 import os
@@ -18,24 +18,24 @@ from zsad.files import TEMPORARY, mark
 
 LOCK = ".zsad.lock"
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-"""What file systems without locks answer."""
+"""Error codes of file systems without locks."""
 _held: set[tuple[int, Path]] = set()
 
 
 @contextmanager
 def alone(folder: Path, *below: str, shared: bool = False) -> Iterator[None]:
-    """Be the only process that writes into a folder, which is made where it does not exist.
+    """Exclusive lock of a folder for writing; the folder is created if needed.
 
-    The operating system gives the lock back when the process ends, however it ends. On a file system without locks a
-    warning says that nobody is kept out. A thread that has the lock may ask for it again.
+    The operating system releases the lock when the process ends, for whatever reason. On a file system without locks
+    there is a warning and no exclusion. The lock is reentrant within a thread.
 
-    Temporary files and folders that a killed process left are removed: those of our names, in the folder and in
-    ``below``, and nothing else.
+    Temporary files and folders of killed processes are removed: those with our names, in the folder and in ``below``,
+    and nothing else.
 
     Args:
-        folder: that is written.
-        below: patterns of folders in it that are written as well.
-        shared: keep out only those who do not share. (On Windows nobody is kept out then.)
+        folder: to write to.
+        below: patterns of subfolders that are written too.
+        shared: a shared lock, which only excludes exclusive ones. (Without effect on Windows.)
 
     Raises:
         ConfigError: another process has the lock.
@@ -49,17 +49,17 @@ def alone(folder: Path, *below: str, shared: bool = False) -> Iterator[None]:
             yield
     finally:
         if is_new:
-            with suppress(OSError):  # it stays where something is in it
+            with suppress(OSError):  # kept if not empty
                 folder.rmdir()
 
 
 @contextmanager
 def alone_with(file: Path, waiting: bool = False) -> Iterator[None]:
-    """Be the only process that writes a file; the lock lies beside it. Otherwise as :func:`alone`.
+    """Exclusive lock of a file for writing; the lock file is next to it. Otherwise as :func:`alone`.
 
     Args:
-        file: that is written.
-        waiting: for what takes a moment: others are waited for, and not refused.
+        file: to write.
+        waiting: wait for other processes instead of raising, for short operations.
     """
     own = f".{mark(file)}"
     with _alone(file.with_name(f"{own}.lock"), waiting=waiting):
@@ -68,7 +68,7 @@ def alone_with(file: Path, waiting: bool = False) -> Iterator[None]:
 
 
 def sweep(folders: Iterable[Path], beginning: str = "") -> None:
-    """Remove the temporary files and folders of ours that lie there; nobody may be writing them."""
+    """Remove our temporary files and folders; nobody may be writing them."""
     for path in (path for folder in folders for path in folder.iterdir()):
         if TEMPORARY.fullmatch(path.name) and path.name.startswith(beginning):
             if path.is_dir() and not path.is_symlink():
@@ -78,7 +78,7 @@ def sweep(folders: Iterable[Path], beginning: str = "") -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Processes of the one that was killed may write into it for a moment longer."""
+    """Child processes of a killed one may still write for a moment."""
     for _ in range(20):
         with suppress(OSError):
             shutil.rmtree(folder)
@@ -99,7 +99,7 @@ def _alone(lock: Path, shared: bool = False, waiting: bool = False) -> Iterator[
         file = None if key in _held else _taken(lock, shared, waiting)
     except OSError as error:
         raise InputError("the output folder must be writable", error, "choose another --out") from error
-    if file is None:  # by this thread, further out
+    if file is None:  # by this thread, in an enclosing block
         yield
         return
     _held.add(key)
@@ -111,7 +111,7 @@ def _alone(lock: Path, shared: bool = False, waiting: bool = False) -> Iterator[
 
 
 def _taken(lock: Path, shared: bool, waiting: bool) -> FileIO:
-    """The locked file. Whoever had it before may have removed it between our opening and our locking."""
+    """The locked file. The previous holder may have removed it between opening and locking."""
     while True:
         file = FileIO(lock, "a+")
         try:
@@ -127,7 +127,7 @@ def _taken(lock: Path, shared: bool, waiting: bool) -> FileIO:
 
 
 def _lock(file: FileIO, shared: bool = False, waiting: bool = False) -> bool:
-    """Whether nobody else has it."""
+    """Whether the lock was acquired."""
     try:
         import fcntl
     except ImportError:
@@ -145,7 +145,7 @@ def _lock(file: FileIO, shared: bool = False, waiting: bool = False) -> bool:
 
 
 def _lock_on_windows(file: FileIO, waiting: bool) -> bool:
-    """A byte far behind what is written, which others may still read."""
+    """A byte far beyond the content, which others may still read."""
     import msvcrt
 
     file.seek(1 << 30)
@@ -163,10 +163,10 @@ def _is_at(file: FileIO, lock: Path) -> bool:
 
 
 def _sign(file: FileIO) -> None:
-    """Say who has it, for people."""
+    """Write the holder into the file, for people."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     words = f"process {os.getpid()} on {socket.gethostname()}, since {now}"
-    with suppress(OSError):  # a full disk is the business of what is written next
+    with suppress(OSError):  # a full disk is reported by the next write
         file.truncate(0)
         file.write(words.encode())
 
@@ -182,10 +182,10 @@ def _refusal(lock: Path, file: FileIO) -> ConfigError:
 
 
 def _give_back(file: FileIO, lock: Path, shared: bool) -> None:
-    """Leave nothing behind, unless others share it."""
+    """Remove the lock file, unless others share it."""
     with file, suppress(OSError):
         if os.name == "nt":
-            file.close()  # which gives it back: an open file cannot be removed
+            file.close()  # which releases it: an open file cannot be removed
             lock.unlink()
         elif not shared or _lock(file):
             lock.unlink()

@@ -1,8 +1,8 @@
-"""CSV that a spreadsheet shows and does not calculate: cells are defused when written, and as they were when read back.
+"""CSV without formula injection: cells are escaped when written and restored when read.
 
-A cell that begins with ``=``, ``+``, ``-``, ``@`` or a tab is a formula to Excel, LibreOffice and Google Sheets, also
-in quotes, and also behind a semicolon, where that is the separator. It gets an apostrophe before it, as OWASP's notes
-on CSV injection advise; what has one already gets another, so that each is known again.
+A cell that begins with ``=``, ``+``, ``-``, ``@`` or a tab is a formula in Excel, LibreOffice and Google Sheets, also
+in quotes, and after a semicolon where that is the separator. It gets a leading apostrophe, as OWASP recommends against
+CSV injection; a cell that has one already gets another, so that the original can be restored.
 """
 
 import csv
@@ -19,7 +19,7 @@ MARK = re.compile(BEGINS + "'" + FORMULA)
 
 
 def defused(text: str) -> str:
-    """A cell that no spreadsheet calculates.
+    """A cell that no spreadsheet evaluates as a formula.
 
     >>> defused("=1+1.png"), defused("nut-1.png"), defused("'=1")
     ("'=1+1.png", 'nut-1.png', "''=1")
@@ -28,7 +28,7 @@ def defused(text: str) -> str:
 
 
 def restored(cell: str) -> str:
-    """What :func:`defused` made the cell of.
+    """The inverse of :func:`defused`.
 
     >>> restored("'=1+1.png"), restored("'quoted'")
     ('=1+1.png', "'quoted'")
@@ -43,7 +43,7 @@ def line(values: Iterable[object]) -> str:
     "'@nut,-0.5,\n"
     """
     text = io.StringIO(newline="")
-    # Cells with a character of the line's end are put into quotes: a carriage return too.
+    # Cells with a line feed or carriage return are quoted.
     csv.writer(text, lineterminator="\r\n").writerow(
         defused(value) if isinstance(value, str) else value for value in values
     )
@@ -51,29 +51,29 @@ def line(values: Iterable[object]) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """A table of CSV with its header; what a row lacks is an empty cell."""
+    """A CSV table with header; missing values are empty cells."""
     return line(columns) + "".join(line(row.get(name) for name in columns) for row in rows)
 
 
 def read(source: Source, *, file_names: bool = False) -> list[dict[str, str]]:
-    """The rows of a table that this module wrote, by column.
+    """The rows of a table written by this module, by column.
 
     Raises:
-        DocumentError, OSError: as of :func:`cells`.
+        DocumentError, OSError: as in :func:`cells`.
     """
     header, *rows = [[restored(cell) for cell in row] for row in cells(source, file_names=file_names)] or [[]]
     return [dict(zip(header, row, strict=False)) for row in rows]
 
 
 def cells(source: Source, *, file_names: bool = False) -> list[list[str]]:
-    """The rows of anybody's CSV, as they are; empty lines are left out.
+    """The unchanged rows of any CSV; empty lines are skipped.
 
     Args:
         source: a file, or its content.
-        file_names: whether there may be bytes of file names that are no UTF-8, as Python spells them.
+        file_names: whether bytes that are not UTF-8 are read as surrogate escapes, for file names.
 
     Raises:
-        DocumentError: as of :func:`zsad.documents.read_text`, or it is no CSV, has U+0000, or a cell of more
+        DocumentError: as in :func:`zsad.documents.read_text`, or it is no CSV, has U+0000, or a cell of more
             than 131,072 characters.
         OSError: the file cannot be read.
     """

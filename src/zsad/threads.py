@@ -1,4 +1,4 @@
-"""Threads that read ahead, and end when nobody waits for them any more."""
+"""Threads that read ahead, and are cancelled when their results are no longer needed."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def readers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """So many threads, at least one. What has not begun when the block ends is never begun.
+    """A pool with that many threads, at least one. Pending tasks are cancelled when the block ends.
 
-    A block that ends with an exception does not wait for what has: a Ctrl-C would otherwise wait for every file that
-    was asked for.
+    A block that ends with an exception does not wait for running tasks: Ctrl-C would otherwise wait for all requested
+    files.
     """
     pool = ThreadPoolExecutor(max(count, 1), "zsad-reader")
     try:

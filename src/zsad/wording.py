@@ -1,10 +1,10 @@
-"""Words for people, and names of others defused for where they are shown."""
+"""Phrases for messages, and escaping of untrusted names for terminal and Markdown."""
 
 import re
 import sys
 
-# Control characters (C0, C1), what ends lines, halves of characters, and what turns the direction of writing round
-# (Unicode TR 36, "Bidirectional Text Spoofing"): a terminal obeys the first, people are deceived by the last.
+# Control characters (C0, C1), line ends, surrogates, and bidirectional controls (Unicode TR 36, "Bidirectional Text
+# Spoofing"): a terminal executes the first, people are deceived by the last.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MARKDOWN = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)")
 
@@ -32,7 +32,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def say(text: str, *, stderr: bool = False) -> None:
-    """Print lines, at once, without what a terminal would obey."""
+    """Print lines and flush, with control characters escaped."""
     print(printable(text, keep="\n"), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
@@ -46,7 +46,7 @@ def in_markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """A text of one line as it stands, between more backticks than it has in a row.
+    """A one-line text as Markdown code, between more backticks than it has in a row.
 
     >>> markdown_code("zsad predict `x`")
     '`` zsad predict `x` ``'

@@ -116,7 +116,7 @@ def test_video_is_refused_by_name(syntax: str) -> None:
 def test_compression_that_is_not_named_is_refused() -> None:
     content = dicom(GREY, "JPEGLSLossless", imagecodecs.jpegls_encode(GREY), **TWELVE_BITS)
     bare = content[144 + int.from_bytes(content[140:144], "little") :]
-    assert "do not say how" in refusal(bare).value
+    assert "without a transfer syntax" in refusal(bare).value
 
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

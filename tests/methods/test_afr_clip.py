@@ -202,7 +202,7 @@ def test_a_corner_is_the_mean_of_four() -> None:
 # --- the CNN
 
 
-def test_the_cnn_sees_the_image_in_colour_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cnn_sees_the_image_unnormalised_again(monkeypatch: pytest.MonkeyPatch) -> None:
     method, seen = make(), []
     assert method.cnn is not None
     method.cnn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -313,7 +313,7 @@ def test_replaced_patches_are_the_last_ones_and_the_grid_keeps_its_size(stages: 
     assert method.prompts is not None
     assert method.cnn is not None
     with torch.inference_mode():
-        prompts = method.prompts(method.cnn(method._in_colour(images(2))))
+        prompts = method.prompts(method.cnn(method._unnormalised(images(2))))
     for index in range(1, DEEPER.vision.depth):
         replaced = 5 if index in prompted_blocks(stages, DEEPER.vision.depth) else 0
         assert seen[index].shape == (2, 17, DEEPER.vision.width)

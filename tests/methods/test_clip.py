@@ -100,7 +100,7 @@ def test_clip_ac_says_both_states_in_the_80_templates_of_imagenet() -> None:
 def test_a_long_class_name_is_said_in_those_of_the_80_that_fit() -> None:
     method = ClipAc(frozen(), ClipAcConfig(templates="imagenet"))
     name = " ".join(["nut"] * 66)
-    with pytest.warns(ZsadWarning, match="of 80 templates, as the others do not fit"):
+    with pytest.warns(ZsadWarning, match="of 80 templates, since the others are too long"):
         assert method(images(1), [name]).score.isfinite().all()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.small import CONFIG, DEPTH, assert_unchanged, frozen, images, snapshot
 from zsad.backbones.clip import Clip
 from zsad.errors import ConfigError
-from zsad.methods.kanoclip.vv_attention import needed_blocks, run_beside, vv_stream
+from zsad.methods.kanoclip.vv_attention import needed_blocks, run_with_tower, vv_stream
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_tower_and_its_trace_are_not_changed(clip: Clip) -> None:
 @pytest.mark.parametrize("start", range(DEPTH))
 def test_the_stream_beside_the_tower_is_the_same_and_keeps_nothing_of_it(clip: Clip, start: int) -> None:
     pixels, levels = images(2, 40, 24), sorted({start, DEPTH - 1})
-    trace, stream = run_beside(clip.vision, pixels, start, levels)
+    trace, stream = run_with_tower(clip.vision, pixels, start, levels)
     kept = clip.vision(pixels, keep=needed_blocks(start, levels))
     torch.testing.assert_close(stream, vv_stream(clip.vision, kept, start, levels), rtol=0, atol=0)
     torch.testing.assert_close(trace.last, kept.last, rtol=0, atol=0)

@@ -26,7 +26,7 @@ def test_a_class_name_that_fits_is_said_in_every_template_without_a_word() -> No
 
 def test_templates_go_before_the_class_name_does() -> None:
     name = "bolt " * 65  # start and end are two more, "a photo of a damaged ." six
-    with pytest.warns(ZsadWarning, match=r"room for 77 tokens and would have 80; it is said in \d+ of 22 templates"):
+    with pytest.warns(ZsadWarning, match=r"room for 77 tokens and would have 80; it is used in \d+ of 22 templates"):
         normal, anomalous = fit_prompts(small.tokenizer(), name.strip(), STATES, len(TEMPLATES))
     ways = len(anomalous) // len(ANOMALOUS_STATES)
     assert 0 < ways < len(TEMPLATES)
@@ -38,7 +38,7 @@ def test_templates_go_before_the_class_name_does() -> None:
 @pytest.mark.parametrize("name", [LONG, "变速箱铝合金外壳" * 12, "x" * 999, "nut " * 250_000])
 def test_no_prompt_is_cut_and_no_two_states_say_the_same(name: str) -> None:
     tokenizer = small.tokenizer()
-    with pytest.warns(ZsadWarning, match="it is read as"):
+    with pytest.warns(ZsadWarning, match="it is shortened to"):
         states = fit_prompts(tokenizer, name, STATES, len(TEMPLATES))
     assert all(tokenizer.count(prompt) <= 77 for state in states for prompt in state)
     normal, anomalous = ({tuple(tokenizer.encode(prompt)) for prompt in state} for state in states)

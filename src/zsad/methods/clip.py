@@ -1,4 +1,4 @@
-"""CLIP as a zero-shot detector: is the image nearer to a normal or to an anomalous thing?
+"""CLIP as a zero-shot detector, with one normal and one anomalous prompt.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, used for anomaly
 detection as the row "CLIP" of AnomalyCLIP (Zhou et al., ICLR 2024) and of the tables that copy it.
@@ -7,8 +7,8 @@ detection as the row "CLIP" of AnomalyCLIP (Zhou et al., ICLR 2024) and of the t
     class name -> two prompts -> two unit vectors
     score = softmax(cos(class token, states) / τ),  map = softmax(cos(patch tokens, states) / τ)
 
-Plain patch tokens point the wrong way ("opposite similarity"): on MVTec-AD the pixel AUROC of this row is published
-below one half. It is a baseline, and that is a property of a correct one.
+Patch tokens of an unmodified CLIP are not aligned with text ("opposite similarity"): the published pixel AUROC of this
+row on MVTec AD is below one half. That is expected of a correct baseline.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class ClipDetectorConfig(Config):
     """Constants of the published row.
 
     Attributes:
-        temperature: τ of the softmax; 0.07 is what the published row was reproduced with.
+        temperature: τ of the softmax; 0.07 reproduces the published row.
     """
 
     temperature: float = 0.07
@@ -43,7 +43,7 @@ class ClipDetectorConfig(Config):
 
 
 class ClipDetector(Method):
-    """CLIP with one prompt a state."""
+    """CLIP with one prompt per state."""
 
     paper = Paper(
         title="Learning Transferable Visual Models From Natural Language Supervision",

@@ -13,7 +13,7 @@ from zsad.methods._base import Paper
 from zsad.methods._imagenet_templates import TEMPLATES
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 
-MANNERS = (
+PHOTO_TEMPLATES = (
     "a photo of {}",
     "a bad photo of {}",
     "a good photo of {}",
@@ -31,17 +31,17 @@ MANNERS = (
 ARTICLES = {"normal {}": ("a normal {}", "the normal {}"), "anomalous {}": ("an anomalous {}", "the anomalous {}")}
 
 
-def _say(state: str) -> tuple[str, ...]:
-    """The state in every manner, with both articles where the manner takes one."""
+def _in_photo_templates(state: str) -> tuple[str, ...]:
+    """The state in every template, with both articles where the template takes one."""
     return tuple(
-        manner.format(thing)
-        for manner in MANNERS
-        for thing in ((state,) if manner.endswith(("one {}", "my {}")) else ARTICLES[state])
+        template.format(thing)
+        for template in PHOTO_TEMPLATES
+        for thing in ((state,) if template.endswith(("one {}", "my {}")) else ARTICLES[state])
     )
 
 
-def _of_imagenet(state: str) -> list[str]:
-    """The state in each of CLIP's templates, with its own article where the template has one just before the class."""
+def _in_imagenet_templates(state: str) -> list[str]:
+    """The state in each of CLIP's templates, with its article where the template has one before the class."""
     with_article, _ = ARTICLES[state]
     return [
         template.replace("a {}", with_article) if "a {}" in template else template.replace("{}", state)
@@ -54,7 +54,7 @@ class ClipAcConfig(ClipDetectorConfig):
     """Constants of the published row.
 
     Attributes:
-        templates: 24 sentences a state in the manner of CLIP's for photographs, or CLIP's 80 for ImageNet.
+        templates: 24 sentences per state modelled on those of CLIP's that mention a photo, or CLIP's 80 for ImageNet.
     """
 
     templates: Literal["photographs", "imagenet"] = "photographs"
@@ -71,7 +71,7 @@ class ClipAc(ClipDetector):
         url="https://arxiv.org/abs/2310.18961",
     )
     config_type = ClipAcConfig
-    templates = (_say("normal {}"), _say("anomalous {}"))
+    templates = (_in_photo_templates("normal {}"), _in_photo_templates("anomalous {}"))
 
     def __init__(self, clip: Clip, config: ClipAcConfig | None = None) -> None:
         self.config: ClipAcConfig
@@ -81,5 +81,7 @@ class ClipAc(ClipDetector):
         """The normal and the anomalous prompts of a class."""
         if self.config.templates == "photographs":
             return super().prompts(class_name)
-        normal, anomalous = ([prompt.format(class_name) for prompt in _of_imagenet(state)] for state in ARTICLES)
+        normal, anomalous = (
+            [prompt.format(class_name) for prompt in _in_imagenet_templates(state)] for state in ARTICLES
+        )
         return normal, anomalous

@@ -5,11 +5,11 @@ code was published; what was decided is in ``docs/methods.md``.
 
     images -> embedding -> tokens [batch, 1 + rows·cols, width]
     every k×k window (k = 2, 3; stride 1) -> class token + its k² tokens -> tower -> class token -> P(anomalous)
-    cell   = harmonic mean of the windows that cover it, one map a scale
+    cell   = harmonic mean of the windows that cover it, one map per scale
     map    = harmonic mean over {scales, whole image}
     score  = P(anomalous) of the whole image
 
-The windows of a scale are one batch through the tower, not one pass a window.
+The windows of a scale are one batch through the tower, not one pass per window.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from zsad.parts.similarity import anomaly_probability, class_states
 from zsad.types import Evidence, Size
 
 MAX_TOKENS = 16384
-"""Tokens of windows that go through the tower at once; bounds memory, changes nothing else."""
+"""Maximum number of window tokens per pass through the tower; only limits memory."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class WinClip(Method):
 
 
 def window_tokens(grid: Size, side: int) -> Int[Tensor, "windows tokens"]:
-    """Token indices of every side×side window at stride 1, each led by the class token (index 0).
+    """Token indices of every side×side window at stride 1, each preceded by the class token (index 0).
 
-    A window larger than the grid is the grid.
+    Windows are limited to the grid.
 
     >>> window_tokens((2, 3), 2)
     tensor([[0, 1, 2, 4, 5],
@@ -125,7 +125,7 @@ def window_tokens(grid: Size, side: int) -> Int[Tensor, "windows tokens"]:
 def harmonic_aggregate(
     scores: Float[Tensor, "batch windows"], windows: Int[Tensor, "windows tokens"], grid: Size
 ) -> Float[Tensor, "batch rows cols"]:
-    """Each cell's harmonic mean of the scores of the windows that cover it (WinCLIP, Jeong et al. 2023)."""
+    """The harmonic mean of the scores of all windows that cover a cell (WinCLIP, Jeong et al. 2023)."""
     members = windows[:, 1:] - 1
     cells = members.flatten().to(scores.device)
     inverse = (1 / scores).repeat_interleave(members.shape[1], 1)

@@ -1,1 +1,1 @@
-"""Ingredients that two or more methods share."""
+"""Building blocks that two or more methods share."""

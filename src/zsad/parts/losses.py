@@ -23,11 +23,11 @@ def focal(
     Args:
         maps: P(anomalous) in [0, 1].
         masks: 0 normal, 1 anomalous.
-        gamma: γ, the focus on what is still wrong.
+        gamma: γ, the focus on misclassified pixels.
     """
     right = maps * masks + (1 - maps) * (1 - masks)
     smoothed = right * (1 - SMOOTHING) + (1 - right) * SMOOTHING + SMOOTHING
-    # The smoothing lifts a perfect pixel just above 1.
+    # With smoothing, a perfect pixel is slightly above 1.
     return -((1 - smoothed).clamp(min=0) ** gamma * smoothed.log()).mean()
 
 
@@ -40,7 +40,7 @@ def dice(maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch row
 def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
     """Binary cross-entropy of P(anomalous) of whole images; kept finite where a probability is 0 or 1.
 
-    It is NaN where a probability is (PyTorch's own raises): the trainer says which term it was.
+    It is NaN where a probability is (PyTorch's own raises): the trainer reports which term it was.
     """
     if score.isnan().any():
         return score.float().mean()
@@ -53,5 +53,5 @@ def upsample(
     *,
     align_corners: bool,
 ) -> Float[Tensor, "batch levels mask_rows mask_cols"]:
-    """Maps of the grid at the size of the masks, aligned as the method's answers are, and not smoothed."""
+    """Maps of the grid upsampled to the size of the masks, aligned as in prediction, and not smoothed."""
     return interpolate(maps, (masks.shape[-2], masks.shape[-1]), align_corners=align_corners)

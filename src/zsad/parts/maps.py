@@ -1,4 +1,4 @@
-"""Maps of the patch grid at the size of images: enlarged, smoothed."""
+"""Anomaly maps of the patch grid at the size of images: upsampled, smoothed."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from zsad.types import Size
 
 TRUNCATE = 4.0
-"""The Gaussian ends after this many standard deviations, as in SciPy, which the field's code uses."""
+"""The Gaussian ends after this many standard deviations, as in SciPy, which published code uses."""
 
 
 def pixel_maps(
@@ -20,18 +20,18 @@ def pixel_maps(
     window: int | None = None,
     logits: bool = False,
 ) -> Float[Tensor, "batch new_rows new_cols"]:
-    """One map of P(anomalous) an image, at its size in pixels, in fp32 even where convolutions are not.
+    """One map of P(anomalous) per image, at its size in pixels, in fp32 even where convolutions are not.
 
-    Probabilities are averaged over the levels, then enlarged. Log-odds are enlarged, and averaged as probabilities.
+    Probabilities are averaged over the levels, then upsampled. Log-odds are upsampled, then averaged as probabilities.
 
     Args:
         levels: of each level on the grid, P(anomalous) or its log-odds.
         size: (rows, cols) in px.
-        sigma: standard deviation of the Gaussian in px at that size; 0 smooths nothing.
+        sigma: standard deviation of the Gaussian in px at that size; 0 for no smoothing.
         align_corners: whether the outermost cells have their centres on the image's border; otherwise every cell lies
             over its own patch.
-        window: side in cells of the window in which the grid is smoothed, before anything else; without one the
-            enlarged map is, as far as the Gaussian reaches.
+        window: side in cells of the Gaussian window with which the grid is smoothed first; if None, the upsampled map
+            is smoothed with a full Gaussian.
         logits: whether the levels are log-odds.
     """
     with torch.autocast(levels.device.type, enabled=False):
@@ -48,20 +48,20 @@ def pixel_maps(
 def interpolate(
     levels: Float[Tensor, "batch levels rows cols"], size: Size, *, align_corners: bool
 ) -> Float[Tensor, "batch levels new_rows new_cols"]:
-    """Bilinear; averaged when shrinking."""
-    shrinks = size[0] < levels.shape[2] or size[1] < levels.shape[3]
-    return F.interpolate(levels, size, mode="bilinear", align_corners=align_corners, antialias=shrinks)
+    """Bilinear; antialiased when downsampling."""
+    downsamples = size[0] < levels.shape[2] or size[1] < levels.shape[3]
+    return F.interpolate(levels, size, mode="bilinear", align_corners=align_corners, antialias=downsamples)
 
 
 def resize(
     maps: Float[Tensor, "batch rows cols"], size: Size, *, align_corners: bool = False
 ) -> Float[Tensor, "batch new_rows new_cols"]:
-    """Probabilities at another size, bilinear, averaged when shrinking; in [0, 1]."""
+    """Probabilities at another size, bilinear, antialiased when downsampling; in [0, 1]."""
     return interpolate(maps[:, None], size, align_corners=align_corners)[:, 0].clamp(0, 1)
 
 
 def smooth(maps: Float[Tensor, "batch rows cols"], sigma: float) -> Float[Tensor, "batch rows cols"]:
-    """Gaussian filter of probabilities, mirrored at the border with the edge pixel repeated; sigma 0 is none."""
+    """Gaussian filter of probabilities, reflected at the border with the edge pixel repeated; none for sigma 0."""
     if sigma == 0:
         return maps
     radius = int(TRUNCATE * sigma + 0.5)
@@ -71,7 +71,7 @@ def smooth(maps: Float[Tensor, "batch rows cols"], sigma: float) -> Float[Tensor
 def smooth_within(
     levels: Float[Tensor, "batch levels rows cols"], sigma: float, window: int
 ) -> Float[Tensor, "batch levels rows cols"]:
-    """Gaussian filter within a window of an odd side, mirrored at the border without repeating the edge, as Kornia."""
+    """Gaussian filter with a window of odd side, reflected at the border without repeating the edge, as Kornia."""
     return levels if sigma == 0 else _filtered(levels, sigma, window // 2, repeat_edge=False)
 
 
@@ -89,7 +89,7 @@ def _filtered(
 
 
 def _mirrored(side: int, radius: int, repeat_edge: bool) -> Int[Tensor, "positions"]:
-    """Where each position from -radius to side + radius lies in a row of mirrors."""
+    """Reflected index of each position from -radius to side + radius."""
     period = 2 * side if repeat_edge else max(2 * side - 2, 1)
     index = torch.arange(-radius, side + radius) % period
     return torch.minimum(index, (period - 1 if repeat_edge else period) - index).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Words for the two states of a thing, and sentences to say them in.
+"""Prompt ensembles: wordings of the normal and the anomalous state, and templates; learned context vectors.
 
 The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states in 22 templates.
 ``{}`` takes the class name in a state, and the state in a template.
@@ -57,11 +57,11 @@ def compose(states: Sequence[str], templates: Sequence[str], class_name: str) ->
 
 
 LONGEST_NAME = 1000
-"""Letters of a class name. No context of a CLIP has room for more, and tokenising a megabyte takes long."""
+"""Maximum letters of a class name: more does not fit any context of CLIP, and tokenising a megabyte is slow."""
 
 
 def check_class_name(class_name: object) -> str:
-    """The class name, if it is words in one line.
+    """The class name, if it is text in one line.
 
     Raises:
         ConfigError: it is no text, blank, of more than ``LONGEST_NAME`` letters, or has control characters or bytes
@@ -81,31 +81,31 @@ def check_class_name(class_name: object) -> str:
 
 @lru_cache(maxsize=256)
 def fit_prompts(
-    tokenizer: Tokenizer, class_name: str, states: tuple[tuple[str, ...], ...], ways: int = 1, taken: int = 0
+    tokenizer: Tokenizer, class_name: str, states: tuple[tuple[str, ...], ...], templates: int = 1, taken: int = 0
 ) -> tuple[tuple[str, ...], ...]:
-    """The prompts of a class, none of them cut by the tokenizer: the state might be what is cut.
+    """The prompts of a class, none of them truncated by the tokenizer, which might cut off the state.
 
-    Where all fit, these are all of them. Else the templates go in which some state does not fit; where no template is
-    left, the class name loses its end in the shortest one. Both are said in a warning.
+    Templates in which some prompt is too long are dropped; if none is left, the class name is shortened in the shortest
+    template. Either gives a warning.
 
     Args:
         tokenizer: whose ``context`` is the limit.
-        class_name: what takes the place of ``{}``.
+        class_name: replaces ``{}``.
         states: the prompts of each state, in the order of :func:`compose`: every wording of the state in all templates.
-        ways: the number of templates.
-        taken: tokens of the context that learned vectors take.
+        templates: their number.
+        taken: tokens of the context used by learned vectors.
 
     Raises:
-        ConfigError: there is no room for any class name.
+        ConfigError: not even a short class name fits.
     """
     room, name = tokenizer.context - taken, class_name[:LONGEST_NAME]
-    lengths = [_longest(tokenizer, _in_way(states, way, ways), name) for way in range(ways)]
-    kept = [way for way, length in enumerate(lengths) if length <= room]
-    effect = f"it is said in {len(kept)} of {ways} templates, as the others do not fit"
+    lengths = [_longest(tokenizer, _of_template(states, template, templates), name) for template in range(templates)]
+    kept = [template for template, length in enumerate(lengths) if length <= room]
+    effect = f"it is used in {len(kept)} of {templates} templates, since the others are too long"
     if not kept:
-        kept = [min(range(ways), key=lengths.__getitem__)]
-        name = _cut(tokenizer, name, _in_way(states, kept[0], ways), room)
-        effect = f"it is read as {name!r}"
+        kept = [min(range(templates), key=lengths.__getitem__)]
+        name = _cut(tokenizer, name, _of_template(states, kept[0], templates), room)
+        effect = f"it is shortened to {name!r}"
     if max(lengths) > room:
         warnings.warn(
             f"The class name is too long: prompts have room for {room} tokens and would have {max(lengths)}; {effect}. "
@@ -114,12 +114,12 @@ def fit_prompts(
             stacklevel=2,
         )
     return tuple(
-        tuple(text.format(name) for number, text in enumerate(state) if number % ways in kept) for state in states
+        tuple(text.format(name) for number, text in enumerate(state) if number % templates in kept) for state in states
     )
 
 
-def _in_way(states: Sequence[Sequence[str]], way: int, ways: int) -> list[str]:
-    return [*chain.from_iterable(state[way::ways] for state in states)]
+def _of_template(states: Sequence[Sequence[str]], template: int, templates: int) -> list[str]:
+    return [*chain.from_iterable(state[template::templates] for state in states)]
 
 
 def _longest(tokenizer: Tokenizer, texts: Sequence[str], class_name: str) -> int:
@@ -127,12 +127,12 @@ def _longest(tokenizer: Tokenizer, texts: Sequence[str], class_name: str) -> int
 
 
 def _cut(tokenizer: Tokenizer, class_name: str, texts: Sequence[str], room: int) -> str:
-    """The longest beginning of the class name that fits, up to the end of a word where it has several."""
+    """The longest prefix of the class name that fits, up to the end of a word if possible."""
     for end in range(len(class_name) - 1, 0, -1):
-        beginning = class_name[:end]
-        if not beginning.isspace() and _longest(tokenizer, texts, beginning) <= room:
-            words = beginning if class_name[end].isspace() else beginning.rpartition(" ")[0]
-            return (words if words.strip() else beginning).strip()
+        prefix = class_name[:end]
+        if not prefix.isspace() and _longest(tokenizer, texts, prefix) <= room:
+            words = prefix if class_name[end].isspace() else prefix.rpartition(" ")[0]
+            return (words if words.strip() else prefix).strip()
     raise ConfigError(
         "prompts leave room for a class name", f"{room} tokens for {texts[0]!r}", "learn fewer vectors (prompt_length)"
     )
@@ -149,8 +149,8 @@ def insert_vectors(
 ) -> Float[Tensor, "prompts tokens width"]:
     """Start token, the words ``before``, learned vectors, the words ``after``, end token.
 
-    ``clip.text(splice(...))`` is the prompts' features: the end token is the last. Words beyond the context are cut off
-    at the end of ``after``.
+    ``clip.text(insert_vectors(...))`` is the features of the prompts: the end token is the last. Text beyond the
+    context is truncated at the end of ``after``.
     """
     start, end = (clip.text.token_embedding(token)[None] for token in _ends(clip))
     first = torch.cat([start, embed_text(clip, before)])

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class ResultCache:
-    """Keeps results between calls that need no gradient; a detector in use encodes each class name once.
+    """Cache of results for calls without gradient, so that a detector encodes each class name once.
 
-    While gradients are recorded nothing is kept: every call computes.
+    While gradients are recorded nothing is cached.
 
     Args:
         sources: the modules whose trained parameters the results depend on.
@@ -21,7 +21,7 @@ class ResultCache:
         self._kept: dict[Hashable, Tensor] = {}
 
     def __call__(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
-        """The result for ``key``, computed where it is not known or no longer true."""
+        """The result for ``key``, computed if it is not cached or outdated."""
         if torch.is_grad_enabled():
             return compute()
         stamp = self._state()

@@ -11,12 +11,12 @@ from zsad.backbones.transformer import l2_normalize
 from zsad.errors import InputError
 from zsad.parts.prompts import fit_prompts
 
-SHORTEST = 1e-12
-"""Length from which a feature has a direction, as in PyTorch's ``normalize``."""
+MIN_NORM = 1e-12
+"""Minimum norm of a feature in a division, as in PyTorch's ``normalize``."""
 
 
 def state_features(prompts: Float[Tensor, "states prompts embed"]) -> Float[Tensor, "states embed"]:
-    """One unit vector a state: the mean of its prompts' unit vectors (CLIP's prompt ensemble)."""
+    """One unit vector per state: the mean of its prompts' unit vectors (CLIP's prompt ensemble)."""
     return l2_normalize(l2_normalize(prompts.float()).mean(1))
 
 
@@ -25,16 +25,16 @@ def class_states(
     class_names: Sequence[str],
     images: int,
     prompts: Callable[[str], tuple[Sequence[str], Sequence[str]]],
-    ways: int = 1,
+    templates: int = 1,
 ) -> Float[Tensor, "batch 2 embed"]:
     """Unit vectors of the normal and the anomalous state of what each image shows; a class is encoded once.
 
     Args:
         clip: the backbone whose text tower reads the prompts.
-        class_names: what each image shows.
-        images: how many images there are.
+        class_names: of each image.
+        images: their number.
         prompts: the normal and the anomalous prompts of a class.
-        ways: the number of templates that every wording of a state is put into, see
+        templates: the number of templates of every wording of a state, see
             :func:`zsad.parts.prompts.fit_prompts`.
 
     Raises:
@@ -43,7 +43,9 @@ def class_states(
     if len(class_names) != images:
         raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
     normal, anomalous = (tuple(state) for state in prompts("{}"))
-    texts = {name: fit_prompts(clip.tokenizer, name, (normal, anomalous), ways) for name in dict.fromkeys(class_names)}
+    texts = {
+        name: fit_prompts(clip.tokenizer, name, (normal, anomalous), templates) for name in dict.fromkeys(class_names)
+    }
     states = {
         name: torch.cat([state_features(clip.encode_prompts(state)[None]) for state in prompts_by_state])
         for name, prompts_by_state in texts.items()
@@ -73,6 +75,6 @@ def log_odds(
     """
     difference = (states[:, 1] - states[:, 0]).float()[:, :, None]
     cells = features.float().flatten(1, -2) if features.ndim > 2 else features.float()[:, None]
-    # Lengths divide at the end: the features are never written anew.
-    aligned = (cells @ difference)[..., 0] / cells.norm(dim=-1).clamp_min(SHORTEST)
+    # Norms divide at the end, so that features are not copied.
+    aligned = (cells @ difference)[..., 0] / cells.norm(dim=-1).clamp_min(MIN_NORM)
     return (aligned / temperature).reshape(features.shape[:-1])

@@ -1,8 +1,8 @@
-"""The tables of the five papers as data, so that their numbers stand beside ours.
+"""The tables of the five papers as data, for comparison with our results.
 
-One file a paper holds its tables as they are printed, with a mark at every number that cannot be taken as it stands;
-``methods.csv`` and ``data_sets.csv`` say what the papers' names stand for, ``packs.csv`` where their images are not
-those of the data set as published, ``settings.csv`` what else their own methods are. See ``docs/published.md``.
+One file per paper holds its tables as printed, with a mark at every number that is not reliable; ``methods.csv`` and
+``data_sets.csv`` map the names in the papers to ours, ``packs.csv`` lists data sets whose images differ from those
+published, ``settings.csv`` further settings of the papers' own methods. See ``docs/published.md``.
 
 >>> [row.value for row in rows("kanoclip", "mvtec", "winclip")]
 [91.8, 85.1]
@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_pro")
-"""What the papers measure. Their PRO is ``pixel_pro`` here; this package computes it as ``pixel_pro_200``."""
+"""Metrics of the papers. Their PRO is ``pixel_pro`` here; this package computes it as ``pixel_pro_200``."""
 
 AVERAGES = ("average-industrial", "average-medical")
-"""Names that stand for no data set: the averages that AFR-CLIP prints over its own."""
+"""Names that are no data sets: the averages in the tables of AFR-CLIP."""
 
 
 def rows(
@@ -42,7 +42,7 @@ def rows(
     """The numbers of a paper, a data set, a method or a metric, in the order of the papers' names and tables.
 
     Raises:
-        ConfigError: nothing here has that name; the message proposes the nearest one.
+        ConfigError: unknown name; the message proposes the most similar one.
     """
     _check("published paper", paper, papers())
     _check("published data set", data_set, data_sets())
@@ -75,12 +75,12 @@ def paper(name: str) -> PublishedPaper:
 
 
 def methods() -> dict[str, str]:
-    """What each method of the tables is called, by its name in this package."""
+    """Display names of the methods in the tables, by their names in this package."""
     return _tables.titles("methods")
 
 
 def data_sets() -> dict[str, str]:
-    """What each data set of the tables is called, by its name in this package."""
+    """Display names of the data sets in the tables, by their names in this package."""
     return _tables.titles("data_sets")
 
 

@@ -1,4 +1,4 @@
-"""From a table as it is printed to one row a number."""
+"""Printed tables -> one row per number."""
 
 import csv
 import re
@@ -15,11 +15,11 @@ from zsad.config import from_mapping
 
 @dataclass(frozen=True)
 class Pack:
-    """Images of a paper that are others than those of the data set as published.
+    """A version of a data set whose images differ from those published.
 
     Attributes:
-        about: what they are, in words.
-        total: normal and anomalous images that are tested on, over all classes; None where nobody says it.
+        about: a description.
+        total: normal and anomalous test images of all classes; None if unknown.
     """
 
     about: str
@@ -31,21 +31,21 @@ class PublishedNumber:
     """One number of one table of one paper.
 
     Attributes:
-        paper: whose table it is, by the name of the paper's own method.
-        table: as the paper counts, such as ``"Table 1"``.
-        method: by this package's names, whatever a paper calls it; see :func:`zsad.published.methods`.
-        variant: of the paper's own method, where the table has several of it; ``""`` otherwise.
-        data_set: which one it really is, whatever a paper calls it; see :func:`zsad.published.data_sets`.
+        paper: the name of the paper's own method.
+        table: as numbered in the paper, such as ``"Table 1"``.
+        method: the name in this package, not that of the paper; see :func:`zsad.published.methods`.
+        variant: of the paper's own method, where the table has several; else ``""``.
+        data_set: the name in this package, not that of the paper; see :func:`zsad.published.data_sets`.
         metric: one of ``zsad.published.METRICS``.
         value: in percent, as printed.
-        shots: normal images that the method was shown; 0 in all zero-shot tables.
-        trained_on: data set that the paper's own method was trained on; ``""`` of others and where it is not said.
-        backbone: of the paper's own method; ``""`` of others, of which the papers do not say it.
-        note: what a reader must know of the number or of its data set, in full sentences.
-        suspect: why the number, or what is said of it, cannot be taken as it stands; ``""`` where nothing is known.
-        activation: of the backbone of the paper's own method, where it is not that of the weights.
-        options: of the paper's own method, where the number is of others than its usual ones.
-        pack: what the paper's images are; None where they are the data set as published.
+        shots: number of normal images given to the method; 0 in zero-shot tables.
+        trained_on: data set that the paper's own method was trained on; ``""`` for others and where it is not given.
+        backbone: of the paper's own method; ``""`` for others, for which the papers do not give it.
+        note: remarks on the number or its data set, in full sentences.
+        suspect: why the number or its description is not reliable; ``""`` if nothing is known against it.
+        activation: of the backbone of the paper's own method, where it differs from that of the weights.
+        options: of the paper's own method, where they are not its defaults.
+        pack: the version of the data set; None for the published one.
     """
 
     paper: str
@@ -67,12 +67,12 @@ class PublishedNumber:
 
 @dataclass(frozen=True)
 class PublishedPaper:
-    """A paper whose tables are here.
+    """A paper with tables in this package.
 
     Attributes:
         name: that of its own method.
-        title, source: where it is to be found.
-        remarks: where its text and its tables disagree, and what holds for all of its numbers, in full sentences.
+        title, source: of the publication.
+        remarks: contradictions between text and tables, and remarks on all of its numbers, in full sentences.
     """
 
     name: str
@@ -87,17 +87,17 @@ NOTHING = "-"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table, or a part of one that has a head of its own.
+    """A table, or a part of one with a header of its own.
 
     Attributes:
-        table, about: which one, and what part of it.
-        rows, columns: what a line and what a column is. A method may be followed by a comma and a variant of it.
-        cells: lines of columns divided by ``|``; below the names of the columns one line more, if ``metrics_of`` is
-            given. Metrics of one cell are divided by ``/``.
+        table, about: which table, and which part of it.
+        rows, columns: the meaning of lines and columns. A method may be followed by a comma and its variant.
+        cells: lines of columns separated by ``|``; a second header line if ``metrics_of`` is given. Metrics in one cell
+            are separated by ``/``.
         metrics: of every cell, in order.
-        metrics_of: the same by the second line of the head.
-        shots: normal images that the methods were shown.
-        note: on every number of it.
+        metrics_of: the same, by the second header line.
+        shots: number of normal images given to the methods.
+        note: on all of its numbers.
     """
 
     table: str
@@ -118,9 +118,9 @@ class PaperTables:
     Attributes:
         title, source, remarks: as of :class:`zsad.published._tables.PublishedPaper`.
         method, backbone: of the paper.
-        trained_on: what its method was trained on, but for the data sets in ``trained_on_for``.
-        suspects, notes: what a mark at a number means.
-        data_sets: what is to be known of a data set, by its printed name.
+        trained_on: training data set of its method, except for test data sets in ``trained_on_for``.
+        suspects, notes: the meaning of marks at numbers.
+        data_sets: remarks on a data set, by its printed name.
         grids: in the order of the paper.
     """
 
@@ -139,7 +139,7 @@ class PaperTables:
 
 @cache
 def all_rows() -> tuple[PublishedNumber, ...]:
-    """All numbers of all papers, each with what other papers print for the same."""
+    """All numbers of all papers, each with the values of other papers for the same."""
     numbers = [row for name in sorted(files()) for grid in files()[name].grids for row in _rows_of(name, grid)]
     alike = defaultdict(list)
     for row in numbers:
@@ -157,13 +157,13 @@ def files() -> dict[str, PaperTables]:
 
 
 def titles(kind: Literal["methods", "data_sets"]) -> dict[str, str]:
-    """Names for people by our names."""
+    """Display names by our names."""
     return {line[kind.removesuffix("s")]: line["title"] for line in _names(kind)}
 
 
 @cache
 def packs() -> dict[tuple[str, str], Pack]:
-    """Images that are others than those of the data set as published, by paper and data set."""
+    """Versions of data sets that differ from those published, by paper and data set."""
     return {
         (line["paper"], line["data_set"]): Pack(
             line["about"], (int(line["normal"]), int(line["anomalous"])) if line["normal"] else None
@@ -174,7 +174,7 @@ def packs() -> dict[tuple[str, str], Pack]:
 
 @cache
 def settings() -> dict[tuple[str, str], dict[str, str]]:
-    """What papers' own methods are besides their tables, by paper and data set; ``""`` is all other data sets."""
+    """Settings of papers' own methods, by paper and data set; ``""`` is all other data sets."""
     return {(line["paper"], line["data_set"]): line for line in _names("settings")}
 
 
@@ -186,7 +186,7 @@ def _names(kind: str) -> tuple[dict[str, str], ...]:
 
 @cache
 def _ours(kind: str, paper: str) -> dict[str, str]:
-    """Our names by those that a paper prints."""
+    """Our names by the names in a paper."""
     return {line[paper]: line[kind.removesuffix("s")] for line in _names(kind) if line[paper]}
 
 
@@ -245,7 +245,7 @@ def _key(row: PublishedNumber) -> tuple[str, str, str, int]:
 
 
 def _elsewhere(row: PublishedNumber, alike: list[PublishedNumber]) -> str:
-    """What other papers print, if it is not the same; of the paper's own variants nothing is asked."""
+    """Values of other papers that differ; not for variants of the paper's own method."""
     other_values: dict[float, list[str]] = {}
     for row_alike in alike if not row.variant else ():
         if row_alike.value != row.value:

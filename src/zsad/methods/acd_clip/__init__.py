@@ -1,4 +1,4 @@
-"""ACD-CLIP: the method, and the modules that only it has."""
+"""ACD-CLIP: the method, and modules that only it uses."""
 
 from zsad.methods.acd_clip.method import AcdClip, AcdClipConfig
 

@@ -1,7 +1,7 @@
-"""Adapters between the blocks of a frozen tower: low-rank updates, with or without convolutions, and their merging.
+"""Adapters between the blocks of a frozen tower: low-rank updates, with or without convolutions, and their blending.
 
 Ma et al., "Architectural Co-Design for Zero-Shot Anomaly Detection", 2025, section 2.1. An :class:`Adapter` is an edit
-as the towers take it in ``after=``.
+for the argument ``after`` of the towers.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,21 @@ from zsad.backbones.transformer import l2_normalize
 from zsad.types import Size
 
 UP_STD = 0.02
-"""Standard deviation of a fresh W_up that is blended in, from the authors' code; one that is added starts at zero."""
+"""Initial standard deviation of a W_up whose update is blended (authors' code); one that is added starts at zero."""
 
 
 class Adapter(nn.Module):
-    """Merges an update into the tokens, all but the first ``spared`` (the class token).
+    """Merges an update into the tokens, except for the first ``spared`` (the class token).
 
-    Without ``blend`` the update is added. With it, each token's update is brought to the length of the token, and the
-    two are mixed by a learned weight a channel: (1 - w)·x + w·Δ·|x|/|Δ|, which no factor of the update can change.
+    Without ``blend`` the update is added. With it, the update of each token is scaled to the norm of the token, and
+    both are mixed by a learned weight per channel: (1 - w)·x + w·Δ·|x|/|Δ|, which is independent of the scale of the
+    update.
 
     Args:
-        update: (tokens, grid) -> what changes in the tokens.
+        update: (tokens, grid) -> Δ.
         width: of the tokens.
-        blend: first value of w; ``None`` adds the update.
-        spared: how many tokens in front stay as they are.
+        blend: initial value of w; ``None`` adds the update.
+        spared: number of leading tokens that are not changed.
     """
 
     def __init__(self, update: "Lora | ConvLora", width: int, *, blend: float | None, spared: int) -> None:
@@ -43,7 +44,7 @@ class Adapter(nn.Module):
     def merge(
         self, tokens: Float[Tensor, "batch tokens width"], update: Float[Tensor, "batch tokens width"]
     ) -> Float[Tensor, "batch tokens width"]:
-        """The tokens with their update in them."""
+        """The tokens with their update."""
         if self.blend is None:
             return tokens + update
         lengths = tokens.float().norm(dim=-1, keepdim=True)
@@ -51,7 +52,7 @@ class Adapter(nn.Module):
 
 
 class Lora(nn.Module):
-    """A low-rank update of every token for itself (Hu et al. 2022): scale · x W_down W_up."""
+    """A low-rank update of each token (Hu et al. 2022): scale · x W_down W_up."""
 
     def __init__(self, width: int, rank: int, scale: float, *, zero: bool) -> None:
         super().__init__()
@@ -63,10 +64,10 @@ class Lora(nn.Module):
 
 
 class ConvLora(nn.Module):
-    """A low-rank update that looks at the neighbours: parallel k×k convolutions inside the bottleneck, equations 1-3.
+    """A low-rank update with spatial context: parallel k×k convolutions inside the bottleneck, equations 1-3.
 
     All of it is linear, without biases, so W_up and the 1×1 convolution that joins the branches are multiplied with
-    each other first: the concatenation of the branches, [batch, kernels·width, rows, cols], is never made.
+    each other first: the concatenation of the branches, [batch, kernels·width, rows, cols], is never formed.
 
     Args:
         width: of the tokens.

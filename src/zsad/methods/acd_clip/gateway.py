@@ -1,4 +1,4 @@
-"""The Dynamic Fusion Gateway: what an image shows chooses between the levels of the text.
+"""The Dynamic Fusion Gateway: the image determines the weights of the text levels.
 
 Ma et al., "Architectural Co-Design for Zero-Shot Anomaly Detection", 2025, section 2.2.
 """
@@ -11,28 +11,28 @@ STATES = 2
 
 
 class Gateway(nn.Module):
-    """Text features of all levels, mixed for one visual level by weights that this level chooses, equations 4-5.
+    """Text features of all levels, mixed for one visual level by weights predicted from it, equations 4-5.
 
     Args:
         width: of visual and text features.
-        hidden: width inside the gating perceptron.
+        hidden: width of the hidden layer of the MLP.
         groups: levels of the text.
-        per_state: a perceptron for each state, as equation 4 has it; otherwise one that gives the logits of both.
+        per_state: an MLP for each state, as in equation 4; otherwise one with the logits of both.
     """
 
     def __init__(self, width: int, hidden: int, groups: int, *, per_state: bool) -> None:
         super().__init__()
         self.groups = groups
-        perceptrons = STATES if per_state else 1
+        mlps = STATES if per_state else 1
         self.gates = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, groups * STATES // perceptrons))
-            for _ in range(perceptrons)
+            nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, groups * STATES // mlps))
+            for _ in range(mlps)
         )
 
     def forward(
         self, visual: Float[Tensor, "batch cells width"], texts: Float[Tensor, "batch groups 2 width"]
     ) -> Float[Tensor, "batch 2 width"]:
-        """T_i^s = Σ_j ω_ij^s T_j^s (equation 5), in fp32 and not of unit length."""
+        """T_i^s = Σ_j ω_ij^s T_j^s (equation 5), in fp32 and not normalised."""
         return (self.weights(visual)[..., None] * texts.float()).sum(1)
 
     def weights(self, visual: Float[Tensor, "batch cells width"]) -> Float[Tensor, "batch groups 2"]:

@@ -3,7 +3,7 @@
 Ma et al., "Architectural Co-Design for Zero-Shot Anomaly Detection: Decoupling Representation and Dynamically Fusing
 Features in CLIP", arXiv 2025. The authors' code, which made the paper's numbers, is not what its equations say:
 ``variant="code"`` (default) follows the code, ``variant="paper"`` the equations. :class:`Differences` lists where they
-part; these and all other decisions are explained in ``docs/methods/acd-clip.md``.
+differ; these and all other decisions are explained in ``docs/methods/acd-clip.md``.
 
     images -> vision tower in N groups of blocks; after each group Conv-LoRA edits the patch tokens (eq. 1-3)
            -> a head a group -> V_i [batch, cells, joint], unit vectors; joint is the width of the text tower
@@ -47,14 +47,15 @@ CLASS_TOKENS = 1
 
 @dataclass(frozen=True)
 class Differences:
-    """Where the paper's equations and the authors' code part.
+    """Where the paper's equations and the authors' code differ.
 
     Attributes:
         shared_projections: the branches of a Conv-LoRA share W_down and W_up (eq. 2-3).
         divided_by_kernel: each convolution is divided by its k (eq. 2-3).
-        blended: an update is brought to the token's length and mixed in by a learned weight a channel, not added (2.1).
-        gate_per_state: a gating perceptron for each state (eq. 4).
-        cosine: fused text is brought to unit length, so that sim is a cosine (eq. 6).
+        blended: an update is scaled to the norm of the token and mixed in by a learned weight per channel, not added
+            (2.1).
+        gate_per_state: an MLP of the gateway for each state (eq. 4).
+        cosine: fused text is normalised, so that sim is a cosine (eq. 6).
         averaged_logits: one softmax of the levels' mean logits, not the mean of the levels' maps (2.2).
         class_token: the class token is compared with T_N, not every level's mean patch with its T_i (2.3).
         dice_of_both_states: a second Dice term for the normal state (eq. 7).
@@ -101,9 +102,9 @@ class AcdClipConfig(Config):
 
     Attributes:
         sigma: the code's 1 token of a ViT-L-14; its 1.5 tokens for medical images are 21.
-        align_corners: as the code enlarges logits, for the loss and for the answer.
+        align_corners: as the code upsamples logits, for the loss and for predictions.
         smoothing_window: of the blur, in tokens; 9 for medical images (code).
-        variant: whose side is taken where paper and code differ; see :class:`Differences`.
+        variant: which is followed where paper and code differ; see :class:`Differences`.
         groups: N, of 2, 3, 4 and 6 in table 1; 2 in table 2.
         adapter: of the vision groups; "lora" is the baseline of table 2.
         fusion: of the text levels; "static" is the baseline of table 2.
@@ -111,11 +112,11 @@ class AcdClipConfig(Config):
         rank: of W_down and W_up (code).
         conv_rank: channels between a branch's convolutions (code).
         alpha: α of plain LoRAs that are added; blended ones have no scale (code).
-        blend: first weight of a blended update (code).
-        hidden: width inside heads and gating perceptrons (code).
+        blend: initial weight of a blended update (code).
+        hidden: hidden width of heads and gateways (code).
         temperature: τ of the maps, equation 6 (code).
         image_temperature: of the whole image's probability; 1 is none (code).
-        map_weight: share of the map's maximum in the score; 0.1, and 0.5 for medical images (code).
+        map_weight: weight of the maximum of the map in the score; 0.1, and 0.5 for medical images (code).
         focal_weight: λ_Focal of equation 7 (code).
         dice_weight: λ_Dice of equation 7 (code).
         class_weight: λ_cls of equation 8 (code).
@@ -153,11 +154,11 @@ class AcdClipConfig(Config):
             sizes = (self.rank, self.conv_rank, self.hidden)
             raise ConfigError("rank, conv_rank and hidden are at least 1", sizes, "say 16, 8 and 256, as the code does")
         if not 0 <= self.map_weight <= 1:
-            raise ConfigError("the map's share in the score lies in [0, 1]", self.map_weight, "say 0.1")
+            raise ConfigError("the weight of the map in the score lies in [0, 1]", self.map_weight, "say 0.1")
 
     @property
     def differences(self) -> Differences:
-        """What the variant says of each point where paper and code differ."""
+        """The choices of the variant where paper and code differ."""
         return VARIANTS[self.variant]
 
 
@@ -173,7 +174,7 @@ class AcdClipEvidence(Evidence):
 
 
 def group_ends(depth: int, groups: int) -> list[int]:
-    """Index of the last block of each of the groups that a tower is cut into.
+    """Index of the last block of each group of a tower.
 
     >>> group_ends(24, 3)
     [7, 15, 23]
@@ -188,7 +189,7 @@ def group_ends(depth: int, groups: int) -> list[int]:
 
 
 class AcdClip(Trainable):
-    """ACD-CLIP with Conv-LoRA in the vision tower, LoRA in the text tower and a Dynamic Fusion Gateway a level."""
+    """ACD-CLIP with Conv-LoRA in the vision tower, LoRA in the text tower and a Dynamic Fusion Gateway per level."""
 
     paper = Paper(
         title="Architectural Co-Design for Zero-Shot Anomaly Detection: Decoupling Representation and Dynamically "
@@ -199,7 +200,7 @@ class AcdClip(Trainable):
         url="https://arxiv.org/abs/2508.07819",
     )
     config_type = AcdClipConfig
-    # The paper gives none of it; the authors' code: "text_" names what adapts the text tower.
+    # From the authors' code, as the paper has none of it; "text_" is the prefix of the parameters of the text tower.
     training_defaults = TrainingConfig(
         epochs=20,
         batch_size=6,
@@ -226,7 +227,7 @@ class AcdClip(Trainable):
             VisionGroup(number, vision.width, text.width, self.config) for number in range(groups)
         )
         self.text_groups = nn.ModuleList(TextGroup(text.width, self.config) for _ in range(groups))
-        self._remembered = ResultCache(self.text_groups)
+        self._cache = ResultCache(self.text_groups)
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> AcdClipEvidence:
         texts, groups = self._texts(class_names, len(images)), cast("list[VisionGroup]", self.vision_groups)
@@ -261,14 +262,14 @@ class AcdClip(Trainable):
         return compose(NORMAL_STATES, TEMPLATES, class_name), compose(ANOMALOUS_STATES, TEMPLATES, class_name)
 
     def _texts(self, class_names: Sequence[str], images: int) -> Float[Tensor, "batch groups 2 joint"]:
-        """T_j^s of what each image shows; a class is encoded once."""
+        """T_j^s of the class of each image; each class is encoded once."""
         if len(class_names) != images:
             raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
-        texts = {name: self._remembered(name, partial(self._encode, name)) for name in dict.fromkeys(class_names)}
+        texts = {name: self._cache(name, partial(self._encode, name)) for name in dict.fromkeys(class_names)}
         return torch.stack([texts[name] for name in class_names])
 
     def _encode(self, class_name: str) -> Float[Tensor, "groups 2 joint"]:
-        """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and is never read."""
+        """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and has no effect."""
         normal, anomalous = (tuple(state) for state in self.prompts("{}"))
         states = fit_prompts(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
         ids = [self.clip.tokenizer.encode(prompt) for prompts in states for prompt in prompts]
@@ -301,7 +302,7 @@ class AcdClip(Trainable):
     def _score(
         self, logits: Float[Tensor, "batch levels rows cols"], image: Float[Tensor, "batch"]
     ) -> Float[Tensor, "batch"]:
-        """Inference (2.3): both answers together; the map at the pixel size that the patches cover."""
+        """The image score (2.3) from both parts; the map at the pixel size that the patches cover."""
         patch = self.clip.vision.patch_size
         size = logits.shape[-2] * patch, logits.shape[-1] * patch
         anomaly_map = pixel_maps(logits, size, **self.config.upsampling, logits=True)
@@ -316,7 +317,7 @@ def log_odds(
 
 
 class VisionGroup(nn.Module):
-    """What is trained for one group of vision blocks: adapter, heads, gateway."""
+    """Trained modules of one group of vision blocks: adapter, heads, gateway."""
 
     def __init__(self, number: int, width: int, joint: int, config: AcdClipConfig) -> None:
         super().__init__()
@@ -347,7 +348,7 @@ class VisionGroup(nn.Module):
 
 
 class TextGroup(nn.Module):
-    """What is trained for one group of text blocks."""
+    """Trained modules of one group of text blocks."""
 
     def __init__(self, width: int, config: AcdClipConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""AFR-CLIP: the method, and the modules that only it has."""
+"""AFR-CLIP: the method, and modules that only it uses."""
 
 from zsad.methods.afr_clip.method import AfrClip, AfrClipConfig
 

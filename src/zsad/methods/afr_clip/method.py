@@ -48,18 +48,18 @@ class AfrClipConfig(Config):
 
     Attributes:
         levels: layers of a 24-layer tower after which tokens are read ("Implementation Details").
-        rectify: whether there is CMFR (Table 3).
+        rectify: whether to use CMFR (Table 3).
         rectifiers: whether every stage has a CMFR of its own or all share one.
         neighbourhood: m, side in patches of the mean of MPFA, odd (Table 6); 1 is no MPFA (Table 3).
-        self_prompting: whether there is SP (Table 3).
+        self_prompting: whether to use SP (Table 3).
         prompts: K, number of visual prompts ("Implementation Details").
         stages: SP reaches from the second layer to the end of this stage, 1 to 4 (Table 4).
-        placement: whether prompts follow the patches, or replace the last K of them (equation 18 to the letter).
-        cnn: the network whose vector makes P_v; ``none`` for P_l alone (Table 5).
-        cnn_weights: where those of a ResNet are (see :func:`zsad.backbones.cnn.load`).
-        learned_prompts: whether there is P_l (Table 5).
+        placement: whether prompts follow the patches, or replace the last K of them (equation 18 literally).
+        cnn: the network from whose vector P_v is predicted; ``none`` for P_l alone (Table 5).
+        cnn_weights: of a ResNet (see :func:`zsad.backbones.cnn.load`).
+        learned_prompts: whether to use P_l (Table 5).
         temperature: of the softmax; the paper has none, which is 1.
-        map_loss: whether the losses of maps see the mean map or each stage's.
+        map_loss: whether the losses of maps apply to the mean map or to the map of each stage.
     """
 
     levels: tuple[int, ...] = STAGE_ENDS
@@ -93,7 +93,7 @@ class AfrClipConfig(Config):
             )
         if self.cnn_weights is not None and (self.cnn == "none" or not self.self_prompting):
             raise ConfigError(
-                "weights belong to a CNN that makes prompts",
+                "weights belong to a CNN for prompts",
                 self.cnn_weights,
                 "name the CNN and leave self_prompting on, or leave the weights out",
             )
@@ -120,7 +120,7 @@ class AfrClip(Trainable):
         super().__init__(clip, config or AfrClipConfig())
         self._add_rectification()
         self._add_prompts()
-        self._remembered = ResultCache(self.textual)
+        self._cache = ResultCache(self.textual)
 
     def _add_rectification(self) -> None:
         config, width, embed = self.config, self.clip.config.vision.width, self.clip.config.embed
@@ -141,7 +141,7 @@ class AfrClip(Trainable):
         self.prompts = SelfPrompts(config.prompts, width, channels, config.learned_prompts) if prompting else None
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        trace, texts = self._look(images), self._texts(class_names, len(images))
+        trace, texts = self._run_tower(images), self._texts(class_names, len(images))
         states, stateless = l2_normalize(texts[:, :STATELESS].float()), texts[:, STATELESS]
         probabilities = []
         for stage, block in enumerate(self._blocks()):
@@ -165,17 +165,17 @@ class AfrClip(Trainable):
             "dice": dice(large, masks),
         }
 
-    def _look(self, images: Float[Tensor, "batch 3 rows cols"]) -> Trace:
+    def _run_tower(self, images: Float[Tensor, "batch 3 rows cols"]) -> Trace:
         """The tower's tokens, with the prompts in its first stage (equations 15-18)."""
         before = after = NO_EDITS
         if self.prompts is not None:
-            prompts = self.prompts(None if self.cnn is None else self.cnn(self._in_colour(images)))
+            prompts = self.prompts(None if self.cnn is None else self.cnn(self._unnormalised(images)))
             blocks = prompted_blocks(self.config.stages, self.clip.config.vision.depth)
             before, after = prompt_edits(prompts, blocks, self.config.placement)
         return self.clip.vision(images, before=before, after=after, keep=self._blocks())
 
-    def _in_colour(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
-        """RGB in [0, 1] again."""
+    def _unnormalised(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
+        """Undo the normalisation: RGB in [0, 1]."""
         mean, std = (images.new_tensor(of)[:, None, None] for of in (self.clip.config.mean, self.clip.config.std))
         return images * std + mean
 
@@ -184,14 +184,14 @@ class AfrClip(Trainable):
         return [level_index(level, STAGE_ENDS[-1], depth) for level in self.config.levels]
 
     def _texts(self, class_names: Sequence[str], images: int) -> Float[Tensor, "batch 3 embed"]:
-        """Normal, anomalous and stateless text of each image (equation 2); a class is computed once.
+        """Normal, anomalous and stateless text of each image (equation 2); each class is computed once.
 
         Raises:
             InputError: there is not one class name for each image.
         """
         if len(class_names) != images:
             raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
-        texts = {name: self._remembered(name, partial(self._encode, name)) for name in set(class_names)}
+        texts = {name: self._cache(name, partial(self._encode, name)) for name in set(class_names)}
         return torch.stack([texts[name] for name in class_names])
 
     def _encode(self, class_name: str) -> Float[Tensor, "3 embed"]:
@@ -201,7 +201,7 @@ class AfrClip(Trainable):
     def _rectify(
         self, stage: int, visual: Float[Tensor, "batch tokens embed"], stateless: Float[Tensor, "batch embed"]
     ) -> Float[Tensor, "batch tokens embed"]:
-        """What is compared with the two states: rectified text, or, without CMFR, the visual features themselves."""
+        """The features compared with the two states: rectified text, or, without CMFR, the visual features."""
         if not self.rectifiers:
             return visual
         return self.rectifiers[stage % len(self.rectifiers)](visual, stateless)
@@ -212,7 +212,7 @@ def aggregate(
 ) -> Float[Tensor, "batch tokens embed"]:
     """MPFA (equations 19-21): the mean of each patch's side×side neighbourhood, as far as it exists.
 
-    The class token stays as it is.
+    The class token is unchanged.
     """
     if side == 1:
         return features

@@ -1,4 +1,4 @@
-"""Self prompting: tokens made of what a CNN sees in the image, and where they enter the vision tower."""
+"""Self prompting: prompt tokens from the CNN features of an image, and their insertion into the vision tower."""
 
 from typing import Literal
 
@@ -17,16 +17,16 @@ START = 0.02
 
 
 class SelfPrompts(nn.Module):
-    """K prompt tokens an image (AFR-CLIP, Yuan et al. 2025, equations 15-16).
+    """K prompt tokens per image (AFR-CLIP, Yuan et al. 2025, equations 15-16).
 
-    A linear head of the CNN's vector makes each (P_v), plus K learned tokens that all images share (P_l).
+    Each is a linear head on the vector of the CNN (P_v), plus K learned tokens shared by all images (P_l).
 
     Args:
         count: K.
         width: of the vision tower.
-        channels: length of the CNN's vector; ``None`` for P_l alone.
-        learned: whether there is P_l; it starts as noise of deviation 0.02, which the norm before the first attention
-            brings to the scale of the other tokens.
+        channels: width of the vector of the CNN; ``None`` for P_l alone.
+        learned: whether to use P_l; initialised from N(0, 0.02²), which the LayerNorm before the first attention scales
+            to the other tokens.
     """
 
     def __init__(self, count: int, width: int, channels: int | None, learned: bool) -> None:
@@ -36,7 +36,7 @@ class SelfPrompts(nn.Module):
         self.learned = nn.Parameter(START * torch.randn(count, width)) if learned else None
 
     def forward(self, features: Float[Tensor, "batch channels"] | None) -> Float[Tensor, "images count width"]:
-        """The prompts of each image, or one set for all where there is no CNN."""
+        """The prompts of each image, or one set for all without a CNN."""
         if self.heads is None:
             assert self.learned is not None
             return self.learned[None]
@@ -45,7 +45,7 @@ class SelfPrompts(nn.Module):
 
 
 def prompted_blocks(stages: int, depth: int) -> range:
-    """Blocks, from 0, that see prompts: those of the first ``stages`` quarters but the very first, at least one.
+    """Blocks, from 0, with prompts: those of the first ``stages`` quarters except for block 0, at least one.
 
     >>> [list(prompted_blocks(1, depth)) for depth in (24, 12, 4)]
     [[1, 2, 3, 4, 5], [1, 2], [1]]
@@ -56,16 +56,16 @@ def prompted_blocks(stages: int, depth: int) -> range:
 def prompt_edits(
     prompts: Float[Tensor, "images count width"], blocks: range, placement: Placement
 ) -> tuple[Edits, Edits]:
-    """What to hand to the tower as ``before`` and ``after``.
+    """Edits for the arguments ``before`` and ``after`` of the tower.
 
-    Every block gets the prompts fresh, so what it makes of them is dropped behind it, and tokens that are kept are
-    those of the grid.
+    The prompts are inserted anew in every block and its outputs for them dropped, so that kept tokens are those of the
+    grid.
 
     Args:
         prompts: of each image, or one set for all.
-        blocks: those that see the prompts.
-        placement: ``append`` puts the prompts after the patches. ``replace`` writes them over the last K patches, which
-            are afterwards what the last of the blocks made of the prompts (equation 18 to the letter).
+        blocks: those with prompts.
+        placement: ``append`` puts the prompts after the patches. ``replace`` overwrites the last K patches,
+            which then are the outputs of the last of the blocks for the prompts (equation 18 literally).
     """
 
     def enter(tokens: Tensor, grid: Size) -> Tensor:

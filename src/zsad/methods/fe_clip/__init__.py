@@ -1,4 +1,4 @@
-"""FE-CLIP: the method, and the modules that only it has."""
+"""FE-CLIP: the method, and modules that only it uses."""
 
 from zsad.methods.fe_clip.method import FeClip, FeClipConfig
 

@@ -1,8 +1,8 @@
 """Frequencies of patch tokens: orthonormal transforms of windows that tile the grid, and of windows that slide over it.
 
-Grids are channels-last, [batch, rows, cols, width], as tokens come out of a tower; every channel is transformed alone.
+Grids are channels-last, [batch, rows, cols, width], as the tokens of a tower; every channel is transformed alone.
 A transform is a fixed matrix with one part for real coefficients (DCT) or two for real and imaginary ones (FFT). Its
-columns are orthonormal over all parts together, so that its transpose undoes it exactly.
+columns are orthonormal over all parts together, so that its transpose is the exact inverse.
 """
 
 from typing import Literal
@@ -34,7 +34,7 @@ def transform_matrix(transform: Transform, side: int) -> Float[Tensor, "parts co
 def split_windows(
     grid: Float[Tensor, "batch rows cols width"], side: int
 ) -> Float[Tensor, "batch down across cells width"]:
-    """Windows of side×side cells that tile the grid, whose border is repeated where the side does not divide it."""
+    """Windows of side×side cells that tile the grid, padded by repeating its border if the side does not divide it."""
     padded = repeat_border(grid, _missing(grid.shape[1], side), _missing(grid.shape[2], side))
     return padded.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3).flatten(3, 4)
 
@@ -42,7 +42,7 @@ def split_windows(
 def join_windows(
     windows: Float[Tensor, "batch down across cells width"], side: int, size: Size
 ) -> Float[Tensor, "batch rows cols width"]:
-    """The grid of that size whose windows these are; what repeated the border is cut off."""
+    """The inverse of :func:`split_windows`: a grid of that size, without the padding."""
     padded = windows.unflatten(3, (side, side)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
     top, left = _missing(size[0], side)[0], _missing(size[1], side)[0]
     return padded[:, top : top + size[0], left : left + size[1]]
@@ -55,11 +55,11 @@ def sliding_statistics(
 ) -> Float[Tensor, "batch rows cols width"]:
     """A statistic of the frequency responses of the window around every cell, over all coefficients; parts are summed.
 
-    The signed mean is linear, so it is one fixed filter: the mean row of the matrix. The others measure the responses
-    first; these are made one coefficient at a time, never all at once.
+    The signed mean is linear, so it is one fixed filter: the mean row of the matrix. For the others the responses
+    are computed one coefficient at a time, to save memory.
 
     Args:
-        grid: its border is repeated around it.
+        grid: padded by repeating its border.
         matrix: of :func:`transform_matrix`, for a square window.
         statistic: ``"mean"`` of the responses r, of |r| (``"mean_abs"``) or of log(1 + |r|) (``"log_abs"``).
     """

@@ -45,7 +45,7 @@ PROMPTS = (["A photo of a normal object"], ["A photo of a damaged object"])
 """Normal and anomalous, section 3.2."""
 PAPER_DEPTH = 24
 WIDEST = 32
-"""Side of a window in patches: its transform has the fourth power of numbers."""
+"""Maximum side of a window in patches: the size of its transform is the fourth power of it."""
 L = TypeVar("L", bound=nn.Module)
 
 
@@ -56,8 +56,8 @@ class FeClipConfig(Config):
     Attributes:
         levels: layers of 24, counted from 1, after which frequencies are injected and maps are read; section 3.2 has
             N = 4 blocks, here read as quarters.
-        blend: λ of eq. 2; 0.1 (section 3.2). 0 leaves the adapters out.
-        adapters: ``"both"``, ``"ffe"``, ``"lfs"``, or ``"conv"``, which is no frequency adapter but as large as LFS
+        blend: λ of eq. 2; 0.1 (section 3.2). 0 disables the adapters.
+        adapters: ``"both"``, ``"ffe"``, ``"lfs"``, or ``"conv"``, which is no frequency adapter but has the size of LFS
             (the rows of Table 3).
         transform: ``"dct"``, or ``"fft"`` (Table 4).
         window: P, side of the windows of FFE in patches; 3 (section 3.3).
@@ -139,7 +139,7 @@ class FeClip(FewShot, Trainable):
         trace = self.run(images)
         maps = torch.stack(self._stage_maps(trace, states), 1).unflatten(2, trace.grid)
         stage_scores = self._stage_scores(trace, states)
-        score = stage_scores.mean(1)  # eq. 3; that of the maps is taken when they are enlarged
+        score = stage_scores.mean(1)  # eq. 3; the mean of the maps is taken when they are upsampled
         if self.is_few_shot:
             distances = self.nearest(self._patches(trace)).unflatten(2, trace.grid)
             maps, score = (maps + distances) / 2, (score + distances.mean(1).amax((1, 2))) / 2  # section 4.6
@@ -150,7 +150,7 @@ class FeClip(FewShot, Trainable):
         return self.clip.vision(images, after=dict(zip(self.levels, self.stages, strict=False)), keep=self.levels)
 
     def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
-        """The normal and the anomalous prompt, the same whatever the class."""
+        """The normal and the anomalous prompt, the same for all classes."""
         return PROMPTS
 
     def _stage_maps(self, trace: Trace, states: Float[Tensor, "batch 2 embed"]) -> list[Float[Tensor, "batch cells"]]:
@@ -201,7 +201,7 @@ def adapters(config: FeClipConfig, width: int) -> list[nn.Module]:
 
 
 class Injection(nn.Module):
-    """Edits the tokens after a stage: patches blended with what the adapters make of them (eq. 2)."""
+    """Edits the tokens after a stage: patches blended with the outputs of the adapters (eq. 2)."""
 
     def __init__(self, adapters: Sequence[nn.Module], blend: float) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class FrequencyFeatures(nn.Module):
 
 
 class SlidingStatistics(nn.Module):
-    """The first half of LFS, section 3.4: sliding windows -> frequencies -> one statistic a channel and cell."""
+    """The first half of LFS, section 3.4: sliding windows -> frequencies -> one statistic per channel and cell."""
 
     matrix: Float[Tensor, "parts coefficients cells"]
 
@@ -254,7 +254,7 @@ class ConvGelu(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         convolution = zeroed(nn.Conv2d(width, width, 3, padding=1))
-        # Tokens are channels-last already: no tensor is turned round on the way.
+        # Tokens are channels-last already, so that no tensor is permuted.
         self.convolution = convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # no stub
         self.activation = nn.GELU()
 

@@ -1,4 +1,4 @@
-"""KAnoCLIP: the method, and the modules that only it has."""
+"""KAnoCLIP: the method, and modules that only it uses."""
 
 from zsad.methods.kanoclip.method import KanoClip, KanoClipConfig
 

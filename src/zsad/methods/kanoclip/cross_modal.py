@@ -14,20 +14,20 @@ from zsad.methods.kanoclip.deformable_attention import CrossAttention, Deformabl
 from zsad.types import Size
 
 EXPANSION = 4
-"""How many times wider the perceptrons are inside."""
+"""Ratio of the hidden width of the MLPs."""
 
 
 class BiCmci(nn.Module):
-    """One stage of the cross-modal interaction, into a space of its own.
+    """One stage of the cross-modal interaction, in a space of its own.
 
     Args:
         vision_width: of the patch tokens.
         embed: of the text features.
-        hidden: width of the space that both are brought into.
+        hidden: width of the space that both are projected to.
         heads: of every attention.
         groups: of channels in the deformable attention.
         stride: of its samples.
-        start: what every residual branch is multiplied with at the start.
+        start: initial LayerScale of every residual branch.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BiCmci(nn.Module):
     def forward(
         self, patches: Float[Tensor, "batch cells width"], states: Float[Tensor, "batch 2 embed"], grid: Size
     ) -> tuple[Float[Tensor, "batch cells hidden"], Float[Tensor, "batch 2 hidden"]]:
-        """Patches that have seen the texts, and texts that have seen the patches."""
+        """Patches after attention to the texts, and texts after attention to the patches."""
         visual = self.patches_themselves(self.read_patches(patches), grid)
         text = self.states_themselves(self.read_states(states))
         visual, text = self.each_other(visual, text)
@@ -53,7 +53,7 @@ class BiCmci(nn.Module):
 
 
 class BiCrossAttention(nn.Module):
-    """Text-to-visual and visual-to-text cross-attention; both read what the other was before."""
+    """Text-to-visual and visual-to-text cross-attention; both attend to the other before its update."""
 
     def __init__(self, width: int, heads: int, start: float) -> None:
         super().__init__()

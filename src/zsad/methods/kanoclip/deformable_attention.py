@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from zsad.types import Size
 
 KERNEL = 5
-"""Side of the window from which a sample's shift is read, in cells (DAT: 3 to 9, by the size of the grid)."""
+"""Kernel size of the convolution that predicts offsets, in cells (DAT: 3 to 9, by the size of the grid)."""
 REACH = 1.0
-"""The greatest shift of a sample, in distances between samples (DAT's range factor 2)."""
+"""Maximum offset of a sample, in distances between samples (DAT's range factor 2)."""
 
 
 class CrossAttention(nn.Module):
     """Multi-head attention of queries over a context.
 
-    Keys have no bias: it would add the same to every weight of a softmax, which cannot see that.
+    Keys have no bias, since a softmax is invariant to a constant.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -33,31 +33,31 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch queries width"], context: Float[Tensor, "batch keys width"] | None = None
     ) -> Float[Tensor, "batch queries width"]:
-        """Every query's mixture of the context; of the queries themselves where there is none."""
+        """Cross-attention to the context, or self-attention if there is none."""
         return self.attend(self.query(x), x if context is None else context)
 
     def attend(
         self, query: Float[Tensor, "batch queries width"], context: Float[Tensor, "batch keys width"]
     ) -> Float[Tensor, "batch queries width"]:
-        """The same for queries that have been projected."""
+        """The same for projected queries."""
         parts = (query, self.key(context), self.value(context))
         heads = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         return self.out(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
 
 
 class DeformableAttention(CrossAttention):
-    """Self-attention of a grid of cells over samples of it, which move with what the queries see.
+    """Self-attention of a grid of cells over samples of it, at offsets predicted from the queries.
 
-    The channels fall into groups; each group has its samples at the centres of equal parts of the grid, one for every
-    ``stride`` cells along each side, rounded up. They are moved by at most ``REACH`` sample distances and read
-    bilinearly; it starts with samples that do not move. DAT's relative-position bias is left out: the tower's tokens
-    know where they are.
+    Channels are split into groups; the reference points of each group are the centres of equal parts of the grid, one
+    for every ``stride`` cells along each side, rounded up. Offsets are at most ``REACH`` sample distances, with
+    bilinear sampling, and start at 0. DAT's relative-position bias is omitted, since the tokens of the tower have
+    positions.
 
     Args:
         width: channels, a multiple of heads and groups.
         heads: of the attention.
-        groups: of channels that share their shifts.
-        stride: cells a sample stands for, along each side.
+        groups: of channels that share offsets.
+        stride: cells per sample, along each side.
     """
 
     def __init__(self, width: int, heads: int, groups: int, stride: int) -> None:
@@ -77,7 +77,7 @@ class DeformableAttention(CrossAttention):
     def positions(
         self, query: Float[Tensor, "batch cells width"], grid: Size
     ) -> Float32[Tensor, "batch_groups rows cols 2"]:
-        """Where each group reads its samples: (col, row), from -1 to 1 between the outer edges of the grid."""
+        """Sampling positions of each group: (col, row), from -1 to 1 between the outer edges of the grid."""
         features = self.norm(self.look(self._group(query, grid)).permute(0, 2, 3, 1))
         rows, cols = features.shape[1:3]
         apart = torch.tensor([2 / cols, 2 / rows], device=features.device)
@@ -87,7 +87,7 @@ class DeformableAttention(CrossAttention):
     def sample(
         self, x: Float[Tensor, "batch cells width"], positions: Float32[Tensor, "batch_groups rows cols 2"], grid: Size
     ) -> Float[Tensor, "batch samples width"]:
-        """The cells at the positions, read bilinearly, in fp32 for the fractions of a cell; groups side by side."""
+        """The grid sampled bilinearly at the positions, in fp32; groups are concatenated."""
         cells = self._group(x, grid).float()
         read = F.grid_sample(cells, positions, mode="bilinear", padding_mode="border", align_corners=False)
         return read.flatten(2).unflatten(0, (-1, self.groups)).flatten(1, 2).transpose(1, 2).to(x.dtype)

@@ -31,7 +31,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
-from zsad.methods.kanoclip.vv_attention import run_beside
+from zsad.methods.kanoclip.vv_attention import run_with_tower
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import fit_prompts, insert_vectors
@@ -40,12 +40,12 @@ from zsad.parts.similarity import anomaly_probability, class_states, log_odds, s
 from zsad.types import BackboneFeatures, Evidence, Size, Target
 
 STATE_WORDS = (("normal", "perfect"), ("abnormal", "defective"))
-"""[Normal] and [Abnormal] of equation 1: the adjectives that section 2.2.2 names."""
+"""[Normal] and [Abnormal] of equation 1: the adjectives of section 2.2.2."""
 FIXED_PROMPTS = ("a photo of a normal {}", "a photo of an abnormal {}")
-"""In place of learned prompts; section 2.2 quotes the second."""
+"""Instead of learned prompts; the second is quoted in section 2.2."""
 PREFIX_STD = 0.02
 REFERENCE_DEPTH = 24
-"""Blocks of the tower in which the layers below are counted."""
+"""Depth of the tower whose layers are counted below."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,26 @@ class KanoClipConfig(Config):
 
     Attributes:
         sigma: of G_σ (eq. 10), in px; the paper gives none, AnomalyCLIP has 4.
-        levels: layers of a 24-block tower that end the four stages (2.4); which four is not said, these are the usual.
-        vv_from: first layer with V-V attention; 6 leaves the last 19 (AnomalyCLIP).
+        levels: layers of a 24-block tower that end the four stages (2.4); the paper does not name them, these are the
+            usual ones.
+        vv_from: first layer with V-V attention; 6 means the last 19 (AnomalyCLIP).
         temperature: τ of every softmax (AnomalyCLIP).
         learned_prompts: KnPL (2.2); off, fixed prompts and no KD loss (table 3).
         prompt_length: K of equation 1 (3.1).
         margin: of the hinge, equation 2, which has none.
         vv_attention: CLIP-VV (2.3); off, stages are outputs of the original blocks (table 3).
         norm: eq. 9: a softmax in every stage, then their mean, or, as printed, one softmax of the stages' sum.
-        global_token: the class token that is judged: of the original path, or of the V-V stream (2.3).
-        fusion: Bi-CMCI (2.4); off, "linear" learns a projection for each stage, as the methods that it replaces, and
-            "none" takes CLIP's own (table 3).
+        global_token: the class token of the score: of the original path, or of the V-V stream (2.3).
+        fusion: Bi-CMCI (2.4); off, "linear" trains a projection for each stage, as the methods that it replaces, and
+            "none" uses CLIP's own (table 3).
         hidden: width of Bi-CMCI (not in the paper).
         heads: of every attention of Bi-CMCI (not in the paper).
-        groups: of channels that share shifts in the deformable attention (not in the paper).
+        groups: of channels that share offsets in the deformable attention (not in the paper).
         stride: cells between the samples of the deformable attention (not in the paper).
-        layer_scale: what Bi-CMCI's residual branches are multiplied with at the start (Grounding DINO).
-        conv_adapter: Conv-Adapter (2.4); off, the class token is judged as it is (table 3).
+        layer_scale: initial LayerScale of the residual branches of Bi-CMCI (Grounding DINO).
+        conv_adapter: Conv-Adapter (2.4); off, the class token is used unchanged (table 3).
         reduction: d / d_bottle of equation 11 (not in the paper).
-        adapter_residual: how much of the class token is added to what the Conv-Adapter makes of it; eq. 11 adds none.
+        adapter_residual: factor of the class token that is added to the output of the Conv-Adapter; 0 in eq. 11.
         knowledge_weight: α of equation 13; with 0 no descriptions are needed.
         global_weight: β of equation 13.
         local_weight: γ of equation 13.
@@ -146,7 +147,7 @@ class KanoClip(FrozenBackboneMethod):
         url="https://arxiv.org/abs/2501.03786",
     )
     config_type = KanoClipConfig
-    # The paper gives none of it: AnomalyCLIP's. The rate of "stages" (Bi-CMCI) was tried, see above.
+    # AnomalyCLIP's, as the paper gives none. The rate of "stages" (Bi-CMCI) was tried, see docs/methods/kanoclip.md.
     training_defaults = TrainingConfig(
         epochs=15, batch_size=8, learning_rate=1e-3, betas=(0.5, 0.999), rates={"stages": 1e-4}
     )
@@ -163,12 +164,12 @@ class KanoClip(FrozenBackboneMethod):
         self.stages = nn.ModuleList(_stage(clip, config) for _ in self.levels)
         embed, residual = clip.config.embed, config.adapter_residual
         self.adapter = ConvAdapter(embed, config.reduction, residual) if config.conv_adapter else nn.Identity()
-        self._remembered = ResultCache(self.prompts or self)
+        self._cache = ResultCache(self.prompts or self)
 
     def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
         """Equations 4-8: patches of the four stages from the V-V stream, and a class token."""
         if self.config.vv_attention:
-            trace, read = run_beside(self.clip.vision, images, self.vv_from, self.levels)
+            trace, read = run_with_tower(self.clip.vision, images, self.vv_from, self.levels)
         else:
             trace = self.clip.vision(images, keep=self.levels)
             read = dict(trace.kept)
@@ -189,7 +190,7 @@ class KanoClip(FrozenBackboneMethod):
         return KanoClipEvidence(maps=maps, score=score, localised=localised, states=states)
 
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
-        """Equation 13. Without learned prompts, or with ``knowledge_weight`` 0, the descriptions are not looked at.
+        """Equation 13. Without learned prompts, or with ``knowledge_weight`` 0, the descriptions are not used.
 
         Raises:
             ConfigError: an image has no descriptions.
@@ -206,7 +207,7 @@ class KanoClip(FrozenBackboneMethod):
         return terms
 
     def states(self, class_names: Sequence[str], images: int) -> Float[Tensor, "batch 2 embed"]:
-        """F_text: unit vectors of the normal and the abnormal state of what each image shows; a class is encoded once.
+        """F_text: unit vectors of the normal and the abnormal state of the class of each image; each is encoded once.
 
         Raises:
             InputError: there is not one class name for each image.
@@ -216,7 +217,7 @@ class KanoClip(FrozenBackboneMethod):
         if len(class_names) != images:
             raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
         encode = partial(self.prompts, self.clip)
-        states = {name: self._remembered(name, partial(encode, name)) for name in dict.fromkeys(class_names)}
+        states = {name: self._cache(name, partial(encode, name)) for name in dict.fromkeys(class_names)}
         return torch.stack([states[name] for name in class_names])
 
     def _stage_maps(
@@ -236,7 +237,7 @@ class KanoClip(FrozenBackboneMethod):
         return (stages.sum(1, keepdim=True) if self.config.norm == "sum" else stages).sigmoid()
 
     def _knowledge(self, descriptions: tuple[tuple[str, ...], ...], images: int) -> Float[Tensor, "batch embed"]:
-        """w^k of each image, equation 3, as a unit vector; sentences that have been read before are not read again."""
+        """w^k of each image, equation 3, as a unit vector; sentences are encoded once."""
         if len(descriptions) != images or not all(descriptions):
             raise ConfigError(
                 "every image has at least one description of what may be wrong with it",
@@ -249,12 +250,12 @@ class KanoClip(FrozenBackboneMethod):
 def knowledge_hinge(
     states: Float[Tensor, "batch 2 embed"], knowledge: Float[Tensor, "batch embed"], margin: float = 0.0
 ) -> Float[Tensor, ""]:
-    """KD loss, equation 2: the abnormal prompts are to be nearer to the knowledge than the normal ones.
+    """KD loss, equation 2: the abnormal prompts should be nearer to the descriptions than the normal ones.
 
     Args:
         states: unit vectors w^n and w^a of each image.
         knowledge: unit vectors w^k.
-        margin: how much nearer; 0 in the paper.
+        margin: by how much; 0 in the paper.
     """
     to_normal, to_abnormal = (states.float() - knowledge.float()[:, None]).norm(dim=-1).unbind(1)
     return F.relu(to_abnormal - to_normal + margin).mean()
@@ -286,7 +287,7 @@ class LearnedPrompts(nn.Module):
         self.prefixes = nn.Parameter(nn.init.normal_(torch.empty(2, length, width), std=PREFIX_STD))
 
     def forward(self, clip: Clip, class_name: str) -> Float[Tensor, "2 embed"]:
-        """Unit vectors of the two states of a class. Padding follows the end tokens and is never read."""
+        """Unit vectors of the two states of a class. Padding follows the end tokens and has no effect."""
         wordings = tuple(tuple(f"{adjective} {{}}" for adjective in adjectives) for adjectives in STATE_WORDS)
         states = fit_prompts(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
         prompts = [
@@ -300,7 +301,7 @@ class LearnedPrompts(nn.Module):
 
 
 class ConvAdapter(nn.Module):
-    """Equation 11: ReLU(LN(I_G) W_down) W_up, and ``residual`` · I_G where that is asked for."""
+    """Equation 11: ReLU(LN(I_G) W_down) W_up, plus ``residual`` · I_G."""
 
     def __init__(self, embed: int, reduction: int, residual: float) -> None:
         super().__init__()
@@ -313,7 +314,7 @@ class ConvAdapter(nn.Module):
 
 
 def _stage(clip: Clip, config: KanoClipConfig) -> nn.Module:
-    """What is trained for one stage of the tower."""
+    """Trained modules of one stage of the tower."""
     width, embed = clip.config.vision.width, clip.config.embed
     if config.fusion == "bi_cmci":
         return BiCmci(width, embed, config.hidden, config.heads, config.groups, config.stride, config.layer_scale)

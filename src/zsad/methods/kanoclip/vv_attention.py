@@ -1,7 +1,7 @@
 """V-V attention: a second stream of tokens next to an unchanged tower, a pure function of the tower and its tokens.
 
-There are two ways to the same tokens: :func:`run_beside` computes the stream while the tower runs and holds one set of
-tokens, and :func:`vv_stream` computes it afterwards from a trace that has kept every block.
+There are two ways to the same tokens: :func:`run_with_tower` computes the stream while the tower runs and holds one set
+of tokens, and :func:`vv_stream` computes it afterwards from a trace that has kept every block.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from zsad.errors import ConfigError
 from zsad.types import Size, Trace
 
 
-def run_beside(
+def run_with_tower(
     tower: VisionTower, images: Float[Tensor, "batch 3 rows cols"], start: int, levels: Sequence[int]
 ) -> tuple[Trace, dict[int, Tensor]]:
-    """Run the tower on images, and the V-V stream of :func:`vv_stream` beside it.
+    """Run the tower on images, and with it the V-V stream of :func:`vv_stream`.
 
-    Of the original path nothing is kept but its end; of the stream, its tokens and what is read.
+    Only the last output of the original path is kept, and of the stream its current tokens and the requested outputs.
 
     Returns:
-        The trace of the untouched tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
+        The trace of the unchanged tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
     """
     stream = _VVStream(tower, levels)
     inputs = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
@@ -46,20 +46,20 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
     """Tokens of the V-V stream after each of the blocks ``levels``.
 
     The stream leaves the original path at the input of block ``start`` and takes its values from the original path at
-    every block: S_l = Proj(softmax(V V^T / sqrt(d)) V) + S_(l-1), without a perceptron (KAnoCLIP, equations 7-8;
+    every block: S_l = Proj(softmax(V V^T / sqrt(d)) V) + S_(l-1), without an MLP (KAnoCLIP, equations 7-8;
     AnomalyCLIP, Zhou et al. 2024, does the same).
 
     Args:
-        tower: the tower that made the trace.
+        tower: the tower of the trace.
         trace: with the outputs of :func:`needed_blocks` kept.
         start: first block with V-V attention, from 0.
-        levels: blocks, from ``start`` on, after which the stream is read.
+        levels: blocks, from ``start`` on, whose outputs of the stream are returned.
 
     Returns:
         Float[Tensor, "batch tokens width"] by block index.
 
     Raises:
-        ConfigError: the trace does not hold what is needed.
+        ConfigError: the trace lacks needed outputs.
     """
     missing = [index for index in needed_blocks(start, levels) if index not in trace.kept]
     if missing:
@@ -71,13 +71,13 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
 
 
 def vv_attention(attention: Attention, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-    """Attention in which query, key and value are all the value."""
+    """Attention with the values as queries and keys too."""
     value = attention.heads_of(x, VALUE)
     return attention.merge_heads(F.scaled_dot_product_attention(value, value, value))
 
 
 class _VVStream:
-    """The stream on its way through the tower: it hears the input of one block after the other."""
+    """The state of the stream, updated with the input of one block after the other."""
 
     def __init__(self, tower: VisionTower, levels: Sequence[int]) -> None:
         self.tower, self.levels = tower, levels
@@ -85,7 +85,7 @@ class _VVStream:
         self.read: dict[int, Tensor] = {}
 
     def listen(self, index: int, tokens: Float[Tensor, "batch tokens width"], grid: Size) -> Tensor:
-        """Take part in block ``index``, whose input on the original path goes on unchanged."""
+        """Update the stream at block ``index``; the input of the block itself is unchanged."""
         block = self.tower.transformer.blocks[index]
         assert isinstance(block, Block)
         stream = tokens if self.tokens is None else self.tokens

@@ -1,4 +1,4 @@
-"""WMoE-CLIP: the method, and the modules that only it has."""
+"""WMoE-CLIP: the method, and modules that only it uses."""
 
 from zsad.methods.wmoe_clip.method import WMoEClip, WMoEClipConfig
 

@@ -7,16 +7,15 @@ from torch.nn import functional as F
 
 
 class Experts(nn.Module):
-    """Routing gate and experts, each a perceptron of two layers as wide as its input.
+    """Routing gate and experts, each an MLP of two layers as wide as its input.
 
-    The gate and the experts' last layers start at 0: to begin with nothing is added, and chance alone chooses.
+    The gate and the last layers of the experts start at 0: at first the output is 0, and routing is random.
 
     Args:
         width: of input and output.
-        count: how many experts there are.
-        active: how many of them are chosen for an input.
-        noise: standard deviation of what is added to the gate's scores in training, so that no expert is left out
-            before it has learnt anything.
+        count: number of experts.
+        active: number of experts per input.
+        noise: standard deviation of noise on the scores of the gate in training, so that every expert is trained.
     """
 
     def __init__(self, width: int, count: int, active: int, noise: float) -> None:
@@ -31,7 +30,7 @@ class Experts(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def route(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch experts"]:
-        """Weights of the experts: softmax over the most relevant, exactly 0 for all others."""
+        """Weights of the experts: softmax over the top k, exactly 0 for all others."""
         relevance = self.gate(x).float()
         if self.training and self.noise:
             relevance = relevance + self.noise * torch.randn_like(relevance)
@@ -41,15 +40,15 @@ class Experts(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch width"], routing: Float[Tensor, "batch experts"]
     ) -> Float[Tensor, "batch width"]:
-        """The chosen experts' outputs, weighted.
+        """The weighted outputs of the chosen experts.
 
-        All experts run, and those not chosen count 0: on one vector an image they cost less than choosing would.
+        All experts are computed, with weight 0 for the others: for one vector per image this is cheaper than selection.
         """
         outputs = torch.stack([outer(F.gelu(inner(x))) for inner, outer in zip(self.inner, self.outer, strict=True)], 1)
         return (routing[..., None].to(outputs.dtype) * outputs).sum(1)
 
 
 def imbalance(routing: Float[Tensor, "batch experts"]) -> Float[Tensor, ""]:
-    """Squared coefficient of variation of the experts' shares, 0 where all are used alike (Shazeer et al. 2017)."""
+    """Squared coefficient of variation of the experts' shares, 0 where all are used equally (Shazeer et al. 2017)."""
     shares = routing.mean(0)
     return shares.var(correction=0) / shares.mean().square()

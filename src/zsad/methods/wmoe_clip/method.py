@@ -41,7 +41,7 @@ STATES = ("a photo of a good", "a photo of a damaged")
 END = "."
 REFERENCE_DEPTH = 24
 SEED = 0
-"""Of the samples that ``draws`` averages over."""
+"""Seed of the samples averaged by ``draws``."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,28 @@ class WMoEClipConfig(Config):
     """Constants of the paper; the first three options are the columns of its table 2.
 
     Attributes:
-        distribution_sampling: CTDS (2.1); without it the prompts hold the learned vectors alone.
+        distribution_sampling: CTDS (2.1); without it the prompts contain the learned vectors alone.
         wavelet_attention: WCMA (2.2); without it maps compare patches with F_T.
         semantic_experts: SA-MoE (2.3); without it s_txt compares x_c with F_T.
-        levels: blocks whose patches are read, of 24, counted from 1 (3.1).
+        levels: blocks whose patches are used, of 24, counted from 1 (3.1).
         prompt_length: m, learned vectors a state (3.1).
         experts: N (3.1).
         active_experts: k of the top-k gate (3.1).
-        temperature: the first 1/s of all softmaxes; s is learned.
+        temperature: initial 1/s of all softmaxes; s is learned.
         sample: what {r_i} "sampled from the latent space" (2.1) are: ``decoded`` from samples, each a reconstructed
             global feature r of equation 3; the ``latent`` samples s_c themselves, as VCP-CLIP's and Bayes-PFL's code
             has it, with a decoder that serves equation 3 alone; or ``scaled``, decoded and brought to the length of the
             v_i that each is added to.
-        unit_class_token: x_c is brought to unit length first. The squared error of unit vectors rewards information
+        unit_class_token: x_c is normalised first. The squared error of unit vectors rewards information
             too little at KL weight 1: after 200 steps on 320 images (embedded backbone, one seed) the divergence was
-            0.1 nats and falling, so that r_i says next to nothing of the image, against 33 nats without.
-        draws: samples of r_1..r_m over which F_T is averaged in use; 0 is the posterior mean.
+            0.1 nats and falling, so that r_i has almost no information on the image, against 33 nats without.
+        draws: samples of r_1..r_m over which F_T is averaged in prediction; 0 is the posterior mean.
         kl_weight: of the divergence, equation 11.
         transform: Haar bands as large as F_I, or half as large.
         high: F_H as the sum of the bands or of their magnitudes.
         residual: F_T is added to the result of equation 7.
-        gate_noise: standard deviation of what is added to the gate's scores, and so to w_k, in training; 0 is the
-            letter.
+        gate_noise: standard deviation of noise on the scores of the gate, and so on w_k, in training; 0 is the literal
+            reading.
         balance_weight: of the squared coefficient of variation of the experts' shares in a batch (Shazeer et al. 2017).
     """
 
@@ -114,7 +114,7 @@ class WMoEClipConfig(Config):
 
 @dataclass(frozen=True)
 class WMoEClipEvidence(Evidence):
-    """With what the loss needs besides the maps.
+    """Evidence with what the loss needs.
 
     Attributes:
         divergence: KL divergence of each image's posterior from the prior, in nats (eq. 2); 0 without CTDS.
@@ -128,7 +128,7 @@ class WMoEClipEvidence(Evidence):
 
 
 class WMoEClip(FrozenBackboneMethod):
-    """WMoE-CLIP with CTDS, WCMA and SA-MoE, each of which can be left out."""
+    """WMoE-CLIP with CTDS, WCMA and SA-MoE, each of which can be disabled."""
 
     paper = Paper(
         title="WMoE-CLIP: Wavelet-Enhanced Mixture-of-Experts Prompt Learning for Zero-Shot Anomaly Detection",
@@ -158,16 +158,16 @@ class WMoEClip(FrozenBackboneMethod):
             for _ in range(levels * options.wavelet_attention)
         )
         self.aggregation = SemanticExperts(options, width, embed) if options.semantic_experts else None
-        self._remembered = ResultCache(self.prompts)
+        self._cache = ResultCache(self.prompts)
 
     def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
-        """Patch tokens of the levels as the blocks leave them, and x_c."""
+        """Patch tokens of the levels as the blocks return them, and x_c."""
         trace = self.clip.vision(images, keep=self.blocks)
         patches = torch.stack([trace.kept[block][:, 1:] for block in self.blocks], 1)
         return BackboneFeatures(patches, self.clip.vision.project(trace.last[:, 0]), trace.grid)
 
     def predict_from_features(self, features: BackboneFeatures, class_names: Sequence[str]) -> WMoEClipEvidence:
-        """Evidence from the features of the backbone; class names play no part."""
+        """Evidence from the features of the backbone; class names are not used."""
         tokens = features.patches.to(self.logit_scale.dtype)
         image = self._class_token(features)
         sampled = self.sampling(image) if self.sampling else None
@@ -175,7 +175,7 @@ class WMoEClip(FrozenBackboneMethod):
         maps = torch.stack(
             [self._map(level, tokens[:, level], text, features.grid) for level in range(tokens.shape[1])], 1
         )
-        # Section 2.3: x_cls = x_p + x_c, s_txt against F_T, and the half of ŝ = s_txt + max(M).
+        # Section 2.3: x_cls = x_p + x_c, s_txt against F_T, and half of ŝ = s_txt + max(M).
         gathered = self.aggregation(tokens) if self.aggregation else None
         score = self._probability(image if gathered is None else image + gathered.features, text)
         none = maps.new_zeros(len(maps))
@@ -209,9 +209,9 @@ class WMoEClip(FrozenBackboneMethod):
         return l2_normalize(image) if self.config.unit_class_token else image
 
     def _text(self, sampled: "Sampled | None", batch: int) -> Float[Tensor, "batch 2 embed"]:
-        """F_T; one for all images where nothing of them is in the prompts."""
+        """F_T; one for all images where prompts do not depend on the image."""
         if sampled is None:
-            return self._remembered("F_T", lambda: self.prompts(self.clip, None)).expand(batch, -1, -1)
+            return self._cache("F_T", lambda: self.prompts(self.clip, None)).expand(batch, -1, -1)
         draws = sampled.vectors.shape[1]
         return self.prompts(self.clip, sampled.vectors.flatten(0, 1)).unflatten(0, (batch, draws)).mean(1)
 
@@ -227,19 +227,19 @@ class WMoEClip(FrozenBackboneMethod):
     def _probability(
         self, features: Float[Tensor, "batch *cells embed"], text: Float[Tensor, "batch 2 embed"]
     ) -> Float[Tensor, "batch *cells"]:
-        # The learned scale rides on the states.
+        # The learned scale is applied to the states.
         return anomaly_probability(
             features, l2_normalize(text.float()) * self.logit_scale.float().exp(), temperature=1.0
         )
 
 
 class StatePrompts(nn.Module):
-    """Equation 4: the fixed words of each state, its vectors v_i, and what is added to them.
+    """Equation 4: the fixed words of each state, its vectors v_i, and the r_i added to them.
 
     Args:
         length: m.
         width: of the text tower.
-        scaled: whether what is added is first brought to the length of the vector that it is added to.
+        scaled: whether each r_i is first scaled to the norm of its v_i.
     """
 
     def __init__(self, length: int, width: int, *, scaled: bool) -> None:
@@ -261,7 +261,7 @@ class StatePrompts(nn.Module):
 
 
 class Sampled(NamedTuple):
-    """What CTDS makes of a class token: its posterior, the decoded r, and r_i at the width of the text tower."""
+    """Output of CTDS for a class token: posterior, decoded r, and r_i at the width of the text tower."""
 
     posterior: Posterior
     decoded: Float[Tensor, "batch draws length embed"]
@@ -289,7 +289,7 @@ class ClassTokenSampling(nn.Module):
         return Sampled(posterior, decoded, self.fit(latent if self.latent else decoded))
 
     def _noise(self, image: Float[Tensor, "batch embed"]) -> Float[Tensor, "#batch draws length embed"]:
-        """ε of equation 1: drawn for every image in training, 0 or the same seeded draws for all images in use."""
+        """ε of equation 1: drawn per image in training, 0 or the same seeded draws for all images in prediction."""
         if self.training:
             return torch.randn(len(image), 1, self.length, self.embed, device=image.device, dtype=image.dtype)
         if not self.draws:
@@ -299,7 +299,7 @@ class ClassTokenSampling(nn.Module):
 
 
 class ExpertOutput(NamedTuple):
-    """What SA-MoE makes of an image: x_p, and the weights of the experts."""
+    """Output of SA-MoE for an image: x_p, and the weights of the experts."""
 
     features: Float[Tensor, "batch embed"]
     routing: Float[Tensor, "batch experts"]

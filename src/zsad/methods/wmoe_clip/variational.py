@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Posterior(NamedTuple):
-    """A diagonal Gaussian for each vector: what the encoder takes the latent variable to be."""
+    """A diagonal Gaussian for each vector: the posterior of the encoder."""
 
     mean: Float[Tensor, "batch width"]
     log_variance: Float[Tensor, "batch width"]
@@ -23,9 +23,9 @@ class Posterior(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Encoder perceptron with heads for mean and logarithm of the variance, and a decoder perceptron.
+    """An MLP encoder with heads for mean and log-variance, and an MLP decoder.
 
-    All layers are as wide as the vectors. The head of the variance starts at 0, the prior's own.
+    All layers are as wide as the vectors. The head of the log-variance starts at 0, that of the prior.
     """
 
     def __init__(self, width: int) -> None:
@@ -42,5 +42,5 @@ class Autoencoder(nn.Module):
         return Posterior(self.mean(hidden), self.log_variance(hidden))
 
     def decode(self, latents: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """Vectors from latent variables."""
+        """Decode latent variables."""
         return self.decoder(latents)

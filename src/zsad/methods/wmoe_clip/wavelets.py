@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Bands(NamedTuple):
-    """The sub-bands of a map: smooth part, and detail in three directions."""
+    """The sub-bands of a map: low frequencies, and high frequencies in three directions."""
 
     low: Float[Tensor, "batch rows cols width"]
     horizontal: Float[Tensor, "batch rows cols width"]
@@ -24,9 +24,9 @@ def haar(maps: Float[Tensor, "batch rows cols width"], decimated: bool = False) 
     """Sub-bands of every channel.
 
     Args:
-        maps: of any size; the last row and column are repeated where a block reaches over the edge.
-        decimated: blocks lie side by side, so that the bands have half the rows and columns, rounded up; otherwise
-            there is a block at every cell (à trous), and the bands have the size of the maps.
+        maps: of any size; the last row and column are repeated as padding.
+        decimated: blocks do not overlap, so that the bands have half the rows and columns, rounded up; otherwise there
+            is a block at every cell (à trous), and the bands have the size of the maps.
     """
     a, b, c, d = _corners(maps, decimated)
     upper, lower = (a + b) / 2, (c + d) / 2
@@ -35,12 +35,12 @@ def haar(maps: Float[Tensor, "batch rows cols width"], decimated: bool = False) 
 
 
 class WaveletAttention(nn.Module):
-    """Text refined by patches whose high frequencies are weighed anew: WCMA of WMoE-CLIP (section 2.2), for one level.
+    """Text refined by patches with reweighted high frequencies: WCMA of WMoE-CLIP (section 2.2), for one level.
 
     Args:
         embed: width of text and patches.
         decimated: as in :func:`haar`.
-        magnitude: high frequencies are the sum of the bands' magnitudes, not of the bands.
+        magnitude: high frequencies are the sum of the magnitudes of the bands, not of the bands.
         residual: the text is added to the result.
     """
 
@@ -65,14 +65,14 @@ class WaveletAttention(nn.Module):
     def enhance(
         self, patches: Float[Tensor, "batch rows cols embed"]
     ) -> Float[Tensor, "batch band_rows band_cols embed"]:
-        """F_p (eq. 5 and 6): F_H ⊙ W_h + F_L lies between F_L and F_L + F_H."""
+        """F_p (eq. 5 and 6): F_H ⊙ W_h + F_L, between F_L and F_L + F_H."""
         low, both = self._low_and_both(patches)
         of_channels = self.channels(both.mean((1, 2), keepdim=True).relu())
         of_cells = self.cells(self.pointwise(both).relu())
         return torch.lerp(low, both, (of_channels + of_cells).sigmoid())
 
     def _low_and_both(self, patches: Float[Tensor, "batch rows cols embed"]) -> tuple[Tensor, Tensor]:
-        """F_L, and F_L + F_H: with the bands' sum twice the upper left cell of each block, whatever the others are."""
+        """F_L, and F_L + F_H: for the sum of bands, twice the upper left cell of each block."""
         if self.magnitude:
             low, *bands = haar(patches, self.decimated)
             return low, low + sum((band.abs() for band in bands), torch.zeros_like(low))
