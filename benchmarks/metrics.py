@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
 from zsad.metrics import PixelMetrics
-from zsad.metrics.keys import stored
+from zsad.metrics.counters import stored
 
 SIZE = 518
 AT_ONCE = 8

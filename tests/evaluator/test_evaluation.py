@@ -15,7 +15,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.evaluator.class_evaluator import Progress
 from zsad.evaluator.evaluation import evaluate
 from zsad.metrics import auroc, average_precision, f1_max, pro, pro_200
-from zsad.metrics.keys import stored
+from zsad.metrics.counters import stored
 from zsad.results import store
 from zsad.results.schema import METRICS
 from zsad.statistics.intervals import resamples

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zsad.errors import ConfigError, InputError
 from zsad.metrics import PixelMetrics, Undefined, f1_max, pro, pro_200
-from zsad.metrics.keys import stored
+from zsad.metrics.counters import stored
 
 metrics = pytest.importorskip("sklearn.metrics", reason="the oracle is scikit-learn")
 

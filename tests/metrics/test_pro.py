@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from tests.metrics import oracles
 from zsad.errors import ConfigError, InputError
 from zsad.metrics import pro, pro_200
-from zsad.metrics.pro import region_shares
+from zsad.metrics.functional import region_shares
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
 VALUES = st.one_of(st.integers(0, 4).map(lambda value: value / 4), st.floats(0, 1, width=32))

@@ -19,9 +19,9 @@ from zsad.errors import InputError
 from zsad.evaluator.plan import PlannedClass, PlannedImage
 from zsad.evaluator.worst_images import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
-from zsad.metrics.counts import metrics_of_counts
+from zsad.metrics.counts import count_values
+from zsad.metrics.functional import auroc_of
 from zsad.metrics.per_image import ImageCounts
-from zsad.metrics.ranking import auroc_of
 from zsad.predictor import Detector
 from zsad.results import store
 from zsad.results.schema import METRICS, PIXEL_METRICS, ClassResult, ImageResult, Metric, Protocol
@@ -144,7 +144,7 @@ def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float
     if mask.all() or not mask.any():
         return None
     anomalous = scores[mask]
-    found = auroc_of(metrics_of_counts(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
+    found = auroc_of(count_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
     assert isinstance(found, float)
     return found
 

@@ -24,8 +24,7 @@ from zsad.evaluator.checks import (
     shots_warnings,
 )
 from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
-from zsad.evaluator.folder import begin
-from zsad.evaluator.plan import PlannedSet, plan
+from zsad.evaluator.plan import PlannedSet, begin, plan
 from zsad.locks import alone
 from zsad.methods import Method
 from zsad.predictor import Detector, load

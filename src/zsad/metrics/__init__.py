@@ -3,9 +3,8 @@
 from zsad.metrics.accumulators import ImageMetrics, PixelMetrics
 from zsad.metrics.bootstrap import bootstrap_interval, image_draws, percentiles, stratified_weights
 from zsad.metrics.counts import Undefined
+from zsad.metrics.functional import auroc, average_precision, f1_max, pro, pro_200
 from zsad.metrics.per_image import ImageCounts
-from zsad.metrics.pro import pro, pro_200
-from zsad.metrics.ranking import auroc, average_precision, f1_max
 
 __all__ = [
     "ImageCounts",

@@ -16,10 +16,19 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from zsad.errors import ConfigError, InputError
-from zsad.metrics.checks import LARGEST, Maps, paired_maps, paired_scores
-from zsad.metrics.counts import ScoreCounts, Undefined, counter, from_above
-from zsad.metrics.pro import LIMIT, check_limit, pro_200_of, pro_of, pro_points, region_shares
-from zsad.metrics.ranking import auroc_of, average_precision_of, f1_max_of
+from zsad.metrics.counters import counter
+from zsad.metrics.counts import LARGEST, Maps, ScoreCounts, Undefined, from_above, paired_maps, paired_scores
+from zsad.metrics.functional import (
+    LIMIT,
+    auroc_of,
+    average_precision_of,
+    check_limit,
+    f1_max_of,
+    pro_200_of,
+    pro_of,
+    pro_points,
+    region_shares,
+)
 
 Results = dict[str, float | Undefined]
 
@@ -79,11 +88,11 @@ class ImageMetrics:
 
     def compute(self) -> Results:
         """``auroc``, ``average_precision`` and ``f1_max`` of all images so far; ``Undefined`` where there is none."""
-        return _common(self._counter.tally(0))
+        return _common(self._counter.counts(0))
 
     def curves(self) -> dict[str, Curve]:
         """``roc`` and ``pr`` (precision over recall), thinned for drawing; those that the images define."""
-        return _drawn(self._counter.tally(0))
+        return _drawn(self._counter.counts(0))
 
 
 class PixelMetrics:
@@ -91,7 +100,7 @@ class PixelMetrics:
 
     Args:
         limit: of the FPR up to which PRO is taken, in (0, 1].
-        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.keys``), in at most 98 MB;
+        precision: ``"keys"`` counts scores by keys of about 20 bits (``zsad.metrics.counters``), in at most 98 MB;
             ``"float32"`` keeps every score and sorts, in memory that grows.
 
     >>> metrics = PixelMetrics().update([[0.9, 0.2, 0.8, 0.1]], [[1, 0, 0, 0]])
@@ -142,44 +151,44 @@ class PixelMetrics:
 
         ``pro_200`` has a limit of 0.3 always. A metric that the images do not define is ``Undefined``.
         """
-        tally = self._counter.tally(self._regions)
-        return {**_common(tally), "pro": pro_of(tally, self._limit), "pro_200": pro_200_of(tally)}
+        counts = self._counter.counts(self._regions)
+        return {**_common(counts), "pro": pro_of(counts, self._limit), "pro_200": pro_200_of(counts)}
 
     def curves(self) -> dict[str, Curve]:
         """``roc``, ``pr`` (precision over recall) and ``pro``, thinned for drawing; those that the images define."""
-        tally = self._counter.tally(self._regions)
-        pro = pro_curve(tally, self._limit)
-        return _drawn(tally) | ({"pro": pro} if pro else {})
+        counts = self._counter.counts(self._regions)
+        pro = pro_curve(counts, self._limit)
+        return _drawn(counts) | ({"pro": pro} if pro else {})
 
 
-def _common(tally: ScoreCounts) -> Results:
-    return {"auroc": auroc_of(tally), "average_precision": average_precision_of(tally), "f1_max": f1_max_of(tally)}
+def _common(counts: ScoreCounts) -> Results:
+    return {"auroc": auroc_of(counts), "average_precision": average_precision_of(counts), "f1_max": f1_max_of(counts)}
 
 
-def _drawn(tally: ScoreCounts) -> dict[str, Curve]:
-    found = {"roc": roc(tally), "pr": precision_recall(tally)}
+def _drawn(counts: ScoreCounts) -> dict[str, Curve]:
+    found = {"roc": roc(counts), "pr": precision_recall(counts)}
     return {name: curve for name, curve in found.items() if curve is not None}
 
 
-def roc(tally: ScoreCounts) -> Curve | None:
+def roc(counts: ScoreCounts) -> Curve | None:
     """False positive rate and true positive rate; None where a state is missing."""
-    if tally.missing("the curve"):
+    if counts.missing("the curve"):
         return None
-    return thinned(_rates(tally.normal), _rates(tally.anomalous))
+    return thinned(_rates(counts.normal), _rates(counts.anomalous))
 
 
-def precision_recall(tally: ScoreCounts) -> Curve | None:
+def precision_recall(counts: ScoreCounts) -> Curve | None:
     """Recall and precision; None where a state is missing."""
-    if tally.missing("the curve"):
+    if counts.missing("the curve"):
         return None
-    found = from_above(tally.anomalous)
-    precision = found / (found + from_above(tally.normal))
-    return thinned(_rates(tally.anomalous), np.append(precision[0], precision))
+    found = from_above(counts.anomalous)
+    precision = found / (found + from_above(counts.normal))
+    return thinned(_rates(counts.anomalous), np.append(precision[0], precision))
 
 
-def pro_curve(tally: ScoreCounts, limit: float) -> Curve | None:
+def pro_curve(counts: ScoreCounts, limit: float) -> Curve | None:
     """False positive rate up to the limit and mean share of a region that is found; None where a state is missing."""
-    return None if tally.missing("the curve") else thinned(*pro_points(tally, limit))
+    return None if counts.missing("the curve") else thinned(*pro_points(counts, limit))
 
 
 def thinned(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"], most: int = POINTS) -> Curve:

@@ -7,9 +7,8 @@ from jaxtyping import Float, Int, Real
 from numpy.typing import ArrayLike
 
 from zsad.errors import ConfigError, InputError
-from zsad.metrics.checks import paired_scores
-from zsad.metrics.counts import defined, tally_scores
-from zsad.metrics.ranking import auroc_of_counts, average_precision_of_counts, f1_max_of_counts
+from zsad.metrics.counts import count_scores, defined, paired_scores
+from zsad.metrics.functional import auroc_of_counts, average_precision_of_counts, f1_max_of_counts
 
 
 def bootstrap_interval(
@@ -30,7 +29,7 @@ def bootstrap_interval(
         ConfigError: the confidence or the number of resamples is out of range.
     """
     values, truth = paired_scores(scores, labels)
-    if missing := tally_scores(values, truth).missing("an interval"):
+    if missing := count_scores(values, truth).missing("an interval"):
         defined(missing)
     weights = stratified_weights(truth, resamples, seed)
     return percentiles(np.array([metric(np.repeat(values, one), np.repeat(truth, one)) for one in weights]), confidence)

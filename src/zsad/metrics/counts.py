@@ -1,15 +1,13 @@
-"""How many samples of each state have each score: all that any metric of this room needs."""
+"""Scores and labels as metrics take them, and how many samples of each state have each score."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float64, Int
 from numpy.typing import ArrayLike
 
-from zsad.errors import ConfigError, InputError, unknown_name
-from zsad.metrics.checks import paired_scores
-from zsad.metrics.keys import ONE, SPAN, from_keys, to_keys
+from zsad.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class ScoreCounts:
         return Undefined(rule, f"{normal} and {anomalous}", "add the missing class")
 
 
-def metrics_of_counts(
+def count_values(
     values: Float[np.ndarray, "samples"],
     anomalous: Float[np.ndarray, "anomalous"],
     shares: Float[np.ndarray, "anomalous"],
@@ -80,10 +78,10 @@ def metrics_of_counts(
     return ScoreCounts(distinct, counts - hits, hits, overlap, regions)
 
 
-def tally_scores(scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
+def count_scores(scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
     """Count scores and labels in double precision, after checking them."""
     values, truth = paired_scores(scores, labels)
-    return metrics_of_counts(values, values[truth], np.zeros(int(truth.sum())), 0)
+    return count_values(values, values[truth], np.zeros(int(truth.sum())), 0)
 
 
 def from_above(counts: np.ndarray) -> np.ndarray:
@@ -102,131 +100,97 @@ def defined(result: float | Undefined) -> float:
     return result
 
 
-BLOCK = 2**15
-"""Scores made keys at once: what stays in a processor's cache goes three times as fast."""
+Maps = ArrayLike | Iterable[ArrayLike]
+"""[rows, cols], [images, rows, cols], or a list of [rows, cols] of any sizes; arrays or tensors."""
+
+LARGEST = 1e38
+"""Of scores that are kept as float32: so that the difference of two is a float32, too."""
 
 
-class Counter(ABC):
-    """What gathered metrics are made of."""
+def paired_scores(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[Float64[np.ndarray, "samples"], Bool[np.ndarray, "samples"]]:
+    """Scores in double precision and which of them are anomalous.
 
-    @abstractmethod
-    def add(
-        self,
-        values: Float32[np.ndarray, "samples"],
-        anomalous: Float32[np.ndarray, "anomalous"],
-        shares: Float[np.ndarray, "anomalous"],
-    ) -> None:
-        """Count samples: all values, those of the anomalous ones, and the share of its region that each of these is."""
-
-    @abstractmethod
-    def merge(self, other: "Counter") -> None:
-        """Count the samples of another, too.
-
-        Raises:
-            ConfigError: it is of another precision.
-        """
-
-    @abstractmethod
-    def tally(self, regions: int) -> ScoreCounts:
-        """The counts of all samples so far."""
-
-
-class KeyTable(Counter):
-    """Counts by key: 39 MB as long as scores are in [0, 1], 98 MB at most, whatever the number of samples.
-
-    A tally takes up to that much again, by the number of keys that occur.
+    Raises:
+        InputError: the lengths differ, a score is not a finite number, or a label is neither 0 nor 1.
     """
-
-    def __init__(self) -> None:
-        self._allot(0, ONE + 1)
-
-    def add(
-        self,
-        values: Float32[np.ndarray, "samples"],
-        anomalous: Float32[np.ndarray, "anomalous"],
-        shares: Float[np.ndarray, "anomalous"],
-    ) -> None:
-        for start in range(0, len(values), BLOCK):
-            keys = to_keys(values[start : start + BLOCK])
-            self._cover(int(keys.min()), int(keys.max()) + 1)
-            np.add.at(self._total, keys - self._first, 1)
-        keys = to_keys(anomalous) - self._first
-        np.add.at(self._anomalous, keys, 1)
-        np.add.at(self._overlap, keys, shares)
-
-    def merge(self, other: Counter) -> None:
-        if not isinstance(other, KeyTable):
-            raise _other_precision("keys", "float32")
-        self._cover(other._first, other._first + len(other._total))
-        self._take(other._first, other._total, other._anomalous, other._overlap)
-
-    def tally(self, regions: int) -> ScoreCounts:
-        used = np.flatnonzero(self._total)
-        values = from_keys((used + self._first).astype(np.int32))
-        anomalous = self._anomalous[used]
-        return ScoreCounts(values, self._total[used] - anomalous, anomalous, self._overlap[used], regions)
-
-    def _allot(self, first: int, end: int) -> None:
-        """Room for the keys from ``first`` to before ``end``; pages of it that are never written take no memory."""
-        self._first = first
-        self._total, self._anomalous = np.zeros(end - first, np.int64), np.zeros(end - first, np.int64)
-        self._overlap = np.zeros(end - first)
-
-    def _cover(self, first: int, end: int) -> None:
-        """Make room for all scores below 0, or above 1, when the first of them comes."""
-        last = self._first + len(self._total)
-        if first >= self._first and end <= last:
-            return
-        old = self._first, self._total, self._anomalous, self._overlap
-        self._allot(self._first if first >= self._first else -SPAN, last if end <= last else ONE + SPAN + 1)
-        self._take(*old)
-
-    def _take(self, first: int, total: np.ndarray, anomalous: np.ndarray, overlap: np.ndarray) -> None:
-        there = np.flatnonzero(total)
-        here = there + (first - self._first)
-        self._total[here] += total[there]
-        self._anomalous[here] += anomalous[there]
-        self._overlap[here] += overlap[there]
+    values, truth = _numbers(scores, "scores"), _array(labels)
+    if values.ndim != 1 or values.shape != truth.shape:
+        raise InputError("scores and labels are lists of one length", f"{values.shape} and {truth.shape}", "pair them")
+    if not np.isfinite(values).all():
+        raise InputError(
+            "scores are finite", f"{int((~np.isfinite(values)).sum())} NaN or infinite", "drop or repair them"
+        )
+    if not np.isin(truth, (0, 1)).all():
+        raise InputError("labels are 0 (normal) or 1 (anomalous)", sorted(set(truth.tolist())), "convert them")
+    return values.astype(np.float64), truth.astype(bool)
 
 
-class ValueList(Counter):
-    """All values as they are: 4 bytes a sample, 12 more an anomalous one, and as much again to sort them."""
+def paired_maps(maps: Maps, masks: Maps) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Map and mask of every image, each [rows, cols], as they were given but known to be fit for use.
 
-    def __init__(self) -> None:
-        self._values: list[np.ndarray] = [np.zeros(0, np.float32)]
-        self._anomalous: list[np.ndarray] = [np.zeros(0, np.float32)]
-        self._shares: list[np.ndarray] = [np.zeros(0)]
-
-    def add(
-        self,
-        values: Float32[np.ndarray, "samples"],
-        anomalous: Float32[np.ndarray, "anomalous"],
-        shares: Float[np.ndarray, "anomalous"],
-    ) -> None:
-        self._values.append(values.copy())
-        self._anomalous.append(anomalous)
-        self._shares.append(shares)
-
-    def merge(self, other: Counter) -> None:
-        if not isinstance(other, ValueList):
-            raise _other_precision("float32", "keys")
-        # Copies of the lists: a list may be merged into itself.
-        self._values += list(other._values)
-        self._anomalous += list(other._anomalous)
-        self._shares += list(other._shares)
-
-    def tally(self, regions: int) -> ScoreCounts:
-        values, anomalous, shares = map(np.concatenate, (self._values, self._anomalous, self._shares))
-        return metrics_of_counts(values, anomalous, shares, regions)
+    Raises:
+        InputError: there are no maps, their number or sizes differ from the masks', a value is not a number
+            within ±1e38, or a mask holds anything but 0 and 1.
+    """
+    pairs = list(zip(*_same_number(_each(maps, "maps"), _each(masks, "masks")), strict=True))
+    for number, (scores, mask) in enumerate(pairs):
+        _check_map(scores, mask, f"map {number}")
+        _check_mask(mask, f"mask {number}")
+    return pairs
 
 
-def counter(precision: str) -> Counter:
-    """An empty counter."""
-    kinds: dict[str, type[Counter]] = {"keys": KeyTable, "float32": ValueList}
-    if precision not in kinds:
-        raise unknown_name("precision", precision, kinds)
-    return kinds[precision]()
+def _same_number(maps: list[np.ndarray], masks: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    if not maps or len(maps) != len(masks):
+        raise InputError(
+            "there is at least one map, and a mask for each", f"{len(maps)} and {len(masks)}", "pair them by image"
+        )
+    return maps, masks
 
 
-def _other_precision(ours: str, others: str) -> ConfigError:
-    return ConfigError("metrics to merge have one precision", f"{ours} and {others}", "gather all parts with the same")
+def _check_map(scores: np.ndarray, mask: np.ndarray, name: str) -> None:
+    if scores.shape != mask.shape or not scores.size:
+        raise InputError(
+            f"{name} has pixels, and its mask the same size", f"{scores.shape} and {mask.shape}", "resize the mask"
+        )
+    # Any comparison with NaN is false.
+    if not (float(scores.min()) >= -LARGEST and float(scores.max()) <= LARGEST):
+        bad = int((~(np.abs(scores.astype(np.float64)) <= LARGEST)).sum())
+        raise InputError(f"values of {name} are within ±{LARGEST}", f"{bad} NaN, infinite or larger", "repair them")
+
+
+def _check_mask(mask: np.ndarray, name: str) -> None:
+    if mask.dtype != bool and not ((mask == 0) | (mask == 1)).all():
+        raise InputError(
+            f"{name} is 0 (normal) or 1 (anomalous)",
+            f"values from {mask.min()} to {mask.max()}",
+            "threshold it, for instance mask > 127 for 8 bits",
+        )
+
+
+def _each(maps: Maps, name: str) -> list[np.ndarray]:
+    if isinstance(maps, list | tuple) and all(_array(one).ndim == 2 for one in maps):
+        return [_numbers(one, name) for one in maps]
+    array = _numbers(maps, name)
+    if array.ndim not in (2, 3):
+        raise InputError(f"{name} are [rows, cols] or [images, rows, cols]", array.shape, "reshape them")
+    return [array] if array.ndim == 2 else list(array)
+
+
+def _numbers(values: object, name: str) -> np.ndarray:
+    array = _array(values)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} are real numbers", f"an array of {array.dtype}", "convert them")
+    return array
+
+
+def _array(values: object) -> np.ndarray:
+    """Tensors are known by their methods: this room does not load PyTorch."""
+    if hasattr(values, "detach"):
+        tensor = values.detach().cpu()
+        return np.asarray(tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError("values form an array", str(error), "give rows of one length") from error

@@ -3,7 +3,7 @@
 A bootstrap draws images a thousand times; going through their maps each time would take hours. Here an image is a
 short list: for each bin of scores, how many normal and anomalous pixels fall into it, and what share of its regions.
 
-    an image    the leading bits of its keys (zsad.metrics.keys), as many as 8192 bins hold: fine where its
+    an image    the leading bits of its keys (zsad.metrics.counters), as many as 8192 bins hold: fine where its
                  scores are, whether they fill [0, 1], crowd below 1/1000 or lie outside; about 10 kB on disk
     a resample   bins of all images, joined until none that could be split holds more than 1 / ``PARTS`` of the normal
                  pixels, of the anomalous ones or of the regions; then sums over images
@@ -23,9 +23,9 @@ from zsad.arrays import read_arrays
 from zsad.errors import InputError
 from zsad.files import replacing
 from zsad.metrics.bootstrap import Draws, blocks, check_weights, common_of_draws, joined, of_draws
-from zsad.metrics.checks import Maps, paired_maps
-from zsad.metrics.keys import to_keys
-from zsad.metrics.pro import LIMIT, pro_of_counts, region_shares
+from zsad.metrics.counters import to_keys
+from zsad.metrics.counts import Maps, paired_maps
+from zsad.metrics.functional import LIMIT, pro_of_counts, region_shares
 
 BINS = 8192
 """Of an image, at most."""

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zsad.metrics.keys import COARSE, FAR, FINE, HALF, ONE, SPAN, stored, to_keys
+from zsad.metrics.counters import COARSE, FAR, FINE, HALF, ONE, SPAN, stored, to_keys
 
 FINITE = st.floats(-1.0000000150474662e30, 1.0000000150474662e30, width=32)
 NEAR = st.floats(-2, 2, width=32)
