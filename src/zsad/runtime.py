@@ -28,9 +28,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "device": {"metavar": "NAME", "help": "cpu, cuda, cuda:1 … (default: {})"},
     "precision": {"choices": get_args(Precision), "help": "default: {}"},
     "batch_size": {"type": int, "metavar": "N", "help": "images predicted together (default: {})"},
-    "micro_batch": {"type": int, "metavar": "N", "help": "split batches into N images to save memory (default: off)"},
+    "micro_batch": {"type": int, "metavar": "N", "help": "split batches into N images (default: whole)"},
     "workers": {"type": int, "metavar": "N", "help": "parallel workers that read images (default: {})"},
-    "cache": {"type": Path, "metavar": "DIR", "help": "features of frozen backbones (default: the user's cache)"},
+    "cache": {"type": Path, "metavar": "DIR", "help": "of features of frozen backbones (default: user cache)"},
     "cache_gb": {"type": float, "metavar": "GB", "help": "size limit of that cache; 0: none (default: {:g})"},
 }
 

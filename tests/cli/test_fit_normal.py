@@ -243,5 +243,5 @@ def test_what_is_left_out_is_named_and_nothing_is_remembered_without_it(
     assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "left out: a camera raw file is not supported; got" in said
-    assert "every image of normal things can be read; got 1 file that cannot, such as" in said
+    assert "every normal image can be read; got 1 file that cannot, such as" in said
     assert not (tmp_path / "out").exists()

@@ -54,8 +54,8 @@ def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     out = tmp_path / "out"
     assert main(["train", "toy-editor", "--data", data, *SMALL, "--out", str(out), "--resume"]) == 0
     said = capsys.readouterr().err
-    assert "holds no run yet: training begins" in said
-    assert "1 image left out: anomalous without a mask, or without a label" in said
+    assert "holds no run yet: training starts" in said
+    assert "1 image left out: anomalous without a mask, or unlabelled" in said
     assert json.loads((out / "training.json").read_text())["left_out"] == 1
 
 

@@ -47,7 +47,7 @@ def test_an_own_file_is_shown_over_what_ships(own: Path, capsys: pytest.CaptureF
         assert main(["knowledge", "show", name, "--file", str(own)]) == 0
         text = capsys.readouterr().out
         assert "fault 4" in text
-        assert "image abababa A tooth is missing.\n" in text
+        assert "image abababa   A tooth is missing.\n" in text
     assert main(["knowledge", "show", "bottle", "--file", str(own)]) == 0
 
 

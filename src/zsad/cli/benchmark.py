@@ -1,13 +1,13 @@
 """``zsad benchmark RECIPE``: detectors by data sets by seeds, and a leaderboard with the papers' numbers."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from zsad.cli.evaluate import Bars
-from zsad.cli.options import Verbs, typed
+from zsad.cli.options import command_line
 from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
@@ -15,31 +15,35 @@ if TYPE_CHECKING:
     from zsad.benchmark.plan import BenchmarkRun, Plan
     from zsad.evaluator.class_evaluator import Progress
 
-ABOUT = """Train and evaluate detectors on data sets as a recipe says, and write a leaderboard with the papers' own
-numbers beside. The same command again goes on where it was stopped; data sets, detectors and seeds may be added."""
+DESCRIPTION = """Train and evaluate detectors on data sets as a recipe says, and write a leaderboard together with
+published results. The same command again resumes where it was interrupted; data sets, detectors and seeds may be
+added."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("benchmark", help="compare detectors as a recipe says", description=ABOUT)
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a file such as recipes/benchmark/small.toml")
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="e.g. recipes/benchmark/small.toml")
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data-root", type=Path, default=Path(), metavar="DIR", help="of the recipe's paths (default: this folder)"
+        "--data-root", type=Path, default=Path(), metavar="DIR", help="of the paths in the recipe (default: .)"
     )
     data.add_argument(
-        "--data", action="append", default=[], metavar="NAME=LAYOUT:PATH", help="where one lies instead; repeatable"
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=LAYOUT:PATH",
+        help="another place of a data set; repeatable",
     )
-    data.add_argument("--skip-missing", action="store_true", help="go on without data sets that are not found")
-    which = parser.add_argument_group("which runs")
-    which.add_argument("--only", nargs="+", metavar="DETECTOR", help="default: all")
-    which.add_argument("--shard", type=shard, metavar="I/N", help="every N-th run, for one of N machines")
-    which.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    which.add_argument("--collect", action="store_true", help="only write the leaderboard from what is done")
-    RuntimeConfig.add_options(
-        parser, "device", "batch_size", "micro_batch", "workers", "cache", "cache_gb", batch_size=8
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs and leaderboard")
+    data.add_argument("--skip-missing", action="store_true", help="leave out data sets that are not found")
+    runs = parser.add_argument_group("runs")
+    runs.add_argument("--only", nargs="+", metavar="DETECTOR", help="default: all")
+    runs.add_argument("--shard", type=shard, metavar="I/N", help="every N-th run, for one of N machines")
+    runs.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    runs.add_argument("--collect", action="store_true", help="only write the leaderboard of finished runs")
+    fields = ("device", "batch_size", "micro_batch", "workers", "cache", "cache_gb")
+    RuntimeConfig.add_options(parser, *fields, batch_size=8)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for runs and leaderboard")
     parser.set_defaults(run=run)
 
 
@@ -75,9 +79,9 @@ def _done(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace)
         running.keep(planned, options.out)
         screen = Screen()
         runtime = RuntimeConfig.from_options(options)
-        running.do(planned, chosen, options.out, runtime, screen.say, typed(), screen.show)
+        running.do(planned, chosen, options.out, runtime, screen.say, command_line(), screen.show)
     with alone_with(options.out / "leaderboard", waiting=True):  # other shards may have just ended, too
-        board = leaderboard.collect(planned, options.out, typed())
+        board = leaderboard.collect(planned, options.out, command_line())
         write(board, options.out)
     for name, why in board.failed.items():
         say(f"failed: {name}: {why}", stderr=True)

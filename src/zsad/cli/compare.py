@@ -1,29 +1,24 @@
-"""``zsad compare A B``: hold two evaluations against each other."""
+"""``zsad compare A B``: compare two evaluations."""
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs
 from zsad.wording import say
 
-ABOUT = """Hold two evaluations of the same images against each other: how far apart the detectors are in each metric,
-and whether the images are enough to say so. Evaluations of several trainings: zsad compare A1 A2 --against B1 B2."""
+DESCRIPTION = """Compare two evaluations of the same images: the difference of the detectors in each metric, with its
+confidence interval. Several training runs of each: zsad compare A1 A2 --against B1 B2."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("compare", help="hold two evaluations against each other", description=ABOUT)
-    parser.add_argument(
-        "evaluations", nargs="+", type=Path, metavar="DIR", help="A and B: what zsad evaluate left, or evaluation.json"
-    )
-    parser.add_argument(
-        "--against", nargs="+", type=Path, metavar="DIR", help="several B; all that stand before are then A"
-    )
-    parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="default: 2000")
-    parser.add_argument("--confidence", type=float, default=0.95, metavar="P", help="default: 0.95")
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
+    parser.add_argument("evaluations", nargs="+", type=Path, metavar="DIR", help="A and B: folders of zsad evaluate")
+    parser.add_argument("--against", nargs="+", type=Path, metavar="DIR", help="several B; those before are then A")
+    parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)")
+    parser.add_argument("--confidence", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON there, too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write everything as JSON")
     parser.set_defaults(run=run)
 
 

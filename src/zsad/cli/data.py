@@ -10,47 +10,45 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from zsad.cli import data_draw
-from zsad.cli.options import Verbs
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
     from zsad.data.checking.check import Checked, CheckedSet, ClassCount, Finding, RecordedTraining
 
-ABOUT = """Say what is missing, unreadable, unpaired, wrongly sized or there twice, also across the data sets that are
-named together. Exit status: 0 nothing that makes numbers wrong, 1 something, 2 the check could not run."""
+DESCRIPTION = """Find files that are missing, unreadable, unpaired, duplicated or of the wrong size, also across data
+sets. Exit status: 0 no errors, 1 errors that make results wrong, 2 the check could not run."""
 
-MOST = 3
+MAX_CASES = 3
 """Cases that are named of a finding."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb with its parts."""
-    about = "check data sets, or draw one"
-    parts = verbs.add_parser("data", help=about, description=about).add_subparsers(
-        title="parts", metavar="PART", required=True
-    )
-    data_draw.add(parts.add_parser("draw", help="draw defects to train on", description=data_draw.ABOUT))
-    _add_check(parts.add_parser("check", help="say what is wrong with data sets", description=ABOUT))
+def configure(parser: ArgumentParser) -> None:
+    """Add the two parts of the command."""
+    parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
+    data_draw.configure(parts.add_parser("draw", help="draw a data set of defects to train on"))
+    _configure_check(parts.add_parser("check", help="find errors in data sets"))
 
 
-def _add_check(parser: ArgumentParser) -> None:
-    parser.add_argument("data", nargs="+", metavar="LAYOUT:PATH", help="see zsad datasets; NAME=LAYOUT:PATH names it")
+def _configure_check(parser: ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("data", nargs="+", metavar="[NAME=]LAYOUT:PATH", help="data set (zsad datasets)")
     parser.add_argument(
         "--train",
         action="append",
         default=[],
         metavar="LAYOUT:PATH",
-        help="one of these, or another, that is trained on: what it shares with the rest is an error",
+        help="training data: images shared with the rest are errors",
     )
     parser.add_argument(
         "--detector",
         action="append",
         default=[],
         metavar="DIR|NAME",
-        help="a trained detector: what it has seen of the data is an error",
+        help="trained detector: images that it has seen are errors",
     )
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read (default: 2)")
-    parser.add_argument("--json", action="store_true", help="machine-readable, with all cases of every finding")
+    parser.add_argument("--json", action="store_true", help="print as JSON, with all cases of every finding")
+    RuntimeConfig.add_options(parser, "workers")
     parser.set_defaults(run=run)
 
 
@@ -64,7 +62,7 @@ def run(options: Namespace) -> int:
         options.data,
         options.train,
         [_training(folder) for folder in options.detector],
-        options.workers,
+        RuntimeConfig.from_options(options).workers,
         lambda facts, total: tqdm(facts, total=total, unit="image", disable=None),
     )
     say(json.dumps(as_json(checked), indent=2) if options.json else "\n".join(as_text(checked, _width())))
@@ -163,10 +161,10 @@ def _findings(findings: Sequence["Finding"], width: int) -> Iterator[str]:
             subsequent_indent=" " * len(head),
             break_on_hyphens=False,
         )
-        for case in finding.cases[:MOST]:
+        for case in finding.cases[:MAX_CASES]:
             yield from _case(case.subject, case.detail, width)
-        if len(finding.cases) > MOST:
-            yield f"{'':13}… and {len(finding.cases) - MOST:,} more (--json names all)"
+        if len(finding.cases) > MAX_CASES:
+            yield f"{'':13}… and {len(finding.cases) - MAX_CASES:,} more (--json names all)"
 
 
 def _case(subject: str, detail: str, width: int) -> list[str]:

@@ -11,30 +11,31 @@ from zsad.wording import pluralised, say
 if TYPE_CHECKING:
     from zsad.data.synthetic.dataset import Written, WrittenDataSet
 
-ABOUT = """Draw scratches, cracks, stains, missing parts and a dozen other kinds of defect, with exact masks, on drawn
-surfaces and parts or on your own photographs of good parts, as a data set to train a detector on. Drawn defects
-are practice: how good a detector is, only real ones tell."""
+DESCRIPTION = """Draw scratches, cracks, stains, missing parts and a dozen other kinds of defect, with exact masks,
+on drawn surfaces and parts or on your own normal images, as a data set to train a detector on. Evaluate it on real
+defects."""
 
 
-def add(parser: ArgumentParser) -> None:
-    """Add what it takes."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; read it as mvtec:DIR")
-    parser.add_argument("--images", type=int, default=1000, metavar="N", help="how many (default: 1000)")
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, to be read as mvtec:DIR")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="default: 1000")
     parser.add_argument("--size", type=int, default=224, metavar="PX", help="side, or shorter side (default: 224)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same images (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--damaged", type=float, default=0.5, metavar="SHARE", help="with defects (default: 0.5)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw (default: 2)")
-    own = parser.add_argument_group("photographs")
-    own.add_argument("--on", nargs="+", default=[], metavar="PATH", help="of good parts; files, or folders of them")
-    own.add_argument("--share", type=float, metavar="SHARE", help="images that are made of them (default: all)")
-    own.add_argument(
-        "--crop",
-        type=float,
-        metavar="SHARE",
-        help="cut squares at random, of at least this share of the shorter side (default: take them whole)",
+    photographs = parser.add_argument_group("photographs")
+    photographs.add_argument(
+        "--on", nargs="+", default=[], metavar="PATH", help="normal images to draw on; files, folders"
     )
-    shown = "what they show, such as metal_nut (default: photograph)"
-    own.add_argument("--class-name", default="photograph", metavar="NAME", help=shown)
+    photographs.add_argument("--share", type=float, metavar="SHARE", help="of images drawn on them (default: all)")
+    photographs.add_argument(
+        "--crop", type=float, metavar="SHARE", help="random square crops of at least this share of the side"
+    )
+    photographs.add_argument(
+        "--class-name", default="photograph", metavar="NAME", help="e.g. metal_nut (default: photograph)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -1,19 +1,18 @@
 """``zsad demo``: real photographs of solar cells, good and cracked, through the embedded backbone."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, run_info
+from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info
 from zsad.wording import say
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    about = "Score real photographs of good and of cracked solar cells, and write heat maps and a report."
-    parser = verbs.add_parser("demo", help="score real photographs of solar cells", description=about)
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = "Score photographs of intact and of cracked solar cells, and write heat maps and a report."
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
     parser.add_argument("--images", type=int, default=24, metavar="N", help="of each kind (default: 24)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which images are chosen (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their random choice (default: 0)")
     add_detector(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)

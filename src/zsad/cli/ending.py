@@ -114,8 +114,8 @@ class _Asked:
                 signal.raise_signal(self._number)
 
 
-def said(ended: KeyboardInterrupt) -> int:
-    """Say that a command was ended; returns its exit status."""
+def report_signal(ended: KeyboardInterrupt) -> int:
+    """Print that a signal ended the command; returns its exit status."""
     with suppress(OSError):  # the terminal may be gone
         say("zsad: terminated" if isinstance(ended, Terminated) else "zsad: interrupted", stderr=True)
     return BY_SIGNAL + (ended.number if isinstance(ended, Ended) else signal.SIGINT)

@@ -1,11 +1,11 @@
 """``zsad evaluate DETECTOR``: hold a detector against labelled data."""
 
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, typed
+from zsad.cli.options import add_data, add_detector, add_runtime, command_line, describe, load_detector
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -14,46 +14,38 @@ if TYPE_CHECKING:
     from zsad.evaluator.class_evaluator import Progress
     from zsad.results.schema import DataSetResult, Evaluation
 
-ABOUT = """Hold a detector against labelled data: exact metrics per class and their means, with intervals, worst misses,
-and a page that shows them. The same command again goes on where it was stopped."""
+DESCRIPTION = """Measure a detector on labelled data: exact metrics of each class and their means, with confidence
+intervals, and a report with the worst errors. The same command again resumes where it was interrupted. --shots K
+first shows the detector K normal images of the train split of each class (methods with a few-shot mode)."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("evaluate", help="hold a detector against labelled data", description=ABOUT)
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
     add_detector(parser, positional=True)
     data = parser.add_argument_group("data")
+    add_data(data, "[NAME=]LAYOUT:PATH")
     data.add_argument(
-        "--data", action="append", required=True, metavar="[NAME=]LAYOUT:PATH", help="see zsad datasets; repeatable"
-    )
-    data.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
-    data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
-    data.add_argument(
-        "--max-images", type=int, metavar="N", help="a quick look at N images of each class and state (default: all)"
+        "--max-images", type=int, metavar="N", help="per class and label, for a quick look (default: all)"
     )
     data.add_argument(
-        "--allow-training-data", action="store_true", help="also images that the detector has seen; results say so"
+        "--allow-training-data", action="store_true", help="even if trained on these images; results say so"
     )
-    how = parser.add_argument_group("protocol")
-    how.add_argument(
+    protocol = parser.add_argument_group("protocol")
+    protocol.add_argument(
         "--resolution",
         type=resolution,
         default=518,
         metavar="PX|own",
-        help="side at which maps and masks are compared, or each image's own size (default: 518)",
+        help="of maps and masks; own: the image's (default: 518)",
     )
-    how.add_argument(
-        "--shots",
-        type=int,
-        default=0,
-        metavar="K",
-        help="show the detector K normal images of each class's own train split before it judges that class "
-        "(default: 0; of methods with a few-shot mode)",
+    protocol.add_argument(
+        "--shots", type=int, default=0, metavar="K", help="normal images per class (default: 0, zero-shot)"
     )
-    how.add_argument("--shots-seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
-    how.add_argument("--no-intervals", action="store_true", help="leave the bootstrap intervals out")
+    protocol.add_argument("--shots-seed", type=int, default=0, metavar="S", help="of their random choice (default: 0)")
+    protocol.add_argument("--no-intervals", action="store_true", help="no bootstrap confidence intervals")
     add_runtime(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="numbers, curves, misses and the page")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for metrics, curves and the report")
     parser.add_argument("--overwrite", action="store_true", help="replace another evaluation in DIR")
     parser.set_defaults(run=run)
 
@@ -80,7 +72,7 @@ def run(options: Namespace) -> int:
             resamples=0 if options.no_intervals else 1000,
             allow_training_data=options.allow_training_data,
             overwrite=options.overwrite,
-            command=typed(),
+            command=command_line(),
             watch=bars.show,
         )
     finally:

@@ -1,43 +1,37 @@
 """``zsad fit-normal DETECTOR``: show a detector a few images of normal things, which it remembers from then on."""
 
-import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_runtime, as_detector, describe, load_detector
+from zsad.cli.options import add_detector, add_runtime, describe, detector_argument, load_detector
 from zsad.wording import pluralised, say
 
 if TYPE_CHECKING:
     from zsad.data.sources import SkippedFile
 
-if TYPE_CHECKING:
-    pass
-
-ABOUT = """Show a detector a few images of normal things of one kind. What it remembers is saved with it, and images
-are then also compared with that. A detector that remembers images already keeps these as well."""
+DESCRIPTION = """Show a detector a few normal images of one class (few-shot). Their features are saved with it, and
+test images are compared with them. A detector that has a memory already keeps it. Predictions for another class are
+warned of."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("fit-normal", help="show a detector a few normal images", description=ABOUT)
-    parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="images of normal things")
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
+    parser.add_argument("--normal", type=Path, required=True, metavar="DIR", help="normal images")
     parser.add_argument(
-        "--class-name",
-        default="",
-        metavar="WORDS",
-        help='what they show, such as "metal nut": it is kept, and told where another class is judged by them',
+        "--class-name", default="", metavar="WORDS", help='what they show, e.g. "metal nut"; it is saved'
     )
-    parser.add_argument("--shots", type=int, metavar="K", help="how many are drawn from these (default: all)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which are drawn (default: 0)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the detector that results")
+    parser.add_argument("--shots", type=int, metavar="K", help="number drawn from them (default: all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of their random choice (default: 0)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new detector")
     add_detector(parser, positional=True)
     add_runtime(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Choose, remember, save."""
+    """Choose images, add them to the memory, save."""
     from zsad.data.sources import scan
 
     found = scan([options.normal])
@@ -49,27 +43,27 @@ def run(options: Namespace) -> int:
     detector.save(options.out)
     if options.shots is not None:
         say("\n".join(f"normal: {path}" for path in chosen))
-    say(f"{len(chosen)} normal image{'s' * (len(chosen) != 1)} remembered.")
+    say(f"{pluralised(len(chosen), 'normal image')} remembered.")
     say(f"remembers: {detector.memory_summary}")
-    for said in detector.memory_warnings(options.class_name or "object"):
-        say(f"! {said}")
-    say(f"detector: {options.out} (use it with --detector {as_detector(options.out)})")
+    for warning in detector.memory_warnings(options.class_name or "object"):
+        say(f"! {warning}")
+    say(f"detector: {options.out} (use it with --detector {detector_argument(options.out)})")
     return 0
 
 
 def refuse(left_out: "list[SkippedFile]") -> None:
-    """What is remembered is all that was shown, or nothing.
+    """Refuse a folder with files that cannot be read: all of it is remembered, or nothing.
 
     Raises:
         InputError: something was left out.
     """
     from zsad.errors import InputError
 
-    for one in left_out:
-        print(f"zsad: left out: {one.message}", file=sys.stderr)
+    for skipped in left_out:
+        say(f"zsad: left out: {skipped.message}", stderr=True)
     if left_out:
         value = f"{pluralised(len(left_out), 'file')} that cannot, such as {left_out[0].source}"
-        raise InputError("every image of normal things can be read", value, "convert them, or move them away")
+        raise InputError("every normal image can be read", value, "convert them, or move them away")
 
 
 def choose(images: list[Path], shots: int | None, seed: int) -> list[Path]:

@@ -1,10 +1,10 @@
 """``zsad gallery DETECTOR...``: a figure of what detectors see, as PNG or PDF."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_runtime
+from zsad.cli.options import DETECTOR, add_data, add_runtime
 from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
@@ -12,53 +12,46 @@ if TYPE_CHECKING:
     from zsad.gallery.choice import GalleryCandidate
     from zsad.predictor import Detector
 
-ABOUT = """Draw images, ground truth and the maps of detectors side by side, as in the papers' figures. All
-maps have one colour scale, from 0 to 1: none is stretched to its own extremes."""
+DESCRIPTION = """Draw images, ground truth and the anomaly maps of detectors side by side, as in the figures of
+papers. All maps have one colour scale, from 0 to 1, and none is rescaled."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser("gallery", help="draw a figure of what detectors see", description=ABOUT)
-    parser.add_argument(
-        "detectors", nargs="+", metavar="DETECTOR", help="folder of a detector, or a name: see zsad methods"
-    )
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
+    parser.add_argument("detectors", nargs="+", metavar="DETECTOR", help=DETECTOR)
     parser.add_argument("--backbone", metavar="NAME", help="of detectors given by name (default: tiny)")
     parser.add_argument("--weights", metavar="TAG|PATH|REPO", help="of detectors given by name")
-    data = parser.add_argument_group("images (default: 4 of each class, drawn at random)")
-    data.add_argument(
-        "--data", action="append", required=True, metavar="[NAME=]LAYOUT:PATH", help="see zsad datasets; repeatable"
-    )
-    data.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
-    which = data.add_mutually_exclusive_group()
-    which.add_argument(
-        "--images", nargs="+", metavar="FILE", help="names or ends of paths in the data, such as 'bent_lead/00?.png'"
-    )
-    which.add_argument("--random", type=int, metavar="N", help="N of each class, kinds of defect in turn")
-    which.add_argument("--worst", type=int, metavar="N", help="N of each class that the first detector ranks worst")
-    which.add_argument("--best", type=int, metavar="N", help="N of each class that the first detector ranks best")
+    data = parser.add_argument_group("images (default: 4 of each class at random)")
+    add_data(data, "[NAME=]LAYOUT:PATH", split=False)
+    choice = data.add_mutually_exclusive_group()
+    choice.add_argument("--images", nargs="+", metavar="FILE", help="names or ends of paths, e.g. 'bent_lead/00?.png'")
+    choice.add_argument("--random", type=int, metavar="N", help="N per class, taking turns among defect types")
+    choice.add_argument("--worst", type=int, metavar="N", help="N per class with the worst scores of detector 1")
+    choice.add_argument("--best", type=int, metavar="N", help="N per class with the best scores of detector 1")
     data.add_argument("--seed", type=int, default=0, metavar="N", help="of --random (default: 0)")
-    data.add_argument("--evaluation", type=Path, metavar="DIR", help="ranks by it, for --worst and --best")
+    data.add_argument("--evaluation", type=Path, metavar="DIR", help="takes scores for --worst, --best from it")
     data.add_argument(
-        "--max-images", type=int, default=50, metavar="N", help="without it: of each class and state (default: 50)"
+        "--max-images", type=int, default=50, metavar="N", help="else scored per class and label (default: 50)"
     )
-    how = parser.add_argument_group("figure")
-    how.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .png or .pdf")
-    how.add_argument("--label", action="append", metavar="NAME", help="of each detector, in their order; repeatable")
-    how.add_argument("--columns", type=int, metavar="N", help="images side by side (default: 1; transposed: 6)")
-    how.add_argument("--transpose", action="store_true", help="images side by side, detectors below each other")
-    how.add_argument("--map-only", action="store_true", help="maps alone, not laid over their images")
+    figure = parser.add_argument_group("figure")
+    figure.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .png or .pdf")
+    figure.add_argument("--label", action="append", metavar="NAME", help="of each detector, in order; repeatable")
+    figure.add_argument("--columns", type=int, metavar="N", help="images side by side (default: 1; transposed: 6)")
+    figure.add_argument("--transpose", action="store_true", help="images side by side, detectors in rows")
+    figure.add_argument("--map-only", action="store_true", help="maps alone, not overlaid on the images")
     add_runtime(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Choose, draw, and say what is in the figure."""
+    """Choose images, draw, and print what is in the figure."""
     from zsad.data.specification import data_set
     from zsad.gallery.choice import candidates
     from zsad.gallery.drawing import check_file, gallery
 
     check_file(options.out)
-    found = candidates([data_set(one) for one in options.data], options.classes)
+    found = candidates([data_set(specification) for specification in options.data], options.classes)
     detectors = [_loaded(name, options) for name in options.detectors]
     drawn = gallery(
         detectors,
@@ -69,8 +62,8 @@ def run(options: Namespace) -> int:
         map_only=options.map_only,
         transposed=options.transpose,
     )
-    for said in drawn.warnings:
-        say(f"! {said}")
+    for warning in drawn.warnings:
+        say(f"! {warning}")
     sheets = f", {drawn.pages} pages" if drawn.pages > 1 else ""
     images = f"{drawn.images} image{'s' if drawn.images > 1 else ''}"
     say(f"figure: {options.out} ({images}{sheets})")
@@ -105,7 +98,7 @@ def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespac
 
 
 def _loaded(name: str, options: Namespace) -> "Detector":
-    """A detector; what is said of backbones is meant for those that have none of their own."""
+    """A detector; backbone and weights apply to those that are given by name."""
     from zsad import methods
     from zsad.predictor import load
 

@@ -10,7 +10,6 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -22,47 +21,46 @@ SENT_SIDE = 1024
 """Longer side in px, at most, of an image that is sent."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb with its three parts."""
-    about = "Sentences about what can be wrong with things of each class; training of kanoclip reads them."
-    parser = verbs.add_parser("knowledge", help="show or extend what is known of each class", description=about)
+def configure(parser: ArgumentParser) -> None:
+    """Add the three parts of the command."""
+    parser.description = "Descriptions of what can be wrong with objects of each class; kanoclip is trained with them."
     parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
-    show = parts.add_parser("show", help="print what is known of a class")
-    show.add_argument("class_name", metavar="CLASS", help='such as "metal nut" or mtd/tile')
+    show = parts.add_parser("show", help="print the descriptions of a class")
+    show.add_argument("class_name", metavar="CLASS", help='e.g. "metal nut" or mtd/tile')
     show.set_defaults(run=_show)
     listing = parts.add_parser("list", help="list the classes by data set")
     listing.set_defaults(run=_list)
     for part in (show, listing):
-        part.add_argument("--file", type=Path, metavar="FILE", help="a knowledge file of yours to read as well")
-    _add_build(parts.add_parser("build", help="extend a knowledge file through a chat endpoint"))
+        part.add_argument("--file", type=Path, metavar="FILE", help="a knowledge file to read as well")
+    _configure_build(parts.add_parser("build", help="extend a knowledge file with a chat model"))
 
 
-def _add_build(parser: ArgumentParser) -> None:
-    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="what to ask about")
+def _configure_build(parser: ArgumentParser) -> None:
+    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="classes to ask about")
     parser.add_argument(
         "--data",
         type=_layout_and_path,
         metavar="LAYOUT:PATH",
-        help="a data set (see zsad datasets): its classes, and its anomalous images if --vision-model is given",
+        help="data set: its classes, and images with --vision-model",
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/knowledge.json"), metavar="FILE", help="%(default)s")
-    parser.add_argument("--again", action="store_true", help="ask also about classes that the package knows")
-    parser.add_argument("--limit", type=int, metavar="N", help="ask at most N questions; a later run goes on")
-    parser.add_argument("--dry-run", action="store_true", help="print the questions, ask nothing")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/knowledge.json"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--again", action="store_true", help="ask about classes in the package, too")
+    parser.add_argument("--limit", type=int, metavar="N", help="ask at most N questions; run again to continue")
+    parser.add_argument("--dry-run", action="store_true", help="only print the questions")
     group = parser.add_argument_group("endpoint")
     group.add_argument("--base-url", default="https://api.openai.com/v1", metavar="URL", help="default: %(default)s")
     group.add_argument("--model", required=True, metavar="NAME", help="for questions about classes")
-    group.add_argument("--vision-model", metavar="NAME", help="for questions about images (default: none are asked)")
+    group.add_argument("--vision-model", metavar="NAME", help="for questions about images (default: none)")
     group.add_argument(
         "--api-key-variable",
         default="OPENAI_API_KEY",
         metavar="NAME",
-        help="environment variable with the key; a local server may need none (default: %(default)s)",
+        help="variable with the key (default: %(default)s)",
     )
     group.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for a reply (default: 120)")
-    group.add_argument(
-        "--retries", type=int, default=3, metavar="N", help="further attempts at a question (default: 3)"
-    )
+    group.add_argument("--retries", type=int, default=3, metavar="N", help="attempts after the first (default: 3)")
     parser.set_defaults(run=_build)
 
 

@@ -2,13 +2,12 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from shutil import get_terminal_size
 from textwrap import shorten, wrap
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs
 from zsad.wording import say
 
 if TYPE_CHECKING:
@@ -18,16 +17,15 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 
-def add(verbs: Verbs) -> None:
-    """Add the three verbs."""
-    for name, rows, notes, about in (
-        ("methods", method_rows, method_notes, "list the detectors"),
-        ("backbones", backbone_rows, list[str], "list the CLIP architectures and their weights"),
-        ("datasets", dataset_rows, dataset_notes, "list the data set layouts"),
-    ):
-        parser = verbs.add_parser(name, help=about, description=about)
-        parser.add_argument("--json", action="store_true", help="machine-readable")
-        parser.set_defaults(run=_show, rows=rows, notes=notes)
+def configure(parser: ArgumentParser) -> None:
+    """Add options and what is listed, by the name of the command."""
+    rows, notes = {
+        "methods": (method_rows, method_notes),
+        "backbones": (backbone_rows, list[str]),
+        "datasets": (dataset_rows, dataset_notes),
+    }[parser.prog.split()[-1]]
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.set_defaults(run=_show, rows=rows, notes=notes)
 
 
 def method_rows() -> list[Row]:

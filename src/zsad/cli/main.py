@@ -1,49 +1,52 @@
-"""``zsad VERB``: parse, run, and turn errors into one line and an exit status.
+"""``zsad COMMAND``: parse, run, and turn errors into one line and an exit status.
 
 Exit status: 0 all went well; 1 some of the work failed and was named; 2 the command could not run; above 128 a signal
 ended it: 130 interrupted (Ctrl-C), 143 terminated (kill), 129 the terminal is gone, 141 nobody reads what is printed.
 """
 
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
 
 import zsad
-from zsad.cli import (
-    benchmark,
-    compare,
-    data,
-    demo,
-    evaluate,
-    fit_normal,
-    gallery,
-    knowledge,
-    lists,
-    predict,
-    pretrain,
-    train,
-)
-from zsad.cli.ending import BY_SIGNAL, flushed, leave, listening, said, unread
-from zsad.cli.options import telling
+from zsad.cli.ending import BY_SIGNAL, flushed, leave, listening, report_signal, unread
+from zsad.cli.options import show_warnings
+from zsad.cli.parsing import Parser
 from zsad.errors import ZsadError
-from zsad.wording import printable, say
+from zsad.wording import say
 
 FAILED = 2
-VERBS = (predict, train, evaluate, compare, benchmark, gallery, fit_normal, demo, lists, knowledge, pretrain, data)
+COMMANDS = {
+    "predict": ("predict", "score images and draw heat maps"),
+    "train": ("train", "train a method on an auxiliary data set"),
+    "evaluate": ("evaluate", "measure a detector on labelled data"),
+    "compare": ("compare", "compare two evaluations"),
+    "benchmark": ("benchmark", "train and evaluate many detectors"),
+    "gallery": ("gallery", "draw the maps of detectors side by side"),
+    "fit-normal": ("fit_normal", "show a detector a few normal images (few-shot)"),
+    "demo": ("demo", "try a detector on photographs of solar cells"),
+    "methods": ("lists", "list the methods"),
+    "backbones": ("lists", "list the CLIP architectures and their weights"),
+    "datasets": ("lists", "list the data set layouts"),
+    "knowledge": ("knowledge", "show or extend descriptions of defects"),
+    "pretrain": ("pretrain", "train a small CLIP from scratch"),
+    "data": ("data", "check data sets, or draw one"),
+}
+"""Module and one line of help of each command. The module is imported where its command is typed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with flushed():
-            command_line = parser()
+            command_line = parser(next((text for text in arguments if not text.startswith("-")), ""))
             options = command_line.parse_args(arguments)
             if "run" not in options:
                 command_line.print_help(sys.stderr)
                 return FAILED
-            with listening(), telling():
+            with listening(), show_warnings():
                 status: int = options.run(options)
     except ZsadError as error:
         say(f"zsad: {error}", stderr=True)
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"zsad: out of memory. {remedy}", stderr=True)
         return FAILED
     except KeyboardInterrupt as ended:
-        return said(ended)
+        return report_signal(ended)
     except BrokenPipeError:  # as in zsad methods | head
         return unread()
     except OSError as error:
@@ -64,21 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-class Parser(ArgumentParser):
-    """Shows what was typed and does not pass on what a terminal would obey: a shell's ``*`` is what others named."""
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End with a message."""
-        super().exit(status, message and printable(message, keep="\n"))
-
-
-def parser() -> ArgumentParser:
-    """The whole command line."""
+def parser(command: str | None = None) -> Parser:
+    """The command line with the options of one command, or of all."""
     root = Parser(prog="zsad", description=zsad.__doc__.splitlines()[0] if zsad.__doc__ else None)
-    root.add_argument("--version", action="version", version=f"zsad {zsad.__version__}")
-    verbs = root.add_subparsers(title="commands", metavar="COMMAND")
-    for verb in VERBS:
-        verb.add(verbs)
+    root.add_argument("-V", "--version", action="version", version=f"zsad {zsad.__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary, description=summary)
+        if command in (None, name):
+            import_module(f"zsad.cli.{module}").configure(subparser)
     return root
 
 

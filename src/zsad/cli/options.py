@@ -12,73 +12,79 @@ from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 if TYPE_CHECKING:
-    from argparse import _SubParsersAction
+    from argparse import _ArgumentGroup as ArgumentGroup
 
     from zsad.predictor import Detector
     from zsad.reports.predictions import RunInfo
 
-    Verbs = _SubParsersAction[ArgumentParser]
-else:
-    Verbs = Any
-
 
 POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bilinear")
+WEIGHTS = "published tag, file, folder or hub repository"
+DETECTOR = "saved folder, or method (see zsad methods)"
 
 
 @contextmanager
-def telling() -> Iterator[list[str]]:
-    """While a command runs, what the package warns of is one line on the terminal; it is also kept in the list."""
+def show_warnings() -> Iterator[list[str]]:
+    """While a command runs, print each warning of the package as one line; the list collects them."""
     from zsad.errors import ZsadWarning
 
-    told: list[str] = []
-    others = warnings.showwarning
+    messages: list[str] = []
+    original = warnings.showwarning
 
-    def tell(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, ZsadWarning):
-            return others(message, category, *where, **more)
-        told.append(str(message))
+            return original(message, category, *where, **more)
+        messages.append(str(message))
         return say(f"zsad: note: {message}", stderr=True)
 
-    warnings.showwarning = tell
+    warnings.showwarning = show
     try:
-        yield told
+        yield messages
     finally:
-        warnings.showwarning = others
+        warnings.showwarning = original
 
 
 def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
-    """How a detector is chosen: by an option, or by the argument that the verb is about."""
+    """How a detector is chosen: by an option, or by the argument of the command."""
     group = parser.add_argument_group("detector")
     if positional:
-        group.add_argument("detector", metavar="DETECTOR", help="folder of a detector, or a name: see zsad methods")
+        group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)
     else:
         group.add_argument(
-            "--detector", default="clip-ac", metavar="NAME|DIR", help="see zsad methods (default: clip-ac)"
+            "--detector", default="clip-ac", metavar="NAME|DIR", help="default: clip-ac (see zsad methods)"
         )
-    group.add_argument(
-        "--backbone",
-        metavar="NAME",
-        help="see zsad backbones (default: tiny, embedded: small, project-trained, for trying out; "
-        "real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai)",
-    )
-    group.add_argument("--weights", metavar="TAG|PATH|REPO", help="published tag, file, folder or hub repository")
-    group.add_argument(
-        "--activation", choices=("quick_gelu", "gelu"), help="override what the weights were trained with"
-    )
+    group.add_argument("--backbone", metavar="NAME", help="default: tiny, for trying out (see zsad backbones)")
+    add_backbone(group)
+
+
+def add_backbone(group: "ArgumentGroup") -> None:
+    """Weights and settings of the backbone, and options of the method."""
+    group.add_argument("--weights", metavar="TAG|PATH|REPO", help=WEIGHTS)
+    group.add_argument("--activation", choices=("quick_gelu", "gelu"), help="default: that of the weights")
     group.add_argument(
         "--position-resize",
         choices=POSITION_RESIZES,
-        help="how positions are resized to other image sizes (default: bicubic_antialias)",
+        help="of position embeddings; default: bicubic_antialias",
     )
-    group.add_argument("--image-size", type=int, metavar="PX", help="side at which the method runs")
+    group.add_argument("--image-size", type=int, metavar="PX", help="input size (default: that of the backbone)")
     group.add_argument(
         "--set",
-        type=pair,
+        type=key_value,
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a field of the method's configuration",
+        help="option of the method; repeatable",
     )
+
+
+def add_data(group: "ArgumentGroup", metavar: str, *, split: bool = True) -> None:
+    """Data sets, and what is taken of them."""
+    group.add_argument(
+        "--data", action="append", required=True, metavar=metavar, help="data set (zsad datasets); repeatable"
+    )
+    if split:
+        group.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
+    group.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
 
 
 def add_runtime(parser: ArgumentParser) -> None:
@@ -103,10 +109,10 @@ def load_detector(options: Namespace, threshold: float | None = None) -> "Detect
     )
 
 
-def as_detector(folder: Path) -> str:
+def detector_argument(folder: Path) -> str:
     """What ``--detector`` takes for this folder: a bare name could mean a method.
 
-    >>> as_detector(Path("fe-clip")), as_detector(Path("runs/fe-clip"))
+    >>> detector_argument(Path("fe-clip")), detector_argument(Path("runs/fe-clip"))
     ('./fe-clip', 'runs/fe-clip')
     """
     return f"./{folder}" if len(folder.parts) == 1 else str(folder)
@@ -138,19 +144,19 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         threshold=detector.threshold,
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=typed(),
+        command=command_line(),
         memory=detector.memory_summary,
     )
 
 
-def typed() -> str:
-    """What the user typed."""
+def command_line() -> str:
+    """The command as the user typed it."""
     import shlex
 
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def pair(text: str) -> tuple[str, object]:
+def key_value(text: str) -> tuple[str, object]:
     """``KEY=VALUE`` with the value read as TOML, so that numbers, lists and booleans are what they look like."""
     from zsad.documents import DocumentError, read_toml
 

@@ -2,14 +2,14 @@
 
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import Verbs, add_detector, add_runtime, describe, load_detector, run_info, telling
+from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info, show_warnings
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -19,27 +19,19 @@ if TYPE_CHECKING:
 
     Answer = tuple[DecodedImage, Prediction] | Failure
 
-MOST = 3
-"""Kinds of notes on images that the terminal names."""
+DESCRIPTION = """Score images of objects the model was never trained on, and draw where they look anomalous. Exit
+status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done."""
+MAX_NOTES = 3
+"""Kinds of notes on images that the terminal shows."""
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser(
-        "predict",
-        help="score images and draw heat maps",
-        description="Score images of things the model was never trained on, and draw where they look anomalous. "
-        "Exit status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done.",
-    )
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = DESCRIPTION
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder or glob pattern")
-    parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, such as "metal nut"')
+    parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        metavar="P",
-        help="score from which an image is anomalous (default: 0.5, not calibrated)",
-    )
+    parser.add_argument("--threshold", type=float, metavar="P", help="anomalous from this score (default: 0.5)")
     add_detector(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)
@@ -55,7 +47,7 @@ def run(options: Namespace) -> int:
     detector = load_detector(options, options.threshold)
     say(describe(detector))
     stream = detector.stream(found.images, options.class_name)
-    with telling() as told:
+    with show_warnings() as told:
         told += detector.memory_warnings(options.class_name)
         for doubt in told:
             say(f"zsad: warning: {doubt}", stderr=True)
@@ -144,7 +136,7 @@ def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:
     """
 
     kinds = Counter(note for one in notes for note in one)
-    for note, count in kinds.most_common(MOST):
+    for note, count in kinds.most_common(MAX_NOTES):
         yield f"note: {pluralised(count, 'image')}: {note}"
-    if len(kinds) > MOST:
-        yield f"note: {len(kinds) - MOST:,} more kinds of notes, in the report at their images"
+    if len(kinds) > MAX_NOTES:
+        yield f"note: {len(kinds) - MAX_NOTES:,} more kinds of notes, in the report at their images"

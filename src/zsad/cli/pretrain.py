@@ -1,32 +1,20 @@
 """``zsad pretrain``: make the embedded backbone again, or one like it."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from zsad.cli.options import Verbs
+from zsad.runtime import RuntimeConfig
 from zsad.wording import say
 
 
-def add(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = verbs.add_parser(
-        "pretrain",
-        help="train a small CLIP from nothing",
-        description="Train a small CLIP on a CNN: align with captions, see drawn defects. Resumes what OUT holds.",
-    )
-    parser.add_argument(
-        "--recipe", type=Path, required=True, metavar="FILE", help="for instance recipes/tiny/tiny.toml"
-    )
-    parser.add_argument(
-        "--corpus",
-        type=Path,
-        metavar="FILE",
-        help="JSON lines: file, caption, label, source (none if all is drawn)",
-    )
-    parser.add_argument("--sources", type=Path, metavar="FILE", help="JSON: repository and terms of each source")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="images, checkpoints, log and model")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw images (default: 2)")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda … (default: cpu)")
+def configure(parser: ArgumentParser) -> None:
+    """Add description and options."""
+    parser.description = "Train a small CLIP on a CNN, with captions and drawn defects. Resumes the run in DIR."
+    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="e.g. recipes/tiny/tiny.toml")
+    parser.add_argument("--corpus", type=Path, metavar="FILE", help="JSON lines: file, caption, label, source")
+    parser.add_argument("--sources", type=Path, metavar="FILE", help="JSON: repository and licence of each source")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for images, checkpoints, log and model")
+    RuntimeConfig.add_options(parser, "device", "workers", device="cpu")
     parser.set_defaults(run=run)
 
 
