@@ -47,7 +47,7 @@ def test_no_prompt_is_cut_and_no_two_states_say_the_same(name: str) -> None:
 
 
 def test_a_class_name_is_cut_at_the_end_of_a_word() -> None:
-    with pytest.warns(ZsadWarning, match=r"read as '[^']*' ?\. Shorten it\."):
+    with pytest.warns(ZsadWarning, match=r"shortened to '[^']*' ?\. Shorten it\."):
         (only,), _ = fit_prompts(small.tokenizer(), LONG, (("{}",), ("damaged {}",)))
     assert LONG.startswith(only + " ")
 
