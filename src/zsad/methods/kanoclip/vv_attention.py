@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsad.backbones.towers import VisionTower
+from zsad.backbones.clip import VisionTower
 from zsad.backbones.transformer import VALUE, Attention, Block
 from zsad.errors import ConfigError
 from zsad.types import Size, Trace
