@@ -341,8 +341,8 @@ def test_the_letter_keeps_probabilities_near_one_half() -> None:
         ({"stages": 0}, "stages 1 to 4"),
         ({"stages": 5}, "stages 1 to 4"),
         ({"cnn": "none", "learned_prompts": False}, "self_prompting = false"),
-        ({"cnn": "none", "cnn_weights": "folder"}, "weights belong to a CNN that makes prompts"),
-        ({"self_prompting": False, "cnn_weights": "folder"}, "weights belong to a CNN that makes prompts"),
+        ({"cnn": "none", "cnn_weights": "folder"}, "weights belong to a CNN for prompts"),
+        ({"self_prompting": False, "cnn_weights": "folder"}, "weights belong to a CNN for prompts"),
     ],
     ids=str,
 )

@@ -209,23 +209,23 @@ def test_the_sentences_of_acd_clip() -> None:
     normal, anomalous = AcdClip(frozen()).prompts("nut")
     assert normal == [
         "nut.",
-        "an image of nut.",
+        "a picture of nut.",
         "one nut.",
-        "an image of one nut.",
+        "a picture of one nut.",
         "this nut.",
-        "an image of this nut.",
+        "a picture of this nut.",
     ]
     assert anomalous == [
         "a faulty nut.",
-        "an image of a faulty nut.",
+        "a picture of a faulty nut.",
         "a broken nut.",
-        "an image of a broken nut.",
+        "a picture of a broken nut.",
         "a nut with a flaw.",
-        "an image of a nut with a flaw.",
+        "a picture of a nut with a flaw.",
         "a nut with a defect.",
-        "an image of a nut with a defect.",
+        "a picture of a nut with a defect.",
         "a nut with damage.",
-        "an image of a nut with damage.",
+        "a picture of a nut with damage.",
     ]
 
 

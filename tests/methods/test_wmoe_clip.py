@@ -242,9 +242,9 @@ def test_scaled_samples_are_as_long_as_the_vectors_that_they_are_added_to() -> N
     method = make(replace(ALL, sample="scaled"))
     added = 50 * torch.randn(3, 2, 32)
     seen: list[Tensor] = []
-    splice = wmoe_clip.splice
+    insert_vectors = wmoe_clip.insert_vectors
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(wmoe_clip, "splice", lambda *given: (seen.append(given[2]), splice(*given))[1])
+        patch.setattr(wmoe_clip, "insert_vectors", lambda *given: (seen.append(given[2]), insert_vectors(*given))[1])
         method.prompts(method.clip, added)
     for own, vectors in zip(seen, method.prompts.vectors, strict=True):
         r = own - vectors
