@@ -11,6 +11,8 @@ from mkdocs.exceptions import PluginError
 from website.docstrings import Docstrings
 
 DIRECTIVE = re.compile(r"^::: (zsad[\w.]*)\n((?:(?:    .*)?\n)*)", re.MULTILINE)
+ORDER = "zsad methods data metrics testing blocks runs"
+"""Of the pages, as in the navigation."""
 SOURCE = Path(__file__).parents[1] / "src"
 
 
@@ -23,7 +25,7 @@ def public_names(pages: Path) -> str:
         "# Public names",
         "These names are kept: how they change is in [Contributing](../CONTRIBUTING.md). All others are internal.",
     ]
-    for page in sorted(pages.glob("*.md"), key=lambda page: (page.stem != "zsad", page.stem)):
+    for page in sorted(pages.glob("*.md"), key=lambda page: (ORDER.find(page.stem), page.stem)):
         for path, settings in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
             chosen = ((yaml.safe_load(settings) or {}).get("options") or {}).get("members")
             module = package if path == "zsad" else package[path.removeprefix("zsad.")]
