@@ -1,1 +1,1 @@
-"""Files of tensors, whoever wrote them, read as data: nothing in them is looked up, imported or called."""
+"""Untrusted tensor files, read as data: nothing in them is looked up, imported or called."""

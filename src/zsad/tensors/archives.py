@@ -1,8 +1,8 @@
-"""What PyTorch writes: zip archives, of which TorchScript is one, and as before 2020 one stream of pickles and arrays.
+"""Files of PyTorch: zip archives, including TorchScript, and the format before 2020, a stream of pickles and arrays.
 
 with opened(path) as file:
     file.content                      # the pickle as data, see zsad.tensors.pickles
-    file.load(stored)                 # one of its tensors; tensors that share an array do so here too
+    file.load(stored)                 # one of its tensors; tensors that share storage do so here too
 """
 
 import re
@@ -21,18 +21,18 @@ from torch import Tensor
 from zsad.tensors.pickles import Name, Storage, StoredTensor, read_pickle
 
 PICKLE, CODE, DIRECTORY = 16 * 2**20, 8 * 2**20, 32 * 2**20
-"""Greatest number of bytes of a pickle, of a TorchScript archive's code, and of an archive's table of contents."""
+"""Maximum bytes of a pickle, of the code of a TorchScript archive, and of the directory of an archive."""
 MAGIC = 0x1950A86A20F9469CFC6C
-"""The first number of a stream that PyTorch wrote."""
+"""The magic number of the stream format."""
 CLASS = re.compile(r"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]\n  __buffers__ = \[(.*)\]\n", re.MULTILINE)
 
 
 class TensorFile(ABC):
-    """An open file of tensors.
+    """An open tensor file.
 
     Attributes:
-        content: what was saved; tensors in it are :class:`zsad.tensors.pickles.StoredTensor`.
-        is_module: whether that is a TorchScript module.
+        content: the saved object; tensors in it are :class:`zsad.tensors.pickles.StoredTensor`.
+        is_module: whether it is a TorchScript module.
     """
 
     content: object
@@ -45,7 +45,7 @@ class TensorFile(ABC):
         """The tensor, on the CPU.
 
         Raises:
-            ValueError, OSError, zipfile.BadZipFile: its array is missing, cut off or damaged.
+            ValueError, OSError, zipfile.BadZipFile: its storage is missing, truncated or damaged.
         """
         array = self._array(stored.storage, stored.dtype)
         return array.as_strided(stored.size, stored.stride, stored.storage.start + stored.offset)
@@ -65,19 +65,19 @@ class TensorFile(ABC):
 
     @abstractmethod
     def _bytes(self, storage: Storage) -> bytearray:
-        """All of the array that lies under the storage's key."""
+        """The whole storage with this key."""
 
     def names_of(self, kind: Name) -> set[str] | None:
-        """The names of parameters and buffers of a TorchScript class, which its code says; None where it does not."""
+        """Names of parameters and buffers of a TorchScript class, from its code; None if it does not name them."""
         return None
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[TensorFile]:
-    """A file that ``torch.save`` or ``torch.jit.save`` wrote.
+    """Open a file of ``torch.save`` or ``torch.jit.save``.
 
     Raises:
-        Exception: anything at all, where it is damaged or no such file.
+        Exception: of any type, if it is damaged or no such file.
     """
     with path.open("rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"
@@ -134,7 +134,7 @@ class _Archive(TensorFile):
         content = bytearray(entry.file_size)
         with self.zip.open(entry) as file:
             done = 0
-            while part := file.read(2**20):  # the checksum is compared at the end
+            while part := file.read(2**20):  # the checksum is verified at the end
                 content[done : done + len(part)] = part
                 done += len(part)
         if done < len(content):
@@ -152,7 +152,7 @@ class _Archive(TensorFile):
 
 
 def _check_directory(file: BufferedReader) -> None:
-    """Refuse a table of contents of millions of entries before it is read."""
+    """Refuse a directory of millions of entries before it is read."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 2**16 - 22))
     tail = file.read()
@@ -160,7 +160,7 @@ def _check_directory(file: BufferedReader) -> None:
     if place < 0 or len(tail) < place + 22:
         raise ValueError("an archive that is cut off")
     (length,) = struct.unpack_from("<I", tail, place + 12)
-    if length == 0xFFFFFFFF:  # said in the record of large archives
+    if length == 0xFFFFFFFF:  # in the zip64 record of large archives
         where = tail.rfind(b"PK\x06\x06", 0, place)
         if where < 0 or len(tail) < where + 56:
             raise ValueError("an archive that is cut off")
@@ -171,7 +171,7 @@ def _check_directory(file: BufferedReader) -> None:
 
 
 class _LegacyFile(TensorFile):
-    """Three pickles that say what follows, the content, the keys of its arrays, and the arrays."""
+    """Three header pickles, the content, the keys of its storages, and the storages."""
 
     def __init__(self, file: BufferedReader) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class _LegacyFile(TensorFile):
     def _places(
         self, keys: Iterable[str], arrays: dict[str, torch.dtype | None], place: int
     ) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Where each array lies, and how long it is, in bytes."""
+        """Offset and length of each storage in bytes."""
         for key in keys:
             dtype = arrays.get(key)
             if dtype is None:

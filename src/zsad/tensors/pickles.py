@@ -1,9 +1,8 @@
 """A pickle read as data.
 
-A pickle is a program for a small stack machine, which can look up any name and call it. Here its instructions, which
-the standard library's ``pickletools`` tells apart, move data only: a name that the program would look up stays a
-:class:`Name`, and an object that it would make is an empty :class:`Shell`. The ways in which PyTorch writes a tensor
-are known, and become a description of where the tensor lies (:class:`StoredTensor`).
+A pickle is a program for a small stack machine that can look up and call any name. Here its instructions, decoded by
+the standard library's ``pickletools``, only move data: a name stays a :class:`Name`, and an object becomes an empty
+:class:`Shell`. Tensors in the formats of PyTorch become a description of their storage (:class:`StoredTensor`).
 
     {"state_dict": {"visual.proj": <tensor>}, "args": argparse.Namespace(lr=1)}
     -> {"state_dict": {"visual.proj": Stored(...)}, "args": Shell(Name("argparse", "Namespace"), {"lr": 1})}
@@ -19,10 +18,10 @@ from typing import Any
 import torch
 
 STEPS = 1_000_000
-"""Instructions that are followed. A CLIP with its optimiser's state has about 100,000."""
+"""Maximum number of instructions. A CLIP with the state of its optimiser has about 100,000."""
 NAME, DIMENSIONS = 300, 16
 SMALL = 2**20
-"""Numbers that a tensor may have even where the array behind it has fewer, as that of a repeated one does."""
+"""Maximum size of a tensor that is larger than its storage, such as an expanded one."""
 MARK = object()
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -42,14 +41,14 @@ STORAGES = {
     "QUInt8Storage": torch.uint8,
     "QInt32Storage": torch.int32,
 }
-"""What PyTorch calls an array of each type."""
+"""PyTorch's storage class of each type."""
 WIDE = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
-"""Types that PyTorch writes as an array of bytes and a name."""
+"""Types that PyTorch saves as a storage of bytes and a name."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """What a program would look up and import: it is not."""
+    """A global name, which is never looked up or imported."""
 
     module: str
     name: str
@@ -64,7 +63,7 @@ class Name:
 
 @dataclass(eq=False)
 class Shell:
-    """An object that a program would make: what kind it says that it is, and the state it would be given."""
+    """A placeholder for an object: the name of its class, and its state."""
 
     kind: Name | None = None
     state: object = None
@@ -72,7 +71,7 @@ class Shell:
 
 @dataclass(frozen=True)
 class Storage:
-    """An array in the file: ``count`` numbers, of which the first is number ``start`` of what lies under the key."""
+    """A storage in the file: ``count`` numbers from number ``start`` of the data with this key."""
 
     key: str
     dtype: torch.dtype | None
@@ -95,7 +94,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class UnreadableTensor:
-    """A tensor of a kind that is not read; it is an error only where it is wanted."""
+    """A tensor of an unsupported kind; an error only if it is used."""
 
     what: str
 
@@ -108,13 +107,13 @@ class _PickleInterpreter:
     handed: int = 0
 
     def hand_over(self, items: tuple[Any, ...]) -> None:
-        """Count what is given to calls: the same long list can be given a million times."""
+        """Limit the total size of arguments: the same long list can be passed a million times."""
         self.handed += len(items) + sum(len(item) for item in items[:DIMENSIONS] if type(item) in (list, tuple, dict))
         if self.handed > STEPS:
             raise ValueError(f"calls with more than {STEPS} values")
 
     def since_mark(self) -> list[Any]:
-        """Take what lies above the last mark, and the mark."""
+        """Pop everything above the last mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not MARK:
             place -= 1
@@ -136,14 +135,14 @@ class _PickleInterpreter:
 
 
 def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = None) -> Any:
-    """The data of the pickle that begins here; the stream is left behind it.
+    """The data of the next pickle in the stream, which is then positioned after it.
 
     Args:
-        stream: the pickle, and what follows.
-        arrays: where the keys and types of the arrays that lie outside are put down.
+        stream: positioned at the pickle.
+        arrays: receives the keys and types of external storages.
 
     Raises:
-        ValueError, LookupError, TypeError, ArithmeticError: it is damaged, or asks for what no file of tensors needs.
+        ValueError, LookupError, TypeError, ArithmeticError: it is damaged, or uses what no tensor file needs.
     """
     machine = _PickleInterpreter(arrays={} if arrays is None else arrays)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
@@ -181,7 +180,7 @@ def _pairs(items: list[Any]) -> dict[Any, Any]:
 
 
 def _key(key: object) -> object:
-    """Keys whose comparison costs nothing; a nest of tuples would be hashed for ever, huge numbers collide."""
+    """Refuse keys that are expensive to hash: nested tuples, and huge numbers, which collide."""
     simple = type(key) in (str, bytes, bool) or key is None or (type(key) is int and -(2**31) < key < 2**31)
     return key if simple else Shell()
 
@@ -193,7 +192,7 @@ def _build(machine: _PickleInterpreter, _: object) -> None:
 
 
 def _made(kind: object, arguments: object) -> Any:
-    """What stands for the result of a call."""
+    """Push the result of a call, by data alone."""
     if type(kind) is not Name:
         return Shell()
     known = CALLS.get(str(kind))
@@ -261,7 +260,7 @@ def _storage(machine: _PickleInterpreter, _: object) -> None:
 
 
 def _persistent(persistent_id: object) -> Any:
-    """An array that lies in the file outside of the pickle, or the class beside its source in very old files."""
+    """A storage outside of the pickle, or, in very old files, a class next to its source code."""
     match persistent_id:
         case ("storage", Name() as kind, str() | int() as key, str() as place, int() as count, *rest):
             start, count = _view(count, rest)
@@ -278,7 +277,7 @@ def _is_short(key: str | int) -> bool:
 
 
 def _view(count: int, rest: list[Any]) -> tuple[int, int]:
-    """First number and length; files that are no archives say where in another array an array lies."""
+    """Start and length; in the stream format a storage may be a view of another one."""
     match rest:
         case [] | [None]:
             return 0, count
@@ -290,7 +289,7 @@ def _view(count: int, rest: list[Any]) -> tuple[int, int]:
 def _tensor(
     storage: Any, offset: object, size: object, stride: object, *more: object
 ) -> StoredTensor | UnreadableTensor:
-    # more: whether a gradient was wanted, hooks (both of no interest), and whether it is the conjugate or negative
+    # further arguments: requires_grad and hooks (ignored), and whether it is a conjugate or negative view
     altered = len(more) > 2 and bool(more[2])
     if type(storage) is not Storage:
         raise ValueError("a tensor without its array")
@@ -358,7 +357,7 @@ def _dictionary(pairs: Any = (), *rest: object) -> dict[Any, Any]:
 
 
 def _subclass(function: object = None, kind: object = None, arguments: object = (), *state: object) -> Any:
-    """A tensor of a class of somebody's own, or with attributes: the tensor that it is made of."""
+    """A tensor of a subclass, or with attributes: the plain tensor."""
     return _made(function, arguments)
 
 
@@ -385,14 +384,14 @@ CALLS: dict[str, Callable[..., Any]] = {
         for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
     },
 }
-"""All calls that stand for something, by what they make of their arguments; every other one makes a shell."""
+"""All supported calls, as functions of their arguments; any other makes a shell."""
 
 SAID = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING"),
     *("SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-"""Instructions that say a value."""
+"""Instructions that push a value."""
 
 
 def _push(make: Callable[[Any], object]) -> Callable[[_PickleInterpreter, Any], None]:
@@ -446,4 +445,4 @@ ACTS: dict[str, Callable[[_PickleInterpreter, Any], None]] = {
     "BUILD": _build,
     "BINPERSID": _storage,
 }
-"""Instructions that move or join what is there."""
+"""Instructions that move or combine values."""

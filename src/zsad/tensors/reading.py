@@ -1,7 +1,7 @@
-"""The one door through which files of tensors come in: safetensors, archives of PyTorch, TorchScript, older files.
+"""The one reader of untrusted tensor files: safetensors, archives of PyTorch, TorchScript, older files.
 
-Nothing in them runs, whoever wrote them: what they hold beside tensors is data or an empty shell. What is read is
-bounded by the size of the file, and every array is checked against what is said of it.
+No code in them runs: objects other than tensors become data or an empty placeholder. Memory is limited by the size of
+the file, and every storage is checked against its description.
 """
 
 import math
@@ -20,7 +20,7 @@ from zsad.tensors.pickles import Shell, StoredTensor, UnreadableTensor
 
 T = TypeVar("T")
 HEADER = 16 * 2**20
-"""Greatest number of bytes of what a safetensors file says of its tensors; 600 tensors need 100 kB."""
+"""Maximum bytes of the header of a safetensors file; 600 tensors need 100 kB."""
 DEPTH, NODES = 32, 100_000
 KNOWN = {
     b"": "an empty file",
@@ -32,7 +32,7 @@ KNOWN = {
     b"Rar!": "an archive of RAR",
     b"7z\xbc\xaf": "an archive of 7-Zip",
 }
-"""What lies in the place of tensors, by how it begins."""
+"""Files mistaken for tensor files, by their first bytes."""
 FETCH = {
     "a pointer of Git LFS in the place of the file": "run git lfs pull, or download the file itself",
     "a file of Keras or TensorFlow": "name the weights for PyTorch",
@@ -46,14 +46,14 @@ Sets = dict[str, dict[str, Tensor | UnreadableTensor]]
 
 
 def read_sets(path: Path, wanted: Callable[[set[str]], bool]) -> Sets:
-    """All sets of tensors in a file, by where they are in it (``""`` is the file itself, ``"state_dict"`` an entry).
+    """All sets of tensors in a file, by their position in it (``""`` is the file itself, ``"state_dict"`` an entry).
 
     Args:
-        path: of the file; its content says what it is, not its name.
-        wanted: says of the names of a set whether it is to be read; what nobody wants is not.
+        path: of the file; its content decides on the format, not its name.
+        wanted: whether to load a set, by the names of its tensors.
 
     Raises:
-        WeightsError: the file is no readable file of tensors.
+        WeightsError: the file is no readable tensor file.
     """
     with _told(path):
         if _is_safetensors(path):
@@ -67,7 +67,7 @@ def read_sets(path: Path, wanted: Callable[[set[str]], bool]) -> Sets:
 
 
 def read_saved(path: Path) -> Any:
-    """All that ``torch.save`` wrote of tensors, numbers, text, lists and dictionaries; all else is an empty shell.
+    """Tensors, numbers, text, lists and dictionaries of ``torch.save``; other objects are empty placeholders.
 
     Raises:
         WeightsError: the file cannot be read as such.
@@ -77,7 +77,7 @@ def read_saved(path: Path) -> Any:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors file, and the words beside them.
+    """The tensors of a safetensors file, and its metadata.
 
     Raises:
         WeightsError: the file cannot be read as such.
@@ -108,14 +108,14 @@ def check_finite(tensors: Mapping[str, Tensor], where: object, remedy: str) -> N
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a file of others, said with its name."""
+    """Convert any exception on a file to an error that names it."""
     try:
         if path.exists() and not path.is_file():
             raise OSError("a folder, pipe or device")
         yield
     except WeightsError:
         raise
-    except Exception as error:  # what the readers raise over a damaged file is anything, down to struct.error
+    except Exception as error:  # readers may raise anything on a damaged file, down to struct.error
         reason = _beginning(path) or f"{error}"[:200] or type(error).__name__
         remedy = FETCH.get(reason, "copy or download it again, or save the state dict alone as safetensors")
         raise WeightsError(f"{path} must be a readable file of weights", reason, remedy) from error
@@ -133,7 +133,7 @@ def _beginning(path: Path) -> str | None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By content; what has the suffix must be one too."""
+    """By content; a file with the suffix must be one."""
     with path.open("rb") as file:
         start = file.read(9)
     return path.suffix == ".safetensors" or start[8:] == b"{"
@@ -159,7 +159,7 @@ def _sets(file: TensorFile) -> dict[str, dict[str, StoredTensor | UnreadableTens
 
 
 class _Walk:
-    """Through dictionaries and modules, each of which is looked at once."""
+    """Traverse dictionaries and modules, each once."""
 
     def __init__(self, file: TensorFile) -> None:
         self.file = file
@@ -186,7 +186,7 @@ class _Walk:
     def _of_module(
         self, module: Shell, prefix: str, depth: int
     ) -> Iterator[tuple[str, StoredTensor | UnreadableTensor]]:
-        """The tensors of a module that was saved whole, or as TorchScript, by their full names."""
+        """The tensors of a pickled module, or of TorchScript, by their full names."""
         self.nodes += 1
         if depth > DEPTH or self.nodes > NODES:
             raise ValueError("a nest of modules")
@@ -206,7 +206,7 @@ def _is_tensor(value: object) -> bool:
 
 
 class _Filled:
-    """The saved values with their tensors; what is there twice is the same twice."""
+    """The saved values with their tensors; shared objects stay shared."""
 
     def __init__(self, file: TensorFile) -> None:
         self.file = file

@@ -9,7 +9,7 @@ from zsad.data.layouts._medical import Bmad
 class BmadBrain(Bmad):
     """``{train,test}/{good,Ungood}/img/*``, masks in ``test/Ungood/label`` or ``anomaly_mask``.
 
-    Images for validation, in ``valid``, are left out. ACD-CLIP, AA-CLIP and KAnoCLIP call it BrainMRI;
+    Images for validation, in ``valid``, are ignored. ACD-CLIP, AA-CLIP and KAnoCLIP call it BrainMRI;
     that on Kaggle is another (layout ``brain-mri``).
     """
 

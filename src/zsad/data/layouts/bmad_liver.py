@@ -9,7 +9,7 @@ from zsad.data.layouts._medical import Bmad
 class BmadLiver(Bmad):
     """``{train,test}/{good,Ungood}/img/*``, masks in ``test/Ungood/label`` or ``anomaly_mask``.
 
-    Images for validation, in ``valid``, are left out. The masks are of tumours, not of the liver.
+    Images for validation, in ``valid``, are ignored. The masks are of tumours, not of the liver.
     """
 
     title = "BMAD liver"

@@ -9,7 +9,7 @@ from zsad.data.layouts._medical import Bmad
 class BmadResc(Bmad):
     """``{train,test}/{good,Ungood}/img/*``, masks in ``test/Ungood/label`` or ``anomaly_mask``.
 
-    Images for validation, in ``valid``, are left out. ACD-CLIP calls it Retina OCT.
+    Images for validation, in ``valid``, are ignored. ACD-CLIP calls it Retina OCT.
     """
 
     title = "BMAD RESC"

@@ -8,7 +8,7 @@ from zsad.data.layouts._medical import tumours
 
 
 class Br35h(Layout):
-    """``no/*`` (normal) and ``yes/*`` (with a tumour); ``pred`` and the folders for Mask R-CNN are left out."""
+    """``no/*`` (normal) and ``yes/*`` (with a tumour); ``pred`` and the folders for Mask R-CNN are ignored."""
 
     title = "Br35H"
     about = "3,000 MRI slices of the brain, no masks (Hamada 2020, kaggle.com/ahmedhamada0; see there for terms)"

@@ -10,7 +10,7 @@ from zsad.data.layouts._medical import tumours
 class BrainMri(Layout):
     """``no/*`` (normal) and ``yes/*`` (with a tumour); without masks.
 
-    The archive holds them twice, also in ``brain_tumor_dataset``; they are read once. BMAD's brain, and the part of
+    The archive has them twice, also in ``brain_tumor_dataset``; they are read once. BMAD's brain, and the part of
     these images in Bayes-PFL's tables, are other data sets (layouts ``bmad-brain`` and ``brain-mri-bayes-pfl``).
     Br35H has some of these images too.
     """

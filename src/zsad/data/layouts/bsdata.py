@@ -10,7 +10,7 @@ from zsad.data.layouts._trees import another_tree, images_at, masks_below
 class BSData(Layout):
     """``data/*.jpg`` with ``label/<stem>.json`` of the anomalous: polygons of labelme, which are read as masks.
 
-    Masks that were drawn from them, ``masks/<stem>.png``, come before them where they are there.
+    Masks rendered from them, ``masks/<stem>.png``, take precedence if they exist.
     """
 
     title = "BSData"

@@ -14,10 +14,10 @@ FINDINGS = ("COVID", "COVID-19", "Lung_Opacity", "Viral Pneumonia")
 class Covid19(Layout):
     """``{Normal,COVID,Lung_Opacity,Viral Pneumonia}/images/*``; all but ``Normal`` are anomalous.
 
-    ``masks`` beside ``images`` are of the lungs, not of what is wrong with them, and are never read. The first release
+    ``masks`` next to ``images`` are of the lungs, not of anomalies, and are never read. The first release
     has no ``images`` and ``masks``, and its folders are ``NORMAL`` (1,341), ``COVID-19`` (219) and ``Viral Pneumonia``
     (1,345). It is read too, but the counts are those of the present release. AnomalyCLIP's script asks for ``NORMAL``
-    against all else; which release and which findings papers have in their tables, they do not say.
+    against all else; papers do not say which release and which findings are in their tables.
     """
 
     title = "COVID-19 Radiography Database"

@@ -9,7 +9,7 @@ from zsad.data.layouts._medical import Masked
 class CvcColonDb(Masked):
     """``images/*`` with masks of the same names in ``masks/``.
 
-    These are the 380 frames that are passed on for testing segmentation of polyps; a first release had 300.
+    These are the 380 frames that are used for testing polyp segmentation; a first release had 300.
     """
 
     title = "CVC-ColonDB"

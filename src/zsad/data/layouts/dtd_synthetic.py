@@ -14,7 +14,7 @@ class DTDSynthetic(Layout):
     """``<class>/{train/good,test/good,test/bad}/*``, masks in ``<class>/ground_truth/bad``.
 
     The whole has 1,200 training images, and 357 normal and 947 anomalous in the test split. The counts are those of
-    a list that Bayes-PFL's authors pass on, which calls the five woven classes by other names.
+    a list by the authors of Bayes-PFL, which has other names for the five woven classes.
     """
 
     title = "DTD-Synthetic"

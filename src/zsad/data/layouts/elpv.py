@@ -13,7 +13,7 @@ LABELS = {"0.0": NORMAL, "1.0": ANOMALOUS}
 
 
 class Elpv(Layout):
-    """``labels.csv`` (path, defect probability, cell type; divided by spaces) beside ``images/``."""
+    """``labels.csv`` (path, defect probability, cell type; separated by spaces) next to ``images/``."""
 
     title = "ELPV"
     about = "2,624 solar cells in electroluminescence, no masks (Buerhop-Lutz et al. 2018; CC BY-NC-SA 4.0)"

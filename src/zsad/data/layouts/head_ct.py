@@ -14,7 +14,7 @@ COLUMNS = ["id", "hemorrhage"]
 
 
 class HeadCT(Layout):
-    """``labels.csv`` (id, hemorrhage) beside ``head_ct/``, where ``NNN.png`` is the image of an id; without masks."""
+    """``labels.csv`` (id, hemorrhage) next to ``head_ct/``, where ``NNN.png`` is the image of an id; without masks."""
 
     title = "HeadCT"
     about = "200 CT slices of the head, no masks (Kitamura 2018, kaggle.com/felipekitamura; see there for terms)"

@@ -9,9 +9,9 @@ from zsad.data.layouts._medical import Masked
 class Isic2016(Masked):
     """``ISBI2016_ISIC_Part1_Test_Data/*.jpg``, masks ``<stem>_Segmentation.png`` in ``..._Test_GroundTruth``.
 
-    ``..._Training_Data`` and ``..._Training_GroundTruth`` are read as training split where they lie beside these. Each
-    archive is unpacked to a folder of its own name. Tables of anomaly detection are of the test split. There are no
-    normal images in either.
+    ``..._Training_Data`` and ``..._Training_GroundTruth`` are read as training split if they are in the same folder.
+    Each archive is unpacked to a folder of its own name. Tables of anomaly detection are of the test split. There are
+    no normal images in either.
     """
 
     title = "ISIC 2016"

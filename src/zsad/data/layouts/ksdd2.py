@@ -12,7 +12,7 @@ class KSDD2(Layout):
     """``train`` and ``test`` with ``NNNNN.png`` and ``NNNNN_GT.png``.
 
     An image is anomalous where its mask is not blank; the training split has 2,085 normal and 246 anomalous. Files
-    with other names are left out: the archive brings copies of image 10301 and its mask.
+    with other names are ignored: the archive has copies of image 10301 and its mask.
     """
 
     title = "KolektorSDD2"

@@ -9,7 +9,7 @@ from zsad.data.layouts._medical import Masked
 class Kvasir(Masked):
     """``images/*.jpg`` with masks of the same names in ``masks/``.
 
-    Masks are JPEG too, so that their edges are grey. Some pass the set on as PNG, others only 100 frames of it.
+    Masks are JPEG too, so that their edges are grey. Some redistribute it as PNG, others only 100 frames of it.
     """
 
     title = "Kvasir-SEG"

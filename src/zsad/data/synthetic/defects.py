@@ -25,9 +25,9 @@ VISIBLE = 6
 NEAR, NEAR_SHARE = 2, 1 / 8
 """A pixel of the mask has a visible change within ``NEAR + NEAR_SHARE * radius`` pixels, so that it has no pinholes."""
 FEWEST = 4
-"""The fewest visibly changed pixels of a defect."""
+"""Minimum number of visibly changed pixels of a defect."""
 TRIES = 6
-"""Draws until one is visible; the last is then filled with a contrasting colour."""
+"""Maximum attempts to draw a visible defect; then one is filled with a contrasting colour."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def draw_defect(
     """Draws one defect into a copy of the image.
 
     Args:
-        rng: the only source of chance; the same state gives the same defect.
+        rng: the only source of randomness; the same state gives the same defect.
         image: at least 8 by 8 pixels.
         foreground: where the object is; the defect stays inside. Everywhere if not given.
-        kind: one of ``KINDS``; drawn evenly if not given.
-        donor: where foreign texture comes from; a random surface if not given.
+        kind: one of ``KINDS``; uniformly random if not given.
+        donor: source of foreign texture; a random surface if not given.
 
     Raises:
         ConfigError: the kind is unknown.
@@ -111,7 +111,7 @@ def draw_defect(
 def _composited(
     site: Site, layer: DefectLayer, fewest: int
 ) -> tuple[UInt8[np.ndarray, "rows cols 3"], Bool[np.ndarray, "rows cols"]]:
-    """The window with the layer on it, and the mask through which it was put there: empty for fewer visible pixels."""
+    """The window with the layer on it, and its mask, which is empty if too few pixels change visibly."""
     before = to_bytes(site.base)
     after = to_bytes(site.base + (layer.paint - site.base) * layer.cover[..., None])
     change = np.abs(after.astype(np.int16) - before).max(2) >= VISIBLE
@@ -130,7 +130,7 @@ def _near(change: Bool[np.ndarray, "rows cols"], reach: int) -> Bool[np.ndarray,
 
 
 def _contrast(site: Site) -> DefectLayer:
-    """A disc that nobody can miss, for images in which a kind of defect cannot be seen (a blur of a plain wall)."""
+    """A clearly visible disc, for images in which a kind of defect is invisible (a blur of a plain wall)."""
     rows, cols = np.indices(site.size, dtype=np.float32)
     distance = np.hypot(rows - np.float32(site.centre[0]), cols - np.float32(site.centre[1]))
     opposite: Colours = np.where(site.base < 128, site.base + 110, site.base - 110)
@@ -140,7 +140,7 @@ def _contrast(site: Site) -> DefectLayer:
 def _placed(
     site: Site, patch: UInt8[np.ndarray, "rows cols 3"], mask: Bool[np.ndarray, "rows cols"], kind: str
 ) -> Defect:
-    """The window put back into the whole image."""
+    """Insert the window into the whole image."""
     window = tuple(slice(first, first + extent) for first, extent in zip(site.corner, site.size, strict=True))
     image, full_mask = site.image.copy(), np.zeros(site.image.shape[:2], np.bool_)
     image[window], full_mask[window] = patch, mask

@@ -1,4 +1,4 @@
-"""Harmless variation: what changes from one image of a good part to the next, and is no defect."""
+"""Harmless variation between images of good parts (distractions), which is no defect."""
 
 import io
 import math
@@ -17,7 +17,7 @@ def distract(rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"]) 
     """A copy of the image under one to three harmless changes of the whole of it; there is no mask.
 
     Args:
-        rng: the only source of chance; the same state gives the same image.
+        rng: the only source of randomness; the same state gives the same image.
         image: uint8 RGB of any size.
     """
     for index in rng.permutation(len(_CHANGES))[: int(rng.integers(1, 4))]:

@@ -1,12 +1,12 @@
-"""What a drawn data set is made of, image by image.
+"""A synthetic data set, image by image.
 
 >>> example = draw(Drawing(side=64, damaged=1.0), number=0)
 >>> outside = ~example.scene.mask
 >>> example.good.shape, example.scene.mask.any(), (example.harmed == example.good)[outside].all()
 ((64, 64, 3), np.True_, np.True_)
 
-Image ``number`` depends on nothing but the ``Drawing`` and the number. Where the harmless changes on top would hide
-the defects, as no colours hide a tint, they are left out: every mask marks something that can be seen.
+Image ``number`` depends on nothing but the ``Drawing`` and the number. Harmless changes that would hide the
+defects, as greyscale hides a tint, are skipped, so that every mask marks something visible.
 """
 
 from copy import deepcopy
@@ -40,17 +40,17 @@ Pixels = UInt8[np.ndarray, "rows cols 3"]
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn; the same values give the same images.
+    """Settings of a synthetic data set; the same values give the same images.
 
     Attributes:
-        images: how many.
+        images: their number.
         side: of each in px; of a whole photograph the shorter side.
-        seed: of all chance, 0 or more.
+        seed: of all random choices, 0 or more.
         damaged: share of the images that get one to three defects, in [0, 1].
         photographs: files of good images, drawn on in turn.
-        share: of the images that are made of photographs, in [0, 1]; the others are drawn surfaces and parts.
-        crop: squares are cut at random from the photographs, with at least this share of their shorter side, in
-            (0, 1]; None takes the photographs whole.
+        share: of the images that use photographs, in [0, 1]; the others are synthetic surfaces and parts.
+        crop: random square crops of the photographs, with at least this share of their shorter side, in (0, 1]; None
+            for whole photographs.
         class_name: what the photographs show; the name of a folder.
     """
 
@@ -93,14 +93,14 @@ def _is_folder_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Example:
-    """An image of a drawn data set, and how it came to be.
+    """An image of a synthetic data set, and its origin.
 
     Attributes:
         class_name: of its folder: ``surface``, ``part``, or the drawing's for photographs.
-        good: the image before anything was done to it.
+        good: the image without defects and changes.
         harmed: with its defects; equals ``good`` outside of the mask.
-        scene: as it is written: ``harmed`` with harmless changes of the whole, with the mask and the kinds.
-        unusable: photographs that came first in turn and cannot be drawn on, with the reasons.
+        scene: as written: ``harmed`` with harmless changes of the whole image, with mask and kinds.
+        unusable: photographs that were skipped, with the reasons.
     """
 
     class_name: str
@@ -134,7 +134,7 @@ def draw(drawing: Drawing, number: int) -> Example:
 
 
 def _varied(rng: np.random.Generator, good: Pixels, harmed: Scene, is_repeated: bool) -> Pixels:
-    """Harmless changes, unless they hide the defects; always some of a good image that is there already."""
+    """Harmless changes, unless they hide the defects; always applied to a repeated good image."""
     twin = deepcopy(rng)  # makes the same changes of the good image
     image = vary(rng, harmed.image)
     if harmed.kinds:
@@ -143,7 +143,7 @@ def _varied(rng: np.random.Generator, good: Pixels, harmed: Scene, is_repeated: 
 
 
 def _shows(good: Pixels, image: Pixels, harmed: Scene) -> bool:
-    """Whether enough of the defects can be seen."""
+    """Whether enough of the defects is visible."""
     change = np.abs(image.astype(np.int16) - good).max(2) >= VISIBLE
     return int(np.count_nonzero(change & harmed.mask)) >= FEWEST
 
@@ -151,7 +151,7 @@ def _shows(good: Pixels, image: Pixels, harmed: Scene) -> bool:
 def _photographed(
     rng: np.random.Generator, drawing: Drawing, number: int, unusable: dict[str, str]
 ) -> tuple[Pixels, bool]:
-    """The photograph whose turn it is, or the next that can be used; and whether it is whole and not new."""
+    """The next usable photograph, and whether it is uncropped and repeated."""
     files = drawing.photographs
     order = np.random.default_rng([drawing.seed, 0, 1]).permutation(len(files))
     for turn in range(number, number + len(files)):
@@ -174,7 +174,7 @@ def eight_bits(path: str) -> Pixels:
 
 @lru_cache(maxsize=1)
 def _whole(path: str, side: int) -> Pixels:
-    """Resized in its own proportions."""
+    """Resized with its aspect ratio."""
     image = Image.fromarray(eight_bits(path))
     shorter, longer = sorted(image.size)
     if longer > LONGEST * shorter:

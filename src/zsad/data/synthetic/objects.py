@@ -33,7 +33,7 @@ def part(
     """A random object on a background: the image, its name (one of ``PARTS``), and where the object is.
 
     Args:
-        rng: the only source of chance; the same state gives the same image.
+        rng: the only source of randomness; the same state gives the same image.
         size: (rows, cols) in pixels.
     """
     name = str(rng.choice(list(PARTS)))

@@ -1,4 +1,4 @@
-"""Whole images to learn from: a scene, harmed or not, varied without harm."""
+"""Whole training images: a scene with or without defects, with harmless variation."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ def scene(
     """One to three defects in a share of the images, then harmless changes of the whole.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of randomness.
         image: a good image.
         foreground: where the object is; everywhere if not given.
         damaged: probability of a defect, in [0, 1].
@@ -69,7 +69,7 @@ def harm(
 def vary(rng: np.random.Generator, image: UInt8[np.ndarray, "rows cols 3"]) -> UInt8[np.ndarray, "rows cols 3"]:
     """Harmless changes of the whole of it in ``DISTRACTED`` of the images, no colours in ``GREY`` of them.
 
-    More often than not it is the image that was handed in, and never a copy of it.
+    Often it is the given image itself, not a copy.
     """
     if rng.random() < DISTRACTED:
         image = distract(rng, image)

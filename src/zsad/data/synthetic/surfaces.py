@@ -53,7 +53,7 @@ def surface(rng: np.random.Generator, size: Size) -> tuple[UInt8[np.ndarray, "ro
     """A random surface and its name, one of ``FAMILIES``.
 
     Args:
-        rng: the only source of chance; the same state gives the same image.
+        rng: the only source of randomness; the same state gives the same image.
         size: (rows, cols) in pixels.
     """
     name = str(rng.choice(list(FAMILIES)))
