@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-STEPS = 1_000_000
+MAX_STEPS = 1_000_000
 """Maximum number of instructions. A CLIP with the state of its optimiser has about 100,000."""
 NAME, DIMENSIONS = 300, 16
 SMALL = 2**20
@@ -104,15 +104,17 @@ class _PickleInterpreter:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     arrays: dict[str, torch.dtype | None] = field(default_factory=dict)
-    handed: int = 0
+    arguments_seen: int = 0
 
-    def hand_over(self, items: tuple[Any, ...]) -> None:
+    def count_arguments(self, items: tuple[Any, ...]) -> None:
         """Limit the total size of arguments: the same long list can be passed a million times."""
-        self.handed += len(items) + sum(len(item) for item in items[:DIMENSIONS] if type(item) in (list, tuple, dict))
-        if self.handed > STEPS:
-            raise ValueError(f"calls with more than {STEPS} values")
+        self.arguments_seen += len(items) + sum(
+            len(item) for item in items[:DIMENSIONS] if type(item) in (list, tuple, dict)
+        )
+        if self.arguments_seen > MAX_STEPS:
+            raise ValueError(f"calls with more than {MAX_STEPS} values")
 
-    def since_mark(self) -> list[Any]:
+    def pop_to_mark(self) -> list[Any]:
         """Pop everything above the last mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not MARK:
@@ -146,14 +148,14 @@ def read_pickle(stream: BytesIO, arrays: dict[str, torch.dtype | None] | None = 
     """
     machine = _PickleInterpreter(arrays={} if arrays is None else arrays)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if number == STEPS:
-            raise ValueError(f"a pickle of more than {STEPS} instructions")
+        if number == MAX_STEPS:
+            raise ValueError(f"a pickle of more than {MAX_STEPS} instructions")
         if opcode.name == "STOP":
             return machine.pop()
-        if opcode.name in SAID:
+        if opcode.name in LITERALS:
             machine.stack.append(argument)
-        elif opcode.name in ACTS:
-            ACTS[opcode.name](machine, argument)
+        elif opcode.name in OPCODES:
+            OPCODES[opcode.name](machine, argument)
         else:
             raise ValueError(f"the instruction {opcode.name}")
     raise ValueError("a pickle without an end")
@@ -191,7 +193,7 @@ def _build(machine: _PickleInterpreter, _: object) -> None:
         target.state = state
 
 
-def _made(kind: object, arguments: object) -> Any:
+def _result(kind: object, arguments: object) -> Any:
     """Push the result of a call, by data alone."""
     if type(kind) is not Name:
         return Shell()
@@ -206,8 +208,8 @@ def _made(kind: object, arguments: object) -> Any:
 def _reduce(machine: _PickleInterpreter, _: object) -> None:
     arguments, kind = machine.pop(), machine.pop()
     if type(arguments) is tuple:
-        machine.hand_over(arguments)
-    machine.stack.append(_made(kind, arguments))
+        machine.count_arguments(arguments)
+    machine.stack.append(_result(kind, arguments))
 
 
 def _new_with_keywords(machine: _PickleInterpreter, _: object) -> None:
@@ -216,16 +218,16 @@ def _new_with_keywords(machine: _PickleInterpreter, _: object) -> None:
 
 
 def _old_object(machine: _PickleInterpreter, _: object) -> None:
-    machine.since_mark()
+    machine.pop_to_mark()
     machine.stack.append(Shell())
 
 
-def _named(machine: _PickleInterpreter, argument: str) -> None:
+def _global(machine: _PickleInterpreter, argument: str) -> None:
     module, _, name = argument.partition(" ")
     machine.stack.append(Name(module, name))
 
 
-def _named_by_stack(machine: _PickleInterpreter, _: object) -> None:
+def _stack_global(machine: _PickleInterpreter, _: object) -> None:
     name, module = machine.pop(), machine.pop()
     if type(name) is not str or type(module) is not str:
         raise ValueError("a name that is no text")
@@ -237,7 +239,7 @@ def _drop(machine: _PickleInterpreter, _: object) -> None:
 
 
 def _drop_marked(machine: _PickleInterpreter, _: object) -> None:
-    machine.since_mark()
+    machine.pop_to_mark()
 
 
 def _take(count: int) -> Callable[[_PickleInterpreter, object], None]:
@@ -248,7 +250,7 @@ def _take(count: int) -> Callable[[_PickleInterpreter, object], None]:
     return act
 
 
-def _remember(machine: _PickleInterpreter, place: Any) -> None:
+def _memoize(machine: _PickleInterpreter, place: Any) -> None:
     machine.memo[len(machine.memo) if place is None else place] = machine.top()
 
 
@@ -295,7 +297,7 @@ def _tensor(
         raise ValueError("a tensor without its array")
     if altered or storage.dtype is None:
         return UnreadableTensor(f"a tensor of {storage.kind}" if not altered else "the view of a complex tensor")
-    return _laid_out(storage, storage.dtype, storage.count, offset, size, stride)
+    return _strided(storage, storage.dtype, storage.count, offset, size, stride)
 
 
 def _wide_tensor(
@@ -313,10 +315,10 @@ def _wide_tensor(
     dtype = WIDE.get(dtype_name.name)
     if dtype is None:
         return UnreadableTensor(f"a tensor of {dtype_name}")
-    return _laid_out(storage, dtype, storage.count // dtype.itemsize, offset, size, stride)
+    return _strided(storage, dtype, storage.count // dtype.itemsize, offset, size, stride)
 
 
-def _laid_out(
+def _strided(
     storage: Storage, dtype: torch.dtype, room: int, offset: object, size: object, stride: object
 ) -> StoredTensor | UnreadableTensor:
     if storage.place == "meta":
@@ -340,7 +342,7 @@ def _numbers(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _refusing(what: str) -> Callable[..., UnreadableTensor]:
+def _unsupported(what: str) -> Callable[..., UnreadableTensor]:
     return lambda *arguments: UnreadableTensor(what)
 
 
@@ -358,7 +360,7 @@ def _dictionary(pairs: Any = (), *rest: object) -> dict[Any, Any]:
 
 def _subclass(function: object = None, kind: object = None, arguments: object = (), *state: object) -> Any:
     """A tensor of a subclass, or with attributes: the plain tensor."""
-    return _made(function, arguments)
+    return _result(function, arguments)
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -372,13 +374,13 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
     "torch._tensor._rebuild_from_type_v2": _subclass,
-    "torch._utils._rebuild_qtensor": _refusing("a quantised tensor"),
-    "torch._utils._rebuild_sparse_tensor": _refusing("a sparse tensor"),
-    "torch._utils._rebuild_sparse_csr_tensor": _refusing("a sparse tensor"),
-    "torch._utils._rebuild_nested_tensor": _refusing("a nested tensor"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _refusing("a tensor without content"),
-    "torch._utils._rebuild_wrapper_subclass": _refusing("a tensor of another library's kind"),
-    "torch._utils._rebuild_device_tensor_from_numpy": _refusing("a tensor of another library's kind"),
+    "torch._utils._rebuild_qtensor": _unsupported("a quantised tensor"),
+    "torch._utils._rebuild_sparse_tensor": _unsupported("a sparse tensor"),
+    "torch._utils._rebuild_sparse_csr_tensor": _unsupported("a sparse tensor"),
+    "torch._utils._rebuild_nested_tensor": _unsupported("a nested tensor"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unsupported("a tensor without content"),
+    "torch._utils._rebuild_wrapper_subclass": _unsupported("a tensor of another library's kind"),
+    "torch._utils._rebuild_device_tensor_from_numpy": _unsupported("a tensor of another library's kind"),
     **{
         f"torch.jit._pickle.{name}": _first
         for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
@@ -386,7 +388,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 """All supported calls, as functions of their arguments; any other makes a shell."""
 
-SAID = {
+LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING"),
     *("SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
@@ -399,10 +401,10 @@ def _push(make: Callable[[Any], object]) -> Callable[[_PickleInterpreter, Any], 
 
 
 def _join(make: Callable[[list[Any]], object]) -> Callable[[_PickleInterpreter, Any], None]:
-    return lambda machine, _: machine.stack.append(make(machine.since_mark()))
+    return lambda machine, _: machine.stack.append(make(machine.pop_to_mark()))
 
 
-ACTS: dict[str, Callable[[_PickleInterpreter, Any], None]] = {
+OPCODES: dict[str, Callable[[_PickleInterpreter, Any], None]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
     "MARK": _push(lambda _: MARK),
@@ -424,19 +426,19 @@ ACTS: dict[str, Callable[[_PickleInterpreter, Any], None]] = {
     "TUPLE3": _take(3),
     "DICT": _join(_pairs),
     "APPEND": lambda machine, _: _append(machine, [machine.pop()]),
-    "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
-    "ADDITEMS": lambda machine, _: _append(machine, machine.since_mark()),
+    "APPENDS": lambda machine, _: _append(machine, machine.pop_to_mark()),
+    "ADDITEMS": lambda machine, _: _append(machine, machine.pop_to_mark()),
     "SETITEM": lambda machine, _: _set(machine, [machine.pop(), machine.pop()][::-1]),
-    "SETITEMS": lambda machine, _: _set(machine, machine.since_mark()),
-    "PUT": _remember,
-    "BINPUT": _remember,
-    "LONG_BINPUT": _remember,
-    "MEMOIZE": _remember,
+    "SETITEMS": lambda machine, _: _set(machine, machine.pop_to_mark()),
+    "PUT": _memoize,
+    "BINPUT": _memoize,
+    "LONG_BINPUT": _memoize,
+    "MEMOIZE": _memoize,
     "GET": lambda machine, place: machine.stack.append(machine.memo[place]),
     "BINGET": lambda machine, place: machine.stack.append(machine.memo[place]),
     "LONG_BINGET": lambda machine, place: machine.stack.append(machine.memo[place]),
-    "GLOBAL": _named,
-    "STACK_GLOBAL": _named_by_stack,
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
     "INST": _old_object,
     "OBJ": _old_object,
     "NEWOBJ": _reduce,
