@@ -28,7 +28,7 @@ def public_names(pages: Path) -> str:
     for page in sorted(pages.glob("*.md"), key=lambda page: (ORDER.find(page.stem), page.stem)):
         for path, settings in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
             chosen = ((yaml.safe_load(settings) or {}).get("options") or {}).get("members")
-            module = package if path == "zsad" else package[path.removeprefix("zsad.")]
+            module = _module(package, path, page)
             names = [(name, line) for name, line in _members(module) if chosen is None or name in chosen]
             if missing := set(chosen or ()) - {name for name, _ in names}:
                 raise PluginError(f"{page.name}: {path} has no public {', '.join(sorted(missing))}")
@@ -37,6 +37,13 @@ def public_names(pages: Path) -> str:
                 table = "\n".join(["| name | |", "|---|---|", *rows])
                 parts += [f"## [{path}]({page.name}#{path})", _first_line(module), table]
     return "\n\n".join(parts) + "\n"
+
+
+def _module(package: Any, path: str, page: Path) -> Any:
+    try:
+        return package if path == "zsad" else package[path.removeprefix("zsad.")]
+    except KeyError as error:
+        raise PluginError(f"{page.name}: there is no module {path}") from error
 
 
 def _members(module: Any) -> list[tuple[str, str]]:

@@ -76,7 +76,9 @@ def test_a_pipe_in_the_place_of_what_was_learnt_is_not_waited_for(folder: Path) 
 def test_a_state_of_training_is_finite(tmp_path: Path) -> None:
     tensors = {"model.a": torch.tensor([1.0, torch.nan])}
     training.write(training.TrainingState(0, {}, [], tensors), tmp_path)
-    with pytest.raises(InputError, match=r"a run is resumed from a readable .*; got .*1 of the 2 numbers of model\.a are infinite"):
+    with pytest.raises(
+        InputError, match=r"a run is resumed from a readable .*; got .*1 of the 2 numbers of model\.a are infinite"
+    ):
         training.read(tmp_path)
 
 

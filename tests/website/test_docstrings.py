@@ -7,6 +7,9 @@ import pytest
 from mkdocs.exceptions import PluginError
 from website.api import public_names
 from website.docstrings import Docstrings
+from website.links import ROOT
+
+import zsad
 
 HOUSE = '''"""A house.
 
@@ -91,9 +94,18 @@ def test_public_names_are_those_of_the_pages(tmp_path: Path) -> None:
     assert "_" not in {line[3] for line in page.splitlines() if line.startswith("| [")}
 
 
+def test_pages_of_the_reference_name_what_there_is() -> None:
+    page = public_names(ROOT / "docs/api")
+    for name in zsad.__all__:
+        assert f"\n| [`{name}`](zsad.md#zsad.{name}) | " in page
+
+
 def test_a_page_that_names_what_is_gone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.md").write_text(
         "::: zsad.metrics\n    options:\n      members: [auroc, gone]\n", encoding="utf-8"
     )
     with pytest.raises(PluginError, match=r"^metrics\.md: zsad\.metrics has no public gone$"):
+        public_names(tmp_path)
+    (tmp_path / "metrics.md").write_text("::: zsad.gone\n", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"^metrics\.md: there is no module zsad\.gone$"):
         public_names(tmp_path)
