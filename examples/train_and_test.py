@@ -17,7 +17,7 @@ from zsad.data.synthetic.drawing import Drawing
 
 def train_and_test(method: str, train: str, test: str, epochs: int, image_size: int | None, out: Path) -> None:
     """Leaves the detector in out/detector, and tables, curves and a report in out/results."""
-    run = zsad.train(method, train, out / "detector", image_size=image_size, training={"epochs": epochs})
+    run = zsad.train(method, train, out / "detector", image_size=image_size, epochs=epochs)
     evaluation = zsad.evaluate(run, test, out / "results", resolution=128, resamples=200)
     for data_set in evaluation.data_sets:
         print(f"{method} on {data_set.name}:")
