@@ -1,1 +1,1 @@
-"""The command line: one file a verb, each saying its options without importing what runs it."""
+"""The command line: one module per command, each with its options; what a command runs is imported when it runs."""

@@ -48,29 +48,29 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Plan, do what is not done, and write the leaderboard."""
+    """Check the recipe and the folder, then execute or print the plan."""
     from zsad.benchmark import data_sets, plan, recipe, running
 
     benchmark = recipe.read(options.recipe)
     entrants = recipe.entrants(benchmark, options.recipe.parent)
     written = data_sets.read(options.out) if options.collect else {}
-    found = plan.find(benchmark, options.data_root, options.data, options.skip_missing, without=written)
-    planned = plan.plan(benchmark, entrants, *found, written)
+    data = plan.find(benchmark, options.data_root, options.data, options.skip_missing, without=written)
+    planned = plan.plan(benchmark, entrants, *data, written)
     chosen = plan.share(planned.runs, options.shard, options.only)
     running.check(planned, options.out)
     if not chosen and not options.collect:
         say("no runs in this shard" if options.shard else "no runs of these detectors", stderr=True)
     if options.dry_run:
-        say(told(planned, chosen, options.out))
+        say(format_plan(planned, chosen, options.out))
         return 0
     for name, why in planned.skipped.items():
         say(f"skipped {name}: {why}", stderr=True)
     with running.alone_in(options.out, None if options.collect else options.shard, options.collect):
-        return _done(planned, chosen, options)
+        return _execute(planned, chosen, options)
 
 
-def _done(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace) -> int:
-    """Do it, and say what is there now."""
+def _execute(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace) -> int:
+    """Do the runs that are not done, and write the leaderboard."""
     from zsad.benchmark import leaderboard, running
     from zsad.locks import alone_with
     from zsad.reports.leaderboard import write
@@ -92,24 +92,24 @@ def _done(planned: "Plan", chosen: Sequence["BenchmarkRun"], options: Namespace)
 
 
 class Screen:
-    """Lines about runs, and a bar for each class that is evaluated."""
+    """Lines about runs, and a progress bar for each class that is evaluated."""
 
     def __init__(self) -> None:
         self._bars = Bars()
 
     def say(self, line: str) -> None:
-        """End the bar that is shown, and print a line."""
+        """Close the progress bar, and print a line."""
         self._bars.close()
         self._bars = Bars()
         say(line, stderr=True)
 
     def show(self, progress: "Progress") -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         self._bars.show(progress)
 
 
-def told(planned: "Plan", chosen: Sequence["BenchmarkRun"], out: Path) -> str:
-    """What would be done, for a terminal of 80 columns."""
+def format_plan(planned: "Plan", chosen: Sequence["BenchmarkRun"], out: Path) -> str:
+    """The runs that would be done, for a terminal of 80 columns."""
     parts = [planned.benchmark.title, _data(planned), *_splits(planned, chosen, out)]
     return "\n\n".join(part for part in parts if part)
 
@@ -131,11 +131,13 @@ def _data(planned: "Plan") -> str:
 
     most = planned.benchmark.max_test_images
     lines = []
-    for name, found in planned.data.items():
-        tested = [one for one in found.samples if one.split == "test"]
-        classes = len({one.class_name for one in tested})
+    for name, data_set in planned.data.items():
+        tested = [sample for sample in data_set.samples if sample.split == "test"]
+        classes = len({sample.class_name for sample in tested})
         size = f"{len(subset(tested, most))} of {len(tested)}" if most else f"{len(tested)}"
-        lines.append(f"{name:<20} {size:>14} test images, {classes:>3} class{'es' * (classes != 1):<2}  {found.layout}")
+        lines.append(
+            f"{name:<20} {size:>14} test images, {classes:>3} class{'es' * (classes != 1):<2}  {data_set.layout}"
+        )
     lines += [f"{name:<20} missing: skipped" for name in planned.skipped if name in planned.benchmark.data]
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Compare, and print or write what was found."""
+    """Compare, and print or write the result."""
     from dataclasses import asdict
 
     from zsad.errors import InputError
@@ -32,10 +32,10 @@ def run(options: Namespace) -> int:
     from zsad.reports.terminal import comparison_table
     from zsad.statistics.comparison import compare
 
-    a, b = sides(options.evaluations, options.against)
-    found = compare(a, b, draws=options.resamples, confidence=options.confidence)
-    everything = json.dumps(asdict(found), indent=2) + "\n"
-    say(everything.rstrip() if options.json else comparison_table(found))
+    a, b = split_sides(options.evaluations, options.against)
+    comparison = compare(a, b, draws=options.resamples, confidence=options.confidence)
+    everything = json.dumps(asdict(comparison), indent=2) + "\n"
+    say(everything.rstrip() if options.json else comparison_table(comparison))
     if options.out:
         try:
             with alone_with(options.out):
@@ -45,7 +45,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def sides(evaluations: list[Path], against: list[Path] | None) -> tuple[list[Path], list[Path]]:
+def split_sides(evaluations: list[Path], against: list[Path] | None) -> tuple[list[Path], list[Path]]:
     """A and B."""
     from zsad.errors import ConfigError
 

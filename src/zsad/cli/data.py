@@ -53,7 +53,7 @@ def _configure_check(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Check, and print what was found."""
+    """Check, and print the findings."""
     from tqdm import tqdm
 
     from zsad.data.checking.check import check
@@ -89,16 +89,17 @@ def as_json(checked: "Checked") -> dict[str, object]:
     """Everything, in numbers, strings, lists and objects; of each finding also what its kind means."""
     from zsad.data.checking.findings import KINDS
 
-    findings = [asdict(one) | {"means": KINDS[one.kind]} for one in checked.findings]
-    return {"data_sets": [asdict(one) for one in checked.data_sets], "findings": findings}
+    findings = [asdict(finding) | {"means": KINDS[finding.kind]} for finding in checked.findings]
+    return {"data_sets": [asdict(data_set) for data_set in checked.data_sets], "findings": findings}
 
 
 def as_text(checked: "Checked", width: int) -> Iterator[str]:
-    """Lines of at most ``width`` characters: each data set with its findings, then what is between them."""
-    for one in checked.data_sets:
-        yield _title(one, width)
-        yield from _table(one.classes, width)
-        yield from _findings([finding for finding in checked.findings if finding.data_sets == (one.name,)], width)
+    """Lines of at most ``width`` characters: each data set with its findings, then those between data sets."""
+    for data_set in checked.data_sets:
+        yield _title(data_set, width)
+        yield from _table(data_set.classes, width)
+        own = [finding for finding in checked.findings if finding.data_sets == (data_set.name,)]
+        yield from _findings(own, width)
         yield ""
     between = [finding for finding in checked.findings if len(finding.data_sets) > 1]
     if between:
@@ -109,7 +110,7 @@ def as_text(checked: "Checked", width: int) -> Iterator[str]:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """The text, with what is too long left out of its middle.
+    """The text, shortened in its middle where it is too long.
 
     >>> shorten_middle("bottle/test/broken_large/000.png", 20)
     'bottle/tes…e/000.png'
@@ -120,19 +121,19 @@ def shorten_middle(text: str, width: int) -> str:
     return f"{text[: (kept + 1) // 2]}…{text[-(kept // 2) :]}"
 
 
-def _title(one: "CheckedSet", width: int) -> str:
-    name = shorten_middle(one.name, width // 2)
-    role = ", trained on" if one.is_trained_on else ""
-    where = "" if one.name == one.specification else f": {one.specification}"
+def _title(data_set: "CheckedSet", width: int) -> str:
+    name = shorten_middle(data_set.name, width // 2)
+    role = ", trained on" if data_set.is_trained_on else ""
+    where = "" if data_set.name == data_set.specification else f": {data_set.specification}"
     return shorten_middle(f"{name}{role}{where}", width)
 
 
 def _table(classes: Sequence["ClassCount"], width: int) -> Iterator[str]:
-    """A line for each class, and for all of them where there are several."""
+    """A line for each class."""
     if not classes:
         return
-    states = ["train", "normal", "anomalous", *(["unlabelled"] if any(one.unlabelled for one in classes) else [])]
-    rows = [[one.class_name, *(_cell(one, state) for state in states), f"{one.masks}"] for one in classes]
+    states = ["train", "normal", "anomalous", *(["unlabelled"] if any(counts.unlabelled for counts in classes) else [])]
+    rows = [[counts.class_name, *(_cell(counts, state) for state in states), f"{counts.masks}"] for counts in classes]
     heads = ["class", *states, "masks"]
     widths = [max(len(row[number]) for row in [heads, *rows]) for number in range(1, len(heads))]
     room = width - 2 - sum(widths) - 2 * len(widths)
@@ -142,9 +143,9 @@ def _table(classes: Sequence["ClassCount"], width: int) -> Iterator[str]:
         yield f"  {shorten_middle(name, first):<{first}}{right}"
 
 
-def _cell(one: "ClassCount", state: str) -> str:
-    """What is there, of what was published."""
-    there, published = getattr(one, state), getattr(one.published, state, None)
+def _cell(counts: "ClassCount", state: str) -> str:
+    """The number of images, and the published one where it is known."""
+    there, published = getattr(counts, state), getattr(counts.published, state, None)
     return f"{there} of {published}" if published or (there and published == 0) else f"{there}"
 
 
@@ -152,7 +153,7 @@ def _findings(findings: Sequence["Finding"], width: int) -> Iterator[str]:
     if not findings:
         yield "  nothing found"
     order = ("error", "warning", "note")
-    for finding in sorted(findings, key=lambda one: order.index(one.severity)):
+    for finding in sorted(findings, key=lambda finding: order.index(finding.severity)):
         head = f"  {finding.severity:<9}"
         yield from wrap(
             f"{finding.kind}: {finding.message}",
@@ -168,7 +169,7 @@ def _findings(findings: Sequence["Finding"], width: int) -> Iterator[str]:
 
 
 def _case(subject: str, detail: str, width: int) -> list[str]:
-    """In one line where there is room for it, else in two."""
+    """In one line if it fits, else in two."""
     line = f"{'':13}{subject}  {detail}".rstrip()
     if len(line) <= width:
         return [line]

@@ -40,16 +40,16 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Draw, and say what was drawn and what to do with it."""
+    """Draw, and print a summary and the next command."""
     from tqdm import tqdm
 
     from zsad.data.sources import ImageScan, check_not_empty, scan
     from zsad.data.synthetic.dataset import write
     from zsad.data.synthetic.drawing import Drawing
 
-    found = scan(options.on) if options.on else ImageScan()
-    check_not_empty(found)
-    photographs = tuple(map(str, found.images))
+    scanned = scan(options.on) if options.on else ImageScan()
+    check_not_empty(scanned)
+    photographs = tuple(map(str, scanned.images))
     drawing = Drawing(
         images=options.images,
         side=options.size,
@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
         return iter(tqdm(images, total=total, unit="image", disable=None))
 
     drawn = write(drawing, options.out, options.workers, shown)
-    reasons = [*(failure.message for failure in found.skipped_files), *drawn.unusable.values()]
+    reasons = [*(failure.message for failure in scanned.skipped_files), *drawn.unusable.values()]
     for reason in reasons:
         say(f"zsad: skipped: {reason}", stderr=True)
     say("\n".join(as_text(drawn, options.out, len(reasons))))

@@ -1,4 +1,4 @@
-"""How a command ends when a signal asks for it: at the first time of asking, with everything that is on disk whole."""
+"""How a command ends at a signal: at the first one, and with no half-written file."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from weakref import ref
 from zsad.wording import say
 
 BY_SIGNAL = 128
-"""What the numbers of signals are added to, in an exit status."""
+"""Added to the number of a signal in an exit status."""
 NOBODY_READS = BY_SIGNAL + 13  # SIGPIPE, which Windows has not
 MOMENT = 0.05
 """Seconds."""
@@ -23,7 +23,7 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asked for the end. What is being written is finished or taken back."""
+    """A signal ended the command. A file that is being written is completed or removed."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -31,84 +31,84 @@ class Ended(KeyboardInterrupt):
 
 
 class Interrupted(Ended):
-    """A Ctrl-C did."""
+    """Ctrl-C."""
 
 
 class Terminated(Ended):
-    """Another process did, or the terminal is gone."""
+    """Another process ended it, or the terminal is gone."""
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Let signals that ask for the end raise :class:`Ended`, where nobody else listens for them."""
-    asked = _Asked()
+    """Let signals raise :class:`Ended`, where no other handler is installed."""
+    request = _EndRequest()
     before = {}
     with suppress(ValueError):  # not in the main thread
-        for one in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-            if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler):
-                before[one] = signal.signal(one, asked.heard)
+        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, request.handle)
     try:
         yield
-        asked.end()
+        request.end()
     except Exception as error:
-        asked.end(error)
+        request.end(error)
         raise
     finally:
-        asked.close()
+        request.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class _Asked:
-    """Whether a signal asked for the end.
+class _EndRequest:
+    """Whether a signal has arrived.
 
-    Code of others swallows exceptions here and there, as while it is imported. An exception that is gone before the
-    command is over is raised again, so that nobody has to ask twice.
+    Some third-party code swallows exceptions, for instance while it is imported. An exception that is gone before the
+    command is over is raised again, so that one signal is enough.
     """
 
     def __init__(self) -> None:
         self._is_over, self._number, self._lock = False, 0, Lock()
         self._raised: ref[Ended] | None = None
 
-    def heard(self, number: int, _: FrameType | None) -> NoReturn:
-        """The handler of the signals."""
+    def handle(self, number: int, _: FrameType | None) -> NoReturn:
+        """The signal handler."""
         self._number = number
         ended = self._ended()
-        self._raised = ref(ended, self._lost)
+        self._raised = ref(ended, self._swallowed)
         try:
             raise ended
         finally:
             del ended  # else it would keep itself, by its traceback
 
     def end(self, error: Exception | None = None) -> None:
-        """End what a signal asked to end, though it ended otherwise.
+        """Raise after the command if a signal has arrived.
 
         Raises:
-            Ended: a signal did.
+            Ended: one has.
         """
         if self._number:
             self.close()
             raise self._ended() from error
 
     def close(self) -> None:
-        """From now on nothing is raised again."""
+        """Stop raising the exception again."""
         with self._lock:
             self._is_over = True
 
     def _ended(self) -> Ended:
         return (Interrupted if self._number == signal.SIGINT else Terminated)(self._number)
 
-    def _lost(self, _: "ref[Ended]") -> None:
-        """Who drops an exception swallows what is raised meanwhile: another thread asks, a moment later."""
+    def _swallowed(self, _: "ref[Ended]") -> None:
+        """While an exception is dropped, others are swallowed: another thread repeats the signal a moment later."""
         if not self._is_over:
-            start_new_thread(self._ask_again, ())  # a Thread would be waited for until it has begun
+            start_new_thread(self._repeat, ())  # a Thread would be waited for until it has begun
 
-    def _ask_again(self) -> None:
+    def _repeat(self) -> None:
         time.sleep(MOMENT)
         with self._lock:
             if self._is_over:
                 return
-            if hasattr(signal, "pthread_kill"):  # which also ends what the main thread waits for
+            if hasattr(signal, "pthread_kill"):  # which also interrupts a blocking call of the main thread
                 signal.pthread_kill(main_thread().ident or 0, self._number)
             else:
                 signal.raise_signal(self._number)
@@ -123,7 +123,7 @@ def report_signal(ended: KeyboardInterrupt) -> int:
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """A reader of our output that is gone is noticed when the block ends, and not when Python does."""
+    """Flush at the end of the block, so that a closed pipe is noticed there and not when Python exits."""
     try:
         yield
     finally:
@@ -132,7 +132,7 @@ def flushed() -> Iterator[None]:
 
 
 def unread() -> int:
-    """Nobody reads our output any more: what is still to be written goes nowhere. Returns the exit status."""
+    """Handle a closed pipe: discard what is still to be written. Returns the exit status."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # a stream that is no file

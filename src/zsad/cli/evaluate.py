@@ -1,4 +1,4 @@
-"""``zsad evaluate DETECTOR``: hold a detector against labelled data."""
+"""``zsad evaluate DETECTOR``: measure a detector on labelled data."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -51,7 +51,7 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Evaluate, showing how far it is, and print the tables."""
+    """Evaluate with a progress bar, and print the tables."""
     from zsad.evaluator.evaluation import evaluate
     from zsad.results.store import PAGE
 
@@ -77,23 +77,25 @@ def run(options: Namespace) -> int:
         )
     finally:
         bars.close()
-    say(told(evaluation))
+    say(format_evaluation(evaluation))
     say(f"report: {options.out / PAGE}")
-    unreadable = [said for data in evaluation.data_sets for one in data.classes for said in one.unreadable.values()]
-    for said in unreadable:
-        say(f"zsad: left out: {said}", stderr=True)
+    unreadable = [
+        reason for data in evaluation.data_sets for result in data.classes for reason in result.unreadable.values()
+    ]
+    for reason in unreadable:
+        say(f"zsad: left out: {reason}", stderr=True)
     return 1 if unreadable else 0
 
 
 class Bars:
-    """A bar for each class, on a terminal."""
+    """A progress bar for each class, on a terminal."""
 
     def __init__(self) -> None:
         self._bar: tqdm[None] | None = None
         self._name = ""
 
     def show(self, progress: "Progress") -> None:
-        """Begin or move a bar."""
+        """Start or update a bar."""
         from tqdm import tqdm
 
         name = f"{progress.data_set} {progress.class_name}"
@@ -104,21 +106,23 @@ class Bars:
         self._bar.update(progress.scored - self._bar.n)
 
     def close(self) -> None:
-        """End the last bar."""
+        """Close the last bar."""
         if self._bar is not None:
             self._bar.close()
 
 
-def told(evaluation: "Evaluation") -> str:
-    """What was found, for a terminal of 80 columns."""
+def format_evaluation(evaluation: "Evaluation") -> str:
+    """The results, for a terminal of 80 columns."""
     from textwrap import wrap
 
     from zsad.reports.terminal import WIDTH, evaluation_table
 
     parts = []
-    for found in evaluation.data_sets:
-        warnings = [line for said in found.warnings for line in wrap(f"! {said}", WIDTH, subsequent_indent="  ")]
-        parts.append("\n".join([evaluation_table(found, evaluation.protocol.confidence), *warnings, spent(found)]))
+    for result in evaluation.data_sets:
+        warnings = [line for text in result.warnings for line in wrap(f"! {text}", WIDTH, subsequent_indent="  ")]
+        parts.append(
+            "\n".join([evaluation_table(result, evaluation.protocol.confidence), *warnings, format_cost(result)])
+        )
     at = evaluation.protocol.resolution
     where = f"{at}×{at} px" if at else "each image's own size"
     legend = [f"Percent; classes count alike; maps and masks compared at {where}."]
@@ -131,13 +135,13 @@ def told(evaluation: "Evaluation") -> str:
     return "\n\n".join([*parts, "\n".join(legend)])
 
 
-def spent(found: "DataSetResult") -> str:
-    """What a data set took."""
+def format_cost(result: "DataSetResult") -> str:
+    """Time and memory of a data set."""
     images, seconds = (
-        sum(one.normal + one.anomalous for one in found.classes),
-        sum(one.seconds for one in found.classes),
+        sum(scored.normal + scored.anomalous for scored in result.classes),
+        sum(scored.seconds for scored in result.classes),
     )
-    memory = max(one.peak_memory_mb for one in found.classes)
+    memory = max(scored.peak_memory_mb for scored in result.classes)
     return f"{images} images in {seconds:.1f} s, {images / seconds:.1f} a second; peak memory {memory:.0f} MB"
 
 

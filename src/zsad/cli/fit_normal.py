@@ -1,4 +1,4 @@
-"""``zsad fit-normal DETECTOR``: show a detector a few images of normal things, which it remembers from then on."""
+"""``zsad fit-normal DETECTOR``: add a few normal images to the memory of a detector."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -34,9 +34,9 @@ def run(options: Namespace) -> int:
     """Choose images, add them to the memory, save."""
     from zsad.data.sources import scan
 
-    found = scan([options.normal])
-    refuse(found.skipped_files)
-    chosen = choose(found.images, options.shots, options.seed)
+    scanned = scan([options.normal])
+    refuse_skipped(scanned.skipped_files)
+    chosen = choose(scanned.images, options.shots, options.seed)
     detector = load_detector(options)
     say(describe(detector))
     detector.fit_normal([*chosen], options.class_name)
@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def refuse(left_out: "list[SkippedFile]") -> None:
+def refuse_skipped(left_out: "list[SkippedFile]") -> None:
     """Refuse a folder with files that cannot be read: all of it is remembered, or nothing.
 
     Raises:
@@ -67,10 +67,10 @@ def refuse(left_out: "list[SkippedFile]") -> None:
 
 
 def choose(images: list[Path], shots: int | None, seed: int) -> list[Path]:
-    """As many of the images as are asked for, see :func:`zsad.data.sampling.draw_shots`; all where no number is given.
+    """Draw ``shots`` of the images, see :func:`zsad.data.sampling.draw_shots`; all if it is None.
 
     Raises:
-        ConfigError: there are fewer, or none is asked for.
+        ConfigError: there are fewer, or ``shots`` is below 1.
     """
     from zsad.config import check_seed
     from zsad.data.sampling import draw_shots

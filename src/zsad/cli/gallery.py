@@ -51,11 +51,11 @@ def run(options: Namespace) -> int:
     from zsad.gallery.drawing import check_file, gallery
 
     check_file(options.out)
-    found = candidates([data_set(specification) for specification in options.data], options.classes)
+    available = candidates([data_set(specification) for specification in options.data], options.classes)
     detectors = [_loaded(name, options) for name in options.detectors]
     drawn = gallery(
         detectors,
-        chosen(found, detectors[0], options),
+        choose(available, detectors[0], options),
         options.out,
         labels=options.label,
         columns=options.columns,
@@ -70,8 +70,8 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
-    """The images that were asked for."""
+def choose(available: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
+    """The images of the figure."""
     from zsad.errors import ConfigError
     from zsad.evaluator.evaluation import fingerprint
     from zsad.gallery.choice import at_random, evaluated_scores, extreme, named, predicted_scores
@@ -82,19 +82,19 @@ def chosen(found: list["GalleryCandidate"], first: "Detector", options: Namespac
         rule = "an evaluation ranks images, for --worst or --best"
         raise ConfigError(rule, options.evaluation, "say one of them, or leave --evaluation out")
     if options.images:
-        return named(found, options.images)
+        return named(available, options.images)
     if not ranked:
-        return at_random(found, 4 if options.random is None else options.random, options.seed)
+        return at_random(available, 4 if options.random is None else options.random, options.seed)
     if options.evaluation:
-        scores = evaluated_scores(found, options.evaluation)
+        scores = evaluated_scores(available, options.evaluation)
         ranking = store.read(options.evaluation).detector
         if ranking.fingerprint != fingerprint(first):
             say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:
-        scores = predicted_scores(found, first, options.max_images)
+        scores = predicted_scores(available, first, options.max_images)
     if options.worst is None:
-        return extreme(found, "best", options.best, scores)
-    return extreme(found, "worst", options.worst, scores)
+        return extreme(available, "best", options.best, scores)
+    return extreme(available, "worst", options.worst, scores)
 
 
 def _loaded(name: str, options: Namespace) -> "Detector":

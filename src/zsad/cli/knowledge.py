@@ -1,4 +1,4 @@
-"""``zsad knowledge``: what is known of each class, and how to know more."""
+"""``zsad knowledge``: descriptions of the defects of each class."""
 
 import os
 import sys
@@ -67,16 +67,16 @@ def _configure_build(parser: ArgumentParser) -> None:
 def _show(options: Namespace) -> int:
     known = _known(options.file)
     entry = known.lookup(options.class_name)
-    found, *others = known.named(options.class_name)
+    name, *same_name = known.named(options.class_name)
     rows = [
-        ("class", found),
-        ("also called", ", ".join(known.aliases.get(found, ()))),
-        ("same name", ", ".join(others)),
+        ("class", name),
+        ("also called", ", ".join(known.aliases.get(name, ()))),
+        ("same name", ", ".join(same_name)),
         ("normal", entry.background),
         *(("abnormal", sentence) for sentence in entry.llm),
         *((f"image {key[:7]}", sentence) for key, sentences in entry.vqa.items() for sentence in sentences),
     ]
-    say("\n".join(line for name, text in rows if text for line in _wrapped(name, text)))
+    say("\n".join(line for heading, text in rows if text for line in _wrapped(heading, text)))
     return 0
 
 
@@ -182,14 +182,14 @@ def _dry_run(questions: "list[Question]", model: "Model", limit: int | None) -> 
 
 
 def _follow(outcomes: "Iterator[Outcome]", total: int) -> "Outcome | None":
-    """Let the work go on to its end, name what is refused, and hand back the last state."""
+    """Run to the end, print what is refused, and return the last state."""
     from tqdm import tqdm
 
-    told, outcome = 0, None
+    printed, outcome = 0, None
     for outcome in tqdm(outcomes, total=total, unit="question", disable=None):
-        for refusal in outcome.refused[told:]:
+        for refusal in outcome.refused[printed:]:
             tqdm.write(printable(f"zsad: refused: {refusal}"), file=sys.stderr)
-        told = len(outcome.refused)
+        printed = len(outcome.refused)
     return outcome
 
 
@@ -209,7 +209,7 @@ def _known(file: Path | None) -> "Knowledge":
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    """A name, and beside it a text wrapped to the terminal."""
+    """A heading, and a text next to it, wrapped to the terminal."""
     width, indent = max(get_terminal_size().columns, 40), " " * 16
     if len(name) >= len(indent):
         return [name, *wrap(text, width, initial_indent=indent, subsequent_indent=indent)]

@@ -1,4 +1,4 @@
-"""``zsad methods``, ``zsad backbones``, ``zsad datasets``: what there is, for people and as JSON."""
+"""``zsad methods``, ``zsad backbones``, ``zsad datasets``: lists, as text and as JSON."""
 
 import json
 import sys
@@ -36,7 +36,7 @@ def method_rows() -> list[Row]:
 
 
 def _method_row(name: str, method: "type[Method]") -> Row:
-    """``package`` offers it; ``heads`` are the backbones on whose embedded weights the package brings a trained one."""
+    """``package`` offers it; ``heads`` are the backbones for which the package contains trained weights."""
     from zsad import checkpoint, methods
     from zsad.methods import Trainable
     from zsad.registry import summary
@@ -44,11 +44,11 @@ def _method_row(name: str, method: "type[Method]") -> Row:
     origin, heads = methods.origin(name), checkpoint.heads(name)
     about = _first_line(sys.modules[method.__module__].__doc__) if origin is None else summary(method)
     trained = issubclass(method, Trainable)
-    elsewhere = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"
+    readiness = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"
     return {
         "name": name,
         "package": _package(origin),
-        "about": about + f" {elsewhere}: zsad train." * trained,
+        "about": about + f" {readiness}: zsad train." * trained,
         "trained": trained,
         "heads": heads,
         "ready": bool(heads) or not trained,
@@ -114,7 +114,7 @@ def _show(options: Namespace) -> int:
 
 
 def _line(row: Row) -> str:
-    """The name, and beside it everything else, wrapped to the terminal."""
+    """The name, and everything else next to it, wrapped to the terminal."""
     width = max(get_terminal_size().columns, 40)
     weights = row.get("weights")
     rest = [str(row["about"])]

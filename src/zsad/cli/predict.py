@@ -38,60 +38,60 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Predict, write, and say what happened."""
+    """Predict, write the report, and print a summary."""
     from tqdm import tqdm
 
     from zsad.reports.predictions import ReportWriter
 
-    found = _found(options)
+    scanned = _scan(options)
     detector = load_detector(options, options.threshold)
     say(describe(detector))
-    stream = detector.stream(found.images, options.class_name)
-    with show_warnings() as told:
-        told += detector.memory_warnings(options.class_name)
-        for doubt in told:
-            say(f"zsad: warning: {doubt}", stderr=True)
-        answers = iter(tqdm(stream, total=len(found.images), unit="image", disable=None))
-        # What is wrong with every image shows before an earlier report is replaced.
-        begun = _up_to_a_score(answers)
+    stream = detector.stream(scanned.images, options.class_name)
+    with show_warnings() as warnings:
+        warnings += detector.memory_warnings(options.class_name)
+        for warning in warnings:
+            say(f"zsad: warning: {warning}", stderr=True)
+        answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=None))
+        # An error that every image has shows before an earlier report is replaced.
+        first_answers = _until_first_score(answers)
         with ReportWriter(
-            options.out, run_info(detector, options.class_name), told, found.describe_ignored()
+            options.out, run_info(detector, options.class_name), warnings, scanned.describe_ignored()
         ) as report:
-            for failure in found.skipped_files:
+            for failure in scanned.skipped_files:
                 report.add_failure(failure.source, failure.message)
-            _write(report, chain(begun, answers))
-    say("\n".join(summary(report, found)))
+            _write(report, chain(first_answers, answers))
+    say("\n".join(summary(report, scanned)))
     say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
 
 
-def _found(options: Namespace) -> "ImageScan":
-    """What is to be scored; what cannot be is named at once."""
+def _scan(options: Namespace) -> "ImageScan":
+    """The images to be scored; files that cannot be read are named at once."""
     from zsad.data.sources import check_not_empty, scan
     from zsad.errors import InputError
 
-    found = scan(options.paths)
+    scanned = scan(options.paths)
     # Heat maps of an earlier run are no images to score.
-    outside = [path for path in found.images if not _below(path, options.out)]
-    if found.images and not outside:
+    outside = [path for path in scanned.images if not _below(path, options.out)]
+    if scanned.images and not outside:
         raise InputError("there is an image to score outside of the output folder", "none", "choose another --out")
-    found.images = outside
-    for failure in found.skipped_files:
+    scanned.images = outside
+    for failure in scanned.skipped_files:
         say(f"zsad: left out: {failure.message}", stderr=True)
-    check_not_empty(found)
-    return found
+    check_not_empty(scanned)
+    return scanned
 
 
-def _up_to_a_score(answers: "Iterator[Answer]") -> "list[Answer]":
+def _until_first_score(answers: "Iterator[Answer]") -> "list[Answer]":
     """The answers up to the first that is no failure."""
     from zsad.types import Failure
 
-    begun = []
+    first_answers = []
     for answer in answers:
-        begun.append(answer)
+        first_answers.append(answer)
         if not isinstance(answer, Failure):
             break
-    return begun
+    return first_answers
 
 
 def _write(report: "ReportWriter", answers: "Iterator[Answer]") -> None:
@@ -111,8 +111,8 @@ def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(report: "ReportWriter", found: "ImageScan") -> Iterator[str]:
-    """Lines of at most 80 columns for the terminal: what was scored, what was not, and what to know of it."""
+def summary(report: "ReportWriter", scanned: "ImageScan") -> Iterator[str]:
+    """Lines of at most 80 columns for the terminal: the number of scores and failures, and notes."""
     from textwrap import wrap
 
     scored = [entry.is_anomalous for entry in report.entries]
@@ -120,11 +120,11 @@ def summary(report: "ReportWriter", found: "ImageScan") -> Iterator[str]:
     yield f"{pluralised(len(scored), 'image')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
     if report.failures:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
-    said = [f"note: {warning}" for warning in report.warnings]
-    said += remarks([entry.notes for entry in report.entries])
-    if found.describe_ignored():
-        said.append(f"not taken for images: {found.describe_ignored()}")
-    for text in said:
+    notes = [f"note: {warning}" for warning in report.warnings]
+    notes += remarks([entry.notes for entry in report.entries])
+    if scanned.describe_ignored():
+        notes.append(f"not taken for images: {scanned.describe_ignored()}")
+    for text in notes:
         yield from wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
@@ -135,7 +135,7 @@ def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:
     ['note: 2 images: page 1 of 7 was read']
     """
 
-    kinds = Counter(note for one in notes for note in one)
+    kinds = Counter(note for image_notes in notes for note in image_notes)
     for note, count in kinds.most_common(MAX_NOTES):
         yield f"note: {pluralised(count, 'image')}: {note}"
     if len(kinds) > MAX_NOTES:

@@ -1,6 +1,6 @@
 """From the folder of a training run to a head that the package brings: ``python -m zsad.tools.heads RUN...``.
 
-A head is a saved detector without the state that training resumes from: what a method learnt on an embedded
+A head is a saved detector without the state that training resumes from: what a method has learnt on an embedded
 backbone, as ``detector.json``, ``trained_state.safetensors``, ``training.json`` and ``images.txt``. Where its tensors
 take up more than :data:`MOST_MIB` in fp32, they are rounded to fp16, and ``training.json`` says under ``stored`` which
 it is and by how much the number that changed most has changed. Loading makes fp32 of them, so that a head that is
@@ -28,11 +28,11 @@ MOST_MIB = 3.0
 
 
 def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
-    """Make a head of what a run has learnt.
+    """Copy the trained detector of a run into the package.
 
     Args:
         run: folder of a ``zsad train`` run whose epochs are all done.
-        to: folder of the head; by default where the package looks for it. Its files are replaced.
+        to: folder of the head; by default that of the package. Its files are replaced.
         most_mib: greatest size of the tensors on disk.
 
     Returns:
@@ -40,7 +40,7 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
 
     Raises:
         ConfigError: the run is not finished or not on record, was trained on other weights than those that the package
-            brings, says something of this machine, or is too large even in fp16.
+            contains, names a file of this machine, or is too large even in fp16.
         WeightsError: the embedded weights are not those that it was trained on, or its tensors are damaged.
     """
     card, record = checkpoint.read(run), checkpoint.read_training_record(run)
@@ -69,27 +69,33 @@ def _check_backbone(card: checkpoint.Card) -> None:
         found = ", ".join([f"{card.backbone} with {card.weights or 'no'} weights", *changed])
         raise ConfigError("a head is trained on an embedded backbone as it is", found, "train on tiny")
     if card.fingerprint is None:
-        raise ConfigError("a head knows its backbone by its fingerprint", "none", "train again")
+        raise ConfigError("a head has the fingerprint of its backbone", "none", "train again")
 
 
 def _check_record(run: Path, record: checkpoint.TrainingRecord) -> None:
     wanted, done = record.training.get("training", {}).get("epochs"), record.training.get("epochs_done")
     if wanted is None or done != wanted:
-        raise ConfigError("a head is of a whole run", f"{done} of {wanted} epochs in {run}", "run zsad train --resume")
+        raise ConfigError(
+            "a head is made from a complete run", f"{done} of {wanted} epochs in {run}", "run zsad train --resume"
+        )
     if not record.is_on_record:
-        raise ConfigError("a head knows the images that trained it", f"too few in {run}", "train again")
+        raise ConfigError("a head has the hashes of its training images", f"too few in {run}", "train again")
 
 
 def _check_options(card: checkpoint.Card) -> None:
-    """Weights of other networks are named by a path, which is one of this machine."""
+    """An absolute path in the options, such as that of other weights, exists on this machine only."""
     for name, value in card.options.items():
         if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-            raise ConfigError("a head needs no file beside the package", f"{name} = {value!r}", "train without it")
+            raise ConfigError(
+                "a head needs no file from outside the package", f"{name} = {value!r}", "train without it"
+            )
 
 
 def _size(tensors: dict[str, Tensor], width: int) -> float:
     """MiB that the tensors take up where a floating-point number has so many bytes."""
-    sizes = (one.numel() * (width if one.is_floating_point() else one.element_size()) for one in tensors.values())
+    sizes = (
+        tensor.numel() * (width if tensor.is_floating_point() else tensor.element_size()) for tensor in tensors.values()
+    )
     return sum(sizes) / 2**20
 
 
@@ -99,14 +105,16 @@ def _rounding(tensors: dict[str, Tensor], half: bool) -> float:
     Raises:
         ConfigError: one of them is beyond fp16.
     """
-    numbers = {name: one for name, one in tensors.items() if half and one.is_floating_point() and one.numel()}
-    if beyond := [name for name, one in numbers.items() if not one.half().isfinite().all()]:
+    numbers = {
+        name: tensor for name, tensor in tensors.items() if half and tensor.is_floating_point() and tensor.numel()
+    }
+    if beyond := [name for name, tensor in numbers.items() if not tensor.half().isfinite().all()]:
         raise ConfigError("numbers that are stored in fp16 are below 65504", f"larger in {beyond[0]}", "train again")
-    return max((float((one - one.half().float()).abs().max()) for one in numbers.values()), default=0.0)
+    return max((float((tensor - tensor.half().float()).abs().max()) for tensor in numbers.values()), default=0.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a head of each run, and say what became of it."""
+    """Make a head of each run, and print a summary."""
     parser = ArgumentParser(prog="python -m zsad.tools.heads", description="Put trained runs into the package.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a zsad train run")
     parser.add_argument(
@@ -119,15 +127,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for run in options.runs:
             method = checkpoint.read(run).method
-            say(_told(ship(run, options.to and options.to / method, options.most_mib)))
+            say(_summary(ship(run, options.to and options.to / method, options.most_mib)))
     except ZsadError as error:
         say(f"zsad: {error}", stderr=True)
         return 2
     return 0
 
 
-def _told(folder: Path) -> str:
-    """What was stored, and how."""
+def _summary(folder: Path) -> str:
+    """Size, precision and rounding of a head."""
     stored = checkpoint.read_training_record(folder).training["stored"]
     size = (folder / checkpoint.TRAINED_STATE).stat().st_size / 2**20
     how = f", rounded by at most {stored['greatest_rounding']:.1e}" if stored["precision"] == "fp16" else ""
