@@ -166,9 +166,9 @@ def test_what_no_tensor_tells_must_be_what_is_assumed_in_open_clip(model: object
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ([], "without weights. Remedy: bring the weights"),
+        ([], "without weights. Remedy: copy the weights"),
         (["mine.pt", "yours.safetensors"], "name the file itself: --weights"),
-        (["flax_model.msgpack"], "of another framework. Remedy: bring the weights for PyTorch"),
+        (["flax_model.msgpack"], "of another framework. Remedy: use the weights for PyTorch"),
     ],
 )
 def test_a_folder_without_weights_says_what_to_do(files: list[str], said: str, tmp_path: Path) -> None:

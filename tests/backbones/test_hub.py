@@ -202,9 +202,7 @@ def test_the_names_of_a_repository_do_not_leave_the_cache(
     server = Hub({"model.safetensors.index.json": index, name: b"x"}, ["model.safetensors.index.json", name])
     with (
         serving(server, monkeypatch),
-        pytest.raises(
-            WeightsError, match=r"index\.json must say in which file .*which is no name of a file of weights"
-        ),
+        pytest.raises(WeightsError, match=r"index\.json must say in which file .*which is no name of a weights file"),
     ):
         weights.load("small", "someone/something")
     assert not any("escaped" in asked or "b.safe" in asked for asked in server.asked)

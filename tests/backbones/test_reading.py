@@ -155,7 +155,7 @@ def test_shards_are_joined(kind: str, state: dict[str, Tensor], tmp_path: Path) 
 def test_a_missing_shard_is_named(state: dict[str, Tensor], tmp_path: Path) -> None:
     index = shards(state, tmp_path)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"all shards lie beside .*; got no model-00002-of-00002\.safetensors"):
+    with pytest.raises(WeightsError, match=r"all shards are next to .*; got no model-00002-of-00002\.safetensors"):
         read_state(index)
 
 
@@ -186,7 +186,7 @@ def test_one_shard_alone_is_sent_to_its_index(state: dict[str, Tensor], tmp_path
 def test_an_index_names_files_beside_it_only(place: object, tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"vision.class_embedding": place}}))
-    with pytest.raises(WeightsError, match=r"which is no name of a file of weights beside it"):
+    with pytest.raises(WeightsError, match=r"which is no name of a weights file next to it"):
         weights.load("small", str(index))
 
 

@@ -208,7 +208,7 @@ def test_query_key_and_value_are_joined_in_that_order() -> None:
 
 def test_weights_of_another_architecture_name_the_one_that_fits(checkpoint: Path) -> None:
     with pytest.raises(
-        WeightsError, match=r"must hold weights of wider; got .* of shape .* is expected\. Remedy: say --backbone small"
+        WeightsError, match=r"must hold weights of wider; got .* of shape .* is expected\. Remedy: use --backbone small"
     ):
         weights.load("wider", str(checkpoint))
 

@@ -252,7 +252,7 @@ def test_the_threshold_decides(mixed: Path, tmp_path: Path, capsys: pytest.Captu
     [
         (["--detector", "winclp"], "did you mean 'winclip'?"),
         (["--backbone", "ViT-L-14-337"], "did you mean 'ViT-L-14-336'?"),
-        (["--backbone", "ViT-L-14-336"], "say --weights openai"),
+        (["--backbone", "ViT-L-14-336"], "use --weights openai"),
         ([*RANDOM, "--threshold", "7"], "a threshold lies in [0, 1]; got 7.0"),
         ([*RANDOM, "--image-size", "8"], "at least 64 px"),
         ([*RANDOM, "--batch-size", "0"], "at least one image"),

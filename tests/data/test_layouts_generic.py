@@ -167,7 +167,7 @@ def test_a_list_that_lies_elsewhere_than_its_images(tmp_path: Path) -> None:
         InputError, match=rf"none of 2, such as {tmp_path}/lists/metal_nut/test/bent/001\.png"
     ) as caught:
         layouts.get("meta-json").samples(tmp_path / "lists")
-    assert "beside the images" in caught.value.remedy
+    assert "next to the images" in caught.value.remedy
 
 
 # --- paths of other machines ---

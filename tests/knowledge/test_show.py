@@ -54,7 +54,7 @@ def test_an_own_file_is_shown_over_what_ships(own: Path, capsys: pytest.CaptureF
 def test_an_unknown_class_is_one_line_that_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["knowledge", "show", "bottel"]) == 2
     error = capsys.readouterr().err
-    assert "say 'bottle' if that is meant, or extend it: zsad knowledge build --classes 'bottel'" in error
+    assert "use 'bottle' if that is meant, or extend it: zsad knowledge build --classes 'bottel'" in error
     assert error.count("\n") == 1
 
 

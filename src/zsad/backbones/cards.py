@@ -38,7 +38,7 @@ def described(weights: Path, config: ClipConfig, activation: Activation | None =
     open_clip = _open_clip(folder / OPEN_CLIP, config, activation)
     if open_clip != hugging_face and (folder / HUGGING_FACE).is_file():
         raise WeightsError(
-            f"the configurations beside {weights} agree",
+            f"the configuration files next to {weights} agree",
             f"{HUGGING_FACE} says {_said(hugging_face)}, {OPEN_CLIP} says {_said(open_clip)}",
             "move the one away that belongs to other weights",
         )
@@ -111,10 +111,10 @@ def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
     activation = next((name for name in ACTIVATIONS if name == vision), None)
     if activation is None:
         rule = "the activation of CLIP is quick_gelu or gelu"
-        raise WeightsError(rule, f"{vision} in {path}", "use a CLIP checkpoint, or say --activation")
+        raise WeightsError(rule, f"{vision} in {path}", "use a CLIP checkpoint, or set --activation")
     if text != vision and towers["text"]:
         rule = f"both towers have one activation in {path}"
-        raise WeightsError(rule, f"{vision} and {text}", "use a CLIP checkpoint, or say --activation")
+        raise WeightsError(rule, f"{vision} and {text}", "use a CLIP checkpoint, or set --activation")
     return activation
 
 

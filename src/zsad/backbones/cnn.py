@@ -125,7 +125,7 @@ def _embedded(weights: str | None) -> Cnn:
 def _resnet(weights: str | None) -> Cnn:
     if weights is None:
         raise WeightsError(
-            "resnet50 needs its weights to be named", "none", "say a folder, or a hub name such as microsoft/resnet-50"
+            "resnet50 needs its weights to be named", "none", "give a folder, or a hub name such as microsoft/resnet-50"
         )
     try:
         from transformers import ResNetModel
@@ -137,7 +137,7 @@ def _resnet(weights: str | None) -> Cnn:
         raise WeightsError(
             "the weights of resnet50 are a readable folder of transformers, or on the hub",
             f"{weights}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            "bring config.json and model.safetensors here in one folder, and name the folder",
+            "copy config.json and model.safetensors into one folder on this machine, and give its path",
         ) from error
     network, notes = loaded
     if missing := sorted(notes["missing_keys"]):

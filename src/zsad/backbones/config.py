@@ -179,7 +179,7 @@ def image_size_for(backbone: str, image_size: int | None, config: ClipConfig | N
     config = config or get(backbone)
     least = 2 * config.vision.patch
     if image_size is not None and image_size < least:
-        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"say {least} or more")
+        raise ConfigError(f"{backbone} needs an image size of at least {least} px", image_size, f"use {least} or more")
     if image_size is not None:
         check_within("an image size in px", image_size, least, MAX_IMAGE_SIZE)
     chosen = image_size or config.default_size

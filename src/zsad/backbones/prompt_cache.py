@@ -116,7 +116,7 @@ def _room() -> int:
     except ValueError:
         gigabytes = math.nan
     if not 0 <= gigabytes <= 1e6:
-        raise ConfigError(f"{ROOM} is a number of gigabytes", ascii(value)[:80], "say 1, or 0 to keep nothing")
+        raise ConfigError(f"{ROOM} is a number of gigabytes", ascii(value)[:80], "use 1, or 0 to keep nothing")
     return int(gigabytes * 1e9)
 
 

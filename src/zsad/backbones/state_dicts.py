@@ -53,7 +53,7 @@ def shards(index: Path) -> dict[str, str]:
         raise _no_index(index, "no weight_map")
     for file in places.values():
         if not isinstance(file, str) or not PLAIN_NAME.fullmatch(file):
-            raise _no_index(index, f"{ascii(file)[:100]}, which is no name of a file of weights beside it")
+            raise _no_index(index, f"{ascii(file)[:100]}, which is no name of a weights file next to it")
     return {str(name): str(file) for name, file in places.items()}
 
 
@@ -79,7 +79,7 @@ def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
 
 
 def _one_shard(path: Path) -> WeightsError:
-    return WeightsError("weights in shards are read together", path, f"name their folder, or the {INDEX} beside them")
+    return WeightsError("weights in shards are read together", path, f"name their folder, or the {INDEX} next to them")
 
 
 def _distinct(sets: Mapping[str, Mapping[str, Tensor | UnreadableTensor]]) -> Iterable[str]:
@@ -104,7 +104,7 @@ def _joined(index: Path) -> dict[str, Tensor | UnreadableTensor]:
 
 def _shard(path: Path, expected: set[str], index: Path) -> Mapping[str, Tensor | UnreadableTensor]:
     if not path.is_file():
-        raise WeightsError(f"all shards lie beside {index}", f"no {path.name}", "copy or download it too")
+        raise WeightsError(f"all shards are next to {index}", f"no {path.name}", "copy or download it too")
     tensors = read_sets(path, lambda _: True).get("", {})
     if mismatched := sorted(tensors.keys() ^ expected):
         where = "that the index places elsewhere" if mismatched[0] in tensors else "missing"

@@ -84,7 +84,7 @@ def missing_weights(repository: Repository, what: str, failure: str) -> WeightsE
         f"the weights of {repo} must be on this machine, downloadable or in the cache",
         failure,
         f"check the name; on a machine with a connection download {wanted} of huggingface.co/{repo}, "
-        "bring them here in one folder, and say --weights FOLDER",
+        "copy them into one folder on this machine, and use --weights FOLDER",
     )
 
 
@@ -181,8 +181,8 @@ def _wrong_folder(folder: Path) -> tuple[str, str]:
         examples = " or ".join(str(folder / name) for name in ours[:3])
         return f"{folder} with {', '.join(ours[:3])}", f"name the file itself: --weights {examples}"
     if theirs:
-        return f"{folder} with {theirs[0]}, of another framework", "bring the weights for PyTorch"
-    return f"{folder} without weights", "bring the weights and the .json files beside them into it"
+        return f"{folder} with {theirs[0]}, of another framework", "use the weights for PyTorch"
+    return f"{folder} without weights", "copy the weights and their .json files into it"
 
 
 def _with_configuration(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:

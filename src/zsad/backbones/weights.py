@@ -69,7 +69,7 @@ def _only_choice(backbone: str, config: ClipConfig) -> str:
     raise WeightsError(
         f"{backbone} needs weights to be named",
         "none",
-        f"say --weights {' or '.join(config.weights) or 'PATH'}, or the path of a checkpoint",
+        f"use --weights {' or '.join(config.weights) or 'PATH'}, or the path of a checkpoint",
     )
 
 
@@ -118,7 +118,7 @@ def _difference(
 def _remedy(state: Mapping[str, Tensor], asked: str) -> str:
     """Name other architectures that fit the tensors."""
     fitting = [name for name in configs.names() if name != asked and _fits(configs.get(name), state)]
-    return f"say --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
+    return f"use --backbone {' or '.join(fitting)}" if fitting else "check that the download is whole"
 
 
 def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:

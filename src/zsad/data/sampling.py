@@ -23,7 +23,7 @@ def subset(samples: Sequence[Sample], max_images: int | None) -> list[Sample]:
     if max_images is None:
         return list(samples)
     if max_images < 1:
-        raise ConfigError("a subset has at least one image", max_images, "say 1 or more")
+        raise ConfigError("a subset has at least one image", max_images, "use 1 or more")
     groups: defaultdict[tuple[str, int | None], list[int]] = defaultdict(list)
     for number, sample in enumerate(samples):
         groups[sample.class_name, sample.label].append(number)

@@ -218,10 +218,10 @@ def _expand(path: Path) -> ImageScan:
 
 def _not_empty(listing: ImageScan, path: Path, rule: str) -> ImageScan:
     if not listing.images and not listing.skipped_files:
-        besides = listing.describe_ignored()
+        ignored = listing.describe_ignored()
         raise InputError(
             rule,
-            f"{path} ({besides or 'empty'})",
+            f"{path} ({ignored or 'empty'})",
             "check the path; images end in .png .jpg .tif .bmp .webp .dcm .heic and the like",
         )
     return listing

@@ -103,7 +103,7 @@ def _check_sentences(sentences: Sequence[str], where: str) -> None:
     if not all(map(plain, sentences)):
         raise ConfigError(f"no sentence of {where} is empty", "an empty one", "write it or remove it")
     if twice := {sentence for sentence in sentences if list(map(plain, sentences)).count(plain(sentence)) > 1}:
-        raise ConfigError(f"each sentence of {where} is there once", repr(min(twice)), "say something else")
+        raise ConfigError(f"each sentence of {where} is there once", repr(min(twice)), "write another one")
 
 
 PREFERRED = ("mvtec", "visa", "bmad", "cvc_clinicdb")
@@ -174,7 +174,7 @@ class Knowledge:
         if entry := self.named(class_name):
             return self.entries[entry[0]]
         near = get_close_matches(folded(class_name), self._index, n=1)
-        nearest = f"say {near[0]!r} if that is meant, or " if near else ""
+        nearest = f"use {near[0]!r} if that is meant, or " if near else ""
         raise ConfigError(
             "the knowledge base must know the class",
             repr(class_name),

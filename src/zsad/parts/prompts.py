@@ -67,7 +67,7 @@ def check_class_name(class_name: object) -> str:
         ConfigError: it is no text, blank, of more than ``LONGEST_NAME`` letters, or has control characters or bytes
             that are no Unicode.
     """
-    rule, remedy = "a class name says in a few words what the images show", 'say for instance "metal nut"'
+    rule, remedy = "a class name says in a few words what the images show", 'for instance "metal nut"'
     if not isinstance(class_name, str):
         raise ConfigError(rule, f"{type(class_name).__name__} {str(class_name)[:60]}", remedy)
     if not class_name.strip():

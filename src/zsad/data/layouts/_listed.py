@@ -103,7 +103,7 @@ def _unreadable(file: Path, error: Exception) -> InputError:
 
 def malformed(rule: str, where: str, value: object) -> InputError:
     """The error for a malformed list."""
-    return InputError(rule, f"{where}: {value}", "correct it there, or make the list anew")
+    return InputError(rule, f"{where}: {value}", "correct it there, or create the list again")
 
 
 def located(root: Path, written: str) -> Path:
@@ -151,7 +151,7 @@ def checked(samples: Sequence[Sample], file: Path) -> list[Sample]:
         raise malformed("a list names images", str(file), "no entries")
     if not any(os.path.exists(sample.image) and not os.path.isdir(sample.image) for sample in samples):
         value = f"{file}: none of {len(samples)}, such as {samples[0].image}"
-        remedy = "put the list into the folder where its paths begin, beside the images"
+        remedy = "put the list into the folder where its paths begin, next to the images"
         raise InputError("the images of a list exist", value, remedy)
     empty = {folder for folder in {sample.mask.parent for sample in samples if sample.mask} if _is_empty(folder)}
     return [

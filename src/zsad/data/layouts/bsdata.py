@@ -1,4 +1,4 @@
-"""BSData: ball screw drives with pitting, as the repository of its authors brings them."""
+"""BSData: ball screw drives with pitting, as in the repository of its authors."""
 
 from pathlib import Path
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""ELPV: solar cells in electroluminescence, as the Python package ``elpv-dataset`` brings them."""
+"""ELPV: solar cells in electroluminescence, as in the Python package ``elpv-dataset``."""
 
 from io import TextIOWrapper
 from pathlib import Path

@@ -31,7 +31,7 @@ class HeadCT(Layout):
         """
         table = root / "labels.csv"
         if not table.is_file():
-            return repacked(cls.title, "labels.csv beside head_ct", root, cls.classes[0])
+            return repacked(cls.title, "labels.csv next to head_ct", root, cls.classes[0])
         listed, images = _listed(table), _by_id(root / "head_ct")
         if missing := [f"{number:03}.png" for number in listed if number not in images]:
             raise incomplete(cls.title, missing, root)

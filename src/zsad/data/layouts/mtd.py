@@ -1,4 +1,4 @@
-"""MTD: magnetic tiles, as the repository of its authors brings them."""
+"""MTD: magnetic tiles, as in the repository of its authors."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -105,7 +105,7 @@ def write(
         DependencyError: a photograph is a DICOM file, and the extra ``dicom`` is not installed.
     """
     if workers < 1:
-        raise ConfigError("at least one process draws", workers, "say 1 or more")
+        raise ConfigError("at least one process draws", workers, "use 1 or more")
     check_workers(workers)
     if folder.exists() and not folder.is_dir():
         raise _another(folder)
@@ -186,7 +186,7 @@ def _written(drawing: Drawing, place: Path, workers: int) -> Generator[Written, 
             for result in asked:  # pool.map would cancel them as it ends, which a pool whose processes end cannot bear
                 yield from result.result()
         except BrokenProcessPool as error:
-            remedy = "say fewer workers, or a smaller size"
+            remedy = "use fewer workers, or a smaller size"
             raise ConfigError("processes that draw have the memory that they need", error, remedy) from error
         finally:
             for process in {*active_children()} - processes:

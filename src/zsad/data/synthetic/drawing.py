@@ -65,21 +65,21 @@ class Drawing:
 
     def __post_init__(self) -> None:
         _hold("a data set has at least one image", self.images >= 1, self.images, "draw 1 or more")
-        rule, remedy = f"a drawn image has a side of at least {LEAST_SIDE} px", f"say {LEAST_SIDE} or more"
+        rule, remedy = f"a drawn image has a side of at least {LEAST_SIDE} px", f"use {LEAST_SIDE} or more"
         _hold(rule, self.side >= LEAST_SIDE, self.side, remedy)
-        _hold("a seed is not negative", self.seed >= 0, self.seed, "say 0 or more")
+        _hold("a seed is not negative", self.seed >= 0, self.seed, "use 0 or more")
         check_seed(self.seed)
         check_within("a side of a drawn image in px", self.side, LEAST_SIDE, GREATEST_SIDE)
         check_within("the number of drawn images", self.images, 1, MOST_IMAGES)
         for what, value in (("damaged images", self.damaged), ("photographs", self.share)):
-            _hold(f"the share of {what} lies in [0, 1]", 0 <= value <= 1, value, "say a number such as 0.5")
+            _hold(f"the share of {what} lies in [0, 1]", 0 <= value <= 1, value, "use a number such as 0.5")
         rule = "a cut square has a share of the photograph's shorter side in (0, 1]"
-        _hold(rule, self.crop is None or 0 < self.crop <= 1, self.crop, "say a number such as 0.5")
+        _hold(rule, self.crop is None or 0 < self.crop <= 1, self.crop, "use a number such as 0.5")
         is_plain = self.share == 0 and self.crop is None and self.class_name == "photograph"
         rule = "a share of photographs, squares cut from them, and a name for them need photographs"
         _hold(rule, self.photographs or is_plain, "none", "name photographs of good parts")
         rule = "a class is called by letters, digits, '_', '-' and '.', and not train or test"
-        _hold(rule, _is_folder_name(self.class_name), repr(self.class_name), "say a noun such as metal_nut")
+        _hold(rule, _is_folder_name(self.class_name), repr(self.class_name), "use a noun such as metal_nut")
 
 
 def _hold(rule: str, holds: object, value: object, remedy: str) -> None:

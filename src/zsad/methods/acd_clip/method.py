@@ -147,14 +147,14 @@ class AcdClipConfig(Config):
         check_temperature(self.temperature)
         check_temperature(self.image_temperature)
         if self.groups < 2:
-            raise ConfigError("ACD-CLIP fuses at least 2 groups", self.groups, "say 2, 3, 4 or 6, as the paper does")
+            raise ConfigError("ACD-CLIP fuses at least 2 groups", self.groups, "use 2, 3, 4 or 6, as the paper does")
         if not self.kernels or any(kernel % 2 == 0 or kernel < 1 for kernel in self.kernels):
             raise ConfigError("kernels have odd sides, and there is at least one", self.kernels, "for instance (3, 5)")
         if min(self.rank, self.conv_rank, self.hidden) < 1:
             sizes = (self.rank, self.conv_rank, self.hidden)
-            raise ConfigError("rank, conv_rank and hidden are at least 1", sizes, "say 16, 8 and 256, as the code does")
+            raise ConfigError("rank, conv_rank and hidden are at least 1", sizes, "use 16, 8 and 256, as the code does")
         if not 0 <= self.map_weight <= 1:
-            raise ConfigError("the weight of the map in the score lies in [0, 1]", self.map_weight, "say 0.1")
+            raise ConfigError("the weight of the map in the score lies in [0, 1]", self.map_weight, "use 0.1")
 
     @property
     def differences(self) -> Differences:

@@ -82,14 +82,14 @@ class AfrClipConfig(Config):
         if not self.levels or not all(1 <= level <= STAGE_ENDS[-1] for level in self.levels):
             raise ConfigError("levels are layers of a 24-layer tower", self.levels, "for instance (6, 12, 18, 24)")
         if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-            raise ConfigError("a neighbourhood is an odd number of patches", self.neighbourhood, "say 1, 3 or 5")
+            raise ConfigError("a neighbourhood is an odd number of patches", self.neighbourhood, "use 1, 3 or 5")
         if self.prompts < 1 or self.stages not in (1, 2, 3, 4):
             raise ConfigError(
-                "there is at least 1 prompt, in stages 1 to 4", f"{self.prompts} in {self.stages}", "say 5 in 1"
+                "there is at least 1 prompt, in stages 1 to 4", f"{self.prompts} in {self.stages}", "for instance 5 in 1"
             )
         if self.self_prompting and self.cnn == "none" and not self.learned_prompts:
             raise ConfigError(
-                "prompts come from a CNN, or are learned, or both", "neither", "say self_prompting = false"
+                "prompts come from a CNN, or are learned, or both", "neither", "use self_prompting = false"
             )
         if self.cnn_weights is not None and (self.cnn == "none" or not self.self_prompting):
             raise ConfigError(

@@ -86,15 +86,15 @@ class FeClipConfig(Config):
         super().__post_init__()
         check_temperature(self.temperature)
         if not self.focal_gamma >= 0:
-            raise ConfigError("the γ of a focal loss is at least 0", self.focal_gamma, "say 2, or 0 for cross-entropy")
+            raise ConfigError("the γ of a focal loss is at least 0", self.focal_gamma, "use 2, or 0 for cross-entropy")
         if not 0 <= self.blend <= 1:
-            raise ConfigError("the blend λ lies in [0, 1]", self.blend, "say 0.1, as the paper does")
+            raise ConfigError("the blend λ lies in [0, 1]", self.blend, "use 0.1, as the paper does")
         if min(self.window, self.sliding_window) < 1:
             sides = f"{self.window} and {self.sliding_window}"
-            raise ConfigError("windows are at least 1 patch wide", sides, "say 3, as the paper does")
+            raise ConfigError("windows are at least 1 patch wide", sides, "use 3, as the paper does")
         check_within("the greater window in patches", max(self.window, self.sliding_window), 1, WIDEST)
         if not self.levels:
-            raise ConfigError("FE-CLIP reads the tower after at least one layer", "none", "say [6, 12, 18, 24]")
+            raise ConfigError("FE-CLIP reads the tower after at least one layer", "none", "use [6, 12, 18, 24]")
 
 
 @dataclass(frozen=True)

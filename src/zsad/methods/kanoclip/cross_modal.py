@@ -77,8 +77,8 @@ class Residual(nn.Module):
         self.norm, self.branch = nn.LayerNorm(width), branch
         self.scale = nn.Parameter(torch.full((width,), start))
 
-    def forward(self, x: Float[Tensor, "batch tokens width"], *beside: Size) -> Float[Tensor, "batch tokens width"]:
-        return x + self.scale * self.branch(self.norm(x), *beside)
+    def forward(self, x: Float[Tensor, "batch tokens width"], *context: Size) -> Float[Tensor, "batch tokens width"]:
+        return x + self.scale * self.branch(self.norm(x), *context)
 
 
 def _mlp(width: int) -> nn.Sequential:

@@ -107,7 +107,7 @@ class KanoClipConfig(Config):
         sizes = (self.prompt_length, self.hidden, self.heads, self.groups, self.stride, self.reduction)
         if min(sizes) < 1:
             raise ConfigError(
-                "prompt_length, hidden, heads, groups, stride and reduction are at least 1", sizes, "say 1 or more"
+                "prompt_length, hidden, heads, groups, stride and reduction are at least 1", sizes, "use 1 or more"
             )
         if self.hidden % self.heads or self.hidden % self.groups:
             asked = f"{self.hidden}, {self.heads} and {self.groups}"
@@ -116,10 +116,10 @@ class KanoClipConfig(Config):
             asked = f"{self.levels} from {self.vv_from}"
             raise ConfigError("a stage ends where V-V attention has begun", asked, "lower vv_from, or raise levels")
         if self.global_token == "vv" and not self.vv_attention:
-            raise ConfigError("the class token of the V-V stream needs the stream", "none", "say vv_attention = true")
+            raise ConfigError("the class token of the V-V stream needs the stream", "none", "use vv_attention = true")
         weights = (self.margin, self.knowledge_weight, self.global_weight, self.local_weight)
         if not all(weight >= 0 for weight in weights):
-            raise ConfigError("the margin and the weights of the losses are at least 0", weights, "say 0 or more")
+            raise ConfigError("the margin and the weights of the losses are at least 0", weights, "use 0 or more")
 
 
 @dataclass(frozen=True)

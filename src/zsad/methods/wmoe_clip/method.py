@@ -99,17 +99,17 @@ class WMoEClipConfig(Config):
             raise ConfigError(
                 "WMoE-CLIP reads at least one level and learns at least one vector",
                 f"{self.levels} and {self.prompt_length}",
-                "say (6, 12, 18, 24) and 2, as the paper does",
+                "use (6, 12, 18, 24) and 2, as the paper does",
             )
         if not 1 <= self.active_experts <= self.experts:
             raise ConfigError(
                 "at least one expert is active, and at most all of them are",
                 f"{self.active_experts} of {self.experts}",
-                "say 2 of 8, as the paper does",
+                "use 2 of 8, as the paper does",
             )
         for name in ("draws", "kl_weight", "gate_noise", "balance_weight"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is at least 0", getattr(self, name), "say 0 for none")
+                raise ConfigError(f"{name} is at least 0", getattr(self, name), "use 0 for none")
 
 
 @dataclass(frozen=True)
