@@ -9,6 +9,8 @@ import pytest
 from zsad.data import layouts
 from zsad.data.layouts import Layout, Sample
 from zsad.errors import ConfigError, InputError
+from zsad.testing import check_layout
+from zsad.testing._layouts import check_without_data
 
 TREE = (
     "bottle/train/good/000.png",
@@ -47,6 +49,16 @@ def test_every_layout_says_what_it_is(name: str) -> None:
     assert layout.title
     assert layout.about
     assert "\n" not in layout.about
+
+
+@pytest.mark.parametrize("name", layouts.built_in())
+def test_every_layout_keeps_its_promises(name: str) -> None:
+    check_without_data(layouts.get(name))
+
+
+@pytest.mark.parametrize("name", ["folder", "mvtec"])
+def test_a_tree_of_a_layout_is_checked(tmp_path: Path, name: str) -> None:
+    check_layout(layouts.get(name), make(tmp_path, *TREE))
 
 
 @pytest.mark.parametrize("name", layouts.names())

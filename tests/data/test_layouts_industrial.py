@@ -9,6 +9,7 @@ from tests.data.test_layouts import described, make
 from zsad.data import layouts
 from zsad.data.specification import data_set
 from zsad.errors import InputError
+from zsad.testing import check_layout
 
 TOTALS = {
     "mvtec": (15, 467, 1258, 3629),
@@ -25,7 +26,8 @@ TOTALS = {
 
 
 def read(layout: str, root: Path) -> list[tuple[object, ...]]:
-    """The samples of a layout as tuples, paths as text below the root."""
+    """The samples of a layout, which keeps the promises of all, as tuples; paths as text below the root."""
+    check_layout(layouts.get(layout), root)
     return [described(root, sample) for sample in layouts.get(layout).samples(root)]
 
 

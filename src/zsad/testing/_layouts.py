@@ -19,16 +19,20 @@ def check_layout(layout: type[Layout], folder: Path | str) -> None:
         AssertionError: a promise is not kept; it says which, and what was found.
     """
     root = Path(folder)
-    _check_words(layout)
+    check_without_data(layout)
     samples = _read(layout, root)
     _require(bool(samples), "the folder has samples", f"none in {root}")
     _require(_read(layout, root) == samples, "reading twice gives the same samples in the same order", "others")
     for sample in samples:
         _check_sample(sample)
-    twice = [
-        path for path, count in Counter((sample.image, sample.class_name) for sample in samples).items() if count > 1
-    ]
+    counts = Counter((sample.image, sample.class_name) for sample in samples)
+    twice = [str(image) for (image, _), count in counts.items() if count > 1]
     _require(not twice, "each image stands once in its class", f"{twice[:1]} several times")
+
+
+def check_without_data(layout: type[Layout]) -> None:
+    """The promises that need no data set."""
+    _check_words(layout)
     _check_counts(layout)
     _check_missing(layout)
 
