@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 from scipy.stats import spearmanr
 
 from zsad.data.decode import decode
-from zsad.evaluator.class_evaluator import truth
+from zsad.evaluator.class_evaluator import ground_truth
 from zsad.evaluator.plan import PlannedClass
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.predictor import Detector
@@ -69,7 +69,7 @@ class Effect:
 def read(planned: PlannedClass) -> Labelled:
     """The images of a class and what is true of them."""
     images = [decode(item.sample.image) for item in planned.items]
-    masks = [truth(item, one.size, one.size)[0] for item, one in zip(planned.items, images, strict=True)]
+    masks = [ground_truth(item, one.size, one.size)[0] for item, one in zip(planned.items, images, strict=True)]
     return Labelled(planned.prompt, [one.pixels for one in images], [item.label for item in planned.items], masks)
 
 

@@ -22,7 +22,7 @@ def result(given: str, out: Path) -> DataSetResult:
 
 def test_masks_that_are_plain_are_not_doubted(tmp_path: Path) -> None:
     found = result(data(tmp_path / "data", "metal_nut"), tmp_path / "out")
-    assert (found.classes[0].doubts, found.warnings) == ({}, ())
+    assert (found.classes[0].mask_warnings, found.warnings) == ({}, ())
 
 
 def test_what_is_doubtful_is_said_and_what_was_meant_is_scored(tmp_path: Path) -> None:
@@ -38,14 +38,14 @@ def test_what_is_doubtful_is_said_and_what_was_meant_is_scored(tmp_path: Path) -
     Image.fromarray(shown[3].astype(np.uint8) * 255).save(fourth, "JPEG", quality=90)
     found = result(given, tmp_path / "out")
     assert found.classes[0].metrics == plain.classes[0].metrics
-    assert found.classes[0].doubts == {"coloured-background": 1, "lossy-mask": 1, "transparent-mask": 2}
+    assert found.classes[0].mask_warnings == {"coloured-background": 1, "lossy-mask": 1, "transparent-mask": 2}
     assert found.warnings == (
         "metal_nut: masks of 1 image with lossy compression: "
         "pixels above half of the brightest value count as anomalous.",
         "metal_nut: masks of 1 image without black: the most frequent colour of the border counts as background.",
         "metal_nut: masks of 2 images whose transparency marks the background: opaque pixels count as anomalous.",
     )
-    assert store.read_class(tmp_path / "out" / NUT).doubts == found.classes[0].doubts
+    assert store.read_class(tmp_path / "out" / NUT).mask_warnings == found.classes[0].mask_warnings
 
 
 def test_several_masks_of_an_image_count_as_one(tmp_path: Path) -> None:

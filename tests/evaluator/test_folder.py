@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (NUT / "images.csv", None, lambda out: store.read_images(out / NUT)),
         (NUT / "curves.json", b"", lambda out: store.read_curves(out / NUT)),
         (NUT / "draws.npz", b"PK", lambda out: store.read_draws(out / NUT)),
-        (NUT / "worst" / "worst.json", b"{}", lambda out: store.read_misses(out / NUT)),
+        (NUT / "worst" / "worst.json", b"{}", lambda out: store.read_worst_images(out / NUT)),
     ],
 )
 def test_what_cannot_be_read_again_is_named(
@@ -137,7 +137,7 @@ def test_names_of_files_need_not_be_unicode(tmp_path: Path) -> None:
     (good / "000.png").rename(good / "\udcff.png")
     evaluate(detector(), [given], tmp_path / "out", **QUICK)
     assert "metal_nut/test/good/\udcff.png" in {image.source for image in store.read_images(tmp_path / "out" / NUT)}
-    assert store.read_misses(tmp_path / "out" / NUT)
+    assert store.read_worst_images(tmp_path / "out" / NUT)
 
 
 @pytest.mark.parametrize("name", [store.DRAWS, store.COUNTS, store.CLASS])

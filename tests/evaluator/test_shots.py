@@ -216,22 +216,22 @@ def test_what_was_stopped_between_classes_goes_on_to_the_same_bytes(root: Path, 
 def test_the_page_says_what_each_class_was_shown(root: Path, tmp_path: Path) -> None:
     evaluate(few_shot(), [named(root)], tmp_path / "out", shots=2, shots_seed=0, **QUICK)
     html = (tmp_path / "out" / store.PAGE).read_text()
-    assert "fe-clip (2 shots, seed 0) on small at 32 px, held against drawn" in html
-    assert "2 normal images of the class that it judges, drawn with seed 0" in html
+    assert "fe-clip (2 shots, seed 0) on small at 32 px, evaluated on drawn" in html
+    assert "2 normal images of the class that is scored, drawn with seed 0" in html
     assert (
-        "Few-shot: before each class the detector was shown 2 normal images of the train split of that class, drawn "
+        "Few-shot: for each class the memory bank holds 2 normal images of the train split of that class, drawn "
         "with seed 0, and none of any other class."
     ) in html
     folds = html.split("<details")[1:]
     for name, fold in zip(TRAINING, folds, strict=True):
-        assert "<dt>shown before</dt><dd>2 normal images</dd>" in fold
+        assert "<dt>shots</dt><dd>2 normal images</dd>" in fold
         for shot in DRAWN[name, 0]:
             assert f"<li><bdi>{name}/train/good/{shot}</bdi></li>" in fold
     evaluate(few_shot(), [named(root)], tmp_path / "none", **QUICK)
     html = (tmp_path / "none" / store.PAGE).read_text()
-    assert "shown before" not in html
-    assert "the detector was shown" not in html
-    assert "<dt>remembers</dt><dd>nothing</dd>" in html
+    assert "<dt>shots</dt>" not in html
+    assert "in the memory bank" not in html
+    assert "<dt>memory bank</dt><dd>empty</dd>" in html
 
 
 # --- the record

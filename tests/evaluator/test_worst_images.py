@@ -34,7 +34,7 @@ def test_the_worst_of_each_kind_are_kept_in_their_order(tmp_path: Path) -> None:
         offer(worst, result(number, 0, score))
         offer(worst, result(10 + number, 1, score, 1 - score if number else None))
     worst.write(tmp_path)
-    found = store.read_misses(tmp_path)
+    found = store.read_worst_images(tmp_path)
     assert [(miss.why, miss.source, miss.score) for miss in found] == [
         ("missed", "17.png", 0.0),
         ("missed", "11.png", 0.125),
@@ -62,7 +62,7 @@ def test_all_that_is_drawn_has_the_shape_of_the_image(
     worst = WorstImages()
     offer(worst, result(0, 1, 0.5, 0.25), rows, cols)
     worst.write(tmp_path)
-    for miss in store.read_misses(tmp_path):
+    for miss in store.read_worst_images(tmp_path):
         assert miss.mask is not None
         for name in (miss.image, miss.mask, miss.overlay):
             with Image.open(tmp_path / "worst" / name) as image:
@@ -73,7 +73,7 @@ def test_what_has_no_mask_has_none_drawn(tmp_path: Path) -> None:
     worst = WorstImages()
     offer(worst, result(0, 1, 0.5), mask=False)
     worst.write(tmp_path)
-    (miss,) = store.read_misses(tmp_path)
+    (miss,) = store.read_worst_images(tmp_path)
     assert (miss.why, miss.mask, miss.pixel_auroc) == ("missed", None, None)
     assert len(list((tmp_path / "worst").iterdir())) == 3
 
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_the_images() -> None:
 def test_an_evaluation_leaves_its_worst_misses(tmp_path: Path) -> None:
     evaluate(detector(), [data(tmp_path / "data", "metal_nut")], tmp_path / "out", resolution=RESOLUTION, resamples=0)
     images = {image.source: image for image in store.read_images(tmp_path / "out" / NUT)}
-    found = store.read_misses(tmp_path / "out" / NUT)
+    found = store.read_worst_images(tmp_path / "out" / NUT)
     assert [miss.why for miss in found] == ["missed"] * 4 + ["false alarm"] * 4 + ["misplaced"] * 4
     for miss in found:
         image = images[miss.source]

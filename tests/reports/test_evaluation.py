@@ -160,7 +160,7 @@ def test_names_cannot_break_out_of_it(out: Path) -> None:
 def test_what_is_missing_is_said(out: Path, tmp_path: Path) -> None:
     evaluation = store.read(out)
     html = page.page(evaluation, {})
-    for name in (store.CURVES, store.IMAGES, store.MISSES):
+    for name in (store.CURVES, store.IMAGES, store.WORST_LIST):
         assert f"{name} is missing" in html
     walked(html)
     page.write(evaluation, tmp_path)

@@ -15,10 +15,10 @@ from zsad.statistics.intervals import FEW
 from zsad.wording import pluralised
 
 
-def seen_in_training(one: PlannedClass, record: TrainingRecord) -> int:
+def seen_in_training(planned: PlannedClass, record: TrainingRecord) -> int:
     """How many images of a class the detector was trained on, remembers or is shown for it, by their content."""
-    known = {*record.images, *(shot.content for shot in one.shots)} - {""}
-    return sum(item.content in known for item in one.items)
+    seen = {*record.images, *(shot.content for shot in planned.shots)} - {""}
+    return sum(item.content in seen for item in planned.items)
 
 
 def refuse_seen(planned: Sequence[PlannedSet], record: TrainingRecord) -> None:
@@ -27,12 +27,18 @@ def refuse_seen(planned: Sequence[PlannedSet], record: TrainingRecord) -> None:
     Raises:
         InputError: some were; it says how many of which class.
     """
-    counts = [(seen_in_training(one, record), one) for data in planned for one in data.classes]
-    words = [f"{count} of {len(one.items)} of {one.name} ({one.data_set})" for count, one in counts if count]
-    if words:
+    counts = [
+        (seen_in_training(planned_class, record), planned_class) for data in planned for planned_class in data.classes
+    ]
+    refused = [
+        f"{count} of {len(planned_class.items)} of {planned_class.name} ({planned_class.data_set})"
+        for count, planned_class in counts
+        if count
+    ]
+    if refused:
         raise InputError(
             "a detector is evaluated on images that it was not trained on and does not remember",
-            ", ".join(words),
+            ", ".join(refused),
             "name other data, or say --allow-training-data (in Python: allow_training_data=True) and results will warn",
         )
 
@@ -45,23 +51,26 @@ def leakage_warnings(planned: PlannedSet, record: TrainingRecord, is_trained: bo
         record: what is on record of the detector.
         is_trained: whether something of it is learnt by training.
     """
-    said = []
-    for one in planned.classes:
-        if count := seen_in_training(one, record):
-            said.append(
-                f"{one.name}: {count} of {len(one.items)} images were seen by the detector in training or as normal "
-                f"images to remember. The numbers of this class, and the means, say nothing of unseen data."
+    warnings = []
+    for planned_class in planned.classes:
+        if count := seen_in_training(planned_class, record):
+            warnings.append(
+                f"{planned_class.name}: {count} of {len(planned_class.items)} images were seen by the detector in "
+                f"training or as normal images to remember. The numbers of this class, and the means, say nothing of "
+                f"unseen data."
             )
     if not record.is_on_record or (is_trained and not record.training):
-        said.append("It is not on record on which images the detector was trained: some of these may be among them.")
+        warnings.append(
+            "It is not on record on which images the detector was trained: some of these may be among them."
+        )
     trained_on = {in_words(name).casefold() for name in record.training.get("classes", {})}
-    same = [one.name for one in planned.classes if one.prompt.casefold() in trained_on]
+    same = [planned_class.name for planned_class in planned.classes if planned_class.prompt.casefold() in trained_on]
     if same:
-        said.append(
+        warnings.append(
             f"The detector was trained on classes of the same name: {', '.join(same)}. "
             f"For these it is not a zero-shot detector."
         )
-    return said
+    return warnings
 
 
 def check_few_shot(detector: Detector) -> None:
@@ -86,14 +95,17 @@ def check_shots(planned: Sequence[PlannedSet]) -> None:
         InputError: one cannot; the message names it.
     """
     for data in planned:
-        for one in data.classes:
-            for shot in one.shots:
+        for planned_class in data.classes:
+            for shot in planned_class.shots:
                 decode(shot.sample.image)
 
 
 def shots_warnings(planned: PlannedSet) -> list[str]:
     """What a reader must know of the images that are shown, in full sentences."""
-    copies = {one.name: len(one.shots) - len({shot.content for shot in one.shots}) for one in planned.classes}
+    copies = {
+        planned_class.name: len(planned_class.shots) - len({shot.content for shot in planned_class.shots})
+        for planned_class in planned.classes
+    }
     return [
         f"{name}: {pluralised(count, 'copy', 'copies')} among the normal images that the detector was shown."
         for name, count in copies.items()
@@ -106,8 +118,8 @@ def data_warnings(planned: PlannedSet, results: Sequence[ClassResult], protocol:
     return [
         *_quick_look(protocol),
         *_incomplete(planned, protocol),
-        *(said for one in planned.classes for said in _copies(one)),
-        *(said for one in results for said in _class_warnings(one)),
+        *(warning for planned_class in planned.classes for warning in _copies(planned_class)),
+        *(warning for result in results for warning in _class_warnings(result)),
     ]
 
 
@@ -125,60 +137,67 @@ def _incomplete(planned: PlannedSet, protocol: Protocol) -> list[str]:
     counts = planned.data.kind.counts
     if not planned.data.is_published or protocol.split != "test" or protocol.max_images is not None:
         return []
-    found = {one.name: [item.label for item in one.items] for one in planned.classes}
-    said = []
+    labels_of = {planned_class.name: [item.label for item in planned_class.items] for planned_class in planned.classes}
+    warnings = []
     published = list(dict.fromkeys([*planned.data.kind.classes, *counts])) if counts else []
-    if missing := [name for name in published if name not in found]:
-        said.append(f"{len(missing)} of {len(published)} published classes are not part of this: {', '.join(missing)}.")
-    for name, labels in found.items():
+    if missing := [name for name in published if name not in labels_of]:
+        warnings.append(
+            f"{len(missing)} of {len(published)} published classes are not part of this: {', '.join(missing)}."
+        )
+    for name, labels in labels_of.items():
         if name not in counts:  # nobody says how many it has
             continue
         ours, theirs = (labels.count(0), labels.count(1)), (counts[name].normal, counts[name].anomalous)
         if ours != theirs:
-            said.append(
+            warnings.append(
                 f"{name}: {ours[0]} normal and {ours[1]} anomalous images; as published {theirs[0]} and {theirs[1]}."
             )
-    return said
+    return warnings
 
 
-def _copies(one: PlannedClass) -> list[str]:
+def _copies(planned: PlannedClass) -> list[str]:
     """The same file more than once: it counts more than once, and resamples take it for several images."""
     labels: defaultdict[str, list[int]] = defaultdict(list)
-    for item in one.items:
+    for item in planned.items:
         if item.content:
             labels[item.content].append(item.label)
-    said = []
-    if copies := sum(len(found) - 1 for found in labels.values()):
-        said.append(
-            f"{one.name}: {pluralised(copies, 'copy', 'copies')} of images that are there already: each counts again."
+    warnings = []
+    if copies := sum(len(labels_of_content) - 1 for labels_of_content in labels.values()):
+        warnings.append(
+            f"{planned.name}: {pluralised(copies, 'copy', 'copies')} of images that are there already: "
+            f"each counts again."
         )
-    if both := sum(len(set(found)) > 1 for found in labels.values()):
-        said.append(f"{one.name}: {pluralised(both, 'image is', 'images are')} there as normal and as anomalous.")
-    return said
+    if contradictory := sum(len(set(labels_of_content)) > 1 for labels_of_content in labels.values()):
+        warnings.append(
+            f"{planned.name}: {pluralised(contradictory, 'image is', 'images are')} there as normal and as anomalous."
+        )
+    return warnings
 
 
-def _class_warnings(one: ClassResult) -> list[str]:
-    said = []
-    if one.unreadable:
-        first = ", ".join(list(one.unreadable)[:3]) + (", …" if len(one.unreadable) > 3 else "")
-        left_out = f"{pluralised(len(one.unreadable), 'image')} left out, unreadable or with an unreadable mask"
-        said.append(f"{one.class_name}: {left_out}: {first}.")
-    if one.without_mask:
-        said.append(
-            f"{one.class_name}: {pluralised(one.without_mask, 'image')} without a mask, anomalous, "
+def _class_warnings(result: ClassResult) -> list[str]:
+    warnings = []
+    if result.unreadable:
+        first = ", ".join(list(result.unreadable)[:3]) + (", …" if len(result.unreadable) > 3 else "")
+        left_out = f"{pluralised(len(result.unreadable), 'image')} left out, unreadable or with an unreadable mask"
+        warnings.append(f"{result.class_name}: {left_out}: {first}.")
+    if result.without_mask:
+        warnings.append(
+            f"{result.class_name}: {pluralised(result.without_mask, 'image')} without a mask, anomalous, "
             f"counted for image metrics only."
         )
-    if one.blank_masks:
-        said.append(
-            f"{one.class_name}: {pluralised(one.blank_masks, 'anomalous image')} without an anomalous pixel, in the "
-            f"mask or at this resolution: all of their pixels count as normal."
+    if result.blank_masks:
+        warnings.append(
+            f"{result.class_name}: {pluralised(result.blank_masks, 'anomalous image')} without an anomalous pixel, in "
+            f"the mask or at this resolution: all of their pixels count as normal."
         )
-    for state, count in (("normal", one.normal), ("anomalous", one.anomalous)):
-        if 0 < count < FEW and any(metric.low is not None for metric in one.metrics.values()):
-            said.append(f"{one.class_name}: {pluralised(count, f'{state} image')}: so few make intervals too narrow.")
-    for doubt, what in MASK_WARNINGS.items():
-        if images := one.doubts.get(doubt, 0):
-            said.append(f"{one.class_name}: masks of {pluralised(images, 'image')} {what}.")
-    if one.unlabelled:
-        said.append(f"{one.class_name}: {pluralised(one.unlabelled, 'image')} without a label left out.")
-    return said
+    for state, count in (("normal", result.normal), ("anomalous", result.anomalous)):
+        if 0 < count < FEW and any(metric.low is not None for metric in result.metrics.values()):
+            warnings.append(
+                f"{result.class_name}: {pluralised(count, f'{state} image')}: so few make intervals too narrow."
+            )
+    for kind, text in MASK_WARNINGS.items():
+        if images := result.mask_warnings.get(kind, 0):
+            warnings.append(f"{result.class_name}: masks of {pluralised(images, 'image')} {text}.")
+    if result.unlabelled:
+        warnings.append(f"{result.class_name}: {pluralised(result.unlabelled, 'image')} without a label left out.")
+    return warnings

@@ -32,14 +32,14 @@ NO_MASKS, NO_IMAGES = "no masks", "no image could be read"
 
 
 class ClassEvaluator:
-    """What is known of the images of a class so far; apart from counts of pixels, a few numbers of each image."""
+    """Collects the results of a class image by image; keeps counts of pixels and a few numbers of each image."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         self.images: list[ImageResult] = []
         self.unreadable: dict[str, str] = {}
         self.without_mask = 0
-        self.doubts: Counter[MaskWarning] = Counter()
+        self.mask_warnings: Counter[MaskWarning] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
         self._counts, self._worst = ImageCounts(), WorstImages()
 
@@ -50,20 +50,20 @@ class ClassEvaluator:
             return
         image, prediction = answer
         try:
-            mask, doubts = truth(item, image.size, prediction.size)
+            mask, warnings = ground_truth(item, image.size, prediction.size)
         except InputError as error:
             self.unreadable[item.source] = str(error)
             return
-        found = _image_result(item, prediction, mask)
-        self._image_metrics.update([found.score], [found.label])
+        result = _image_result(item, prediction, mask)
+        self._image_metrics.update([result.score], [result.label])
         if mask is None:
             self.without_mask += 1
         else:
             self._pixel_metrics.update([prediction.anomaly_map], [mask])
             self._counts.update(prediction.anomaly_map, mask)
-        self.doubts.update(doubts)
-        self._worst.offer(found, image, prediction, mask)
-        self.images.append(found)
+        self.mask_warnings.update(warnings)
+        self._worst.offer(result, image, prediction, mask)
+        self.images.append(result)
 
     @property
     def has_no_masks(self) -> bool:
@@ -82,8 +82,8 @@ class ClassEvaluator:
         image, pixel = named("image", self._image_metrics.compute()), named("pixel", self._pixel_metrics.compute())
         if not self.images:
             return dict.fromkeys(METRICS, Metric(None, reason=NO_IMAGES))
-        found = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
-        return found | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
+        metrics = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
+        return metrics | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
 
     def write(self, folder: Path, draws: Draws) -> None:
         """Write all files of the class except the last."""
@@ -102,10 +102,10 @@ class ClassEvaluator:
         return Metric(value, low, high)
 
 
-def truth(
+def ground_truth(
     item: PlannedImage, own: Size, size: Size
 ) -> tuple[Bool[np.ndarray, "rows cols"] | None, tuple[MaskWarning, ...]]:
-    """Which pixels are anomalous, and what may be wrong with that: none of a normal image; None where nobody says.
+    """The mask of an image, blank for a normal one and None where there is none, and warnings on it.
 
     Args:
         item: the image.
@@ -119,8 +119,8 @@ def truth(
         return np.zeros(size, bool), ()
     if not item.sample.masks:
         return None, ()
-    found = read_ground_truth(item.sample.masks, own, item.sample.image)
-    return resize_mask(found.pixels, size), found.warnings
+    mask = read_ground_truth(item.sample.masks, own, item.sample.image)
+    return resize_mask(mask.pixels, size), mask.warnings
 
 
 def _image_result(
@@ -144,9 +144,9 @@ def _own_auroc(scores: np.ndarray, mask: Bool[np.ndarray, "rows cols"]) -> float
     if mask.all() or not mask.any():
         return None
     anomalous = scores[mask]
-    found = auroc_of(count_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
-    assert isinstance(found, float)
-    return found
+    auroc = auroc_of(count_values(scores.ravel(), anomalous, np.zeros(len(anomalous)), 0))
+    assert isinstance(auroc, float)
+    return auroc
 
 
 @dataclass(frozen=True)
@@ -174,28 +174,28 @@ def evaluate_class(
     """Score the images of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
 
     Args:
-        detector: looks at the images, after it was shown the normal ones that are planned for it.
+        detector: scores the images, with the planned shots in its memory bank.
         planned: the images.
         protocol: how maps and masks are compared.
         folder: of the class.
         seen: how many of the images the detector was trained on.
         watch: called before the first image and after each.
     """
-    began, on_gpu = time.perf_counter(), detector.runtime.device_type == "cuda"
+    start, on_gpu = time.perf_counter(), detector.runtime.device_type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(detector.runtime.device)
-    gathered = ClassEvaluator(protocol)
+    evaluator = ClassEvaluator(protocol)
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
     with showing_shots(detector, planned):
         answers = detector.stream([item.sample.image for item in planned.items], planned.prompt, size)
         for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
-            gathered.add(item, answer)
+            evaluator.add(item, answer)
             watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
-    seconds = time.perf_counter() - began
-    draws = gathered.draws(planned.data_set, planned.name)
-    gathered.write(folder, draws)
-    labels = [image.label for image in gathered.images]
+    seconds = time.perf_counter() - start
+    draws = evaluator.draws(planned.data_set, planned.name)
+    evaluator.write(folder, draws)
+    labels = [image.label for image in evaluator.images]
     result = ClassResult(
         data_set=planned.data_set,
         class_name=planned.name,
@@ -203,14 +203,14 @@ def evaluate_class(
         normal=labels.count(0),
         anomalous=labels.count(1),
         unlabelled=planned.unlabelled,
-        without_mask=gathered.without_mask,
-        unreadable=gathered.unreadable,
+        without_mask=evaluator.without_mask,
+        unreadable=evaluator.unreadable,
         seen_in_training=seen,
-        metrics=gathered.metrics(draws),
+        metrics=evaluator.metrics(draws),
         seconds=seconds,
         peak_memory_mb=_peak_memory(detector.runtime.device if on_gpu else None),
-        blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in gathered.images),
-        doubts=dict(sorted(gathered.doubts.items())),
+        blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in evaluator.images),
+        mask_warnings=dict(sorted(evaluator.mask_warnings.items())),
         shots={shot.source: shot.content for shot in planned.shots},
     )
     store.write_class(result, folder)
@@ -223,7 +223,7 @@ def showing_shots(detector: Detector, planned: PlannedClass) -> Iterator[None]:
     if not planned.shots:
         yield
         return
-    with detector.temporary_memory([one.sample.image for one in planned.shots], planned.prompt):
+    with detector.temporary_memory([shot.sample.image for shot in planned.shots], planned.prompt):
         yield
 
 

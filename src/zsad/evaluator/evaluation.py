@@ -52,9 +52,9 @@ def evaluate(
     command: str = "",
     watch: Watch | None = None,
 ) -> Evaluation:
-    """Hold a detector against labelled data, and leave numbers, curves, worst misses and a page behind.
+    """Evaluate a detector on labelled data; write metrics, curves, the worst images and a page.
 
-    The same call on the same folder goes on where it was stopped: classes that are done are not done again.
+    The same call on the same folder resumes where it was stopped: classes that are done are not done again.
 
     Args:
         detector: a loaded one, or what :func:`zsad.load` takes.
@@ -84,14 +84,14 @@ def evaluate(
     if not allow_training_data:
         refuse_seen(planned, loaded.training_record)
     check_shots(planned)
-    who, folder = detector_info(loaded), Path(out)
+    info, folder = detector_info(loaded), Path(out)
     with alone(folder, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"):
-        begin(folder, who, loaded.training_record.images, protocol, planned, overwrite)
-        found = tuple(_data_set(loaded, one, protocol, folder, watch or _nobody) for one in planned)
+        begin(folder, info, loaded.training_record.images, protocol, planned, overwrite)
+        data_sets = tuple(_data_set(loaded, data_set, protocol, folder, watch or _ignore) for data_set in planned)
         evaluation = Evaluation(
-            detector=who,
+            detector=info,
             protocol=protocol,
-            data_sets=found,
+            data_sets=data_sets,
             version=version("zsad"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=machine(loaded.runtime.device),
@@ -103,41 +103,43 @@ def evaluate(
 
 
 def machine(device: str) -> str:
-    """What the detector runs on, for people."""
+    """The device and the software that a detector runs on, in words."""
     if torch.device(device).type == "cuda":
-        what = torch.cuda.get_device_name(device)
+        name = torch.cuda.get_device_name(device)
     else:
-        what = f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
-    return f"{what}, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
+        name = f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    return f"{name}, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
 
 
 def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: Path, watch: Watch) -> DataSetResult:
-    results, folders = [], [out / one.folder for one in planned.classes]
-    for one, folder in zip(planned.classes, folders, strict=True):
+    results, folders = [], [out / planned_class.folder for planned_class in planned.classes]
+    for planned_class, folder in zip(planned.classes, folders, strict=True):
         if store.is_done(folder):
             result = store.read_class(folder)
-            watch(Progress(one.data_set, one.name, len(one.items), len(one.items)))
+            watch(
+                Progress(planned_class.data_set, planned_class.name, len(planned_class.items), len(planned_class.items))
+            )
         else:
-            seen = seen_in_training(one, detector.training_record)
-            result = evaluate_class(detector, one, protocol, folder, seen, watch)
+            seen = seen_in_training(planned_class, detector.training_record)
+            result = evaluate_class(detector, planned_class, protocol, folder, seen, watch)
         results.append(result)
     is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
-    said = [
-        *detector.memory_warnings(*(one.prompt for one in planned.classes)),
+    warnings = [
+        *detector.memory_warnings(*(planned_class.prompt for planned_class in planned.classes)),
         *leakage_warnings(planned, detector.training_record, is_trained),
         *shots_warnings(planned),
         *data_warnings(planned, results, protocol),
     ]
-    averaged = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
-    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averaged, tuple(said))
+    averages = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
+    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averages, tuple(warnings))
 
 
-def _nobody(_: Progress) -> None:
-    """Nobody watches."""
+def _ignore(_: Progress) -> None:
+    """The callback where none is given."""
 
 
 def detector_info(detector: Detector) -> DetectorInfo:
-    """Who it is, what it was trained on, and what it remembers."""
+    """The detector as results name it: method, backbone, training, and memory bank."""
     card, clip = detector.card, detector.method.clip
     training = detector.training_record.training
     return DetectorInfo(
@@ -159,11 +161,11 @@ def detector_info(detector: Detector) -> DetectorInfo:
 
 
 def fingerprint(detector: Detector) -> str:
-    """Content hash of all that decides the answers: method and its configuration, size, backbone, learnt tensors."""
+    """Content hash of all that decides the answers: method and its configuration, size, backbone, trained tensors."""
     method = detector.method
     size, precision = detector.image_size, detector.runtime.precision
-    words = [detector.card.method, asdict(method.config), size, precision, method.fingerprint]
-    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    identity = [detector.card.method, asdict(method.config), size, precision, method.fingerprint]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     for name, tensor in sorted(checkpoint.trained_state(method).items()):
         content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)

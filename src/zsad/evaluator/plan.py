@@ -64,14 +64,14 @@ class PlannedClass:
 
     @property
     def prompt(self) -> str:
-        """The class in the words that the detector is told."""
+        """The class name as it stands in the prompts."""
         return in_words(self.name)
 
     @property
     def content(self) -> str:
-        """SHA-256 of all that is judged."""
-        words = [f"{one.source}\0{one.label}\0{one.content}\0{one.mask_content}" for one in self.items]
-        return hashlib.sha256("\n".join([str(self.unlabelled), *words]).encode("utf-8", "surrogateescape")).hexdigest()
+        """SHA-256 of all that is scored."""
+        lines = [f"{item.source}\0{item.label}\0{item.content}\0{item.mask_content}" for item in self.items]
+        return hashlib.sha256("\n".join([str(self.unlabelled), *lines]).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PlannedSet:
 def plan(
     data: Sequence[str | DataSet], protocol: Protocol, classes: Sequence[str] | None = None
 ) -> tuple[PlannedSet, ...]:
-    """Find the images and read them once, to know them by their content.
+    """Find the images and read them once, to identify them by their content.
 
     Args:
         data: data sets, or what :func:`zsad.data.specification.data_set` takes.
@@ -97,25 +97,25 @@ def plan(
         InputError: a path does not exist or has another layout, no image is left, or a class has too few normal
             training images to show.
     """
-    found = [one if isinstance(one, DataSet) else data_set(one) for one in data]
-    _check_names(found)
-    by_set = [(one, _by_class(one, protocol.split)) for one in found]
-    known = {name for _, by_class in by_set for name in by_class}
+    data_sets = [item if isinstance(item, DataSet) else data_set(item) for item in data]
+    _check_names(data_sets)
+    by_set = [(item, _by_class(item, protocol.split)) for item in data_sets]
+    names = {name for _, by_class in by_set for name in by_class}
     for name in classes or ():
-        if name not in known:
-            raise unknown_name("class of these data sets", name, known)
+        if name not in names:
+            raise unknown_name("class of these data sets", name, names)
     _check_shots(by_set, protocol.shots, classes)
-    taken: set[str] = set()
-    planned = [_planned_set(one, by_class, protocol, classes, taken) for one, by_class in by_set]
-    kept = tuple(one for one in planned if one.classes)
-    if not kept:
-        what = ", ".join(one.name for one in found) or "none"
-        raise InputError(f"data sets have images in their split {protocol.split!r}", what, "name others")
-    return kept
+    folders: set[str] = set()
+    planned = [_planned_set(item, by_class, protocol, classes, folders) for item, by_class in by_set]
+    wanted = tuple(planned_set for planned_set in planned if planned_set.classes)
+    if not wanted:
+        names_of_sets = ", ".join(item.name for item in data_sets) or "none"
+        raise InputError(f"data sets have images in their split {protocol.split!r}", names_of_sets, "name others")
+    return wanted
 
 
 def _check_names(data: Sequence[DataSet]) -> None:
-    names = [one.name for one in data]
+    names = [data_set.name for data_set in data]
     for name in names:
         if names.count(name) > 1:
             remedy = "give them names of their own: NAME=LAYOUT:PATH"
@@ -123,11 +123,11 @@ def _check_names(data: Sequence[DataSet]) -> None:
 
 
 def _by_class(data: DataSet, split: str) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
+    samples: dict[str, list[Sample]] = {}
     for sample in data.samples:
         if split in ("all", sample.split):
-            found.setdefault(sample.class_name, []).append(sample)
-    return found
+            samples.setdefault(sample.class_name, []).append(sample)
+    return samples
 
 
 def _planned_set(
@@ -135,13 +135,13 @@ def _planned_set(
     by_class: dict[str, list[Sample]],
     protocol: Protocol,
     classes: Sequence[str] | None,
-    taken: set[str],
+    folders_of_sets: set[str],
 ) -> PlannedSet:
-    home, folders = Path(CLASSES, unique_name(data.name, taken, "data")), set[str]()
+    home, folders = Path(CLASSES, unique_name(data.name, folders_of_sets, "data")), set[str]()
     wanted = [name for name in by_class if classes is None or name in classes]
     planned = []
     for name in wanted:
-        samples = [one for one in by_class[name] if one.label is not None]
+        samples = [sample for sample in by_class[name] if sample.label is not None]
         items = _items(subset(samples, protocol.max_images), data.root)
         folder = home / unique_name(name, folders, "class")
         shown = draw_shots(_normal_training(data, name), protocol.shots, protocol.shots_seed) if protocol.shots else []
@@ -151,7 +151,7 @@ def _planned_set(
 
 
 def _normal_training(data: DataSet, name: str) -> list[Sample]:
-    return [one for one in data.samples if (one.class_name, one.split, one.label) == (name, "train", 0)]
+    return [sample for sample in data.samples if (sample.class_name, sample.split, sample.label) == (name, "train", 0)]
 
 
 def _check_shots(
@@ -160,13 +160,13 @@ def _check_shots(
     """Each class has as many normal images in its train split as are to be shown."""
     if not shots:
         return
-    there = {
+    available = {
         f"{name} ({data.name})": len(_normal_training(data, name))
         for data, by_class in by_set
         for name in by_class
         if classes is None or name in classes
     }
-    if few := [f"{count} of {name}" for name, count in there.items() if count < shots]:
+    if few := [f"{count} of {name}" for name, count in available.items() if count < shots]:
         raise InputError(
             f"each class has at least the {pluralised(shots, 'shot')} among the normal images of its train split",
             ", ".join(few),
@@ -176,8 +176,8 @@ def _check_shots(
 
 def _items(samples: Sequence[Sample], root: Path) -> tuple[PlannedImage, ...]:
     with readers(READERS) as pool:
-        images = pool.map(_content, [[one.image] for one in samples])
-        masks = pool.map(_content, [one.masks for one in samples])
+        images = pool.map(_content, [[sample.image] for sample in samples])
+        masks = pool.map(_content, [sample.masks for sample in samples])
         return tuple(
             PlannedImage(sample, sample.source(root), int(sample.label or 0), image, mask)
             for sample, image, mask in zip(samples, images, masks, strict=True)
@@ -195,7 +195,7 @@ def _content(paths: Sequence[Path]) -> str:
 OLDER_NAMES = {"pictures": "images", **Protocol.OLDER_NAMES}
 """Keys of plans that version 0.1.0 wrote."""
 OWN = (store.EVALUATION, store.PAGE, store.PLAN)
-"""In the order in which they are removed: as long as there is a plan, the rest is known to be ours."""
+"""In the order in which they are removed: as long as there is a plan, the rest is known to be of an evaluation."""
 OWN_OF_CLASS = (store.CLASS, store.IMAGES, store.CURVES, store.COUNTS, store.DRAWS)
 DRAWN = re.compile(r"(missed|false-alarm|misplaced)-\d+(-mask\.png|(-overlay)?\.jpg)")
 
@@ -214,13 +214,13 @@ def begin(
         ConfigError: it holds another evaluation and ``overwrite`` was not said.
         InputError: it holds files of an evaluation's names that no evaluation wrote, or cannot be written.
     """
-    ours = _words(detector, seen, protocol, planned)
+    identity = _identity(detector, seen, protocol, planned)
     try:
         if (out / store.PLAN).exists():
-            found = store.read_json(out / store.PLAN)
-            if not found.keys() >= {"detector", "protocol", "data", "version"}:
-                raise _others(out, store.PLAN)
-            different = _different(found, ours)
+            existing = store.read_json(out / store.PLAN)
+            if not existing.keys() >= {"detector", "protocol", "data", "version"}:
+                raise _foreign(out, store.PLAN)
+            different = _different(existing, identity)
             if not different:
                 return
             if not overwrite:
@@ -232,7 +232,7 @@ def begin(
             clear(out)
         else:
             _check_free(out)
-        store.write_json(out / store.PLAN, ours)
+        store.write_json(out / store.PLAN, identity)
     except OSError as error:
         raise InputError("the output folder must be writable", error, "choose another --out") from error
 
@@ -241,8 +241,8 @@ def clear(out: Path) -> None:
     """Remove an evaluation: its own files, and the folders that are empty then."""
     for folder in sorted(out.glob(f"{store.CLASSES}/*/*")):
         worst = folder / store.WORST
-        drawn = [path for path in worst.glob("*") if path.name == store.MISSES or DRAWN.fullmatch(path.name)]
-        for path in (*(folder / name for name in OWN_OF_CLASS), *drawn):
+        images = [path for path in worst.glob("*") if path.name == store.WORST_LIST or DRAWN.fullmatch(path.name)]
+        for path in (*(folder / name for name in OWN_OF_CLASS), *images):
             path.unlink(missing_ok=True)
         _remove_if_empty(worst, folder, folder.parent, out / store.CLASSES)
     for name in OWN:
@@ -256,50 +256,50 @@ def _remove_if_empty(*folders: Path) -> None:
 
 
 def _check_free(out: Path) -> None:
-    found = [name for name in (*OWN, store.CLASSES) if (out / name).exists()]
-    if found:
-        raise _others(out, ", ".join(found))
+    existing = [name for name in (*OWN, store.CLASSES) if (out / name).exists()]
+    if existing:
+        raise _foreign(out, ", ".join(existing))
 
 
-def _others(out: Path, names: str) -> InputError:
+def _foreign(out: Path, names: str) -> InputError:
     rule = "an evaluation replaces an evaluation and no other file"
     return InputError(rule, f"{names} from elsewhere in {out}", "choose another --out, or move them away")
 
 
-def _words(
+def _identity(
     detector: DetectorInfo, seen: Sequence[str], protocol: Protocol, planned: Sequence[PlannedSet]
 ) -> dict[str, Any]:
-    """What determines the results, apart from the code."""
-    who = asdict(detector)
-    del who["name"]
-    words = {
-        "detector": who,
+    """All that determines the results, apart from the code."""
+    info = asdict(detector)
+    del info["name"]
+    identity = {
+        "detector": info,
         "protocol": asdict(protocol),
         "data": {
             data.data.name: {
                 "layout": data.data.layout,
-                "classes": {one.name: _class(one) for one in data.classes},
+                "classes": {planned_class.name: _class(planned_class) for planned_class in data.classes},
             }
             for data in planned
         },
         "seen": hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest() if seen else "",
         "version": version("zsad"),
     }
-    return json.loads(json.dumps(words))
+    return json.loads(json.dumps(identity))
 
 
-def _class(one: PlannedClass) -> dict[str, Any]:
-    words = {"images": len(one.items), "folder": one.folder.as_posix(), "content": one.content}
-    shots = {shot.source: shot.content for shot in one.shots}
-    return words | ({"shots": shots} if shots else {})
+def _class(planned: PlannedClass) -> dict[str, Any]:
+    identity = {"images": len(planned.items), "folder": planned.folder.as_posix(), "content": planned.content}
+    shots = {shot.source: shot.content for shot in planned.shots}
+    return identity | ({"shots": shots} if shots else {})
 
 
-def _different(found: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What is another, by the keys of a plan; what an older plan did not know of is as it is by default."""
-    then, now = _with_new_names(found), _with_new_names(ours)
-    then["protocol"] = asdict(Protocol()) | then["protocol"]
-    then["detector"] = {"remembers": {}, "memory": 0} | then["detector"]
-    return [key for key in now if then.get(key) != now[key]]
+def _different(existing: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Keys of a plan whose values differ; a key that an older plan lacks has its default."""
+    old, new = _with_new_names(existing), _with_new_names(identity)
+    old["protocol"] = asdict(Protocol()) | old["protocol"]
+    old["detector"] = {"remembers": {}, "memory": 0} | old["detector"]
+    return [key for key in new if old.get(key) != new[key]]
 
 
 def _with_new_names(plan: Any) -> Any:

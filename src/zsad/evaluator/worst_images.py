@@ -1,4 +1,4 @@
-"""The worst misses of a class, kept while it is scored and drawn at its end."""
+"""The worst images of a class, kept while it is scored and drawn at its end."""
 
 from bisect import insort
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from zsad.data.masks.ground_truth import resize_mask
 from zsad.parts.maps import resize
 from zsad.reports.render import eight_bit, overlay, save_image
 from zsad.results.schema import ImageResult, WorstImage
-from zsad.results.store import WORST, write_misses
+from zsad.results.store import WORST, write_worst_images
 from zsad.types import DecodedImage, Prediction, Size
 
 EACH = 4
@@ -29,7 +29,7 @@ class WorstCandidate:
 
     goodness: float
     number: int
-    found: ImageResult = field(compare=False)
+    result: ImageResult = field(compare=False)
     pixels: UInt8[np.ndarray, "rows cols 3"] = field(compare=False)
     mask: Bool[np.ndarray, "rows cols"] | None = field(compare=False)
     anomaly_map: Float32[np.ndarray, "rows cols"] = field(compare=False)
@@ -48,30 +48,30 @@ class WorstImages:
 
     def offer(
         self,
-        found: ImageResult,
+        result: ImageResult,
         image: DecodedImage,
         prediction: Prediction,
         mask: Bool[np.ndarray, "rows cols"] | None,
     ) -> None:
         """Keep an image if it is worse than one that is kept; of equals the first stays."""
         self._number += 1
-        if found.label == 0:
-            kinds = {FALSE_ALARM: -found.score}
+        if result.label == 0:
+            kinds = {FALSE_ALARM: -result.score}
         else:
-            kinds = {MISSED: found.score}
-            if found.pixel_auroc is not None:
-                kinds[MISPLACED] = found.pixel_auroc
+            kinds = {MISSED: result.score}
+            if result.pixel_auroc is not None:
+                kinds[MISPLACED] = result.pixel_auroc
         for why, goodness in kinds.items():
             best_kept = self.kept[why][-1].goodness if len(self.kept[why]) == EACH else np.inf
             if goodness < best_kept:
-                insort(self.kept[why], self._candidate(goodness, found, image, prediction, mask))
+                insort(self.kept[why], self._candidate(goodness, result, image, prediction, mask))
                 del self.kept[why][EACH:]
 
     def write(self, folder: Path) -> None:
         """Draw what is kept into the folder of the class, and list it."""
         home = folder / WORST
         home.mkdir(parents=True, exist_ok=True)
-        write_misses(
+        write_worst_images(
             [
                 _draw(candidate, why, f"{why.replace(' ', '-')}-{number}", home)
                 for why, candidates in self.kept.items()
@@ -83,7 +83,7 @@ class WorstImages:
     def _candidate(
         self,
         goodness: float,
-        found: ImageResult,
+        result: ImageResult,
         image: DecodedImage,
         prediction: Prediction,
         mask: Bool[np.ndarray, "rows cols"] | None,
@@ -92,20 +92,20 @@ class WorstImages:
         small = Image.fromarray(eight_bit(image.pixels)).resize(size[::-1], Image.Resampling.LANCZOS)
         anomaly_map = resize(torch.from_numpy(prediction.anomaly_map)[None], size)[0].numpy()
         shown_mask = None if mask is None else resize_mask(mask, size)
-        return WorstCandidate(goodness, self._number, found, np.asarray(small), shown_mask, anomaly_map)
+        return WorstCandidate(goodness, self._number, result, np.asarray(small), shown_mask, anomaly_map)
 
 
 def _draw(candidate: WorstCandidate, why: str, name: str, home: Path) -> WorstImage:
-    found = candidate.found
+    result = candidate.result
     files = {"image": f"{name}.jpg", "overlay": f"{name}-overlay.jpg"}
     save_image(Image.fromarray(candidate.pixels), home / files["image"])
-    heat = overlay(DecodedImage(candidate.pixels, found.source), candidate.anomaly_map)
+    heat = overlay(DecodedImage(candidate.pixels, result.source), candidate.anomaly_map)
     save_image(Image.fromarray(heat), home / files["overlay"])
     mask = None
     if candidate.mask is not None:
         mask = f"{name}-mask.png"
         save_image(Image.fromarray(candidate.mask), home / mask)
-    return WorstImage(why, found.source, found.score, found.pixel_auroc, mask=mask, **files)
+    return WorstImage(why, result.source, result.score, result.pixel_auroc, mask=mask, **files)
 
 
 def _shown(size: Size) -> Size:

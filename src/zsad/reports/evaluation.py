@@ -28,11 +28,11 @@ from zsad.results.schema import (
 )
 from zsad.wording import pluralised
 
-MISSES = 300
-"""Misses shown on a page; with three thumbnails each they stay below 18 MB."""
+WORST_IMAGES = 300
+"""Worst images shown on a page; with three thumbnails each they stay below 18 MB."""
 
-MOST, LEAST = 9, 3
-"""Misses shown of a class: at most, and however many classes there are."""
+MOST_OF_CLASS, LEAST_OF_CLASS = 9, 3
+"""Worst images shown of a class: at most, and however many classes there are."""
 
 UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 
@@ -111,7 +111,7 @@ def page(evaluation: Evaluation, folders: Mapping[tuple[str, str], Path]) -> str
     data_sets = evaluation.data_sets
     places = [f"set-{number}" for number in range(1, len(data_sets) + 1)]
     classes = sum(len(data_set.classes) for data_set in data_sets)
-    max_worst = min(MOST, max(LEAST, MISSES // max(1, classes)))
+    max_worst = min(MOST_OF_CLASS, max(LEAST_OF_CLASS, WORST_IMAGES // max(1, classes)))
     return pages.rendered(
         "evaluation.html",
         evaluation=evaluation,
@@ -139,8 +139,8 @@ def in_words(protocol: Protocol) -> list[str]:
     shots = []
     if protocol.shots:
         shots = [
-            f"Few-shot: before each class the detector was shown {pluralised(protocol.shots, 'normal image')} of the "
-            f"train split of that class, drawn with seed {protocol.shots_seed}, and none of any other class."
+            f"Few-shot: for each class the memory bank holds {pluralised(protocol.shots, 'normal image')} of the train "
+            f"split of that class, drawn with seed {protocol.shots_seed}, and none of any other class."
         ]
     intervals = "There are no intervals."
     if protocol.resamples:
@@ -183,7 +183,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
         "image size": f"{detector.image_size} px",
         "precision": f"{detector.precision} on {detector.device}",
         "trained on": _training(detector),
-        "remembers": _memory(evaluation),
+        "memory bank": _memory(evaluation),
         "fingerprint": detector.fingerprint,
         "data sets": "; ".join(f"{data_set.name}: {_size(data_set)}" for data_set in evaluation.data_sets),
         "date": evaluation.created,
@@ -206,8 +206,8 @@ def _memory(evaluation: Evaluation) -> str:
     detector, protocol = evaluation.detector, evaluation.protocol
     if protocol.shots:
         images = pluralised(protocol.shots, "normal image")
-        return f"{images} of the class that it judges, drawn with seed {protocol.shots_seed}"
-    return summary(detector.remembers, detector.memory) or "nothing"
+        return f"{images} of the class that is scored, drawn with seed {protocol.shots_seed}"
+    return summary(detector.remembers, detector.memory) or "empty"
 
 
 def _size(data_set: DataSetResult) -> str:

@@ -186,7 +186,7 @@ def class_section(result: ClassResult, folder: Path | None, place: str, max_wors
         InputError, ConfigError: a file is there and cannot be read.
     """
     images = store.read_images(folder) if folder and (folder / store.IMAGES).is_file() else None
-    worst = store.read_misses(folder) if folder and (folder / store.WORST / store.MISSES).is_file() else None
+    worst = store.read_worst_images(folder) if folder and (folder / store.WORST / store.WORST_LIST).is_file() else None
     return ClassSection(
         result=result,
         place=place,

@@ -1,4 +1,4 @@
-"""What an evaluation finds, as it lies on disk.
+"""The results of an evaluation, and its files.
 
     OUT/plan.json                                what is being evaluated, written first: by it a run is known again
     OUT/evaluation.json                          the Evaluation: everything but the images
@@ -7,7 +7,7 @@
                                   /curves.json   Curves for drawing: image_roc, image_pr, pixel_roc, pixel_pr, pixel_pro
                                   /counts.npz    ImageCounts: what pixel metrics of any resample are made of
                                   /draws.npz     the metrics of each resample, behind the intervals
-                                  /worst/*       worst.json: the Misses; their images, masks and overlays
+                                  /worst/*       worst.json: the WorstImages; their images, masks and overlays
     OUT/report.html                              one page, self-contained
 
 Numbers are fractions in [0, 1]; tables and pages show percent.
@@ -42,7 +42,7 @@ GREATEST_RESOLUTION, MOST_RESAMPLES = 8192, 100_000
 
 @dataclass(frozen=True)
 class Protocol:
-    """How detectors are held against data. Results of different protocols are not comparable.
+    """How detectors are evaluated. Results of different protocols are not comparable.
 
     Attributes:
         resolution: side in px at which maps and masks are compared, whatever size an image or a detector has; 518 is
@@ -51,8 +51,8 @@ class Protocol:
         confidence: of the intervals.
         resamples: of the bootstrap behind the intervals; 0 leaves them out.
         max_images: images of each class and state, drawn with seed 0, for a quick look; None takes them all.
-        shots: normal images of its own train split that the detector is shown of each class before it judges that
-            class, and forgets after; 0 shows none.
+        shots: normal images of the train split of each class that the memory bank of the detector holds while that
+            class is scored; 0 is zero-shot.
         shots_seed: of the draw of these.
     """
 
@@ -113,7 +113,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found of one image.
+    """The result of one image.
 
     Attributes:
         source: path below the root of its data set, with ``/``.
@@ -162,13 +162,13 @@ class WorstImage:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """What was found of one class.
+    """The result of one class.
 
     Attributes:
         data_set, class_name: as the data set names them.
-        prompt: the class in the words that the detector was told.
+        prompt: the class name as it stands in the prompts.
         normal, anomalous: images that were scored.
-        unlabelled: images left out, because nobody says what they are.
+        unlabelled: images left out because they have no label.
         without_mask: anomalous images that count for image metrics only.
         blank_masks: anomalous images of which no pixel is, in the file or at the resolution of the protocol; all of
             their pixels count as normal.
@@ -177,9 +177,11 @@ class ClassResult:
         metrics: by the names of ``METRICS``.
         seconds: for the images: reading, the detector, and counting.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
-        doubts: images whose masks may have been read wrongly, by the reasons of ``zsad.data.masks.warnings``.
+        mask_warnings: images whose masks may have been read wrongly, by the reasons of ``zsad.data.masks.warnings``.
         shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
     """
+
+    OLDER_NAMES: ClassVar[Mapping[str, str]] = {"doubts": "mask_warnings"}
 
     data_set: str
     class_name: str
@@ -194,13 +196,13 @@ class ClassResult:
     seconds: float
     peak_memory_mb: float
     blank_masks: int = 0
-    doubts: Mapping[str, int] = field(default_factory=dict)
+    mask_warnings: Mapping[str, int] = field(default_factory=dict)
     shots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DataSetResult:
-    """What was found of one data set.
+    """The result of one data set.
 
     Attributes:
         name, layout: as :class:`zsad.data.specification.DataSet` has them.
@@ -218,18 +220,18 @@ class DataSetResult:
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """The detector that was held against data.
+    """The detector that was evaluated.
 
     Attributes:
         name: for tables: the folder's name, or the method's.
         method, options, backbone, weights, image_size, precision, device: what ran.
-        fingerprint: content hash of all that decides its answers: card, backbone, learnt tensors.
+        fingerprint: content hash of all that decides its answers: card, backbone, trained tensors.
         trained_on: classes and number of their images, where it was trained.
         seed: of its training, where it was trained.
         epochs: of its training, where it was trained.
-        remembers: normal images that it remembered before it was held against anything, by class; ``""`` where it is
-            not on record of which.
-        memory: patches of these at each level. What it is shown of each class is in :class:`Protocol`.
+        remembers: normal images in its memory bank before the evaluation, by class; ``""`` where it is not on record
+            of which.
+        memory: patches of these at each level. The shots of each class are in :class:`Protocol`.
     """
 
     name: str

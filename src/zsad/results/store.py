@@ -20,7 +20,7 @@ from zsad.results.schema import METRICS, ClassResult, Evaluation, ImageResult, W
 
 EVALUATION, PLAN, PAGE, CLASSES = "evaluation.json", "plan.json", "report.html", "classes"
 CLASS, IMAGES, CURVES, COUNTS, DRAWS = "class.json", "images.csv", "curves.json", "counts.npz", "draws.npz"
-WORST, MISSES = "worst", "worst.json"
+WORST, WORST_LIST = "worst", "worst.json"
 COLUMNS = tuple(field.name for field in fields(ImageResult))
 
 
@@ -37,11 +37,11 @@ def read(path: Path) -> Evaluation:
 
 def class_folders(out: Path) -> dict[tuple[str, str], Path]:
     """Where the classes that are done lie, by the names of data set and class, whatever the folders are called."""
-    found = {}
+    folders = {}
     for path in sorted(out.glob(f"{CLASSES}/*/*/{CLASS}")):
         result = read_class(path.parent)
-        found[result.data_set, result.class_name] = path.parent
-    return found
+        folders[result.data_set, result.class_name] = path.parent
+    return folders
 
 
 def is_done(folder: Path) -> bool:
@@ -62,10 +62,10 @@ def read_class(folder: Path) -> ClassResult:
     Raises:
         InputError, ConfigError: as :func:`read`.
     """
-    found = from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
-    if lacking := [name for name in METRICS if name not in found.metrics]:
+    result = from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
+    if lacking := [name for name in METRICS if name not in result.metrics]:
         raise _broken(folder / CLASS, f"no {lacking[0]}")
-    return found
+    return result
 
 
 def read_images(folder: Path) -> tuple[ImageResult, ...]:
@@ -91,17 +91,18 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     return {name: from_mapping(Curve, points, f"{path}, {name}") for name, points in read_json(path).items()}
 
 
-def read_misses(folder: Path) -> tuple[WorstImage, ...]:
-    """The worst misses of the class in that folder; their files lie in its ``worst``.
+def read_worst_images(folder: Path) -> tuple[WorstImage, ...]:
+    """The worst images of the class in that folder; their files lie in its ``worst``.
 
     Raises:
         InputError, ConfigError: as :func:`read`.
     """
-    path = folder / WORST / MISSES
-    found = read_json(path).get("misses")
-    if not isinstance(found, list):
-        raise _broken(path, "no list of misses")
-    return tuple(from_mapping(WorstImage, one, str(path)) for one in found)
+    path = folder / WORST / WORST_LIST
+    entries = read_json(path)
+    images = entries.get("images", entries.get("misses"))  # so called by version 0.1.0
+    if not isinstance(images, list):
+        raise _broken(path, "no list of images")
+    return tuple(from_mapping(WorstImage, entry, str(path)) for entry in images)
 
 
 def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
@@ -114,8 +115,8 @@ def read_draws(folder: Path) -> dict[str, Float[np.ndarray, "draws"]]:
         draws = read_arrays(folder / DRAWS)
     except InputError as error:
         raise _broken(folder / DRAWS, error.value) from error
-    if len({one.shape for one in draws.values()}) > 1 or any(
-        one.ndim != 1 or one.dtype.kind != "f" or np.isinf(one).any() for one in draws.values()
+    if len({values.shape for values in draws.values()}) > 1 or any(
+        values.ndim != 1 or values.dtype.kind != "f" or np.isinf(values).any() for values in draws.values()
     ):
         raise _broken(folder / DRAWS, "draws that are no numbers, or not as many of each metric")
     return draws
@@ -149,9 +150,9 @@ def write_draws(draws: Mapping[str, Float[np.ndarray, "draws"]], folder: Path) -
         np.savez(file, allow_pickle=False, **draws)
 
 
-def write_misses(misses: Sequence[WorstImage], folder: Path) -> None:
-    """Write the list of misses, after their files."""
-    write_json(folder / WORST / MISSES, {"misses": [asdict(miss) for miss in misses]})
+def write_worst_images(images: Sequence[WorstImage], folder: Path) -> None:
+    """Write the list of the worst images, after their files."""
+    write_json(folder / WORST / WORST_LIST, {"images": [asdict(image) for image in images]})
 
 
 def read_json(path: Path) -> dict[str, Any]:
