@@ -67,16 +67,33 @@ def answers(detector: str | Path) -> Answers:
 
 def trained(method: str, out: Path) -> Path:
     """The folder of a detector that is trained as the saved one of that method was."""
-    recipe = str(SAVED / "recipes" / f"{method}.toml")
-    return Path(zsad.train(recipe, [LEARNED], out, seed=SEED, device="cpu", cache=out.parent / "cache"))
+    return _train(method, out, "--cache", str(out.parent / "cache"))
 
 
 def resumed(out: Path) -> Path:
     """The folder in which the saved run of acd-clip goes on for one more epoch."""
     shutil.copytree(SAVED / "detectors" / "acd-clip", out)
-    recipe = str(SAVED / "recipes" / "acd-clip.toml")
-    more: dict[str, Any] = {"training": {"epochs": 2}, "resume": True, "seed": SEED}
-    return Path(zsad.train(recipe, [LEARNED], out, device="cpu", **more))
+    return _train("acd-clip", out, "--epochs", "2", "--resume")
+
+
+def _train(method: str, out: Path, *options: str) -> Path:
+    """By the command, which is the same in all versions."""
+    recipe = str(SAVED / "recipes" / f"{method}.toml")
+    run(
+        "train",
+        recipe,
+        "--data",
+        LEARNED,
+        "--out",
+        str(out),
+        "--seed",
+        str(SEED),
+        "--device",
+        "cpu",
+        *options,
+        cwd=HERE,
+    )
+    return out
 
 
 def evaluated(out: Path) -> Path:

@@ -70,8 +70,10 @@ class TrainingRun:
     def identity(self) -> dict[str, Any]:
         """All that determines the result, apart from the code and the machine."""
         runtime = self.runtime
+        own = ("package", "class_path")  # of methods of other packages; version 0.1.0 has neither key
+        card = {key: value for key, value in asdict(self.card).items() if key not in own or value is not None}
         values = {
-            "detector": asdict(self.card),
+            "detector": card,
             "training": asdict(self.training),
             "seed": self.seed,
             "precision": runtime.precision,
