@@ -96,7 +96,7 @@ class TrainingRun:
             ConfigError: it holds another run, or more epochs of this one are complete.
         """
         saved = state.read(self.folder)
-        ours, theirs = _without_epochs(self.identity), _without_epochs(saved.run)
+        ours, theirs = _comparable(self.identity), _comparable(saved.run)
         different = [key for key in ours if theirs.get(key) != ours[key]]
         if different:
             raise ConfigError(
@@ -222,9 +222,14 @@ class TrainingRun:
         checkpoint.write(self.card, self.method, checkpoint.TrainingRecord(self.hashes, record), self.folder)
 
 
-def _without_epochs(run: dict[str, Any]) -> dict[str, Any]:
-    """The identity of a run, apart from its number of epochs."""
-    training = run.get("training")
-    if not isinstance(training, dict):
-        return run
-    return run | {"training": {key: value for key, value in training.items() if key != "epochs"}}
+def _comparable(run: dict[str, Any]) -> dict[str, Any]:
+    """The identity of a run without its number of epochs, and without what is not set of its detector.
+
+    Later versions add fields to a detector's card, which are None where an earlier one saved it.
+    """
+    training, detector = run.get("training"), run.get("detector")
+    if isinstance(training, dict):
+        run = run | {"training": {key: value for key, value in training.items() if key != "epochs"}}
+    if isinstance(detector, dict):
+        run = run | {"detector": {key: value for key, value in detector.items() if value is not None}}
+    return run
