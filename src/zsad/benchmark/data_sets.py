@@ -32,14 +32,14 @@ class ClassListing:
         return sum(normal), sum(anomalous)
 
 
-def known(found: DataSet) -> ClassListing:
+def known(data_set: DataSet) -> ClassListing:
     """What is known of a data set that is at hand."""
     labels: dict[str, list[int | None]] = {}
-    for sample in found.samples:
+    for sample in data_set.samples:
         if sample.split == "test":
             labels.setdefault(sample.class_name, []).append(sample.label)
-    classes = {name: (one.count(0), one.count(1)) for name, one in labels.items()}
-    return ClassListing(found.layout, found.is_published, classes)
+    classes = {name: (labels_of_class.count(0), labels_of_class.count(1)) for name, labels_of_class in labels.items()}
+    return ClassListing(data_set.layout, data_set.is_published, classes)
 
 
 def read(out: Path) -> dict[str, ClassListing]:
@@ -49,14 +49,14 @@ def read(out: Path) -> dict[str, ClassListing]:
         ConfigError, InputError: it cannot be read.
     """
     path = out / FILE
-    found = store.read_json(path) if path.exists() else {}
-    return {name: from_mapping(ClassListing, words, f"{path}, {name}") for name, words in found.items()}
+    entries = store.read_json(path) if path.exists() else {}
+    return {name: from_mapping(ClassListing, entry, f"{path}, {name}") for name, entry in entries.items()}
 
 
-def write(found: Mapping[str, ClassListing], out: Path) -> None:
+def write(listings: Mapping[str, ClassListing], out: Path) -> None:
     """Write down what is known, beside what other machines wrote of other data sets.
 
     Raises:
         ConfigError, InputError: what is there cannot be read.
     """
-    store.write_json(out / FILE, {name: asdict(one) for name, one in (read(out) | dict(found)).items()})
+    store.write_json(out / FILE, {name: asdict(listing) for name, listing in (read(out) | dict(listings)).items()})

@@ -59,12 +59,12 @@ def check(plan: Plan, out: Path, data: Mapping[str, DataSet]) -> None:
     """
     right: dict[tuple[bool, tuple[str, ...], tuple[int, int]], Any] = {}
     places: dict[Path, None] = {}
-    for one in _seen(plan, out):
-        key = one.trained, one.names, one.shots
+    for inputs in _seen(plan, out):
+        key = inputs.trained, inputs.names, inputs.shots
         if key not in right:
-            right[key] = _content(plan, one, data) if all(name in data for name in one.names) else one.content
-        if one.content != right[key]:
-            places |= dict.fromkeys(one.places)
+            right[key] = _content(plan, inputs, data) if all(name in data for name in inputs.names) else inputs.content
+        if inputs.content != right[key]:
+            places |= dict.fromkeys(inputs.places)
     if places:
         where = "those that are there now" if data else "the same for all"
         raise ConfigError(
@@ -87,14 +87,17 @@ def _seen(plan: Plan, out: Path) -> Iterator[RunInputs]:
                 yield RunInputs(run, False, (name,), content, (run.entrant.shots, run.shots_seed or 0))
 
 
-def _content(plan: Plan, one: RunInputs, data: Mapping[str, DataSet]) -> Any:
+def _content(plan: Plan, inputs: RunInputs, data: Mapping[str, DataSet]) -> Any:
     """The same of the data as they are found now."""
-    told = plan.benchmark
-    if one.trained:
-        return content_hash_of(*TrainingImages(plan.images(one.run.split), ANY_SIDE).hashes(evaluation.READERS))
-    shots, seed = one.shots
-    protocol = Protocol(told.resolution or None, max_images=told.max_test_images, shots=shots, shots_seed=seed)
-    planned = evaluation.plan([data[one.names[0]]], protocol)
+    benchmark = plan.benchmark
+    if inputs.trained:
+        return content_hash_of(*TrainingImages(plan.images(inputs.run.split), ANY_SIDE).hashes(evaluation.READERS))
+    shots, seed = inputs.shots
+    protocol = Protocol(
+        benchmark.resolution or None, max_images=benchmark.max_test_images, shots=shots, shots_seed=seed
+    )
+    planned = evaluation.plan([data[inputs.names[0]]], protocol)
     return {
-        found.name: (found.content, {shot.source: shot.content for shot in found.shots}) for found in planned[0].classes
+        planned_class.name: (planned_class.content, {shot.source: shot.content for shot in planned_class.shots})
+        for planned_class in planned[0].classes
     }

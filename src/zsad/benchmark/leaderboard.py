@@ -32,24 +32,27 @@ def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
         ConfigError, InputError: an evaluation or a record cannot be read, or evaluations are of different images.
     """
     input_checks.check(plan, out, {})
-    found = _found(plan, out)
+    evaluations = _evaluations(plan, out)
     tables = tuple(
-        _table(plan, split, data_set, found)
+        _table(plan, split, data_set, evaluations)
         for split in plan.benchmark.split
         for data_set in split.test
         if data_set in plan.known
     )
-    said = [one.warnings for one in tables if one.lines]
-    everywhere = tuple(words for words in dict.fromkeys(chain(*said)) if all(words in one for one in said))
+    warnings = [table.warnings for table in tables if table.lines]
+    everywhere = tuple(
+        warning for warning in dict.fromkeys(chain(*warnings)) if all(warning in table for table in warnings)
+    )
     failed, unfinished = _not_done(plan, out)
     return Leaderboard(
         title=plan.benchmark.title,
         about=plan.benchmark.about,
-        facts=tuple(_facts(plan, found)),
+        facts=tuple(_facts(plan, evaluations)),
         differs=_differs(tables),
         warnings=everywhere,
         tables=tuple(
-            replace(one, warnings=tuple(words for words in one.warnings if words not in everywhere)) for one in tables
+            replace(table, warnings=tuple(warning for warning in table.warnings if warning not in everywhere))
+            for table in tables
         ),
         skipped=plan.skipped,
         failed=failed,
@@ -60,20 +63,20 @@ def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
     )
 
 
-Found = dict[tuple[str, str, str], list[tuple[str, str, Evaluation]]]
+Evaluations = dict[tuple[str, str, str], list[tuple[str, str, Evaluation]]]
 """Seed, folder and evaluation of each run that is done, by split, detector and data set."""
 
 
-def _found(plan: Plan, out: Path) -> Found:
-    found: Found = {}
+def _evaluations(plan: Plan, out: Path) -> Evaluations:
+    evaluations: Evaluations = {}
     for run in plan.runs:
         for data_set in run.test:
             folder = folder_of(run, data_set, out)
             if (folder / store.EVALUATION).exists():
-                one = seed_of(run), folder.relative_to(out).as_posix(), store.read(folder)
+                entry = seed_of(run), folder.relative_to(out).as_posix(), store.read(folder)
                 for split in _splits(plan, run):
-                    found.setdefault((split.name, run.entrant.name, data_set), []).append(one)
-    return found
+                    evaluations.setdefault((split.name, run.entrant.name, data_set), []).append(entry)
+    return evaluations
 
 
 def seed_of(run: BenchmarkRun) -> str:
@@ -84,25 +87,29 @@ def seed_of(run: BenchmarkRun) -> str:
 
 def _splits(plan: Plan, run: BenchmarkRun) -> list[Split]:
     """What is not trained is evaluated once for all splits."""
-    every = [split for split in plan.benchmark.split if takes_part(run.entrant, split)]
-    return [run.split] if run.entrant.trained else every
+    splits = [split for split in plan.benchmark.split if takes_part(run.entrant, split)]
+    return [run.split] if run.entrant.trained else splits
 
 
-def _table(plan: Plan, split: Split, data_set: str, found: Found) -> Table:
-    lines, beside, warnings = [], [], dict[str, None]()
-    entrants = [one for one in plan.entrants if takes_part(one, split)]
+def _table(plan: Plan, split: Split, data_set: str, evaluations: Evaluations) -> Table:
+    lines, numbers, warnings = [], [], dict[str, None]()
+    entrants = [detector for detector in plan.entrants if takes_part(detector, split)]
     for entrant in entrants:
-        runs = found.get((split.name, entrant.name, data_set), [])
+        runs = evaluations.get((split.name, entrant.name, data_set), [])
         if runs:
             lines.append(_line(plan, entrant, runs))
-            warnings |= dict.fromkeys(words for _, _, one in runs for words in one.data_sets[0].warnings)
-        beside += printed(plan, split, entrant, data_set)
-    theirs = others(data_set, {entrant.shots for entrant in entrants})
-    return Table(split.name, split.train, data_set, tuple(lines), tuple(beside), tuple(theirs), tuple(warnings))
+            warnings |= dict.fromkeys(
+                warning for _, _, evaluation in runs for warning in evaluation.data_sets[0].warnings
+            )
+        numbers += printed(plan, split, entrant, data_set)
+    published_numbers = others(data_set, {entrant.shots for entrant in entrants})
+    return Table(
+        split.name, split.train, data_set, tuple(lines), tuple(numbers), tuple(published_numbers), tuple(warnings)
+    )
 
 
 def _line(plan: Plan, entrant: BenchmarkDetector, runs: Sequence[tuple[str, str, Evaluation]]) -> LeaderboardRow:
-    results = {seed: one.data_sets[0] for seed, _, one in runs}
+    results = {seed: evaluation.data_sets[0] for seed, _, evaluation in runs}
     classes = list(dict.fromkeys(one.class_name for result in results.values() for one in result.classes))
     by_class = {
         name: {
@@ -138,27 +145,27 @@ def score(runs: Mapping[str, Metric]) -> Score:
     (0.5, 0.3536, 2)
     """
     values = {seed: metric.value for seed, metric in runs.items()}
-    known = [metric for metric in runs.values() if metric.value is not None]
+    defined = [metric for metric in runs.values() if metric.value is not None]
     numbers = [value for value in values.values() if value is not None]
     if not numbers:
         reasons = dict.fromkeys(metric.reason for metric in runs.values())
         return Score(None, reason="; ".join(reasons), values=values)
     if len(numbers) == 1:
-        return Score(numbers[0], n=1, low=known[0].low, high=known[0].high, values=values)
+        return Score(numbers[0], n=1, low=defined[0].low, high=defined[0].high, values=values)
     return Score(mean(numbers), stdev(numbers), len(numbers), values=values)
 
 
 def _differs(tables: Sequence[Table]) -> tuple[str, ...]:
     """Each phrase once, after the detectors that it is about."""
-    beside = [one for table in tables for one in table.printed]
-    everyone = dict.fromkeys(one.title for one in beside)
-    about: dict[str, dict[str, None]] = {}
-    for one in beside:
-        for words in one.differs:
-            about.setdefault(words, {})[one.title] = None
+    numbers = [number for table in tables for number in table.printed]
+    all_titles = dict.fromkeys(number.title for number in numbers)
+    detectors_of: dict[str, dict[str, None]] = {}
+    for number in numbers:
+        for phrase in number.differs:
+            detectors_of.setdefault(phrase, {})[number.title] = None
     return tuple(
-        words if titles.keys() == everyone.keys() else f"{', '.join(titles)}: {words}"
-        for words, titles in about.items()
+        phrase if titles.keys() == all_titles.keys() else f"{', '.join(titles)}: {phrase}"
+        for phrase, titles in detectors_of.items()
     )
 
 
@@ -167,44 +174,49 @@ def _not_done(plan: Plan, out: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     for run in plan.runs:
         record, missing = read_record(run, out), undone(run, out)
         errors = {
-            data_set: words
-            for data_set, words in (record.errors if record is not None else {}).items()
+            data_set: error
+            for data_set, error in (record.errors if record is not None else {}).items()
             if missing and data_set in ("", *missing)
         }
-        for data_set, words in errors.items():
-            failed[f"{run.key}{' on ' * bool(data_set)}{data_set}"] = words
+        for data_set, error in errors.items():
+            failed[f"{run.key}{' on ' * bool(data_set)}{data_set}"] = error
         untried = [name for name in missing if name not in errors]
         if untried and "" not in errors:
             unfinished.append(run.key if untried == list(run.test) else f"{run.key} on {', '.join(untried)}")
     return failed, tuple(unfinished)
 
 
-def _facts(plan: Plan, found: Found) -> list[str]:
-    told, evaluations = plan.benchmark, [one for runs in found.values() for _, _, one in runs]
-    said = []
-    if any(one.trained for one in plan.entrants):
-        seeds = ", ".join(map(str, told.seeds))
-        said.append(
-            f"Trained in {told.precision} with seed{'s' * (len(told.seeds) > 1)} {seeds}; the last epoch is evaluated, "
-            f"in fp32. Nothing is chosen by a test."
+def _facts(plan: Plan, evaluations_of: Evaluations) -> list[str]:
+    benchmark, evaluations = (
+        plan.benchmark,
+        [evaluation for runs in evaluations_of.values() for _, _, evaluation in runs],
+    )
+    facts = []
+    if any(detector.trained for detector in plan.entrants):
+        seeds = ", ".join(map(str, benchmark.seeds))
+        facts.append(
+            f"Trained in {benchmark.precision} with seed{'s' * (len(benchmark.seeds) > 1)} {seeds}; the last epoch is "
+            f"evaluated, in fp32. Nothing is chosen by a test."
         )
-    if shots := [number for number in told.shots if number]:
-        seeds = ", ".join(map(str, told.shots_seeds))
-        said.append(
+    if shots := [number for number in benchmark.shots if number]:
+        seeds = ", ".join(map(str, benchmark.shots_seeds))
+        facts.append(
             f"With shots, each class is judged by a memory of {' or '.join(map(str, shots))} normal images of its "
-            f"own train split, drawn with seed{'s' * (len(told.shots_seeds) > 1)} {seeds}."
+            f"own train split, drawn with seed{'s' * (len(benchmark.shots_seeds) > 1)} {seeds}."
         )
-    if len(told.seeds) > 1 or (shots and len(told.shots_seeds) > 1):
-        said.append("± is the sample standard deviation over seeds. What is not trained has none.")
-    if any(metric.low is not None for one in evaluations for metric in one.data_sets[0].means.values()):
-        said.append("Where a detector has one run, the range is its 95 % bootstrap interval over the images.")
-    size = f"{told.resolution} × {told.resolution} px" if told.resolution else "each image's own size"
-    said.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
-    said.append(
+    if len(benchmark.seeds) > 1 or (shots and len(benchmark.shots_seeds) > 1):
+        facts.append("± is the sample standard deviation over seeds. What is not trained has none.")
+    if any(metric.low is not None for evaluation in evaluations for metric in evaluation.data_sets[0].means.values()):
+        facts.append("Where a detector has one run, the range is its 95 % bootstrap interval over the images.")
+    size = f"{benchmark.resolution} × {benchmark.resolution} px" if benchmark.resolution else "each image's own size"
+    facts.append(f"Percent; maps and masks are compared at {size}; means count each class alike.")
+    facts.append(
         "PRO is exact; PRO-200 is taken at 200 thresholds, as published code does: papers' PRO stands beside it."
     )
-    if told.max_train_images is not None:
-        said.append(f"Trained on at most {told.max_train_images} images of each class and state, drawn with seed 0.")
-    if len(versions := sorted({one.version for one in evaluations})) > 1:
-        said.append(f"Evaluated by different versions of zsad, which may differ: {', '.join(versions)}.")
-    return said
+    if benchmark.max_train_images is not None:
+        facts.append(
+            f"Trained on at most {benchmark.max_train_images} images of each class and state, drawn with seed 0."
+        )
+    if len(versions := sorted({evaluation.version for evaluation in evaluations})) > 1:
+        facts.append(f"Evaluated by different versions of zsad, which may differ: {', '.join(versions)}.")
+    return facts

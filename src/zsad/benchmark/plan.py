@@ -89,20 +89,24 @@ class Plan:
 
     def made_of(self, run: BenchmarkRun) -> dict[str, Any]:
         """All that decides the numbers of a run, beside the images, the code and the machine."""
-        recipe, told = asdict(run.entrant.recipe), self.benchmark
-        for words in ("paper", "published"):
-            del recipe[words]
-        made = {"detector": recipe, "resolution": told.resolution, "max_test_images": told.max_test_images}
+        recipe, benchmark = asdict(run.entrant.recipe), self.benchmark
+        for key in ("paper", "published"):
+            del recipe[key]
+        identity = {
+            "detector": recipe,
+            "resolution": benchmark.resolution,
+            "max_test_images": benchmark.max_test_images,
+        }
         if run.entrant.trained:
-            made |= {
+            identity |= {
                 "train": run.split.train,
                 "seed": run.seed,
-                "precision": told.precision,
-                "max_train_images": told.max_train_images,
+                "precision": benchmark.precision,
+                "max_train_images": benchmark.max_train_images,
             }
         if run.entrant.shots:
-            made |= {"shots": run.entrant.shots, "shots_seed": run.shots_seed}
-        return json.loads(json.dumps(made))
+            identity |= {"shots": run.entrant.shots, "shots_seed": run.shots_seed}
+        return json.loads(json.dumps(identity))
 
 
 def find(
@@ -158,13 +162,13 @@ def plan(
     Raises:
         ConfigError: a detector is trained on nothing.
     """
-    there = {**written, **{name: known(found) for name, found in data.items()}}
+    listings = {**written, **{name: known(found) for name, found in data.items()}}
     runs: list[BenchmarkRun] = []
     untrained: dict[str, str] = {}
     evaluated: dict[str, set[str]] = {one.name: set() for one in entrants if not one.trained}
     for split in benchmark.split:
-        tests = tuple(name for name in split.test if name in there)
-        absent = [name for name in split.train if name not in there]
+        tests = tuple(name for name in split.test if name in listings)
+        absent = [name for name in split.train if name not in listings]
         for entrant in (one for one in entrants if takes_part(one, split)):
             draws = benchmark.shots_seeds if entrant.shots else (None,)
             if not entrant.trained:
@@ -180,7 +184,7 @@ def plan(
             raise ConfigError(
                 f"split {run.split.name} trains {run.entrant.name}", "on nothing", "name data under train"
             )
-    return Plan(benchmark, entrants, data, there, {**skipped, **untrained}, tuple(runs))
+    return Plan(benchmark, entrants, data, listings, {**skipped, **untrained}, tuple(runs))
 
 
 def takes_part(entrant: BenchmarkDetector, split: Split) -> bool:

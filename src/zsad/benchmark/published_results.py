@@ -82,19 +82,19 @@ def _differs(
     plan: Plan, split: Split, entrant: BenchmarkDetector, data_set: str, row: PublishedNumber
 ) -> Iterator[str]:
     """Nothing where ours is what the paper did, as far as it says."""
-    told = plan.benchmark
+    benchmark = plan.benchmark
     yield from _tower(entrant, row)
-    if told.resolution != RESOLUTION:
-        yield f"maps and masks compared at {told.resolution or 'their own'} px, not {RESOLUTION}"
+    if benchmark.resolution != RESOLUTION:
+        yield f"maps and masks compared at {benchmark.resolution or 'their own'} px, not {RESOLUTION}"
     if entrant.trained and row.trained_on and split.train != (row.trained_on,):
         yield f"trained on {' + '.join(split.train)}, not on {row.trained_on}"
-    if entrant.trained and told.precision != "fp32":
-        yield f"trained in {told.precision}, not fp32"
-    yield from _row_changed(told.change.get(entrant.base, Change())) if entrant.is_row else _changed(entrant, row)
-    if entrant.trained and told.max_train_images is not None:
-        yield f"trained on at most {told.max_train_images} images of a class and state"
-    if told.max_test_images is not None:
-        yield f"tested on at most {told.max_test_images} images of a class and state"
+    if entrant.trained and benchmark.precision != "fp32":
+        yield f"trained in {benchmark.precision}, not fp32"
+    yield from _row_changed(benchmark.change.get(entrant.base, Change())) if entrant.is_row else _changed(entrant, row)
+    if entrant.trained and benchmark.max_train_images is not None:
+        yield f"trained on at most {benchmark.max_train_images} images of a class and state"
+    if benchmark.max_test_images is not None:
+        yield f"tested on at most {benchmark.max_test_images} images of a class and state"
     yield from _images(data_set, plan.known[data_set], row)
     if entrant.trained and split.train == (row.trained_on,):
         yield from _incomplete(row.trained_on, plan.known[row.trained_on])
@@ -142,29 +142,32 @@ def _row_changed(change: Change) -> Iterator[str]:
         yield f"{key} {value}, unlike its row"
 
 
-def _images(data_set: str, found: ClassListing, row: PublishedNumber) -> Iterator[str]:
+def _images(data_set: str, listing: ClassListing, row: PublishedNumber) -> Iterator[str]:
     """Where the test images are others than those of the paper."""
     if row.pack is None:
-        yield from _incomplete(data_set, found)
-    elif row.pack.total != found.total:
+        yield from _incomplete(data_set, listing)
+    elif row.pack.total != listing.total:
         paper = published.methods()[row.paper]
-        yield f"{data_set} of {_counted(found.total)} images, not {paper}'s: {row.pack.about}"
+        yield f"{data_set} of {_counted(listing.total)} images, not {paper}'s: {row.pack.about}"
 
 
 def _counted(total: tuple[int, int]) -> str:
     return f"{total[0]} normal and {total[1]} anomalous"
 
 
-def _incomplete(name: str, found: ClassListing) -> Iterator[str]:
+def _incomplete(name: str, listing: ClassListing) -> Iterator[str]:
     """Where the test images are others than published; what nobody counted is believed."""
-    if name not in layouts.names() and not found.is_published:
+    if name not in layouts.names() and not listing.is_published:
         return
-    kind = layouts.get(name if name in layouts.names() else found.layout)
-    theirs = {one: (count.normal, count.anomalous) for one, count in kind.counts.items()}
-    classes = {*kind.classes, *theirs}
-    if not theirs:
+    kind = layouts.get(name if name in layouts.names() else listing.layout)
+    published_counts = {class_name: (count.normal, count.anomalous) for class_name, count in kind.counts.items()}
+    classes = {*kind.classes, *published_counts}
+    if not published_counts:
         return
-    if missing := classes - found.classes.keys():
+    if missing := classes - listing.classes.keys():
         yield f"{name} with {len(classes) - len(missing)} of its {len(classes)} classes"
-    elif any(theirs.get(one, count if one in classes else None) != count for one, count in found.classes.items()):
+    elif any(
+        published_counts.get(class_name, count if class_name in classes else None) != count
+        for class_name, count in listing.classes.items()
+    ):
         yield f"{name} with other numbers of images than published"

@@ -201,16 +201,16 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[BenchmarkDetector, ...
     Raises:
         ConfigError: a detector, recipe, option or word of training does not exist, or two have one name.
     """
-    found = [_entrant(benchmark, name, folder) for name in benchmark.detectors]
-    names = [one.name for one in found]
-    shown = [each for one in found for each in _shown(benchmark, one)]
+    detectors = [_entrant(benchmark, name, folder) for name in benchmark.detectors]
+    names = [one.name for one in detectors]
+    shown = [each for one in detectors for each in _shown(benchmark, one)]
     _once("detector", [*names, *(one.name for one in shown if one.shots)])
-    told = [
+    named = [
         *benchmark.change,
         *benchmark.untrained,
         *(one for split in benchmark.split for one in split.detectors or ()),
     ]
-    for name in told:
+    for name in named:
         if name not in names:
             raise unknown_name("detector of this benchmark", name, names)
     return tuple(shown)

@@ -75,14 +75,16 @@ def check(plan: Plan, out: Path) -> None:
 
 def _check_ours(out: Path) -> None:
     """The recipe is there before all else, or at least what is known of the data."""
-    found = [name for name in (RECIPE, *TABLES) if (out / name).exists()]
-    if RECIPE in found:
+    existing = [name for name in (RECIPE, *TABLES) if (out / name).exists()]
+    if RECIPE in existing:
         ours = store.read_json(out / RECIPE).keys() >= {"title", "data", "split"}
     else:
         ours = (out / data_sets.FILE).exists()
-    if found and not ours:
+    if existing and not ours:
         rule = "a benchmark goes on with a benchmark and writes over no other file"
-        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
+        raise InputError(
+            rule, f"{', '.join(existing)} from elsewhere in {out}", "choose another --out, or move them away"
+        )
 
 
 @contextmanager
@@ -154,13 +156,13 @@ def do(
             _settle(run, out)
     if len(missing) < len(runs):
         say(f"{len(runs) - len(missing)} of {len(runs)} runs are done already")
-    began, failed = time.perf_counter(), []
+    start, failed = time.perf_counter(), []
     for number, run in enumerate(missing, 1):
         say(f"[{number}/{len(missing)}] {run.key}")
         record = _RunExecution(plan, run, out, runtime, lambda line: say(f"    {line}"), command, watch).do()
         failed += [run] if record.errors else []
-        gone = time.perf_counter() - began
-        say(f"    {clock(gone)} gone, about {clock(gone / number * (len(missing) - number))} left")
+        elapsed = time.perf_counter() - start
+        say(f"    {clock(elapsed)} gone, about {clock(elapsed / number * (len(missing) - number))} left")
         gc.collect()  # the next tower needs the room of this one
     return failed
 
@@ -190,10 +192,10 @@ class _RunExecution:
     def do(self) -> Record:
         self.record = Record(self.plan.made_of(self.run))
         self._write()
-        began = time.perf_counter()
+        start = time.perf_counter()
         with self._noting(""):
             detector = self._trained() if self.run.entrant.trained else self._loaded()
-            self.record = replace(self.record, training_s=time.perf_counter() - began)
+            self.record = replace(self.record, training_s=time.perf_counter() - start)
             for name in undone(self.run, self.out):
                 with self._noting(name):
                     self._evaluate(detector, name)
@@ -202,19 +204,24 @@ class _RunExecution:
         return self.record
 
     @contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
+    def _noting(self, data_set: str) -> Iterator[None]:
         """Whatever goes wrong, other runs may go well: it is written down, and the exit status says so."""
         try:
             yield
         except ZsadError as error:
-            self._note(what, str(error))
+            self._note(data_set, str(error))
         except Exception as error:
-            self._note(what, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", traceback.format_exc())
+            self._note(
+                data_set, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", traceback.format_exc()
+            )
 
-    def _note(self, what: str, words: str, trace: str = "") -> None:
-        errors, traces = self.record.errors | {what: words}, self.record.traces | ({what: trace} if trace else {})
+    def _note(self, data_set: str, message: str, trace: str = "") -> None:
+        errors, traces = (
+            self.record.errors | {data_set: message},
+            self.record.traces | ({data_set: trace} if trace else {}),
+        )
         self.record = replace(self.record, errors=errors, traces=traces)
-        self.say(f"failed{' on ' * bool(what)}{what}: {words}")
+        self.say(f"failed{' on ' * bool(data_set)}{data_set}: {message}")
 
     def _trained(self) -> Detector:
         """Trained as far as its folder does not hold it already."""
@@ -256,23 +263,23 @@ class _RunExecution:
         return detector
 
     def _evaluate(self, detector: Detector, name: str) -> None:
-        told, folder, began = self.plan.benchmark, folder_of(self.run, name, self.out), time.perf_counter()
-        found = evaluate(
+        benchmark, folder, start = self.plan.benchmark, folder_of(self.run, name, self.out), time.perf_counter()
+        evaluation = evaluate(
             detector,
             [self.plan.data[name]],
             folder,
-            resolution=told.resolution or None,
-            resamples=told.resamples,
-            max_images=told.max_test_images,
+            resolution=benchmark.resolution or None,
+            resamples=benchmark.resamples,
+            max_images=benchmark.max_test_images,
             shots=self.run.entrant.shots,
             shots_seed=self.run.shots_seed or 0,
             overwrite=True,  # what is here is not done, and may be of a detector or of images that are gone
             command=self.command,
             watch=self.watch,
         )
-        (result,) = found.data_sets
-        images = sum(one.normal + one.anomalous for one in result.classes)
-        self.say(f"{name}: {images} images, {clock(time.perf_counter() - began)}")
+        (result,) = evaluation.data_sets
+        images = sum(class_result.normal + class_result.anomalous for class_result in result.classes)
+        self.say(f"{name}: {images} images, {clock(time.perf_counter() - start)}")
 
     def _write(self) -> None:
         store.write_json(_record_path(self.run, self.out), asdict(self.record))

@@ -59,7 +59,7 @@ class PublishedRow:
     @property
     def source(self) -> str:
         """Paper and tables."""
-        first, *more = dict.fromkeys(one.source for one in self.printed.values())
+        first, *more = dict.fromkeys(number.source for number in self.printed.values())
         return "; ".join([first, *(source.rpartition(", ")[2] for source in more)])
 
 
@@ -83,7 +83,7 @@ def markdown(board: Leaderboard) -> str:
             _list(table.warnings),
             _ours(table),
             in_markdown(f"n/a: {reasons}") if (reasons := undefined_reasons(table)) else "",
-            _beside(table, notes),
+            _with_published(table, notes),
         ]
     if notes.texts:
         parts.append("## Notes on published numbers")
@@ -112,18 +112,18 @@ def everything(board: Leaderboard) -> str:
 def groups(table: Table) -> list[PublishedRow]:
     """What is printed, gathered by detector and paper, in the order of detectors."""
     ours = {line.detector: line for line in table.lines}
-    found: dict[tuple[str, str, int], PublishedRow] = {}
-    for one in table.printed:
-        key = one.detector, one.source.partition(",")[0], 0
-        while key in found and one.metric in found[key].printed:  # a paper may print a number twice
+    rows: dict[tuple[str, str, int], PublishedRow] = {}
+    for number in table.printed:
+        key = number.detector, number.source.partition(",")[0], 0
+        while key in rows and number.metric in rows[key].printed:  # a paper may print a number twice
             key = *key[:2], key[2] + 1
-        found.setdefault(key, PublishedRow(one.title, ours.get(one.detector), {})).printed[one.metric] = one
-    return list(found.values())
+        rows.setdefault(key, PublishedRow(number.title, ours.get(number.detector), {})).printed[number.metric] = number
+    return list(rows.values())
 
 
-def metrics_of(found: Sequence[PublishedRow]) -> list[str]:
+def metrics_of(rows: Sequence[PublishedRow]) -> list[str]:
     """The metrics that papers print here, in our order."""
-    return [name for name in METRICS if any(name in group.printed for group in found)]
+    return [name for name in METRICS if any(name in row.printed for row in rows)]
 
 
 def percent(score: Score) -> str:
@@ -153,16 +153,16 @@ def trained_on(train: Sequence[str]) -> str:
 
 def undone(board: Leaderboard) -> list[str]:
     """What the leaderboard lacks, in sentences."""
-    said = [f"{name} was skipped: {why}" for name, why in board.skipped.items()]
-    said += [f"{name} failed: {why}" for name, why in board.failed.items()]
-    return said + [f"{name} is not done yet." for name in board.unfinished]
+    sentences = [f"{name} was skipped: {why}" for name, why in board.skipped.items()]
+    sentences += [f"{name} failed: {why}" for name, why in board.failed.items()]
+    return sentences + [f"{name} is not done yet." for name in board.unfinished]
 
 
 def caution(board: Leaderboard) -> str:
     """What forbids comparing, as a sentence; empty where nothing does."""
     if not board.differs:
         return ""
-    return SOME if any(not one.differs for table in board.tables for one in table.printed) else NONE
+    return SOME if any(not number.differs for table in board.tables for number in table.printed) else NONE
 
 
 def undefined_reasons(table: Table) -> str:
@@ -174,11 +174,11 @@ def _caution(board: Leaderboard) -> list[str]:
     if not board.differs:
         return []
     head = [f"> **{caution(board)}** Ours are of another experiment:", ">"]
-    return ["\n".join([*head, *(f"> * {in_markdown(words)}" for words in board.differs)])]
+    return ["\n".join([*head, *(f"> * {in_markdown(phrase)}" for phrase in board.differs)])]
 
 
 def _list(sentences: Sequence[str]) -> str:
-    return "\n".join(f"* {in_markdown(one)}" for one in sentences)
+    return "\n".join(f"* {in_markdown(sentence)}" for sentence in sentences)
 
 
 def _ours(table: Table) -> str:
@@ -196,27 +196,27 @@ def _cell(score: Score, best: float | None) -> str:
     return f"**{percent(score)}**" if score.value is not None and score.value == best else percent(score)
 
 
-def _beside(table: Table, notes: Footnotes) -> str:
-    found = groups(table)
-    if not found:
+def _with_published(table: Table, notes: Footnotes) -> str:
+    rows_of_papers = groups(table)
+    if not rows_of_papers:
         return ""
-    metrics = metrics_of(found)
+    metrics = metrics_of(rows_of_papers)
     head = ["detector", "published in", *(f"{TITLES[name]}: ours, published" for name in metrics)]
     rows = [
         [in_markdown(group.title), in_markdown(group.source), *(_pair(group, name, notes) for name in metrics)]
-        for group in found
+        for group in rows_of_papers
     ]
     return _table(head, rows)
 
 
 def _pair(group: PublishedRow, metric: str, notes: Footnotes) -> str:
-    one = group.printed.get(metric)
-    if one is None:
+    number = group.printed.get(metric)
+    if number is None:
         return ""
     ours = percent(group.ours.means[metric]) if group.ours is not None else "–"
-    marks = ", ".join(f"{mark}{number}" for mark, number in notes.of(one.suspect, one.note))
-    theirs = f"{100 * one.value:.1f}" + (f"<sup>{marks}</sup>" if marks else "")
-    return f"{ours}, {f'({theirs})' if one.differs else theirs}"
+    marks = ", ".join(f"{mark}{number}" for mark, number in notes.of(number.suspect, number.note))
+    theirs = f"{100 * number.value:.1f}" + (f"<sup>{marks}</sup>" if marks else "")
+    return f"{ours}, {f'({theirs})' if number.differs else theirs}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

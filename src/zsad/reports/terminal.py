@@ -24,48 +24,53 @@ NAME = 80 - sum(width for _, width in COLUMNS.values())
 WIDTH = 80
 
 
-def evaluation_table(found: DataSetResult, confidence: float) -> str:
+def evaluation_table(data_set: DataSetResult, confidence: float) -> str:
     """One line a class, the mean and its interval, and why there is no number where there is none.
 
     Args:
-        found: of a data set.
+        data_set: of a data set.
         confidence: of its intervals.
     """
     lines = [
-        _cut(found.name) + "".join(f" {f' {level} ':-^{_wide(level) - 1}}" for level in ("image", "pixel")),
+        _cut(data_set.name) + "".join(f" {f' {level} ':-^{_wide(level) - 1}}" for level in ("image", "pixel")),
         _cut("class") + "".join(f"{title:>{width}}" for title, width in COLUMNS.values()),
-        *(_line(one.class_name, [_percent(one.metrics[name].value) for name in COLUMNS]) for one in found.classes),
-        _line("mean", [_percent(found.means[name].value) for name in COLUMNS]),
+        *(
+            _line(result.class_name, [_percent(result.metrics[name].value) for name in COLUMNS])
+            for result in data_set.classes
+        ),
+        _line("mean", [_percent(data_set.means[name].value) for name in COLUMNS]),
     ]
-    if any(metric.low is not None for metric in found.means.values()):
-        lines.append(_line(f"{100 * confidence:g} % from", [_bound(found.means[name].low) for name in COLUMNS]))
-        lines.append(_line("to", [_bound(found.means[name].high) for name in COLUMNS]))
-    return "\n".join([*lines, *(line for note in _notes(found) for line in wrap(note, WIDTH, subsequent_indent="  "))])
+    if any(metric.low is not None for metric in data_set.means.values()):
+        lines.append(_line(f"{100 * confidence:g} % from", [_bound(data_set.means[name].low) for name in COLUMNS]))
+        lines.append(_line("to", [_bound(data_set.means[name].high) for name in COLUMNS]))
+    return "\n".join(
+        [*lines, *(line for note in _notes(data_set) for line in wrap(note, WIDTH, subsequent_indent="  "))]
+    )
 
 
-def _notes(found: DataSetResult) -> list[str]:
+def _notes(data_set: DataSetResult) -> list[str]:
     """Which numbers are missing and why, and which means leave out classes."""
     missing: dict[tuple[str, str], list[str]] = {}
-    for one in found.classes:
-        for reason, names in _reasons(one).items():
-            missing.setdefault((", ".join(names), reason), []).append(one.class_name)
+    for result in data_set.classes:
+        for reason, names in _reasons(result).items():
+            missing.setdefault((", ".join(names), reason), []).append(result.class_name)
     notes = [f"n/a: {names} of {', '.join(classes)}: {reason}" for (names, reason), classes in missing.items()]
-    means = found.means
-    for over in sorted({means[name].classes for name in METRICS} - {0, len(found.classes)}):
+    means = data_set.means
+    for over in sorted({means[name].classes for name in METRICS} - {0, len(data_set.classes)}):
         titles = ", ".join(TITLES[name] for name in METRICS if means[name].classes == over)
-        notes.append(f"Means over {over} of {len(found.classes)} classes: {titles}")
+        notes.append(f"Means over {over} of {len(data_set.classes)} classes: {titles}")
     return notes
 
 
-def _reasons(one: ClassResult) -> dict[str, list[str]]:
+def _reasons(result: ClassResult) -> dict[str, list[str]]:
     """Titles of the metrics that a class does not define, by the reason."""
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for name in METRICS:
-        if one.metrics[name].value is None:
+        if result.metrics[name].value is None:
             # "AUROC needs both" and "PRO needs both" are one reason.
-            _, needs, rest = one.metrics[name].reason.partition("needs ")
-            found.setdefault(needs + rest or one.metrics[name].reason, []).append(TITLES[name])
-    return found
+            _, needs, rest = result.metrics[name].reason.partition("needs ")
+            reasons.setdefault(needs + rest or result.metrics[name].reason, []).append(TITLES[name])
+    return reasons
 
 
 def _line(name: str, cells: Sequence[str]) -> str:
@@ -96,80 +101,89 @@ CELL = 8
 """Width of the column of a metric."""
 
 
-def comparison_table(found: Comparison) -> str:
+def comparison_table(comparison: Comparison) -> str:
     """What was compared, the mean of each data set, its classes, and how to read it."""
-    a, b = found.shown
-    head = [f"A  {_title(found.a, a)}", f"B  {_title(found.b, b)}"]
-    parts = ["\n".join(head), *(_compared_set(one, found.confidence) for one in found.data_sets), _legend(found)]
-    said = [f"! {one}" for one in found.warnings]
-    said += [f"Left out: {name}: {why}." for name, why in found.left_out.items()]
-    return "\n\n".join([*parts, *(["\n".join(_wrapped(said))] if said else [])])
+    a, b = comparison.shown
+    head = [f"A  {_title(comparison.a, a)}", f"B  {_title(comparison.b, b)}"]
+    parts = [
+        "\n".join(head),
+        *(_compared_set(data_set, comparison.confidence) for data_set in comparison.data_sets),
+        _legend(comparison),
+    ]
+    notes = [f"! {warning}" for warning in comparison.warnings]
+    notes += [f"Left out: {name}: {why}." for name, why in comparison.left_out.items()]
+    return "\n\n".join([*parts, *(["\n".join(_wrapped(notes))] if notes else [])])
 
 
-def _title(who: Sequence[DetectorInfo], shown: Sequence[str]) -> str:
-    pairs = zip(who, shown or [""] * len(who), strict=True)
-    names = list(dict.fromkeys(f"{one.name} ({words})" if words else one.name for one, words in pairs))
-    several = f" ({len(who)} evaluations)" if len(who) > 1 else ""
+def _title(detectors: Sequence[DetectorInfo], shown: Sequence[str]) -> str:
+    pairs = zip(detectors, shown or [""] * len(detectors), strict=True)
+    names = list(dict.fromkeys(f"{detector.name} ({shots})" if shots else detector.name for detector, shots in pairs))
+    several = f" ({len(detectors)} evaluations)" if len(detectors) > 1 else ""
     return "\n   ".join(wrap(", ".join(names) + several, WIDTH - 3))
 
 
-def _compared_set(found: ComparedSet, confidence: float) -> str:
-    only = found.classes[0]
-    what = f"mean of {len(found.classes)} classes" if len(found.classes) > 1 else f"its class {only.class_name}"
-    counts = (
-        f"{sum(one.normal for one in found.classes)} normal, {sum(one.anomalous for one in found.classes)} anomalous"
-    )
-    lines = _wrapped([f"{found.name}, {what}, {counts}"])
+def _compared_set(data_set: ComparedSet, confidence: float) -> str:
+    only = data_set.classes[0]
+    title = f"mean of {len(data_set.classes)} classes" if len(data_set.classes) > 1 else f"its class {only.class_name}"
+    normal = sum(result.normal for result in data_set.classes)
+    anomalous = sum(result.anomalous for result in data_set.classes)
+    counts = f"{normal} normal, {anomalous} anomalous"
+    lines = _wrapped([f"{data_set.name}, {title}, {counts}"])
     lines.append(MEAN.format("", "A", "B", "B - A", f"{100 * confidence:g} % interval", "p", "").rstrip())
-    lines += [_mean_line(TITLES[name], found.means[name]) for name in METRICS]
-    over = {name: found.means[name].classes for name in METRICS}
-    fewer = [f"{TITLES[name]}: over {count} classes" for name, count in over.items() if 0 < count < len(found.classes)]
-    return "\n".join([*lines, *_wrapped(fewer), *(_class_differences(found) if len(found.classes) > 1 else [])])
+    lines += [_mean_line(TITLES[name], data_set.means[name]) for name in METRICS]
+    over = {name: data_set.means[name].classes for name in METRICS}
+    fewer = [
+        f"{TITLES[name]}: over {count} classes" for name, count in over.items() if 0 < count < len(data_set.classes)
+    ]
+    return "\n".join([*lines, *_wrapped(fewer), *(_class_differences(data_set) if len(data_set.classes) > 1 else [])])
 
 
-def _mean_line(title: str, one: Difference) -> str:
-    interval = "" if one.low is None else f"{_signed(one.low)} to {_signed(one.high)}"
-    p = "" if one.p is None else f"{one.p:.3f}"
-    verdict = one.verdict if one.difference is not None else ""
-    return MEAN.format(title, _percent(one.a), _percent(one.b), _signed(one.difference), interval, p, verdict).rstrip()
+def _mean_line(title: str, difference: Difference) -> str:
+    interval = "" if difference.low is None else f"{_signed(difference.low)} to {_signed(difference.high)}"
+    p = "" if difference.p is None else f"{difference.p:.3f}"
+    verdict = difference.verdict if difference.difference is not None else ""
+    return MEAN.format(
+        title, _percent(difference.a), _percent(difference.b), _signed(difference.difference), interval, p, verdict
+    ).rstrip()
 
 
-def _class_differences(found: ComparedSet) -> list[str]:
+def _class_differences(data_set: ComparedSet) -> list[str]:
     """Differences, those that are shown with a star."""
     room = WIDTH - CELL * len(METRICS)
     lines = ["", "B - A".ljust(room) + f" {' image ':-^{3 * CELL - 2}} {' pixel ':-^{5 * CELL - 1}}".rstrip()]
     lines.append("class".ljust(room) + "".join(f"{COLUMNS[name][0]:>{CELL - 1}} " for name in METRICS).rstrip())
-    for one in found.classes:
-        name = printable(one.class_name)
+    for result in data_set.classes:
+        name = printable(result.class_name)
         name = name if len(name) < room else name[: room - 2] + "…"
-        lines.append((name.ljust(room) + "".join(_cell(one.metrics[metric]) for metric in METRICS)).rstrip())
+        lines.append((name.ljust(room) + "".join(_cell(result.metrics[metric]) for metric in METRICS)).rstrip())
     return lines
 
 
-def _cell(one: Difference) -> str:
-    star = "*" if one.verdict in (A_BETTER, B_BETTER) else " "
-    return f"{_signed(one.difference):>{CELL - 1}}{star}"
+def _cell(difference: Difference) -> str:
+    star = "*" if difference.verdict in (A_BETTER, B_BETTER) else " "
+    return f"{_signed(difference.difference):>{CELL - 1}}{star}"
 
 
-def _legend(found: Comparison) -> str:
-    at = found.protocol.resolution
+def _legend(comparison: Comparison) -> str:
+    at = comparison.protocol.resolution
     where = f"{at}×{at} px" if at else "each image's own size"
-    several = len(found.a) > 1 or len(found.b) > 1
-    what = "evaluations and images" if several else "images"
-    said = [
+    several = len(comparison.a) > 1 or len(comparison.b) > 1
+    resampled = "evaluations and images" if several else "images"
+    sentences = [
         f"Percent; maps and masks compared at {where}.",
-        f"{found.resamples} resamples of the {what}, with the same images for A and B; p is two-sided.",
+        f"{comparison.resamples} resamples of the {resampled}, with the same images for A and B; p is two-sided.",
     ]
-    if any(len(one.classes) > 1 for one in found.data_sets):
-        said.append(
-            f"*: shown with {100 * found.confidence:g} % confidence, after Holm's correction for the number of classes."
+    if any(len(data_set.classes) > 1 for data_set in comparison.data_sets):
+        sentences.append(
+            f"*: shown with {100 * comparison.confidence:g} % confidence, after Holm's correction for the number of "
+            f"classes."
         )
-    said.append("Nothing is corrected for the number of metrics or data sets: say beforehand which one counts.")
-    return "\n".join(_wrapped([" ".join(said)], indent=""))
+    sentences.append("Nothing is corrected for the number of metrics or data sets: say beforehand which one counts.")
+    return "\n".join(_wrapped([" ".join(sentences)], indent=""))
 
 
-def _wrapped(said: Sequence[str], indent: str = "  ") -> list[str]:
-    return [line for one in said for line in wrap(one, WIDTH, subsequent_indent=indent)]
+def _wrapped(sentences: Sequence[str], indent: str = "  ") -> list[str]:
+    return [line for sentence in sentences for line in wrap(sentence, WIDTH, subsequent_indent=indent)]
 
 
 def _signed(value: float | None) -> str:

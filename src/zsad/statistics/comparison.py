@@ -57,7 +57,7 @@ class ComparedSet:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found.
+    """The result of a comparison.
 
     Attributes:
         a, b: the detectors of either side, one an evaluation.
@@ -66,7 +66,7 @@ class Comparison:
         data_sets: what both sides have in common.
         left_out: classes that are not compared, and why.
         warnings: what a reader must know before believing the numbers, in full sentences.
-        shown: what the detectors of either side were shown of each class, one an evaluation, in brief.
+        shown: the shots of either side, one an evaluation, in words.
     """
 
     a: tuple[DetectorInfo, ...]
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidence: float = 0.95) -> Comparison:
-    """Hold two detectors against each other, on what has been evaluated with both.
+    """Compare two detectors on the classes and images that both were evaluated on.
 
     Args:
         a, b: folders of evaluations, or their ``evaluation.json``; several a side are one detector, trained several
@@ -99,25 +99,25 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
     check_within("the number of resamples", draws, 100, MOST_RESAMPLES)
     check_within("a confidence", confidence, 0, GREATEST_CONFIDENCE)
     left, right = ([opened(Path(path)) for path in _listed(side)] for side in (a, b))
-    everyone = [*left, *right]
-    check_protocols([one.evaluation for one in everyone])
+    evaluations = [*left, *right]
+    check_protocols([each.evaluation for each in evaluations])
     _check_sides(left, right)
-    found, left_out = _common(everyone)
+    classes, left_out = _common(evaluations)
     # Enough that a class can still be shown after Holm's correction.
-    draws = max(draws, 4 * round(max(map(len, found.values())) / (1 - confidence)))
+    draws = max(draws, 4 * round(max(map(len, classes.values())) / (1 - confidence)))
     picks = _picks(len(left), 0, draws), _picks(len(right), 1, draws)
-    sets = tuple(_data_set(name, classes, picks, confidence) for name, classes in found.items())
+    sets = tuple(_data_set(name, of_set, picks, confidence) for name, of_set in classes.items())
     if max(len(left), len(right)) > 1 and min(len(left), len(right)) < LEAST_TRAININGS:
-        sets = tuple(_without_verdicts(one) for one in sets)
+        sets = tuple(map(_without_verdicts, sets))
     return Comparison(
-        a=tuple(one.evaluation.detector for one in left),
-        b=tuple(one.evaluation.detector for one in right),
-        protocol=everyone[0].evaluation.protocol,
+        a=tuple(each.evaluation.detector for each in left),
+        b=tuple(each.evaluation.detector for each in right),
+        protocol=evaluations[0].evaluation.protocol,
         resamples=draws,
         confidence=confidence,
         data_sets=sets,
         left_out=left_out,
-        warnings=(*_shown_otherwise(left, right, found), *_warnings(left, right, found)),
+        warnings=(*_shown_otherwise(left, right, classes), *_warnings(left, right, classes)),
         shown=(_shown(left), _shown(right)),
     )
 
@@ -130,20 +130,20 @@ def _listed(side: Evaluations) -> list[str | os.PathLike[str]]:
     return [side] if isinstance(side, str | os.PathLike) else list(side)
 
 
-def _common(everyone: Sequence[OpenEvaluation]) -> tuple[dict[str, Classes], dict[str, str]]:
+def _common(evaluations: Sequence[OpenEvaluation]) -> tuple[dict[str, Classes], dict[str, str]]:
     """The classes that all evaluations share by data set, and why the others are left out."""
-    found: dict[str, Classes] = {}
+    common: dict[str, Classes] = {}
     left_out = {}
-    for name in dict.fromkeys(name for one in everyone for name in names(one.evaluation)):
-        scored = paired(name, everyone)
+    for name in dict.fromkeys(name for each in evaluations for name in names(each.evaluation)):
+        scored = paired(name, evaluations)
         if isinstance(scored, str):
             left_out[" ".join(name)] = scored
         else:
-            found.setdefault(name[0], {})[name[1]] = scored
-    if not found:
+            common.setdefault(name[0], {})[name[1]] = scored
+    if not common:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError("evaluations that are compared share a class", reasons or "none", "evaluate the same data")
-    return found, left_out
+    return common, left_out
 
 
 def _picks(count: int, side: int, draws: int) -> Picks:
@@ -158,40 +158,43 @@ def _picks(count: int, side: int, draws: int) -> Picks:
 def _check_sides(*sides: Sequence[OpenEvaluation]) -> None:
     """Each evaluation of a side is of another training, or of another draw of what is shown."""
     for side in sides:
-        known = [_identity(one) for one in side]
-        if len(set(known)) < len(known):
+        identities = [_identity(each) for each in side]
+        if len(set(identities)) < len(identities):
             rule = "the evaluations of a side are of different draws of shots or different trainings"
-            raise InputError(rule, f"{len(known) - len(set(known))} named again", "name each detector once")
+            raise InputError(rule, f"{len(identities) - len(set(identities))} named again", "name each detector once")
 
 
-def _identity(one: OpenEvaluation) -> tuple[str, str]:
-    """The detector that judged: what it is, and what it was shown."""
-    return one.evaluation.detector.fingerprint, one.evaluation.protocol.shown
+def _identity(opened_evaluation: OpenEvaluation) -> tuple[str, str]:
+    """The detector that was evaluated, and its shots."""
+    return opened_evaluation.evaluation.detector.fingerprint, opened_evaluation.evaluation.protocol.shown
 
 
 def _shown(side: Sequence[OpenEvaluation]) -> tuple[str, ...]:
-    return tuple(one.evaluation.protocol.shown for one in side)
+    return tuple(each.evaluation.protocol.shown for each in side)
 
 
-def _without_verdicts(found: ComparedSet) -> ComparedSet:
-    classes = (replace(one, metrics=_no_verdicts(one.metrics)) for one in found.classes)
-    return replace(found, classes=tuple(classes), means=_no_verdicts(found.means))
+def _without_verdicts(compared: ComparedSet) -> ComparedSet:
+    classes = (replace(result, metrics=_no_verdicts(result.metrics)) for result in compared.classes)
+    return replace(compared, classes=tuple(classes), means=_no_verdicts(compared.means))
 
 
 def _no_verdicts(metrics: Mapping[str, Difference]) -> dict[str, Difference]:
-    return {name: one if one.verdict == NO_INTERVAL else replace(one, verdict=TOO_FEW) for name, one in metrics.items()}
+    return {
+        name: difference if difference.verdict == NO_INTERVAL else replace(difference, verdict=TOO_FEW)
+        for name, difference in metrics.items()
+    }
 
 
 def _data_set(name: str, classes: Classes, picks: tuple[Picks, Picks], confidence: float) -> ComparedSet:
-    measured = [_measured(name, one, scored, picks) for one, scored in classes.items()]
-    by_metric = {metric: [one[metric] for one in measured] for metric in METRICS}
-    rows = {metric: judged(found, confidence) for metric, found in by_metric.items()}
+    measured = [_measured(name, class_name, scored, picks) for class_name, scored in classes.items()]
+    by_metric = {metric: [metrics_of_class[metric] for metrics_of_class in measured] for metric in METRICS}
+    rows = {metric: judged(differences, confidence) for metric, differences in by_metric.items()}
     compared = []
-    for at, (one, scored) in enumerate(classes.items()):
+    for at, (class_name, scored) in enumerate(classes.items()):
         result = scored[0].result
-        metrics = {metric: found[at] for metric, found in rows.items()}
-        compared.append(ComparedClass(one, result.normal, result.anomalous, metrics))
-    means = {metric: mean_judged(found, confidence) for metric, found in by_metric.items()}
+        metrics = {metric: differences[at] for metric, differences in rows.items()}
+        compared.append(ComparedClass(class_name, result.normal, result.anomalous, metrics))
+    means = {metric: mean_judged(differences, confidence) for metric, differences in by_metric.items()}
     return ComparedSet(name, tuple(compared), means)
 
 
@@ -200,62 +203,62 @@ def _measured(
 ) -> dict[str, PairedMetric]:
     labels = [image.label for image in scored[0].images]
     weights = resamples(labels, len(picks[0]), data_set, class_name)
-    drawn = [one.draws(weights) for one in scored]
+    resampled = [scores.draws(weights) for scores in scored]
     split = picks[0].shape[1]
-    found = {}
+    paired_metrics = {}
     for metric in METRICS:
-        values = [one.result.metrics[metric].value for one in scored]
+        values = [scores.result.metrics[metric].value for scores in scored]
         draws = None
-        if all(metric in one for one in drawn):
+        if all(metric in draws_of_metric for draws_of_metric in resampled):
             a, b = (
-                (share * np.stack([one[metric] for one in side], 1)).sum(1)
-                for share, side in zip(picks, (drawn[:split], drawn[split:]), strict=True)
+                (share * np.stack([draws_of_metric[metric] for draws_of_metric in side], 1)).sum(1)
+                for share, side in zip(picks, (resampled[:split], resampled[split:]), strict=True)
             )
             draws = b - a
-        found[metric] = PairedMetric(average(values[:split]), average(values[split:]), draws)
-    return found
+        paired_metrics[metric] = PairedMetric(average(values[:split]), average(values[split:]), draws)
+    return paired_metrics
 
 
 def _shown_otherwise(
-    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], found: Mapping[str, Classes]
+    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], common: Mapping[str, Classes]
 ) -> list[str]:
-    """Where the detectors remembered other normal images while they judged."""
+    """Where the memory banks of the detectors held different normal images."""
     memories = [_memories(name, side) for name, side in (("A", left), ("B", right))]
-    said = [words for words in memories if words]
-    shots = [sorted({one.evaluation.protocol.shots for one in side}) for side in (left, right)]
+    warnings = [memory for memory in memories if memory]
+    shots = [sorted({each.evaluation.protocol.shots for each in side}) for side in (left, right)]
     if shots[0] != shots[1] or len(shots[0]) > 1:
         a, b = (" or ".join(str(number or "none") for number in side) for side in shots)
         return [
-            *said,
+            *warnings,
             f"The detectors were not shown the same: of each class, A {a} and B {b} of its normal training images. "
             f"The difference is also that of the shots.",
         ]
-    others = [
-        f"{name} {one}"
-        for name, classes in found.items()
-        for one, scored in classes.items()
-        if len({frozenset(part.result.shots.values()) for part in scored}) > 1
+    differing = [
+        f"{name} {class_name}"
+        for name, classes in common.items()
+        for class_name, scored in classes.items()
+        if len({frozenset(scores.result.shots.values()) for scores in scored}) > 1
     ]
-    if others:
-        said.append(f"The detectors were shown other normal images, as they were drawn, of {', '.join(others)}.")
-    return said
+    if differing:
+        warnings.append(f"The detectors were shown other normal images, as they were drawn, of {', '.join(differing)}.")
+    return warnings
 
 
 def _memories(name: str, side: Sequence[OpenEvaluation]) -> str:
-    """What the detectors of a side remembered before they were held against anything; empty where nothing."""
-    detectors = [one.evaluation.detector for one in side]
-    brief = dict.fromkeys(summary(one.remembers, one.memory) for one in detectors if one.memory)
+    """The normal images in the memory banks of a side before the evaluation; empty where there are none."""
+    detectors = [each.evaluation.detector for each in side]
+    brief = dict.fromkeys(summary(detector.remembers, detector.memory) for detector in detectors if detector.memory)
     return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 
 def _warnings(
-    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], found: Mapping[str, Classes]
+    left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation], common: Mapping[str, Classes]
 ) -> list[str]:
     """What the numbers do not show."""
-    said = []
+    warnings = []
     trainings = [len(side) for side in (left, right)]
     if max(trainings) > 1 and min(trainings) < FEW_TRAININGS:
-        said.append(
+        warnings.append(
             f"{trainings[0]} and {trainings[1]} evaluations a side are few: intervals are too narrow"
             + (
                 f", and below {LEAST_TRAININGS} a side there is no verdict."
@@ -264,20 +267,22 @@ def _warnings(
             )
         )
     for name, side in (("A", left), ("B", right)):
-        kinds = {(one.evaluation.detector.method, str(dict(one.evaluation.detector.options))) for one in side}
+        kinds = {(each.evaluation.detector.method, str(dict(each.evaluation.detector.options))) for each in side}
         if len(kinds) > 1:
-            said.append(f"{name} is not one detector trained several times: methods or options differ.")
-    if len({one.evaluation.version for one in (*left, *right)}) > 1:
-        said.append("The evaluations were made by different versions of zsad.")
-    ours, theirs = ({_identity(one) for one in side} for side in (left, right))
+            warnings.append(f"{name} is not one detector trained several times: methods or options differ.")
+    if len({each.evaluation.version for each in (*left, *right)}) > 1:
+        warnings.append("The evaluations were made by different versions of zsad.")
+    ours, theirs = ({_identity(each) for each in side} for side in (left, right))
     if ours & theirs:
-        said.append("A and B have a detector in common: it is compared with itself.")
-    for name, classes in found.items():
-        for one, scored in classes.items():
-            results = [part.result for part in scored]
+        warnings.append("A and B have a detector in common: it is compared with itself.")
+    for name, classes in common.items():
+        for class_name, scored in classes.items():
+            results = [scores.result for scores in scored]
             if seen := max(result.seen_in_training for result in results):
-                said.append(f"A detector was trained on {seen} of the images of {name} {one}.")
+                warnings.append(f"A detector was trained on {seen} of the images of {name} {class_name}.")
             for state, count in (("normal", results[0].normal), ("anomalous", results[0].anomalous)):
                 if 0 < count < FEW:
-                    said.append(f"{name} {one} has {count} {state} images: so few make intervals too narrow.")
-    return said
+                    warnings.append(
+                        f"{name} {class_name} has {count} {state} images: so few make intervals too narrow."
+                    )
+    return warnings

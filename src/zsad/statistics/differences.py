@@ -55,51 +55,54 @@ class PairedMetric:
     draws: Float[np.ndarray, "draws"] | None
 
 
-def judged(found: Sequence[PairedMetric], confidence: float) -> list[Difference]:
+def judged(metrics: Sequence[PairedMetric], confidence: float) -> list[Difference]:
     """The differences in one metric, with verdicts that take into account how many they are.
 
     Args:
-        found: of each class of a data set, or one mean.
+        metrics: of each class of a data set, or one mean.
         confidence: of intervals and verdicts.
     """
-    plain = [_judged(one, confidence) for one in found]
-    corrected = iter(holm([one.p for one in plain if one.p is not None]))
-    return [one if one.p is None else _with_verdict(one, next(corrected), confidence) for one in plain]
+    plain = [_judged(metric, confidence) for metric in metrics]
+    corrected = iter(holm([difference.p for difference in plain if difference.p is not None]))
+    return [
+        difference if difference.p is None else _with_verdict(difference, next(corrected), confidence)
+        for difference in plain
+    ]
 
 
-def mean_judged(found: Sequence[PairedMetric], confidence: float) -> Difference:
+def mean_judged(metrics: Sequence[PairedMetric], confidence: float) -> Difference:
     """The difference in the mean over the classes that define the metric on both sides."""
-    kept = [one for one in found if one.a is not None and one.b is not None]
-    drawn = [one.draws for one in kept if one.draws is not None]
-    draws = np.mean(drawn, 0) if drawn and len(drawn) == len(kept) else None
-    mean = PairedMetric(average([one.a for one in kept]), average([one.b for one in kept]), draws)
-    return replace(judged([mean], confidence)[0], classes=len(kept))
+    defined = [metric for metric in metrics if metric.a is not None and metric.b is not None]
+    resampled = [metric.draws for metric in defined if metric.draws is not None]
+    draws = np.mean(resampled, 0) if resampled and len(resampled) == len(defined) else None
+    mean = PairedMetric(average([metric.a for metric in defined]), average([metric.b for metric in defined]), draws)
+    return replace(judged([mean], confidence)[0], classes=len(defined))
 
 
 def average(values: Sequence[float | None]) -> float | None:
     """The mean; None if one of the values is, or there are none."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined and len(defined) == len(values) else None
 
 
-def _judged(one: PairedMetric, confidence: float) -> Difference:
-    if one.a is None or one.b is None:
-        return Difference(one.a, one.b)
-    difference = one.b - one.a
-    if one.draws is None or np.isnan(one.draws).all():
-        return Difference(one.a, one.b, difference)
-    low, high = interval(one.draws, confidence)
-    return Difference(one.a, one.b, difference, low, high, significance(one.draws))
+def _judged(metric: PairedMetric, confidence: float) -> Difference:
+    if metric.a is None or metric.b is None:
+        return Difference(metric.a, metric.b)
+    difference = metric.b - metric.a
+    if metric.draws is None or np.isnan(metric.draws).all():
+        return Difference(metric.a, metric.b, difference)
+    low, high = interval(metric.draws, confidence)
+    return Difference(metric.a, metric.b, difference, low, high, significance(metric.draws))
 
 
-def _with_verdict(one: Difference, p: float, confidence: float) -> Difference:
-    assert one.difference is not None
-    assert one.low is not None
-    assert one.high is not None
-    drawn = one.low + one.high
+def _with_verdict(difference: Difference, p: float, confidence: float) -> Difference:
+    assert difference.difference is not None
+    assert difference.low is not None
+    assert difference.high is not None
+    direction = difference.low + difference.high
     # Where the images and their resamples do not point the same way, nothing is shown.
-    shown = p <= 1 - confidence and one.difference * drawn > 0
-    return replace(one, p_corrected=p, verdict=(B_BETTER if drawn > 0 else A_BETTER) if shown else NOT_SHOWN)
+    shown = p <= 1 - confidence and difference.difference * direction > 0
+    return replace(difference, p_corrected=p, verdict=(B_BETTER if direction > 0 else A_BETTER) if shown else NOT_SHOWN)
 
 
 def significance(differences: Float[np.ndarray, "draws"]) -> float:
@@ -114,9 +117,9 @@ def significance(differences: Float[np.ndarray, "draws"]) -> float:
     >>> significance(np.array([0.1, 0.2, 0.3, 0.1, 0.2, 0.1, 0.3, 0.2, -0.1]))
     0.4
     """
-    known = differences[~np.isnan(differences)]
-    reversed_ = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (reversed_ + 1) / (len(known) + 1))
+    defined = differences[~np.isnan(differences)]
+    reversed_ = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (reversed_ + 1) / (len(defined) + 1))
 
 
 def holm(values: Sequence[float]) -> list[float]:

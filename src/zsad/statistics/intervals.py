@@ -43,11 +43,11 @@ def class_draws(images: Sequence[ImageResult], counts: ImageCounts, weights: Int
         weights: how often each image is drawn in each resample.
     """
     scores, labels = [image.score for image in images], [image.label for image in images]
-    found = named("image", image_draws(scores, labels, weights))
+    draws = named("image", image_draws(scores, labels, weights))
     with_truth = [number for number, image in enumerate(images) if image.anomalous_share is not None]
     if lack_masks(images) or not with_truth:
-        return found
-    return found | named("pixel", counts.resampled(weights[:, with_truth]))
+        return draws
+    return draws | named("pixel", counts.resampled(weights[:, with_truth]))
 
 
 def lack_masks(images: Sequence[ImageResult]) -> bool:
@@ -56,9 +56,9 @@ def lack_masks(images: Sequence[ImageResult]) -> bool:
     return bool(anomalous) and all(image.anomalous_share is None for image in anomalous)
 
 
-def named(level: str, found: Mapping[str, T]) -> dict[str, T]:
+def named(level: str, metrics: Mapping[str, T]) -> dict[str, T]:
     """By the names of ``METRICS``."""
-    return {f"{level}_{'ap' if name == 'average_precision' else name}": value for name, value in found.items()}
+    return {f"{level}_{'ap' if name == 'average_precision' else name}": value for name, value in metrics.items()}
 
 
 def interval(draws: Float[np.ndarray, "draws"], confidence: float) -> tuple[float, float] | tuple[None, None]:
@@ -85,6 +85,6 @@ def _mean(name: str, results: Sequence[ClassResult], draws: Sequence[Draws], con
         reasons = {result.metrics[name].reason for result in results}
         return Metric(None, reason=reasons.pop() if len(reasons) == 1 else "no class defines it", classes=0)
     value = float(np.mean([results[number].metrics[name].value for number in defining]))
-    drawn = [draws[number][name] for number in defining if name in draws[number]]
-    low, high = interval(np.mean(drawn, 0), confidence) if len(drawn) == len(defining) else (None, None)
+    resampled = [draws[number][name] for number in defining if name in draws[number]]
+    low, high = interval(np.mean(resampled, 0), confidence) if len(resampled) == len(defining) else (None, None)
     return Metric(value, low, high, classes=len(defining))

@@ -61,7 +61,7 @@ def opened(path: Path) -> OpenEvaluation:
 
 def names(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Of the data set and of the class, for each class."""
-    return [(data.name, one.class_name) for data in evaluation.data_sets for one in data.classes]
+    return [(data.name, result.class_name) for data in evaluation.data_sets for result in data.classes]
 
 
 def check_protocols(evaluations: Sequence[Evaluation]) -> None:
@@ -81,25 +81,25 @@ def check_protocols(evaluations: Sequence[Evaluation]) -> None:
 
 def paired(name: tuple[str, str], sides: Sequence[OpenEvaluation]) -> tuple[ClassScores, ...] | str:
     """The class in every evaluation, or why it cannot be compared."""
-    if any(name not in names(one.evaluation) for one in sides):
+    if any(name not in names(side.evaluation) for side in sides):
         return "not in all evaluations"
-    tables = [store.read_images(one.folders[name]) for one in sides]
+    tables = [store.read_images(side.folders[name]) for side in sides]
     if not tables[0]:
         return "no images"
     scored = []
-    for one, images in zip(sides, tables, strict=True):
+    for side, images in zip(sides, tables, strict=True):
         places = places_in(tables[0], images)
         if isinstance(places, str):
             return places
-        scored.append(ClassScores(store.read_class(one.folders[name]), images, places, one.folders[name]))
+        scored.append(ClassScores(store.read_class(side.folders[name]), images, places, side.folders[name]))
     return tuple(scored)
 
 
 def places_in(shared: Sequence[ImageResult], images: Sequence[ImageResult]) -> Int[np.ndarray, "images"] | str:
     """Where each of the images is among the shared ones, known by content; or why they are not the same."""
-    wanted, found = ({image.content for image in some} for some in (shared, images))
-    if wanted != found or len(shared) != len(images):
-        missing, added = len(wanted - found), len(found - wanted)
+    wanted, contents = ({image.content for image in side} for side in (shared, images))
+    if wanted != contents or len(shared) != len(images):
+        missing, added = len(wanted - contents), len(contents - wanted)
         return f"other images: {missing} only in the first evaluation, {added} only in another"
     places = np.empty(len(images), np.int64)
     places[_sorted(images)] = _sorted(shared)

@@ -85,7 +85,9 @@ class AfrClipConfig(Config):
             raise ConfigError("a neighbourhood is an odd number of patches", self.neighbourhood, "use 1, 3 or 5")
         if self.prompts < 1 or self.stages not in (1, 2, 3, 4):
             raise ConfigError(
-                "there is at least 1 prompt, in stages 1 to 4", f"{self.prompts} in {self.stages}", "for instance 5 in 1"
+                "there is at least 1 prompt, in stages 1 to 4",
+                f"{self.prompts} in {self.stages}",
+                "for instance 5 in 1",
             )
         if self.self_prompting and self.cnn == "none" and not self.learned_prompts:
             raise ConfigError(
