@@ -61,7 +61,7 @@ def test_a_signal_ends_a_command_even_where_its_exception_is_swallowed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(command_line, "parser", lambda: Parser(asked(number, swallows)))
+    monkeypatch.setattr(command_line, "parser", lambda _: Parser(asked(number, swallows)))
     before = signal.getsignal(number)
     assert main([]) == status
     assert capsys.readouterr().err == said
@@ -79,7 +79,7 @@ def test_an_error_that_comes_of_a_signal_is_no_error(
             raise ImportError("numpy could not be imported") from error
         return 0
 
-    monkeypatch.setattr(command_line, "parser", lambda: Parser(Namespace(run=run)))
+    monkeypatch.setattr(command_line, "parser", lambda _: Parser(Namespace(run=run)))
     assert main([]) == 130
     assert capsys.readouterr().err == "zsad: interrupted\n"
 

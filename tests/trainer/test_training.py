@@ -205,7 +205,9 @@ def test_a_run_goes_on_for_more_epochs_to_the_bits_of_a_long_one(recipe: Recipe,
     assert_same(finish(prepared(long, data, tmp_path / "out"), resume=True), whole)
     cards = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "out")]
     assert cards[0] == cards[1]
-    rule = r"at least as many epochs as are done in .*; got 2 of 5 that are done\. Remedy: say --epochs 5 or more"
+    rule = (
+        r"at least as many epochs as are complete in .*; got 2 of 5 that are complete\. Remedy: say --epochs 5 or more"
+    )
     with pytest.raises(ConfigError, match=rule):
         start_or_resume(prepared(short, data, tmp_path / "out"), resume=True)
 
