@@ -8,9 +8,9 @@ from zsad.checkpoint import RememberedImage, TrainingRecord
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
 
-OTHER = "judged by the memory of another class: the detector remembers "
-UNKNOWN = "It is not on record of which class all is that the detector remembers: "
-SEVERAL = "One memory serves several classes: what is normal on one of them passes as normal on the others, too."
+OTHER = "compared with normal images of another class: the memory bank holds "
+UNKNOWN = "The class of some normal images in the memory bank was not recorded: "
+SEVERAL = "One memory bank serves several classes: what is normal for one of them counts as normal for the others."
 
 
 def method(images: int) -> FeClip:
@@ -45,12 +45,12 @@ def training_record(*names: str) -> TrainingRecord:
         (
             ("",),
             ("nut",),
-            [f"{UNKNOWN}1 normal image of a class that is not on record (16 patches a level)."],
+            [f"{UNKNOWN}1 normal image of a class that was not recorded (16 patches a level)."],
         ),
         (
             ("",),
             ("nut", "lid"),
-            [f"{UNKNOWN}1 normal image of a class that is not on record (16 patches a level).", SEVERAL],
+            [f"{UNKNOWN}1 normal image of a class that was not recorded (16 patches a level).", SEVERAL],
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_doubts(remembered: tuple[str, ...], judged: tuple[str, ...], said: list
 
 def test_a_memory_of_before_there_was_a_record_is_doubted() -> None:
     (said,) = memory_bank.warnings(method(3), TrainingRecord(("aa",)), ["nut"])
-    assert said == f"{UNKNOWN}normal images of a class that is not on record (48 patches a level)."
+    assert said == f"{UNKNOWN}normal images of a class that was not recorded (48 patches a level)."
     (said,) = memory_bank.warnings(method(3), training_record("nut"), ["lid"])
     assert said == f"{UNKNOWN}1 normal image of nut (48 patches a level)."
 

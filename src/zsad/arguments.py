@@ -1,4 +1,4 @@
-"""What people hand to ``zsad.load`` and ``predict``, checked before anything is done with it."""
+"""Checks of the arguments of ``zsad.load`` and ``predict``, before anything is computed."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from zsad.errors import ConfigError, InputError
 
 @dataclass(frozen=True)
 class LoadArguments:
-    """The types of what :func:`zsad.load` is asked for."""
+    """The arguments of :func:`zsad.load` and their types."""
 
     device: str
     precision: str

@@ -33,9 +33,9 @@ CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
 TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
 FILES = (CARD, TRAINED_STATE, MEMORY, TRAINING, IMAGES)
 UNFINISHED = "unfinished"
+"""The key of a card while the other files are being replaced."""
 OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
-"""What files were called by version 0.1.0; folders that it wrote can be read."""
-"""What a card says while the rest is being replaced."""
+"""Names of files in version 0.1.0; the folders that it wrote can be read."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Card:
 
 @dataclass(frozen=True)
 class RememberedImage:
-    """A normal image that a detector was shown to remember.
+    """A normal image in the memory bank of a detector.
 
     Attributes:
-        class_name: what it shows, in plain English; empty where nobody said.
-        content: SHA-256 of the file; empty where there was none but pixels.
-        patches: entries of the memory that it has, at each level.
+        class_name: what it shows, in plain English; empty where none was given.
+        content: SHA-256 of the file; empty for pixels in memory.
+        patches: its entries in the memory bank, at each level.
     """
 
     class_name: str
@@ -87,7 +87,7 @@ class RememberedImage:
 
 @dataclass(frozen=True)
 class _Memory:
-    """What ``memory.json`` holds."""
+    """The content of ``memory.json``."""
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"pictures": "images"}
 
@@ -96,12 +96,12 @@ class _Memory:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a detector has seen; kept with it, so that none of it is ever used as a test.
+    """The images that a detector was trained on or fitted to; kept with it, so that they are refused as test images.
 
     Attributes:
-        images: SHA-256 of each file that it was trained on or remembers.
+        images: SHA-256 of each file that it was trained on or that is in its memory bank.
         training: how it was trained; empty where it was not.
-        memory: the images that it remembers, in the order in which it was shown them.
+        memory: the images in its memory bank, in order.
     """
 
     images: tuple[str, ...] = ()
@@ -110,12 +110,12 @@ class TrainingRecord:
 
     @property
     def is_on_record(self) -> bool:
-        """Whether as many images are known as the training says that there were; where there was none, they are."""
+        """Whether the training images are recorded, as many as there were; true for a detector without training."""
         return not self.training or 0 < sum(self.training.get("classes", {}).values()) <= len(self.images)
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """The file of a detector of that name, or of its older name where only that is there."""
+    """The path of a file of a detector; under its older name where only that exists."""
     older = folder / OLDER_NAMES.get(name, name)
     return older if older.exists() and not (folder / name).exists() else folder / name
 
@@ -125,29 +125,30 @@ def write(
 ) -> None:
     """Write card, trained tensors and the training record into the folder, which is made where it does not exist.
 
-    All is on the disk before any of it takes its place. Then what the detector has seen comes first and the card that
-    makes it loadable last; a card of other tensors or images is out of the way meanwhile. Where this is cut off, the
-    folder holds the old detector, the new one, or one that says that it is not whole.
+    All files are flushed to disk before any of them replaces an old one. The training record is replaced first and the
+    card, which makes the folder loadable, last; meanwhile the card says that the detector is incomplete. After an
+    interruption the folder holds the old detector, the new one, or one that is refused as incomplete.
 
     Args:
-        card: what the folder says of the detector.
-        method: what has learnt.
-        training_record: what it has seen.
+        card: the configuration.
+        method: with the trained tensors.
+        training_record: the images it was trained on or fitted to.
         folder: of the detector.
-        dtype: that numbers are rounded to; as they are where not given.
+        dtype: type to which floating-point tensors are rounded; by default they are written as they are.
 
     Raises:
-        InputError: the folder cannot be made or written, or has files of these names that are no detector's.
+        InputError: the folder cannot be made or written, or has files of these names that are not a detector's.
         ConfigError: another process writes into the folder.
     """
     tensors = trained_state(method)
     if dtype is not None:
-        tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    memory = [asdict(image) for image in training_record.memory]
     contents = {
-        IMAGES: "".join(f"{one}\n" for one in training_record.images).encode(),
+        IMAGES: "".join(f"{content}\n" for content in training_record.images).encode(),
         TRAINING: _json(dict(training_record.training)) if training_record.training else b"",
-        MEMORY: _json({"images": [asdict(one) for one in training_record.memory]}) if training_record.memory else b"",
-        TRAINED_STATE: save({name: one.cpu().contiguous() for name, one in tensors.items()}) if tensors else b"",
+        MEMORY: _json({"images": memory}) if memory else b"",
+        TRAINED_STATE: save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}) if tensors else b"",
         CARD: _json(_entries(card)),
     }
     with alone(folder):
@@ -159,7 +160,7 @@ def write(
 
 
 def _entries(card: Card) -> dict[str, Any]:
-    """What a card says; of where the method comes from only if that is another package."""
+    """The entries of the card's file; the origin of the method only where that is another package."""
     origin = methods.origin(card.method)
     if origin is None:
         return {key: value for key, value in asdict(card).items() if key not in ("package", "class_path")}
@@ -171,7 +172,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 
 def _check_ours(folder: Path) -> None:
-    """What is replaced is a detector. Its card is there before all else."""
+    """Refuse to replace files that are not a detector's. A detector has its card before any other file."""
     found = [name for name in FILES if file_of(folder, name).exists()]
     if found and not (CARD in found and _is_card(folder / CARD)):
         rule = "a detector replaces a detector and no other file"
@@ -186,7 +187,7 @@ def _is_card(path: Path) -> bool:
 
 
 def _replace(contents: Mapping[str, bytes], folder: Path) -> None:
-    """Put these files in the place of a detector; what has no content is removed."""
+    """Replace the files of a detector; those without content are removed."""
     with ExitStack() as stack:  # the last one that is entered is the first that takes its place
         for name in FILES:
             if contents[name]:
@@ -205,17 +206,17 @@ def _differs(path: Path, content: bytes) -> bool:
 
 
 def trained_state(method: Method) -> dict[str, Tensor]:
-    """All tensors of a method that do not come from elsewhere, by name: trained parameters, memories."""
+    """The tensors of a method that do not come from elsewhere, by name: trained parameters and memory bank."""
     elsewhere = tuple(f"{child}." for child in method.foreign)
-    return {name: one.detach() for name, one in method.state_dict().items() if not name.startswith(elsewhere)}
+    return {name: tensor.detach() for name, tensor in method.state_dict().items() if not name.startswith(elsewhere)}
 
 
 def load_trained_state(method: Method, folder: Path) -> None:
-    """Give a method the tensors that the folder holds; what is stored in half precision becomes what the method has.
+    """Load the trained tensors of a folder into a method, and convert them to the precision of the method.
 
     Raises:
-        WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method on this
-            backbone has.
+        WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method needs on
+            this backbone.
     """
     path, wanted, remedy = (
         file_of(folder, TRAINED_STATE),
@@ -231,9 +232,9 @@ def load_trained_state(method: Method, folder: Path) -> None:
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise WeightsError(f"{path} holds the tensors of its method", f"differences in {odd[:3]}", "check the options")
-    for name, one in tensors.items():
-        if one.is_floating_point() != wanted[name].is_floating_point() or one.is_complex():
-            raise WeightsError(f"{path} holds the tensors of its method", f"{name} of {one.dtype}", remedy)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != wanted[name].is_floating_point() or tensor.is_complex():
+            raise WeightsError(f"{path} holds the tensors of its method", f"{name} of {tensor.dtype}", remedy)
     try:
         method.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
@@ -249,7 +250,7 @@ def read(folder: Path) -> Card:
     """Read a card.
 
     Raises:
-        ConfigError: the folder has no card, or one with unknown, missing or wrong entries, or it is not whole.
+        ConfigError: the folder has no card, or one with unknown, missing or wrong entries, or it is incomplete.
     """
     found = _object(folder / CARD)
     if UNFINISHED in found:
@@ -301,46 +302,46 @@ class _Recorded:
 
 
 def head(method: str, backbone: str) -> Path:
-    """Where the package keeps what the method learnt on that architecture's embedded weights, if it brings it."""
+    """The folder of the trained detector that the package brings for a method on the embedded weights of a backbone."""
     with as_file(files("zsad") / "assets" / backbone / "heads" / method) as folder:
         return folder
 
 
 def heads(method: str) -> list[str]:
-    """The architectures on whose embedded weights the package brings what the method learnt."""
+    """The architectures for which the package brings a trained detector of the method."""
     return [name for name in architectures.names() if (head(method, name) / CARD).is_file()]
 
 
 def fitting_head(asked: Card) -> Path | None:
-    """The head that is what was asked for; ``None`` where the package brings no such thing.
+    """The trained detector of the package that has the requested configuration; ``None`` where there is none.
 
     Args:
-        asked: a method's name with what was said beside it. A head is for the embedded weights as they are. Size,
-            threshold and what all methods share in their options (``sigma``) may be said, for none of it is learnt;
-            what else is said of the method must be what the head was trained with.
+        asked: the requested configuration. Trained detectors are for the embedded weights as they are. Image size,
+            threshold and the options that all methods share (``sigma``) may differ, since they do not affect training;
+            all other options must be those of the training.
 
     Raises:
-        ConfigError: an option does not exist, or the card of the head cannot be read.
+        ConfigError: an option does not exist, or the card of the trained detector cannot be read.
     """
     folder = head(asked.method, asked.backbone)
-    return folder if asked.backbone in heads(asked.method) and not _others(asked, read(folder)) else None
+    return folder if asked.backbone in heads(asked.method) and not _differences(asked, read(folder)) else None
 
 
 def untrained(asked: Card) -> ConfigError:
-    """The error for a method that is used by its name although what was asked for has to be trained."""
+    """The error for a method that is given by name and has to be trained first in the requested configuration."""
     value = "the method's name alone"
     remedy = (
         f"run zsad train {asked.method}{_as_typed(asked)} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
     )
     for backbone in heads(asked.method):
-        others = ", ".join(_others(asked, read(head(asked.method, backbone))))
-        value += f" (the trained one of the package differs in {others})"
+        differences = ", ".join(_differences(asked, read(head(asked.method, backbone))))
+        value += f" (the trained one of the package differs in {differences})"
         remedy += f"; that of the package is for {backbone} with its {EMBEDDED} weights"
     return ConfigError(f"{asked.method} is trained before it is used", value, remedy)
 
 
 def _as_typed(asked: Card) -> str:
-    """What was asked for beside the method, as training takes it; so that what is trained is what was asked for."""
+    """The requested configuration as options of ``zsad train``."""
     words = [
         *(("--backbone", asked.backbone) if asked.backbone != Card.backbone else ()),
         *(("--weights", asked.weights) if asked.weights not in (None, EMBEDDED) else ()),
@@ -351,9 +352,9 @@ def _as_typed(asked: Card) -> str:
     return "".join(f" {shlex.quote(str(word))}" for word in words)
 
 
-def _others(asked: Card, of_head: Card) -> list[str]:
-    """What was asked for that the head is not."""
-    said = {
+def _differences(asked: Card, of_head: Card) -> list[str]:
+    """The parts of the requested configuration in which the trained detector differs."""
+    differs = {
         "backbone": asked.backbone != of_head.backbone,
         "weights": asked.weights not in (None, EMBEDDED),
         "activation": asked.activation is not None,
@@ -361,16 +362,16 @@ def _others(asked: Card, of_head: Card) -> list[str]:
     }
     kind, what = methods.get(asked.method).config_type, f"the options of {asked.method}"
     ours, theirs = (from_mapping(kind, card.options, what) for card in (asked, of_head))
-    shared = {one.name for one in fields(Config)}
+    shared = {field.name for field in fields(Config)}
     options = [name for name in sorted(asked.options.keys() - shared) if getattr(ours, name) != getattr(theirs, name)]
-    return [*(name for name, is_other in said.items() if is_other), *options]
+    return [*(name for name, is_other in differs.items() if is_other), *options]
 
 
 def read_training_record(folder: Path) -> TrainingRecord:
-    """Read what a detector has seen: nothing, where nothing is written.
+    """Read the training record of a detector; empty where there is none.
 
     Raises:
-        ConfigError: what is written cannot be read.
+        ConfigError: a file of it cannot be read.
     """
     images, training = file_of(folder, IMAGES), folder / TRAINING
     try:
@@ -381,7 +382,7 @@ def read_training_record(folder: Path) -> TrainingRecord:
 
 
 def _read_training(path: Path) -> dict[str, Any]:
-    """How a detector was trained; the counts by which :class:`TrainingRecord` is judged are counts."""
+    """How a detector was trained; checks the counts that :class:`TrainingRecord` relies on."""
     found = _object(path)
     counts = found.get("classes", {})
     if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):

@@ -1,6 +1,6 @@
-"""What a detector remembers of normal things, in numbers and in words, and what casts doubt on it.
+"""The memory bank of a few-shot detector: its size, its classes, and warnings about how it is used.
 
-A memory is of one class: patches that are normal on a screw say nothing of a carpet.
+A memory bank is of one class: patches that are normal on a screw say nothing about a carpet.
 """
 
 from collections import Counter
@@ -10,17 +10,16 @@ from zsad import methods
 from zsad.checkpoint import TrainingRecord
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError
-from zsad.methods._base import Method
-from zsad.methods._few_shot import FewShot
+from zsad.methods import FewShot, Method
 from zsad.wording import pluralised
 
 ANY = "object"
-"""The class that is told to a detector where nobody says what images show."""
-UNNAMED = "a class that is not on record"
+"""The class name that is used where none is given."""
+UNNAMED = "a class that was not recorded"
 
 
 def few_shot(method: Method, name: str) -> FewShot:
-    """The method, if it can compare with normal images.
+    """The method, if it has a few-shot mode.
 
     Args:
         method: of the detector.
@@ -31,58 +30,59 @@ def few_shot(method: Method, name: str) -> FewShot:
     """
     if isinstance(method, FewShot):
         return method
-    having = ", ".join(name for name, other in methods.available().items() if issubclass(other, FewShot))
-    raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {having}")
+    few_shot_methods = ", ".join(name for name, other in methods.available().items() if issubclass(other, FewShot))
+    raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {few_shot_methods}")
 
 
 def size(method: Method) -> int:
-    """Patches that are remembered at each level; 0 of methods without a memory."""
+    """Patches in the memory bank at each level; 0 for methods without one."""
     return method.memory.shape[1] if isinstance(method, FewShot) else 0
 
 
 def class_counts(method: Method, training_record: TrainingRecord) -> dict[str, int]:
-    """How many normal images of which class are remembered, as far as it is on record; ``""`` where unnamed."""
-    return dict(Counter(one.class_name for one in training_record.memory)) if size(method) else {}
+    """Number of normal images by class, as far as recorded; ``""`` for images without a class name."""
+    return dict(Counter(image.class_name for image in training_record.memory)) if size(method) else {}
 
 
-def summary(remembered: Mapping[str, int], patches: int) -> str:
-    """A memory in words, by its classes and the patches at each level; empty where there is none.
+def summary(counts: Mapping[str, int], patches: int) -> str:
+    """A memory bank in words: its images by class, and its patches at each level; empty where there is none.
 
     >>> summary({"metal nut": 4, "": 1}, 1280)
-    '4 normal images of metal nut, 1 normal image of a class that is not on record (1,280 patches a level)'
+    '4 normal images of metal nut, 1 normal image of a class that was not recorded (1,280 patches a level)'
     """
     if not patches:
         return ""
-    images = [f"{pluralised(number, 'normal image')} of {name or UNNAMED}" for name, number in remembered.items()]
+    images = [f"{pluralised(number, 'normal image')} of {name or UNNAMED}" for name, number in counts.items()]
     return f"{', '.join(images) or f'normal images of {UNNAMED}'} ({pluralised(patches, 'patch', 'patches')} a level)"
 
 
 def warnings(method: Method, training_record: TrainingRecord, class_names: Sequence[str]) -> list[str]:
-    """What a reader must know where classes are judged by what a detector remembers, in full sentences.
+    """Warnings about scoring images of these classes with the memory bank of a detector, in full sentences.
 
     Args:
         method, training_record: of the detector.
-        class_names: what is judged. The one class ``"object"`` may be anything.
+        class_names: of the images that are scored. ``"object"`` alone may be any class.
     """
-    patches, remembered = size(method), class_counts(method, training_record)
+    patches, counts = size(method), class_counts(method, training_record)
     if not patches:
         return []
-    known, brief = {_plain(name) for name in remembered} - {""}, summary(remembered, patches)
-    judged = [] if [*map(_plain, class_names)] == [ANY] else list(class_names)
-    others = [name for name in judged if _plain(name) not in known]
-    said = []
-    if "" in remembered or sum(one.patches for one in training_record.memory) != patches:
-        said += [f"It is not on record of which class all is that the detector remembers: {brief}."] if others else []
-    elif others:
-        said.append(
-            f"{_listed(others)} {'is' if len(others) == 1 else 'are'} judged by the memory of another class: the "
-            f"detector remembers {brief}."
+    known, brief = {_plain(name) for name in counts} - {""}, summary(counts, patches)
+    scored = [] if [*map(_plain, class_names)] == [ANY] else list(class_names)
+    foreign = [name for name in scored if _plain(name) not in known]
+    sentences = []
+    if "" in counts or sum(image.patches for image in training_record.memory) != patches:
+        if foreign:
+            sentences.append(f"The class of some normal images in the memory bank was not recorded: {brief}.")
+    elif foreign:
+        verb = "is" if len(foreign) == 1 else "are"
+        sentences.append(
+            f"{_listed(foreign)} {verb} compared with normal images of another class: the memory bank holds {brief}."
         )
-    if len(remembered) > 1 or (len(judged) > 1 and not known):
-        said.append(
-            "One memory serves several classes: what is normal on one of them passes as normal on the others, too."
+    if len(counts) > 1 or (len(scored) > 1 and not known):
+        sentences.append(
+            "One memory bank serves several classes: what is normal for one of them counts as normal for the others."
         )
-    return said
+    return sentences
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From images to predictions: the one way in which detectors are loaded and run."""
+"""``zsad.load`` and ``Detector``: from images to predictions."""
 
 import hashlib
 import os
@@ -38,18 +38,18 @@ from zsad.types import DecodedImage, Failure, ImageBatch, Prediction, Size
 T = TypeVar("T")
 DEFAULT_DETECTOR = "clip-ac"
 SETTINGS = ("activation", "position_resize")
-"""Of a backbone; no tensor tells."""
+"""Settings of a backbone that its tensors do not determine."""
 
 
 class Detector:
-    """A method on a backbone, ready to look at images. Made by :func:`load`.
+    """A method on a backbone, ready to predict. Made by :func:`load`.
 
     Attributes:
         image_size: side in px at which the method runs.
         threshold: score in [0, 1] from which an image counts as anomalous.
         runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
-        training_record: what it was trained on and what it remembers.
+        training_record: the images that it was trained on and those in its memory bank.
     """
 
     def __init__(
@@ -82,36 +82,36 @@ class Detector:
             class_name: what the images show, in plain English.
 
         Raises:
-            InputError: an image cannot be read, or its score is no finite number; the message names it.
-            ConfigError: the class name is no words in one line.
+            InputError: an image cannot be read, or its score is not finite; the message names it.
+            ConfigError: the class name is not text on one line.
         """
         check_class_name(class_name)
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([images], class_name)[0]
         decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
-        return [_scored(answer) for _, answer in self._batches(decoded, class_name)]
+        return [_scored(result) for _, result in self._batches(decoded, class_name)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write card, trained tensors and the training record into a folder that ``zsad.load`` and ``--detector`` take.
 
         Raises:
-            ConfigError: no folder is named; the detector was loaded in another precision than fp32, which has rounded
-                what it learnt; or another process writes into the folder.
-            InputError: the folder cannot be written, or has files of these names that are no detector's.
+            ConfigError: no folder is named; the detector was loaded in another precision than fp32, which rounded its
+                trained tensors; or another process writes into the folder.
+            InputError: the folder cannot be written, or has files of these names that are not a detector's.
         """
         if self.runtime.precision != "fp32" and checkpoint.trained_state(self.method):
             raise ConfigError(
-                "a detector is saved as it was learnt, in fp32", self.runtime.precision, "load it in fp32"
+                "a detector is saved in fp32, as it was trained", self.runtime.precision, "load it in fp32"
             )
         checkpoint.write(self.card, self.method, self.training_record, check_folder(folder))
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def fit_normal(self, images: Sequence[Source], class_name: str = "") -> None:
-        """Remember normal images (the few-shot mode of methods that have one); adds to what is remembered already.
+        """Add normal images to the memory bank: the few-shot mode of methods that have one.
 
-        Images given as files, or the content of files, are also known by their content from then on: they are no
-        test for this detector.
+        The content hashes of images given as files, or as the content of files, go into the training record: they are
+        refused as test images of this detector.
 
         Args:
             images: normal ones, as :meth:`predict` takes them.
@@ -120,16 +120,16 @@ class Detector:
 
         Raises:
             ConfigError: the method has no few-shot mode, the detector is not in fp32, there is no image, or the class
-                name is no words in one line.
-            InputError: an image cannot be read; the message names it. Nothing is remembered then.
+                name is not text on one line.
+            InputError: an image cannot be read; the message names it. The memory bank stays as it was.
         """
         method = self.few_shot()
         if class_name:
             check_class_name(class_name)
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
-        before, seen = method.memory, [_content(one) or "" for one in images]
-        decoded = (decode(one, _name(one, number)) for number, one in enumerate(images))
+        before, hashes = method.memory, [_content_hash(image) or "" for image in images]
+        decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
         try:
             for chunk in _chunks(decoded, self.runtime.batch_size):
                 with without_tf32():
@@ -138,15 +138,14 @@ class Detector:
             method.memory = before
             raise
         patches = (method.memory.shape[1] - before.shape[1]) // len(images)
-        shown = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in seen]
-        known = dict.fromkeys([*self.training_record.images, *filter(None, seen)])
-        self.training_record = replace(
-            self.training_record, images=tuple(known), memory=(*self.training_record.memory, *shown)
-        )
+        record = self.training_record
+        memory = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in hashes]
+        known = dict.fromkeys([*record.images, *filter(None, hashes)])
+        self.training_record = replace(record, images=tuple(known), memory=(*record.memory, *memory))
 
     @contextmanager
     def temporary_memory(self, images: Sequence[Source], class_name: str = "") -> Iterator[None]:
-        """Remember normal images for as long as the block lasts; then the detector is as it was.
+        """Fit to normal images for the duration of a ``with`` block; afterwards the detector is as it was before.
 
         Args and raises as :meth:`fit_normal`.
         """
@@ -159,25 +158,24 @@ class Detector:
             method.memory, self.training_record = memory, training_record
 
     def few_shot(self) -> FewShot:
-        """The method, if this detector can remember normal images.
+        """The method, if this detector has a few-shot mode.
 
         Raises:
             ConfigError: it has no few-shot mode, or the detector is not in fp32.
         """
         method = memory_bank.few_shot(self.method, self.card.method)
         if self.runtime.precision != "fp32":
-            raise ConfigError("normal images are remembered in fp32", self.runtime.precision, "say fp32")
+            raise ConfigError("a detector is fitted to normal images in fp32", self.runtime.precision, "say fp32")
         return method
 
     @property
     def memory_summary(self) -> str:
-        """Memory size and classes, in words; empty where nothing is remembered."""
-        return memory_bank.summary(
-            memory_bank.class_counts(self.method, self.training_record), memory_bank.size(self.method)
-        )
+        """Images and patches of the memory bank, in words; empty where there are none."""
+        counts = memory_bank.class_counts(self.method, self.training_record)
+        return memory_bank.summary(counts, memory_bank.size(self.method))
 
     def memory_warnings(self, *class_names: str) -> list[str]:
-        """What must be known where these classes are judged by what is remembered, in full sentences; often nothing."""
+        """Warnings about scoring images of these classes with the memory bank, in full sentences; often none."""
         return memory_bank.warnings(self.method, self.training_record, class_names)
 
     def _pixels(self, images: Sequence[DecodedImage]) -> ImageBatch:
@@ -189,7 +187,7 @@ class Detector:
     def stream(
         self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
     ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
-        """Score files one batch at a time, in order; one without a score is reported and the rest goes on.
+        """Score files batch by batch, in order; a file without a score gives a :class:`Failure`, and the rest goes on.
 
         Args:
             sources: paths.
@@ -197,7 +195,7 @@ class Detector:
             size: (rows, cols) of all maps; by default each has the size of its image.
 
         Raises:
-            ConfigError: the class name is no words in one line.
+            ConfigError: the class name is not text on one line.
         """
         check_class_name(class_name)
         with readers(1) as reader:
@@ -205,16 +203,16 @@ class Detector:
             for paths in _chunks(several(sources), self.runtime.batch_size):
                 pending.append(reader.submit(_read, paths))
                 if len(pending) > 1:
-                    yield from self._answer(pending.pop(0).result(), class_name, size)
+                    yield from self._results(pending.pop(0).result(), class_name, size)
             for future in pending:
-                yield from self._answer(future.result(), class_name, size)
+                yield from self._results(future.result(), class_name, size)
 
-    def _answer(
+    def _results(
         self, read: list[DecodedImage | Failure], class_name: str, size: Size | None
     ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
-        answers = self._batches([item for item in read if isinstance(item, DecodedImage)], class_name, size)
+        results = self._batches([item for item in read if isinstance(item, DecodedImage)], class_name, size)
         for item in read:
-            yield item if isinstance(item, Failure) else _with_failures(*next(answers))
+            yield item if isinstance(item, Failure) else _with_failures(*next(results))
 
     def _batches(
         self, images: Sequence[DecodedImage], class_name: str, size: Size | None = None
@@ -230,8 +228,8 @@ class Detector:
         side = self.image_size
         maps = anomaly_maps(evidence, (side, side), self.method.config)
         return [
-            _prediction(source, class_name, float(score), self.threshold, resize(one[None], size or own)[0])
-            for source, own, score, one in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
+            _prediction(source, class_name, float(score), self.threshold, resize(anomaly_map[None], size or own)[0])
+            for source, own, score, anomaly_map in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
         ]
 
 
@@ -270,7 +268,7 @@ def load(
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
 
     Raises:
-        ConfigError, WeightsError: what was asked for does not exist or does not fit.
+        ConfigError, WeightsError: a name does not exist, or values or weights do not fit.
     """
     asked: dict[str, Any] = {
         "backbone": backbone,
@@ -296,7 +294,7 @@ def load(
         card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
     )
     method = method_type(clip, config)
-    # What was learnt on a backbone is another thing under other settings, which are then no wish but a mistake.
+    # Tensors that were trained on a backbone do not fit it under other settings, which are then a mistake.
     swaps = {"backbone", "weights"} if checkpoint.trained_state(method) else {"backbone", "weights", *SETTINGS}
     another = _is_folder(detector) and given.keys() & swaps
     if card.fingerprint not in (None, method.fingerprint) and not another:
@@ -326,12 +324,12 @@ def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any]
 
 
 def _head(named: checkpoint.Card) -> Path | None:
-    """What the package brings of a method that is named alone."""
+    """The trained detector that the package brings for a method that is given by name; None where there is none."""
     return checkpoint.fitting_head(named) if named.method in methods.names() else None
 
 
 def _is_folder(detector: str | os.PathLike[str]) -> bool:
-    """The name of a method stands for it, whatever folders there are (``./clip`` is the folder); all else is a path."""
+    """Whether it is a path: the name of a method always means the method, and ``./clip`` the folder of that name."""
     path = Path(detector)
     is_method = isinstance(detector, str) and detector in methods.names()
     return not is_method and (len(path.parts) > 1 or os.path.isdir(path))
@@ -340,29 +338,29 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 def _prediction(
     source: str, class_name: str, score: float, threshold: float, anomaly_map: Float32[Tensor, "rows cols"]
 ) -> Prediction | InputError:
-    """The answer for an image, or why there is none."""
+    """The prediction for an image, or the error where its score is not finite."""
     try:
         return Prediction(source, class_name, score, threshold, anomaly_map.numpy())
     except InputError as error:
         return error
 
 
-def _scored(answer: Prediction | InputError) -> Prediction:
-    if isinstance(answer, InputError):
-        raise answer
-    return answer
+def _scored(result: Prediction | InputError) -> Prediction:
+    if isinstance(result, InputError):
+        raise result
+    return result
 
 
-def _with_failures(image: DecodedImage, answer: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
-    return Failure(image.source, str(answer)) if isinstance(answer, InputError) else (image, answer)
+def _with_failures(image: DecodedImage, result: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
+    return Failure(image.source, str(result)) if isinstance(result, InputError) else (image, result)
 
 
 def _name(image: Source, number: int) -> str | None:
     return None if isinstance(image, str | os.PathLike) else f"image {number}"
 
 
-def _content(image: Source) -> str | None:
-    """By what an image is known in any folder; None for pixels in memory."""
+def _content_hash(image: Source) -> str | None:
+    """SHA-256 of the file; None for pixels in memory."""
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()
     return content_hash(Path(image)) if isinstance(image, str | os.PathLike) else None

@@ -1,4 +1,4 @@
-"""Evidence to anomaly maps: fuse the levels, enlarge, smooth. One place for every method, in use and in evaluation."""
+"""From evidence to anomaly maps: fuse the levels, upsample, smooth; the same for every method and every command."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,9 +9,9 @@ from zsad.types import Evidence, Size
 
 
 def anomaly_maps(evidence: Evidence, size: Size, config: Config) -> Float[Tensor, "batch rows cols"]:
-    """The levels as one map, enlarged to ``size`` and smoothed as the method says; fp32 on the CPU, in [0, 1].
+    """The levels fused into one map, upsampled to ``size`` and smoothed as configured; fp32 on the CPU, in [0, 1].
 
-    Of evidence with log-odds these are enlarged, and not the probabilities.
+    Where the evidence has log-odds, these are upsampled instead of the probabilities.
     """
     logits = evidence.logits is not None
     levels = evidence.maps if evidence.logits is None else evidence.logits

@@ -1,6 +1,6 @@
-"""What travels between the rooms of the house, one small frozen dataclass per arrow.
+"""The data types that the packages pass to each other: small frozen dataclasses.
 
-file -> Image -> ImageBatch -> Trace (-> Observation) -> Evidence -> Prediction -> report
+file -> DecodedImage -> ImageBatch -> Trace (-> BackboneFeatures) -> Evidence -> Prediction -> report
 
 Axis vocabulary, used in every shape annotation: ``batch`` (images), ``rows`` and ``cols`` (pixels or grid cells, said
 where it matters), ``tokens`` (class token first, then patches row by row), ``width`` (of a tower), ``embed`` (of the
@@ -28,8 +28,8 @@ class DecodedImage:
 
     Attributes:
         pixels: uint8 for sources of up to 8 bits a sample and uint16 (full range 0..65535) for deeper ones.
-        source: path, or what else it is called.
-        notes: what its user should know of how it was read, such as ``"page 1 of 7 was read"``; mostly nothing.
+        source: path, or another name.
+        notes: how it was read, where that matters, such as ``"page 1 of 7 was read"``; usually empty.
     """
 
     pixels: UInt8[np.ndarray, "rows cols 3"] | UInt16[np.ndarray, "rows cols 3"]
@@ -53,10 +53,10 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a forward pass through a vision tower leaves behind.
+    """The outputs of a forward pass through a vision tower.
 
     Attributes:
-        kept: output of the blocks that were asked for, by block index from 0; index -1 is the input of block 0.
+        kept: output of the requested blocks, by block index from 0; index -1 is the input of block 0.
         last: output of the last block.
         grid: (rows, cols) of the patch tokens; tokens = 1 + rows * cols.
     """
@@ -68,7 +68,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a method says about a batch.
+    """The result of a method for a batch of images.
 
     Attributes:
         maps: P(anomalous) per level on the patch grid, in [0, 1].
@@ -85,7 +85,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class BackboneFeatures:
-    """What a method reads off a frozen tower that it does not edit; it never changes, so training keeps it on disk.
+    """The features that a method uses of a frozen backbone; they never change, so training caches them on disk.
 
     Attributes:
         patches: patch tokens at the levels that the method reads, class token left out.
@@ -100,12 +100,12 @@ class BackboneFeatures:
 
 @dataclass(frozen=True)
 class Target:
-    """The truth about a batch, for training.
+    """The ground truth of a batch, for training.
 
     Attributes:
         labels: 0 normal, 1 anomalous.
         masks: 0 normal, 1 anomalous, at the size of the images.
-        descriptions: sentences about what is or may be wrong with each image; () where the method does not ask.
+        descriptions: sentences about the possible defects of each image; () for methods that do not use them.
     """
 
     labels: Float[Tensor, "batch"]
@@ -115,11 +115,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image.
+    """The result for one image.
 
     Attributes:
         source: path, or ``"image 0"`` for the first image in memory.
-        class_name: what the image was said to show.
+        class_name: the class name that was given for the image.
         score: anomaly score in [0, 1]; higher is more anomalous.
         threshold: the score from which an image counts as anomalous.
         anomaly_map: anomaly score of every pixel in [0, 1], at the image's own size unless another was asked for.

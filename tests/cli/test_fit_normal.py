@@ -102,7 +102,7 @@ def test_whose_images_are_remembered_is_kept(
     said = capsys.readouterr().out
     assert "remembers: 5 normal images of metal nut (80 patches a level)" in said
     assert "remembers: 5 normal images of metal nut, 1 normal image of lid (96 patches a level)" in said
-    assert "! One memory serves several classes" in said
+    assert "! One memory bank serves several classes" in said
     zsad.load(trained).save(out)
     assert zsad.load(out).memory_summary == ""
     assert not (out / checkpoint.MEMORY).exists()
@@ -115,7 +115,7 @@ def test_another_class_than_the_remembered_one_is_told_everywhere(
     shown = ["--normal", str(normal), "--shots", "2", "--class-name", "metal nut", "--out", str(out)]
     assert main(["fit-normal", str(trained), *shown]) == 0
     warning = (
-        "lid is judged by the memory of another class: the detector remembers 2 normal images of metal nut "
+        "lid is compared with normal images of another class: the memory bank holds 2 normal images of metal nut "
         "(32 patches a level)."
     )
     for words, told in ((["--class-name", "lid"], True), (["--class-name", "Metal_nut"], False), ([], False)):
@@ -229,9 +229,9 @@ def test_what_was_learnt_is_never_saved_rounded(
     before = (trained / "trained_state.safetensors").read_bytes()
     arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--precision", "bf16"]
     assert main(arguments) == 2
-    assert "remembered in fp32; got bf16" in capsys.readouterr().err
+    assert "fitted to normal images in fp32; got bf16" in capsys.readouterr().err
     assert (trained / "trained_state.safetensors").read_bytes() == before
-    with pytest.raises(zsad.ConfigError, match=r"saved as it was learnt, in fp32"):
+    with pytest.raises(zsad.ConfigError, match=r"saved in fp32, as it was trained"):
         zsad.load(trained, precision="bf16").save(tmp_path / "rounded")
 
 

@@ -167,7 +167,7 @@ def test_a_memory_of_another_class_changes_scores_and_is_told(root: Path, tmp_pa
     found = evaluate(detector, [named(root)], tmp_path / "one", **QUICK)
     (warning,) = found.data_sets[0].warnings
     assert warning == (
-        "carpet and tile are judged by the memory of another class: the detector remembers 2 normal images of "
+        "carpet and tile are compared with normal images of another class: the memory bank holds 2 normal images of "
         "metal nut (32 patches a level)."
     )
     assert (found.detector.remembers, found.detector.memory) == ({"metal nut": 2}, 32)
@@ -188,8 +188,8 @@ def test_a_memory_of_nobody_knows_what_is_told(root: Path, tmp_path: Path) -> No
     found = evaluate(detector, [named(root)], tmp_path / "out", **QUICK)
     assert found.detector.remembers == {"": 1}
     assert [said.partition(":")[0] for said in found.data_sets[0].warnings] == [
-        "It is not on record of which class all is that the detector remembers",
-        "One memory serves several classes",
+        "The class of some normal images in the memory bank was not recorded",
+        "One memory bank serves several classes",
     ]
 
 
@@ -295,7 +295,7 @@ def test_a_detector_without_the_mode_is_refused(root: Path, tmp_path: Path) -> N
     plain = Detector(Card("clip"), ClipDetector(small.frozen()))
     with pytest.raises(ConfigError, match=r"must have a few-shot mode; got clip\. Remedy: choose one of .*fe-clip"):
         evaluate(plain, [named(root)], tmp_path / "out", shots=1, **QUICK)
-    with pytest.raises(ConfigError, match=r"remembered in fp32; got bf16"):
+    with pytest.raises(ConfigError, match=r"fitted to normal images in fp32; got bf16"):
         evaluate(few_shot(precision="bf16"), [named(root)], tmp_path / "out", shots=1, **QUICK)
     remembering = few_shot()
     remembering.fit_normal([root / "tile" / "train" / "good" / "000.png"], "tile")

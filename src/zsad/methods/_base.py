@@ -1,4 +1,4 @@
-"""What every method is: normalised images and class names in, evidence out."""
+"""The base of all methods: normalised images and class names in, evidence out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Paper:
 
 
 class Upsampling(TypedDict):
-    """Words of :func:`zsad.parts.maps.pixel_maps`."""
+    """Keyword arguments of :func:`zsad.parts.maps.pixel_maps`."""
 
     sigma: float
     align_corners: bool
@@ -44,7 +44,7 @@ class Upsampling(TypedDict):
 
 @dataclass(frozen=True)
 class Config:
-    """What all methods have in common; each adds the constants of its paper.
+    """The configuration that all methods share; each adds the constants of its paper.
 
     Attributes:
         sigma: standard deviation, in px at the size at which the method runs, of the Gaussian that smooths the map.
@@ -79,26 +79,30 @@ class Config:
 
 
 def _check_size(name: str, value: object) -> None:
-    """No paper has numbers of such a size; they would take more memory than there is, or never end."""
+    """Values beyond these bounds are in no paper; they would need too much memory or time."""
     if isinstance(value, tuple):
         check_within(f"the number of {name}", len(value), 0, LONGEST)
-        for one in value:
-            _check_size(name, one)
+        for item in value:
+            _check_size(name, item)
     elif isinstance(value, int | float):
         check_within(name, value, -GREATEST, GREATEST)
 
 
 def check_temperature(temperature: float) -> None:
-    """A softmax is divided by a positive number."""
+    """Refuse a temperature that is not positive."""
     if not temperature > 0:
         raise ConfigError("a temperature is greater than 0", temperature, "say 0.07, as the papers do")
 
 
 class Method(nn.Module, ABC):
-    """One paper. A method sees no files, devices, epochs, thresholds or metrics; what is trained is what requires grad.
+    """One paper. A method sees no files, devices, epochs, thresholds or metrics; what requires a gradient is trained.
 
-    Subclasses name their paper, their configuration, the backbone that their paper uses, and whether the answer depends
-    on the class names; ``foreign`` names the children whose weights come from elsewhere and are never saved.
+    Attributes:
+        paper: where the method comes from.
+        config_type: the dataclass of its configuration.
+        paper_backbone: the architecture that the paper uses, see ``zsad backbones``.
+        uses_class_names: whether results depend on the class names.
+        foreign: names of the children whose weights come from elsewhere; they are hashed and never saved.
     """
 
     paper: ClassVar[Paper]
@@ -118,9 +122,9 @@ class Method(nn.Module, ABC):
 
     @property
     def fingerprint(self) -> str | None:
-        """Content hash of all weights that come from elsewhere; ``None`` while those of the Clip can change."""
-        others = [getattr(self, name) for name in self.foreign if name != "clip"]
-        states = [module.state_dict() for module in others if module is not None]
+        """Content hash of all weights that come from elsewhere; ``None`` while those of the CLIP are trainable."""
+        modules = [getattr(self, name) for name in self.foreign if name != "clip"]
+        states = [module.state_dict() for module in modules if module is not None]
         if not states or self.clip.fingerprint is None:
             return self.clip.fingerprint
         digest = sha256(self.clip.fingerprint.encode())

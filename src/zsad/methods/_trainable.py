@@ -1,4 +1,4 @@
-"""What a method that trains adds: a loss, the paper's way of training, and, where it only reads the tower, a cache."""
+"""Methods with trained parameters: the loss, the optimisation, and the two steps of methods on a frozen backbone."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from zsad.methods._base import Config, Method, Paper
 from zsad.types import BackboneFeatures, Evidence, Target
 
 LARGEST = 1e30
-"""Rate that Adam can still divide by its bias corrections in fp32."""
+"""Largest rate that Adam can divide by its bias corrections in fp32."""
 
 
 MOST_EPOCHS, MOST_IMAGES = 100_000, 4096
@@ -22,7 +22,7 @@ MOST_EPOCHS, MOST_IMAGES = 100_000, 4096
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a paper trains its method: the constants of its optimisation, all with Adam.
+    """How a paper trains its method: the hyperparameters of its optimisation, always with Adam.
 
     Attributes:
         epochs: passes over the data.
@@ -35,7 +35,7 @@ class TrainingConfig:
         decay: of the exponential schedule.
         rates: other first rates for parameters whose name contains the key.
         clip_norms: bounds on the norm of the gradient of parameters whose name contains the key.
-        augment: whether images are turned, shifted, mirrored, recoloured and overlaid with noise.
+        augment: whether images are augmented: rotation, translation, flip, colour jitter and noise.
     """
 
     epochs: int
@@ -73,7 +73,7 @@ class TrainingConfig:
             raise ConfigError("Adam's betas lie in [0, 1)", self.betas, "say (0.9, 0.999)")
 
     def rate(self, epoch: int) -> float:
-        """What the first learning rates are multiplied with at an epoch, counted from 0.
+        """The factor of all learning rates at an epoch, counted from 0.
 
         >>> TrainingConfig(epochs=9, batch_size=16, learning_rate=5e-4, schedule="inverse").rate(3)
         0.25
@@ -82,9 +82,11 @@ class TrainingConfig:
 
 
 class Trainable(Method):
-    """A method with parameters of its own beside the frozen Clip; these are what requires grad.
+    """A method with parameters of its own next to the frozen CLIP; these have ``requires_grad``.
 
-    Subclasses say how their paper trains them, and whether their loss asks for descriptions.
+    Attributes:
+        training_defaults: the hyperparameters of the paper.
+        uses_descriptions: whether the loss takes descriptions of each image from the knowledge base.
     """
 
     training_defaults: ClassVar[TrainingConfig]
@@ -99,7 +101,7 @@ class Trainable(Method):
 
 
 class FrozenBackboneMethod(Trainable):
-    """A method that reads the frozen tower and never edits it, so that training runs the tower once per image."""
+    """A method that does not modify the frozen backbone, so that training computes its features once per image."""
 
     @abstractmethod
     def extract_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> BackboneFeatures:
