@@ -1,4 +1,4 @@
-"""The demonstration: a seeded choice of real photographs, what the detector says of them, and how often it is right."""
+"""The demonstration: a random choice of photographs with a fixed seed, their predictions, and the image AUROC."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -18,13 +18,13 @@ from zsad.types import DecodedImage, Failure, Prediction
 
 CLASS_NAME = "solar cell"
 SHOWN = 2
-"""Images of each kind on the sheet of heat maps: the first ones of the choice, not the best."""
+"""Images of each kind on the sheet of heat maps: the first of the choice, not the best."""
 
 Outcome = tuple[Sample, DecodedImage, Prediction]
 
 
 def photographs() -> Path:
-    """Where the package ``elpv-dataset`` keeps its photographs.
+    """The folder of the photographs in the package ``elpv-dataset``.
 
     Raises:
         DependencyError: it is not installed.
@@ -38,10 +38,10 @@ def photographs() -> Path:
 
 
 def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
-    """``count`` good and ``count`` defective samples, chosen by the seed alone; good ones first.
+    """Draw ``count`` intact and ``count`` defective samples; intact ones first.
 
     Raises:
-        ConfigError: there are not that many, or none are asked for.
+        ConfigError: there are fewer, or ``count`` is below 1.
     """
     check_seed(seed)
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
 
 
 def run(detector: Detector, samples: Sequence[Sample], report: ReportWriter, out: Path) -> list[Outcome]:
-    """Score the samples into the report, and draw the first few of each kind on one sheet."""
+    """Predict the samples, add them to the report, and draw the first few of each kind on one sheet."""
     outcomes: list[Outcome] = []
     answers = detector.stream([sample.image for sample in samples], CLASS_NAME)
     for sample, answer in zip(samples, tqdm(answers, total=len(samples), unit="image", disable=None), strict=True):
@@ -71,15 +71,15 @@ def run(detector: Detector, samples: Sequence[Sample], report: ReportWriter, out
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One line an image, the highest score first."""
-    lines = [f"{'score':>6}  {'decision':<10} {'truth':<28} image"]
+    lines = [f"{'score':>6}  {'decision':<10} {'ground truth':<28} image"]
     for sample, _, prediction in sorted(outcomes, key=lambda outcome: -outcome[2].score):
         decision = "anomalous" if prediction.is_anomalous else "normal"
         lines.append(f"{prediction.score:6.3f}  {decision:<10} {sample.kind:<28} {sample.image.name}")
     return "\n".join(lines)
 
 
-def verdict(outcomes: Sequence[Outcome]) -> str:
-    """Image AUROC of the sample with its size and uncertainty."""
+def auroc_summary(outcomes: Sequence[Outcome]) -> str:
+    """Image AUROC with a confidence interval, and the number of images."""
     scores = [prediction.score for _, _, prediction in outcomes]
     labels = [sample.label or 0 for sample, _, _ in outcomes]
     low, high = bootstrap_interval(auroc, scores, labels)

@@ -34,6 +34,6 @@ def run(options: Namespace) -> int:
     say(fill(f"{elpv.title}: {elpv.about}", 80))
     say(f"{describe(detector)}\n")
     say(demo.table(outcomes))
-    say(f"\n{demo.verdict(outcomes)}")
+    say(f"\n{demo.auroc_summary(outcomes)}")
     say(f"heat maps: {options.out / 'heatmaps.png'}\nreport: {options.out / 'report.html'}")
     return 0
