@@ -130,7 +130,11 @@ def find(
         InputError: data sets are missing; one message names all.
     """
     found, missing = {}, {}
-    wanted = {name: one for name, one in _specifications(benchmark, root, instead).items() if name not in without}
+    wanted = {
+        name: specification
+        for name, specification in _specifications(benchmark, root, instead).items()
+        if name not in without
+    }
     for name, specification in wanted.items():
         try:
             found[name] = data_set(specification)

@@ -101,14 +101,14 @@ def check_file(path: Path) -> None:
 
 def _shown(detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], style: Style) -> list[list[Panel]]:
     """The panels of each image. Detectors go through a class at a time, to encode its name once."""
-    found: dict[int, list[Panel]] = {}
+    panels_of: dict[int, list[Panel]] = {}
     for members in by_class(chosen).values():
         prompt = in_words(members[0].sample.class_name)
-        streams = [detector.stream([one.sample.image for one in members], prompt) for detector in detectors]
-        for one, *answers in zip(members, *streams, strict=True):
+        streams = [detector.stream([candidate.sample.image for candidate in members], prompt) for detector in detectors]
+        for candidate, *answers in zip(members, *streams, strict=True):
             seen = [_answer(answer) for answer in answers]
-            found[id(one)] = panels(one, seen[0][0], [prediction for _, prediction in seen], style)
-    return [found[id(one)] for one in chosen]
+            panels_of[id(candidate)] = panels(candidate, seen[0][0], [prediction for _, prediction in seen], style)
+    return [panels_of[id(candidate)] for candidate in chosen]
 
 
 def _answer(answer: tuple[DecodedImage, Prediction] | Failure) -> tuple[DecodedImage, Prediction]:
@@ -134,9 +134,9 @@ def _save(sheets: Sequence[Image.Image], path: Path, style: Style) -> None:
 
 def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[GalleryCandidate]) -> list[str]:
     """A figure of what a detector was trained on shows nothing of what it can do."""
-    contents = [content_hash(one.sample.image) for one in chosen]
-    said = []
+    contents = [content_hash(candidate.sample.image) for candidate in chosen]
+    warnings = []
     for detector, name in zip(detectors, names, strict=True):
         if count := len(set(contents) & set(detector.training_record.images)):
-            said.append(f"{name} was trained on {count} of these images, or remembers them.")
-    return said
+            warnings.append(f"{name} was trained on {count} of these images, or remembers them.")
+    return warnings

@@ -50,9 +50,9 @@ def pages(
     width = max(band.width for band in bands) + 2 * style.pixels(MARGIN)
     top = [] if style.transposed else [_headings(headings, min(columns, len(shown)), style)]
     bottom = _foot(width - 2 * style.pixels(MARGIN), style)
-    fixed = sum(one.height for one in (*top, bottom)) + 2 * style.pixels(MARGIN)
+    fixed = sum(part.height for part in (*top, bottom)) + 2 * style.pixels(MARGIN)
     split = _split(bands, None if highest is None else highest - fixed, style)
-    return [_page([*top, *some, bottom], width, style) for some in split]
+    return [_page([*top, *bands_of_page, bottom], width, style) for bands_of_page in split]
 
 
 def _split(bands: Sequence[Image.Image], room: int | None, style: Style) -> list[list[Image.Image]]:
@@ -152,5 +152,5 @@ def _line_width(panels: int, columns: int, style: Style) -> int:
 
 def _left(number: int, column: int, panels: int, style: Style) -> int:
     """Where a panel of an image of a line begins."""
-    side, gap, gutter = (style.pixels(one) for one in (SIDE, GAP, GUTTER))
+    side, gap, gutter = (style.pixels(units) for units in (SIDE, GAP, GUTTER))
     return column * (panels * side + (panels - 1) * gap + gutter) + number * (side + gap)

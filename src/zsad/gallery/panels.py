@@ -64,7 +64,9 @@ LONGEST, WIDEST = 1.5, 2.0
 """Of the other side of a panel, in sides: of images in a column, and in a line."""
 
 
-def panels(one: GalleryCandidate, image: DecodedImage, predictions: Sequence[Prediction], style: Style) -> list[Panel]:
+def panels(
+    candidate: GalleryCandidate, image: DecodedImage, predictions: Sequence[Prediction], style: Style
+) -> list[Panel]:
     """The image, its truth, and a map a detector, all of one size.
 
     Raises:
@@ -72,27 +74,27 @@ def panels(one: GalleryCandidate, image: DecodedImage, predictions: Sequence[Pre
     """
     box = style.box(image.size)
     small = Image.fromarray(eight_bit(image.pixels)).resize(box[::-1], Image.Resampling.LANCZOS)
-    caption = in_words(one.sample.class_name)
-    if one.sample.label and one.sample.kind not in ("unknown", "anomalous"):
-        caption += f", {in_words(one.sample.kind)}"
-    shown = DecodedImage(np.asarray(small), one.source)
+    caption = in_words(candidate.sample.class_name)
+    if candidate.sample.label and candidate.sample.kind not in ("unknown", "anomalous"):
+        caption += f", {in_words(candidate.sample.kind)}"
+    shown = DecodedImage(np.asarray(small), candidate.source)
     return [
         Panel(small, caption),
-        _truth(one, image.size, box, style),
+        _truth(candidate, image.size, box, style),
         *(_map(shown, prediction, style) for prediction in predictions),
     ]
 
 
-def _truth(one: GalleryCandidate, size: Size, box: Size, style: Style) -> Panel:
+def _truth(candidate: GalleryCandidate, size: Size, box: Size, style: Style) -> Panel:
     """White on black; of a normal image, or where nobody has drawn one, the word."""
-    if one.sample.label == 0:
+    if candidate.sample.label == 0:
         return Panel(_word("normal", box, style), "")
-    if one.sample.mask is None:
+    if candidate.sample.mask is None:
         return Panel(_word("anomalous, no mask", box, style), "")
-    mask = read_mask(one.sample.masks, size, one.sample.image)
+    mask = read_mask(candidate.sample.masks, size, candidate.sample.image)
     share = 100 * mask.mean()
-    drawn = Image.fromarray(resize_mask(mask, box).astype(np.uint8) * 255).convert("RGB")
-    return Panel(drawn, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
+    mask_image = Image.fromarray(resize_mask(mask, box).astype(np.uint8) * 255).convert("RGB")
+    return Panel(mask_image, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
 
 
 def _map(shown: DecodedImage, prediction: Prediction, style: Style) -> Panel:

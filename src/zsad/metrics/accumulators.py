@@ -70,11 +70,11 @@ class ImageMetrics:
         Raises:
             InputError: there are no scores, they and the labels do not pair, or one is not what it should be.
         """
-        values, truth = paired_scores(scores, labels)
+        values, is_anomalous = paired_scores(scores, labels)
         if not len(values) or np.abs(values).max() > LARGEST:
             raise InputError(f"a batch has images, their scores within ±{LARGEST}", list(values[:3]), "correct it")
         single = values.astype(np.float32)
-        self._counter.add(single, single[truth], np.zeros(int(truth.sum())))
+        self._counter.add(single, single[is_anomalous], np.zeros(int(is_anomalous.sum())))
         return self
 
     def merge(self, other: "ImageMetrics") -> "ImageMetrics":
@@ -166,8 +166,8 @@ def _common(counts: ScoreCounts) -> Results:
 
 
 def _drawn(counts: ScoreCounts) -> dict[str, Curve]:
-    found = {"roc": roc(counts), "pr": precision_recall(counts)}
-    return {name: curve for name, curve in found.items() if curve is not None}
+    curves = {"roc": roc(counts), "pr": precision_recall(counts)}
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def roc(counts: ScoreCounts) -> Curve | None:
@@ -181,8 +181,8 @@ def precision_recall(counts: ScoreCounts) -> Curve | None:
     """Recall and precision; None where a state is missing."""
     if counts.missing("the curve"):
         return None
-    found = from_above(counts.anomalous)
-    precision = found / (found + from_above(counts.normal))
+    true_positives = from_above(counts.anomalous)
+    precision = true_positives / (true_positives + from_above(counts.normal))
     return thinned(_rates(counts.anomalous), np.append(precision[0], precision))
 
 

@@ -28,11 +28,13 @@ def bootstrap_interval(
         InputError: the lengths differ, a score is not finite, a label is neither 0 nor 1, or a class is missing.
         ConfigError: the confidence or the number of resamples is out of range.
     """
-    values, truth = paired_scores(scores, labels)
-    if missing := count_scores(values, truth).missing("an interval"):
+    values, is_anomalous = paired_scores(scores, labels)
+    if missing := count_scores(values, is_anomalous).missing("an interval"):
         defined(missing)
-    weights = stratified_weights(truth, resamples, seed)
-    return percentiles(np.array([metric(np.repeat(values, one), np.repeat(truth, one)) for one in weights]), confidence)
+    weights = stratified_weights(is_anomalous, resamples, seed)
+    return percentiles(
+        np.array([metric(np.repeat(values, counts), np.repeat(is_anomalous, counts)) for counts in weights]), confidence
+    )
 
 
 def stratified_weights(labels: ArrayLike, draws: int, seed: int | Sequence[int] = 0) -> Int[np.ndarray, "draws images"]:
@@ -53,12 +55,12 @@ def stratified_weights(labels: ArrayLike, draws: int, seed: int | Sequence[int] 
     """
     if draws < 1:
         raise ConfigError("a bootstrap has at least one resample", draws, "say 1000")
-    _, truth = paired_scores(np.zeros(np.shape(labels)), labels)
+    _, is_anomalous = paired_scores(np.zeros(np.shape(labels)), labels)
     rng = np.random.default_rng(seed)
-    weights = np.zeros((draws, len(truth)), np.int64)
+    weights = np.zeros((draws, len(is_anomalous)), np.int64)
     for state in (False, True):
-        if count := int((truth == state).sum()):
-            weights[:, truth == state] = rng.multinomial(count, np.full(count, 1 / count), draws)
+        if count := int((is_anomalous == state).sum()):
+            weights[:, is_anomalous == state] = rng.multinomial(count, np.full(count, 1 / count), draws)
     return weights
 
 
@@ -71,10 +73,10 @@ def percentiles(values: Float[np.ndarray, "draws"], confidence: float = 0.95) ->
     """
     if not 0 < confidence < 1:
         raise ConfigError("a confidence lies between 0 and 1", confidence, "say 0.95")
-    known = values[~np.isnan(values)]
-    if not len(known):
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         raise InputError("an interval needs a draw that defines the metric", "none", "add the missing class")
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
@@ -101,16 +103,18 @@ def image_draws(scores: ArrayLike, labels: ArrayLike, weights: Int[np.ndarray, "
     Raises:
         InputError: scores, labels and weights do not pair, or one is not what it should be.
     """
-    values, truth = paired_scores(scores, labels)
+    values, is_anomalous = paired_scores(scores, labels)
     check_weights(weights, len(values))
     order = np.argsort(values)
     # Equal scores are one value, whose count is the sum of theirs.
     starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf))
-    found = []
+    parts = []
     for block in blocks(weights, len(values)):
-        counts = (np.add.reduceat(block[:, order] * state[order], starts, axis=1) for state in (~truth, truth))
-        found.append(common_of_draws(*counts))
-    return joined(found)
+        counts = (
+            np.add.reduceat(block[:, order] * state[order], starts, axis=1) for state in (~is_anomalous, is_anomalous)
+        )
+        parts.append(common_of_draws(*counts))
+    return joined(parts)
 
 
 def common_of_draws(normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]) -> Draws:

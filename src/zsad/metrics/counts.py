@@ -80,8 +80,8 @@ def count_values(
 
 def count_scores(scores: ArrayLike, labels: ArrayLike) -> ScoreCounts:
     """Count scores and labels in double precision, after checking them."""
-    values, truth = paired_scores(scores, labels)
-    return count_values(values, values[truth], np.zeros(int(truth.sum())), 0)
+    values, is_anomalous = paired_scores(scores, labels)
+    return count_values(values, values[is_anomalous], np.zeros(int(is_anomalous.sum())), 0)
 
 
 def from_above(counts: np.ndarray) -> np.ndarray:
@@ -115,16 +115,18 @@ def paired_scores(
     Raises:
         InputError: the lengths differ, a score is not a finite number, or a label is neither 0 nor 1.
     """
-    values, truth = _numbers(scores, "scores"), _array(labels)
-    if values.ndim != 1 or values.shape != truth.shape:
-        raise InputError("scores and labels are lists of one length", f"{values.shape} and {truth.shape}", "pair them")
+    values, is_anomalous = _numbers(scores, "scores"), _array(labels)
+    if values.ndim != 1 or values.shape != is_anomalous.shape:
+        raise InputError(
+            "scores and labels are lists of one length", f"{values.shape} and {is_anomalous.shape}", "pair them"
+        )
     if not np.isfinite(values).all():
         raise InputError(
             "scores are finite", f"{int((~np.isfinite(values)).sum())} NaN or infinite", "drop or repair them"
         )
-    if not np.isin(truth, (0, 1)).all():
-        raise InputError("labels are 0 (normal) or 1 (anomalous)", sorted(set(truth.tolist())), "convert them")
-    return values.astype(np.float64), truth.astype(bool)
+    if not np.isin(is_anomalous, (0, 1)).all():
+        raise InputError("labels are 0 (normal) or 1 (anomalous)", sorted(set(is_anomalous.tolist())), "convert them")
+    return values.astype(np.float64), is_anomalous.astype(bool)
 
 
 def paired_maps(maps: Maps, masks: Maps) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -85,10 +85,10 @@ def average_precision_of_counts(
     normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]
 ) -> Float[np.ndarray, "draws"]:
     """Average precision of each draw, in all of which both states occur; values ascend."""
-    found = from_above(anomalous)
+    true_positives = from_above(anomalous)
     # A draw may have no sample of the highest values.
-    precision = found / np.maximum(found + from_above(normal), 1)
-    area: np.ndarray = (anomalous[:, ::-1] * precision).sum(1) / found[:, -1]
+    precision = true_positives / np.maximum(true_positives + from_above(normal), 1)
+    area: np.ndarray = (anomalous[:, ::-1] * precision).sum(1) / true_positives[:, -1]
     return area
 
 
@@ -121,11 +121,11 @@ def f1_max_of_counts(
     normal: Real[np.ndarray, "draws values"], anomalous: Real[np.ndarray, "draws values"]
 ) -> Float[np.ndarray, "draws"]:
     """F1-max of each draw, in all of which both states occur; values ascend."""
-    found = from_above(anomalous)
+    true_positives = from_above(anomalous)
     # Samples called anomalous plus samples that are; in place, for there may be a million thresholds.
     either = from_above(normal)
-    either += found + found[:, -1:]
-    best: np.ndarray = 2 * (found / either).max(1)
+    either += true_positives + true_positives[:, -1:]
+    best: np.ndarray = 2 * (true_positives / either).max(1)
     return best
 
 

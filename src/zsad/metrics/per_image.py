@@ -124,12 +124,12 @@ class ImageCounts:
         rows = list(zip(parts, self._rows, strict=True))
         tables = [csr_array(np.stack([np.bincount(part, of(row), width) for part, row in rows])) for of in COUNTS]
         regions = np.array([row.regions for row in self._rows])
-        found = []
+        draws = []
         for block in blocks(weights, width):
             normal, anomalous, overlap = (block @ table for table in tables)
             pro = of_draws(_pro, normal, anomalous, overlap, block @ regions)
-            found.append(common_of_draws(normal, anomalous) | {"pro": pro})
-        return joined(found)
+            draws.append(common_of_draws(normal, anomalous) | {"pro": pro})
+        return joined(draws)
 
     def save(self, path: Path) -> None:
         """Write all images into a file, whole or not at all."""
