@@ -66,7 +66,9 @@ class ProgressLog(TrainingObserver):
         images = run.images
         count = sum(parameter.numel() for parameter in run.method.parameters() if parameter.requires_grad)
         self._say(f"{run.card.method} on {run.card.backbone} at {images.size[0]} px: {count:,} trainable parameters")
-        self._say(f"{len(images)} images, {run.training.epochs} epochs, batch size {run.training.batch_size}")
+        self._say(
+            f"{len(images)} images, {pluralised(run.training.epochs, 'epoch')}, batch size {run.training.batch_size}"
+        )
         if images.left_out:
             self._say(f"{pluralised(images.left_out, 'image')} left out: anomalous without a mask, or unlabelled")
 
