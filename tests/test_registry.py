@@ -1,6 +1,7 @@
 """Methods and layouts from elsewhere: registered by a program, or offered by an installed package."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,3 +272,11 @@ def test_a_data_set_of_listed_samples(tmp_path: Path) -> None:
     assert [result.name for result in found.data_sets] == ["lids"]
     again = zsad.evaluate("clip", [data], tmp_path / "out", resamples=0, resolution=32)
     assert again.data_sets == found.data_sets
+
+
+def test_names_for_packages_need_no_torch() -> None:
+    source = (
+        "import sys, zsad, zsad.data; zsad.register; zsad.data.DataSet, zsad.data.Layout, zsad.data.names();"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", source]) == 0
