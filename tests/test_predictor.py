@@ -291,7 +291,7 @@ def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
         ({"device": "gpu"}, r"the device must exist on this machine; got 'gpu' \(.*--device auto"),
         ({"device": "cuda:99"}, r"the device must exist on this machine; got 'cuda:99' \("),
         ({"device": ""}, r"the device must exist on this machine; got ''"),
-        ({"image_size": 15}, r"small needs an image size of at least 16 px; got 15.*say 16 or more"),
+        ({"image_size": 15}, r"small needs an image size of at least 16 px; got 15.*use 16 or more"),
         ({"image_size": 0}, r"small needs an image size of at least 16 px; got 0"),
         ({"image_size": -32}, r"small needs an image size of at least 16 px; got -32"),
         ({"batch_size": 0}, r"a batch has at least one image; got 0"),
