@@ -165,9 +165,9 @@ def rows(folder: Path) -> Iterator[tuple[str, float, float]]:
         yield RESUMED, *difference(answers(resumed(work / "resumed")), theirs[RESUMED])
         for what, path in (("evaluation", SAVED / "evaluation"), ("evaluation, made again", evaluated(work / "eval"))):
             ours = metrics(path)
-            if ours.keys() != theirs_measured.keys():
+            if not theirs_measured.keys() <= ours.keys():
                 raise ValueError(f"metrics {sorted(ours)} and {sorted(theirs_measured)}")
-            yield what, max(abs(ours[name] - theirs_measured[name]) for name in ours), 0.0
+            yield what, max(abs(ours[name] - theirs_measured[name]) for name in theirs_measured), 0.0
 
 
 def main() -> int:

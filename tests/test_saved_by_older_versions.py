@@ -70,16 +70,21 @@ def test_what_a_detector_remembers_is_refused_as_a_test(tmp_path: Path) -> None:
         zsad.evaluate(SAVED / "detectors" / "fe-clip-normal", [JUDGED], tmp_path / "evaluation")
 
 
+def known(metrics: dict[str, float]) -> dict[str, float]:
+    """Those that the older version had."""
+    return {name: metrics[name] for name in expected()[1]}
+
+
 def test_an_evaluation_is_read_and_compared() -> None:
     found = unchanged.metrics(SAVED / "evaluation", beside=OTHER)
-    assert found == expected()[1]
+    assert known(found) == expected()[1]
     assert found["judged/surface/pixel_pro"] == 0.9850198125060402
     assert unchanged.metrics(OTHER, beside=SAVED / "evaluation").keys() == found.keys()
 
 
 def test_an_evaluation_finds_the_same(tmp_path: Path) -> None:
     found = unchanged.metrics(unchanged.evaluated(tmp_path / "evaluation"), beside=SAVED / "evaluation")
-    assert found == pytest.approx(expected()[1], abs=MEASURED_WITHIN, rel=0)
+    assert known(found) == pytest.approx(expected()[1], abs=MEASURED_WITHIN, rel=0)
 
 
 def test_a_finished_benchmark_is_done_and_has_the_same_leaderboard(tmp_path: Path) -> None:
@@ -110,7 +115,8 @@ def numbers(table: Path) -> list[tuple[str, ...]]:
         "low",
         "high",
     )
+    metrics = {name.rpartition("/")[2] for name in expected()[1]}
     with table.open(newline="", encoding="utf-8") as file:
-        found = [tuple(row[name] for name in columns) for row in csv.DictReader(file)]
+        found = [tuple(row[name] for name in columns) for row in csv.DictReader(file) if row["metric"] in metrics]
     assert len(found) == 48
     return found

@@ -1,5 +1,6 @@
 """The folder of an evaluation: what goes on in it, what is refused, what is replaced."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.methods.clip import ClipDetector
 from zsad.predictor import Detector
+from zsad.reports.terminal import evaluation_table
 from zsad.results import store
+from zsad.results.schema import METRICS, UNMEASURED
+from zsad.statistics.comparison import compare
 
 QUICK = {"resolution": RESOLUTION, "resamples": 20}
 
@@ -151,6 +155,28 @@ def test_a_class_with_a_damaged_or_missing_file_is_done_again(name: str, tmp_pat
         (out / NUT / name).unlink()
     evaluate(detector(), [given], out, **QUICK)
     assert left(out) == whole
+
+
+def test_a_metric_that_an_older_version_did_not_have_is_unmeasured_until_evaluated_again(tmp_path: Path) -> None:
+    given, out = data(tmp_path / "data", "metal_nut"), tmp_path / "out"
+    whole = evaluate(detector(), [given], out, **QUICK)
+    for path in (out / store.EVALUATION, out / NUT / store.CLASS):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        results = values["data_sets"][0]["classes"] if "data_sets" in values else [values]
+        means = [data_set["means"] for data_set in values.get("data_sets", ())]
+        for metrics in (*means, *(result["metrics"] for result in results)):
+            del metrics["pixel_pro"]
+        path.write_text(json.dumps(values), encoding="utf-8")
+    (data_set,) = store.read(out).data_sets
+    for metrics in (data_set.means, data_set.classes[0].metrics, store.read_class(out / NUT).metrics):
+        assert metrics["pixel_pro"] == UNMEASURED
+        assert tuple(metrics) == METRICS
+    assert "n/a: PRO of metal_nut: this evaluation did not measure it" in evaluation_table(data_set, 0.95)
+    compared = compare(out, out, draws=100).data_sets[0].classes[0].metrics
+    assert {name for name, one in compared.items() if one.difference is None} == {"pixel_pro"}
+    assert not store.is_done(out / NUT)
+    again = evaluate(detector(), [given], out, **QUICK)
+    assert again.data_sets[0].means == whole.data_sets[0].means
 
 
 def test_a_plan_of_something_else_is_no_evaluation(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from zsad.results.schema import (
     METRICS,
     PIXEL_METRICS,
     TITLES,
+    UNMEASURED,
     ClassResult,
     DataSetResult,
     DetectorInfo,
@@ -33,8 +34,6 @@ WORST_IMAGES = 300
 
 MOST_OF_CLASS, LEAST_OF_CLASS = 9, 3
 """Worst images shown of a class: at most, and however many classes there are."""
-
-UNMEASURED = Metric(None, reason="this evaluation did not measure it")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from zsad.results.schema import METRICS, TITLES, ClassResult, DataSetResult, DetectorInfo
+from zsad.results.schema import (
+    IMAGE_METRICS,
+    METRICS,
+    PIXEL_METRICS,
+    TITLES,
+    ClassResult,
+    DataSetResult,
+    DetectorInfo,
+)
 from zsad.statistics.comparison import ComparedSet, Comparison
 from zsad.statistics.differences import A_BETTER, B_BETTER, Difference
 from zsad.wording import printable
@@ -99,6 +107,8 @@ def _bound(value: float | None) -> str:
 MEAN = "{:<13}{:>7}{:>7}{:>8}  {:<16}{:>6}  {}"
 CELL = 8
 """Width of the column of a metric."""
+LEAST_NAME = 16
+"""Width of the column of class names, for which a line may be wider than ``WIDTH``."""
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -149,8 +159,9 @@ def _mean_line(title: str, difference: Difference) -> str:
 
 def _class_differences(data_set: ComparedSet) -> list[str]:
     """Differences, those that are shown with a star."""
-    room = WIDTH - CELL * len(METRICS)
-    lines = ["", "B - A".ljust(room) + f" {' image ':-^{3 * CELL - 2}} {' pixel ':-^{5 * CELL - 1}}".rstrip()]
+    room = max(LEAST_NAME, WIDTH - CELL * len(METRICS))
+    image, pixel = len(IMAGE_METRICS) * CELL - 2, len(PIXEL_METRICS) * CELL - 1
+    lines = ["", "B - A".ljust(room) + f" {' image ':-^{image}} {' pixel ':-^{pixel}}"]
     lines.append("class".ljust(room) + "".join(f"{COLUMNS[name][0]:>{CELL - 1}} " for name in METRICS).rstrip())
     for result in data_set.classes:
         name = printable(result.class_name)

@@ -111,6 +111,10 @@ class Metric:
     classes: int = 1
 
 
+UNMEASURED = Metric(None, reason="this evaluation did not measure it", classes=0)
+"""Of an evaluation by a version that did not have the metric yet."""
+
+
 @dataclass(frozen=True)
 class ImageResult:
     """The result of one image.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
 from zsad.metrics.accumulators import Curve
-from zsad.results.schema import METRICS, ClassResult, Evaluation, ImageResult, WorstImage
+from zsad.results.schema import METRICS, UNMEASURED, ClassResult, Evaluation, ImageResult, Metric, WorstImage
 
 EVALUATION, PLAN, PAGE, CLASSES = "evaluation.json", "plan.json", "report.html", "classes"
 CLASS, IMAGES, CURVES, COUNTS, DRAWS = "class.json", "images.csv", "curves.json", "counts.npz", "draws.npz"
@@ -25,14 +25,28 @@ COLUMNS = tuple(field.name for field in fields(ImageResult))
 
 
 def read(path: Path) -> Evaluation:
-    """The evaluation of that file, or in that folder.
+    """The evaluation of that file, or in that folder; metrics that it lacks are ``UNMEASURED``.
 
     Raises:
         InputError: there is none, or it cannot be read.
         ConfigError: an entry is unknown, missing or wrong.
     """
     file = path / EVALUATION if path.is_dir() else path
-    return from_mapping(Evaluation, read_json(file), str(file))
+    evaluation = from_mapping(Evaluation, read_json(file), str(file))
+    data_sets = tuple(
+        replace(
+            data_set,
+            classes=tuple(replace(result, metrics=_all_metrics(result.metrics)) for result in data_set.classes),
+            means=_all_metrics(data_set.means),
+        )
+        for data_set in evaluation.data_sets
+    )
+    return replace(evaluation, data_sets=data_sets)
+
+
+def _all_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Those that older versions did not measure have no value."""
+    return {**dict.fromkeys(METRICS, UNMEASURED), **metrics}
 
 
 def class_folders(out: Path) -> dict[tuple[str, str], Path]:
@@ -45,27 +59,24 @@ def class_folders(out: Path) -> dict[tuple[str, str], Path]:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the folder holds all of a class; what is damaged is done again."""
+    """Whether the folder holds all of a class; what is damaged or lacks a metric is done again."""
     if not all((folder / name).is_file() for name in (CLASS, IMAGES, CURVES, COUNTS, DRAWS)):
         return False
     try:
         read_draws(folder)
-        read_class(folder)
+        return UNMEASURED not in read_class(folder).metrics.values()
     except (InputError, ConfigError):
         return False
-    return True
 
 
 def read_class(folder: Path) -> ClassResult:
-    """The result of the class in that folder.
+    """The result of the class in that folder; metrics that it lacks are ``UNMEASURED``.
 
     Raises:
         InputError, ConfigError: as :func:`read`.
     """
     result = from_mapping(ClassResult, read_json(folder / CLASS), str(folder / CLASS))
-    if lacking := [name for name in METRICS if name not in result.metrics]:
-        raise _broken(folder / CLASS, f"no {lacking[0]}")
-    return result
+    return replace(result, metrics=_all_metrics(result.metrics))
 
 
 def read_images(folder: Path) -> tuple[ImageResult, ...]:
