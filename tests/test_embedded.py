@@ -49,7 +49,7 @@ def test_it_is_named_as_what_it_is() -> None:
     assert "small, project-trained; for trying out and for tests" in weights.load("tiny").weights
 
 
-TRAINED = [name for name in methods.names() if issubclass(methods.get(name), Trainable)]
+TRAINED = [name for name in methods.built_in() if issubclass(methods.get(name), Trainable)]
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -20,7 +20,7 @@ SHIPPED = sorted((RECIPES / "benchmark").glob("*.toml"))
 def test_shipped_recipes_name_what_there_is(path: Path) -> None:
     benchmark = recipe.read(path)
     entrants = recipe.entrants(benchmark, path.parent)
-    assert {place.partition(":")[0] for place in benchmark.data.values()} <= set(layouts.names())
+    assert {place.partition(":")[0] for place in benchmark.data.values()} <= set(layouts.built_in())
     assert {one.recipe.backbone for one in entrants} <= set(architectures.names())
     used = {name for split in benchmark.split for name in (*split.train, *split.test)}
     assert used == set(benchmark.data)

@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def _table() -> str:
-    return TABLE_HEAD + "".join(map(_row, layouts.names()))
+    return TABLE_HEAD + "".join(map(_row, layouts.built_in()))
 
 
 def _row(name: str) -> str:
@@ -41,7 +41,7 @@ def _classes(layout: type[layouts.Layout]) -> str:
 
 
 def _trees() -> str:
-    return "\n".join(f"**`{name}`** {inspect.getdoc(layouts.get(name))}\n" for name in layouts.names())
+    return "\n".join(f"**`{name}`** {inspect.getdoc(layouts.get(name))}\n" for name in layouts.built_in())
 
 
 def _formats() -> str:

@@ -41,7 +41,7 @@ def described(root: Path, sample: Sample) -> tuple[object, ...]:
 # --- what every layout must hold ---
 
 
-@pytest.mark.parametrize("name", layouts.names())
+@pytest.mark.parametrize("name", layouts.built_in())
 def test_every_layout_says_what_it_is(name: str) -> None:
     layout = layouts.get(name)
     assert issubclass(layout, Layout)
@@ -61,7 +61,7 @@ def test_a_tree_of_a_layout_is_checked(tmp_path: Path, name: str) -> None:
     check_layout(layouts.get(name), make(tmp_path, *TREE))
 
 
-@pytest.mark.parametrize("name", layouts.names())
+@pytest.mark.parametrize("name", layouts.built_in())
 @pytest.mark.parametrize("root", ["missing", "empty"])
 def test_every_layout_names_a_root_it_cannot_read(tmp_path: Path, name: str, root: str) -> None:
     (tmp_path / "empty").mkdir()
@@ -71,8 +71,8 @@ def test_every_layout_names_a_root_it_cannot_read(tmp_path: Path, name: str, roo
 
 def test_names_are_the_files_of_the_folder() -> None:
     files = {path.stem for path in Path(layouts.__file__).parent.glob("[!_]*.py")}
-    assert set(layouts.names()) == {stem.replace("_", "-") for stem in files}
-    assert {"folder", "mvtec"} <= set(layouts.names())
+    assert set(layouts.built_in()) == {stem.replace("_", "-") for stem in files}
+    assert {"folder", "mvtec"} <= set(layouts.built_in())
 
 
 def test_unknown_names_propose_the_nearest() -> None:
@@ -85,7 +85,7 @@ def test_unknown_names_propose_the_nearest() -> None:
 
 def test_listing_needs_only_the_standard_library() -> None:
     source = (
-        "import sys; from zsad.data import layouts; [layouts.get(name) for name in layouts.names()];"
+        "import sys; from zsad.data import layouts; [layouts.get(name) for name in layouts.built_in()];"
         "sys.exit(bool({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", source]) == 0

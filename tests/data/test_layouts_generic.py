@@ -338,7 +338,7 @@ def test_data_sets_are_named_after_their_folder_or_list(tmp_path: Path, layout: 
 
 
 @pytest.mark.parametrize(
-    "layout", [name for name in layouts.names() if layouts.get(name).classes or layouts.get(name).counts]
+    "layout", [name for name in layouts.built_in() if layouts.get(name).classes or layouts.get(name).counts]
 )
 def test_every_published_class_is_in_the_knowledge_base(layout: str) -> None:
     for name in {*layouts.get(layout).classes, *layouts.get(layout).counts}:

@@ -96,7 +96,7 @@ def test_classes_are_found_by_other_names(name: str) -> None:
     assert known.lookup(name) is known.entries[NAMES[name]]
 
 
-@pytest.mark.parametrize("layout", layouts.names())
+@pytest.mark.parametrize("layout", layouts.built_in())
 def test_the_classes_that_layouts_name_are_known(layout: str) -> None:
     for name in layouts.get(layout).classes:
         assert len(Knowledge.shipped().descriptions(name)) == LLM_COUNT

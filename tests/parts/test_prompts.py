@@ -13,7 +13,7 @@ from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, check
 
 STATES = tuple(tuple(compose(states, TEMPLATES, "{}")) for states in (NORMAL_STATES, ANOMALOUS_STATES))
 LONG = "machined aluminium housing with four threaded holes and a black rubber seal " * 8
-HERE = [name for name in methods.names() if methods.get(name).uses_class_names]
+HERE = [name for name in methods.built_in() if methods.get(name).uses_class_names]
 
 
 def test_a_class_name_that_fits_is_said_in_every_template_without_a_word() -> None:
