@@ -160,6 +160,11 @@ BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-
 READ_NO_NAMES = {"fe-clip", "wmoe-clip"}
 
 
+def test_every_method_is_in_the_tables() -> None:
+    assert CONFIGS.keys() == set(methods.built_in())
+    assert TRAININGS.keys() == {name for name in CONFIGS if issubclass(methods.get(name), Trainable)}
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_constants_of_a_method(name: str) -> None:
     assert asdict(methods.get(name).config_type()) == CONFIGS[name]

@@ -156,6 +156,11 @@ IDLE: dict[tuple[str, str], tuple[str, ...]] = {
 """Parameters of a trained module which the term does not reach."""
 
 
+def test_every_trained_method_is_in_the_tables() -> None:
+    trained = {name for name in methods.built_in() if issubclass(methods.get(name), Trainable)}
+    assert ROUTES.keys() == {name for name, _ in VARIANTS} == trained
+
+
 @pytest.mark.parametrize("name", ROUTES)
 def test_the_terms_of_the_table_are_those_of_the_loss(name: str) -> None:
     terms = make(name).loss(run(make(name)), target(torch.float32))
