@@ -98,7 +98,8 @@ def _convert(hint: Any, value: object, where: str) -> object:
         return _finite(value, where)
     if isinstance(hint, type) and type(value) is hint:
         return value
-    raise ConfigError(f"{where} must be {_describe(hint)}", repr(value), "correct the value")
+    remedy = "put the values in brackets, such as [6, 12]" if origin is tuple else "correct the value"
+    raise ConfigError(f"{where} must be {_describe(hint)}", repr(value), remedy)
 
 
 def _finite(value: int | float, where: str) -> float:
@@ -127,4 +128,4 @@ def _convert_tuple(arguments: tuple[Any, ...], value: list[object] | tuple[objec
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    return str(getattr(hint, "__name__", hint))
+    return "a list" if get_origin(hint) is tuple else str(getattr(hint, "__name__", hint))
