@@ -21,7 +21,7 @@ from tests import small
 from tests.data.trees import image
 from tests.trainer.toys import ToyReader, draw, register_toys
 from zsad import demo
-from zsad.backbones import weights
+from zsad.backbones import weight_files, weights
 from zsad.checkpoint import Card
 from zsad.errors import ConfigError, InputError
 from zsad.files import unique_name
@@ -278,7 +278,7 @@ def test_texts_are_means_of_templates_and_images_class_tokens() -> None:
 
 
 def test_sources_that_never_train_are_those_of_the_card(tmp_path: Path) -> None:
-    model = weights.find("tiny", "embedded")
+    model = weight_files.locate("tiny", "embedded")
     assert model.tokenizer is not None
     for path in (model.path, model.tokenizer):
         shutil.copy(path, tmp_path)
@@ -291,7 +291,7 @@ def test_sources_that_never_train_are_those_of_the_card(tmp_path: Path) -> None:
 def test_cost_is_of_the_files_and_of_processes(tmp_path: Path) -> None:
     assert main(["cost", "--images", "2", "--rounds", "1", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "cost.json").read_text())
-    model = weights.find("tiny", "embedded").path
+    model = weight_files.locate("tiny", "embedded").path
     assert found["bytes"]["model.safetensors"] == model.stat().st_size
     assert sum(found["parameters"].values()) == sum(one.numel() for one in weights.load("tiny").state_dict().values())
     (one,) = found["runs"]["2"]

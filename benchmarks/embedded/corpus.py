@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsad.backbones import weights
+from zsad.backbones import weight_files
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import RANDOM
 from zsad.backbones.transformer import l2_normalize
@@ -32,7 +32,7 @@ def held_out(corpus: Sequence[CorpusImage]) -> list[CorpusImage]:
 
 def untaught(tag: str | None) -> frozenset[str]:
     """Sources of which no image trained these weights, as their card says; random ones are read as the embedded."""
-    path = weights.find(BACKBONE, "embedded" if tag in (None, RANDOM) else tag).path
+    path = weight_files.locate(BACKBONE, "embedded" if tag in (None, RANDOM) else tag).path
     card = json.loads(path.with_name("card.json").read_text(encoding="utf-8"))
     return frozenset(name for name, one in card["sources"].items() if not one["trained"])
 

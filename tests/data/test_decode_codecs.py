@@ -132,7 +132,7 @@ def test_a_head_that_says_fewer_bits_is_refused() -> None:
     """By it Pillow would round down."""
     content = bytearray(jpeg_2000(GREY, 12))
     content[content.index(b"ihdr") + 14] = 7
-    assert "fewer than the 12 bits" in refusal(bytes(content)).value
+    assert "fewer than its 12 bits" in refusal(bytes(content)).value
 
 
 def test_several_codestreams_are_counted() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.data.test_layouts import make
-from tests.data.test_layouts_industrial import read
+from tests.data.test_layouts_industrial import listed, read
 from zsad.data import layouts
 from zsad.data.specification import data_set, in_words
 from zsad.errors import InputError
@@ -89,7 +89,7 @@ def test_meta_json_of_one_part(tmp_path: Path, part: str) -> None:
 
 def test_meta_json_without_kinds_and_masks(tmp_path: Path) -> None:
     bare = {"img_path": BENT, "cls_name": "metal_nut", "anomaly": True}
-    assert read("meta-json", meta(tmp_path, content_of(bare, bare | {"anomaly": 0.0}))) == [
+    assert listed("meta-json", meta(tmp_path, content_of(bare, bare | {"anomaly": 0.0}))) == [
         (BENT, 1, "metal_nut", "anomaly", None, "test"),
         (BENT, 0, "metal_nut", "good", None, "test"),
     ]
@@ -102,7 +102,7 @@ def test_masks_of_normal_images_and_folders_are_none(tmp_path: Path) -> None:
 
 def test_single_files_that_are_not_here_are_kept(tmp_path: Path) -> None:
     lacking = entry(img_path="metal_nut/9.png", mask_path="metal_nut/9_mask.png", specie_name="flip")
-    found = read("meta-json", meta(tmp_path, content_of(entry(), lacking)))
+    found = listed("meta-json", meta(tmp_path, content_of(entry(), lacking)))
     assert found[1] == ("metal_nut/9.png", 1, "metal_nut", "flip", "metal_nut/9_mask.png", "test")
 
 

@@ -28,6 +28,11 @@ TOTALS = {
 def read(layout: str, root: Path) -> list[tuple[object, ...]]:
     """The samples of a layout, which keeps the promises of all, as tuples; paths as text below the root."""
     check_layout(layouts.get(layout), root)
+    return listed(layout, root)
+
+
+def listed(layout: str, root: Path) -> list[tuple[object, ...]]:
+    """The same where a list names files that are not there, or one of them twice."""
     return [described(root, sample) for sample in layouts.get(layout).samples(root)]
 
 

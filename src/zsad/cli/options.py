@@ -73,7 +73,7 @@ def add_backbone(group: "ArgumentGroup") -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="option of the method, e.g. temperature=0.1 or levels=[12,24]; repeatable",
+        help="option of the method, e.g. levels=[12,24]; repeatable",
     )
 
 

@@ -35,7 +35,7 @@ def subset(samples: Sequence[Sample], max_images: int | None) -> list[Sample]:
 def draw_shots(images: Sequence[T], shots: int, seed: int) -> list[T]:
     """``shots`` images drawn with the seed, in their order; the choice depends only on their number and the seed.
 
-    >>> drawn("abcdefghij", 4, 0)
+    >>> draw_shots("abcdefghij", 4, 0)
     ['a', 'c', 'g', 'j']
     """
     check_seed(seed)
