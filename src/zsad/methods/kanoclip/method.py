@@ -272,7 +272,7 @@ def local_loss(
     abnormal: Float[Tensor, "batch rows cols"],
     masks: Float[Tensor, "batch mask_rows mask_cols"],
     *,
-    align_corners: bool = False,
+    align_corners: bool,
 ) -> Float[Tensor, ""]:
     """Equation 15, with M^n = 1 - M^a."""
     maps = upsample(abnormal[:, None], masks, align_corners=align_corners)[:, 0]
