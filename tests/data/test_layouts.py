@@ -160,3 +160,9 @@ def test_an_image_is_known_by_its_path_below_the_root_or_its_whole_path(tmp_path
     inside = Sample(tmp_path / "a" / "b.png", 0, "nut", "good", None, "test")
     assert inside.source(tmp_path) == "a/b.png"
     assert inside.source(tmp_path / "elsewhere") == (tmp_path / "a" / "b.png").as_posix()
+
+
+def test_the_image_of_a_sample_is_found_under_its_older_name_too(tmp_path: Path) -> None:
+    sample = layouts.Sample(tmp_path / "a.png", 0, "nut", "good", None, "test")
+    with pytest.warns(DeprecationWarning, match=r"use Sample\.image"):
+        assert sample.picture == tmp_path / "a.png"

@@ -1,5 +1,6 @@
 """What a data-set layout is: a way to read off folders which image shows what. Needs only the standard library."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +54,12 @@ class Sample:
     split: str
     lost_mask: Path | None = None
     further_masks: tuple[Path, ...] = ()
+
+    @property
+    def picture(self) -> Path:
+        """The image, under its name of version 0.1.0."""
+        warnings.warn("Sample.picture is deprecated; use Sample.image", DeprecationWarning, stacklevel=2)
+        return self.image
 
     @property
     def masks(self) -> tuple[Path, ...]:
