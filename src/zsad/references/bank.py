@@ -42,7 +42,7 @@ class ReferenceBank(nn.Module):
 
     @property
     def images(self) -> int:
-        """Number of images; those of which every entry was dropped count as well."""
+        """One more than the highest number in :attr:`image`; earlier images count even if no entry is left of them."""
         return int(self.image.max()) + 1 if len(self.image) else 0
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from zsad.config import check_within
 def greedy_coreset(features: Float[Tensor, "entries width"], count: int, *, seed: int = 0) -> Int[Tensor, "count"]:
     """Indices of entries, each chosen as the one that is farthest from all that were chosen before.
 
-    PatchCore's minimax facility location (Roth et al., CVPR 2022, section 3.2, algorithm 1), exact; project the
+    The coreset of PatchCore (Roth et al., CVPR 2022), exact; project the
     features first where it must be quicker.
 
     Args:

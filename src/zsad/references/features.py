@@ -41,7 +41,7 @@ def neighbourhood_average(
 ) -> Float[Tensor, "batch width rows cols"]:
     """Mean over ``side`` x ``side`` patches around each patch; outside the image there are zeros.
 
-    LNAMD of MuSc (Li et al., ICLR 2024, section 3.2) and the patches of PatchCore (Roth et al., CVPR 2022, eq. 2).
+    LNAMD of MuSc (Li et al., ICLR 2024), and the patches of PatchCore (Roth et al., CVPR 2022).
 
     Raises:
         ConfigError: the side is even, or not in 1..31.
@@ -57,8 +57,8 @@ class RandomProjection(nn.Module):
 
     Args:
         width: of the features.
-        directions: fewer than ``width``.
-        seed: of the draw; the same seed gives the same directions on every machine.
+        directions: at most ``width``.
+        seed: of the draw.
     """
 
     directions: Float[Tensor, "width directions"]
@@ -105,8 +105,8 @@ def patch_features(
 def rotations(images: Float[Tensor, "batch 3 rows cols"], count: int) -> Float[Tensor, "count batch 3 rows cols"]:
     """Copies of images at ``count`` angles, evenly spread over a full turn from 0 on.
 
-    What comes in from outside the image has its median colour. References at several angles as in AnomalyDINO (Damm
-    et al., WACV 2025, section 3.2).
+    Outside the image there is its median colour. References at several angles as in AnomalyDINO (Damm et al., WACV
+    2025).
 
     Args:
         images: of any range.

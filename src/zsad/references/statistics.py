@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,11 +60,13 @@ def _greatest_cosines(
     """Of each patch with the entries of each image; -infinity where there are none to compare with."""
     batch, cells, _ = query.shape
     greatest = query.new_full((batch, bank.images, cells), -torch.inf)
-    allowed = _within(grid, bank, window) if window is not None else None
+    rows, cols = grid
+    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2).to(bank.position)
     for image, chunk in _chunks(bank, batch * cells):
         cosines = query @ entries[chunk].to(query.dtype).mT
-        if allowed is not None:
-            cosines = cosines.masked_fill(~allowed(chunk).to(cosines.device), -torch.inf)
+        if window is not None:
+            apart = (positions[:, None] - bank.position[chunk]).abs().amax(-1)
+            cosines = cosines.masked_fill(apart > window, -torch.inf)
         greatest[:, image] = torch.maximum(greatest[:, image], cosines.amax(-1))
     return greatest
 
@@ -77,19 +79,6 @@ def _chunks(bank: ReferenceBank, rows: int) -> Iterator[tuple[int, slice]]:
         for first in range(start, start + count, length):
             yield image, slice(first, min(first + length, start + count))
         start += count
-
-
-class _within:  # noqa: N801  # a function with two steps
-    """Which entries lie within a window around each cell."""
-
-    def __init__(self, grid: Size, bank: ReferenceBank, window: int) -> None:
-        rows, cols = grid
-        self._cells = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2)
-        self._bank, self._window = bank, window
-
-    def __call__(self, chunk: slice) -> Bool[Tensor, "cells chunk"]:
-        apart = (self._cells[:, None] - self._bank.position[chunk].cpu()).abs().amax(-1)
-        return apart <= self._window
 
 
 def nearest_distance(distances: Float[Tensor, "streams batch images cells"]) -> Float[Tensor, "batch cells"]:
@@ -113,7 +102,7 @@ def lowest_share_mean(
 ) -> Float[Tensor, "batch cells"]:
     """Mean of the lowest share of the distances from each reference image, averaged over the streams: mutual scoring.
 
-    MSM of MuSc (Li et al., ICLR 2024, section 3.3). The number of distances is rounded up, so that two images are
+    MSM of MuSc (Li et al., ICLR 2024). The number of distances is rounded up, so that two images are
     enough; the authors' code rounds down, which leaves none below five images.
 
     Args:
@@ -153,7 +142,7 @@ def similarity_smoothed_scores(
 ) -> Float[Tensor, "images"]:
     """Image scores, brought to [0, 1] and averaged over images that look alike.
 
-    RsCIN of MuSc (Li et al., ICLR 2024, section 3.4): for each k, the mean of the scores of the k images of the most
+    RsCIN of MuSc (Li et al., ICLR 2024): for each k, the mean of the scores of the k images of the most
     similar class tokens, the image itself among them, weighted by their cosines; then the mean over k.
 
     Args:
