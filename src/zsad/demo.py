@@ -13,6 +13,7 @@ from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.metrics import auroc, bootstrap_interval
 from zsad.predictor import Detector
 from zsad.reports.predictions import ReportWriter
+from zsad.reports.ranking import decision
 from zsad.reports.render import contact_sheet, save_image
 from zsad.types import DecodedImage, Failure, Prediction
 
@@ -73,8 +74,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """One line an image, the highest score first."""
     lines = [f"{'score':>6}  {'decision':<10} {'ground truth':<28} image"]
     for sample, _, prediction in sorted(outcomes, key=lambda outcome: -outcome[2].score):
-        decision = "anomalous" if prediction.is_anomalous else "normal"
-        lines.append(f"{prediction.score:6.3f}  {decision:<10} {sample.kind:<28} {sample.image.name}")
+        lines.append(
+            f"{prediction.score:6.3f}  {decision(prediction.is_anomalous):<10} {sample.kind:<28} {sample.image.name}"
+        )
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 
 # Control characters (C0, C1), line ends, surrogates, and bidirectional controls (Unicode TR 36, "Bidirectional Text
 # Spoofing"): a terminal executes the first, people are deceived by the last.
@@ -34,6 +35,33 @@ def printable(text: str, keep: str = "") -> str:
 def say(text: str, *, stderr: bool = False) -> None:
     """Print lines and flush, with control characters escaped."""
     print(printable(text, keep="\n"), file=sys.stderr if stderr else sys.stdout, flush=True)
+
+
+def text_width(text: str) -> int:
+    """Columns that a text of one line takes on a terminal: 2 for wide letters, 0 for combining marks.
+
+    >>> text_width("nut"), text_width("螺母"), text_width("e\u0301")
+    (3, 4, 1)
+    """
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """The text, shortened in its middle where it takes more than ``width`` columns; at least 3 are used.
+
+    >>> shorten_middle("bottle/test/broken_large/000.png", 20)
+    'bottle/tes…e/000.png'
+    """
+    if text_width(text) <= width:
+        return text
+    kept = max(width - 1, 2)
+    head, tail = text[:kept], text[-kept:]
+    while text_width(head) > (kept + 1) // 2:
+        head = head[:-1]
+    while text_width(tail) > kept // 2:
+        tail = tail[1:]
+    return f"{head}…{tail}"
 
 
 def in_markdown(text: str) -> str:

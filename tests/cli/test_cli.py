@@ -136,18 +136,16 @@ def test_what_a_reader_should_know_stands_where_the_numbers_stand(
     captured = capsys.readouterr()
     assert "zsad: note: The class name is too long" in captured.err
     lines = captured.out.splitlines()
-    assert max(map(len, lines[lines.index("3 images scored, 0 anomalous (score ≥ 0.5).") : -1])) <= 80
+    assert max(map(len, lines[:-1])) <= 80
     said = captured.out.replace("\n  ", " ")
-    below = "All 3 scores lie below the threshold 0.5, which is not calibrated for these images"
     hair = "All 3 scores lie within 0.01 of each other: they hardly tell these images apart."
     found = json.loads((out / "predictions.json").read_text())
     assert [warning.partition(":")[0] for warning in found["warnings"]] == [
         "The class name is too long",
-        below,
         hair[:42],
     ]
     page, table = (out / "report.html").read_text(), (out / "predictions.csv").read_text()
-    assert page.count("The class name is too long") == page.count(below) == page.count(hair) == 1
+    assert page.count("The class name is too long") == page.count(hair) == 1
     for doubt in found["warnings"]:
         assert f"note: {doubt}" in said
     notes = found["predictions"][0]["notes"]

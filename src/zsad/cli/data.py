@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zsad.cli import data_draw
 from zsad.runtime import RuntimeConfig
-from zsad.wording import say
+from zsad.wording import say, shorten_middle
 
 if TYPE_CHECKING:
     from zsad.data.checking.check import Checked, CheckedSet, ClassCount, Finding, RecordedTraining
@@ -107,18 +107,6 @@ def as_text(checked: "Checked", width: int) -> Iterator[str]:
         yield from _findings(between, width)
         yield ""
     yield _summary(checked)
-
-
-def shorten_middle(text: str, width: int) -> str:
-    """The text, shortened in its middle where it is too long.
-
-    >>> shorten_middle("bottle/test/broken_large/000.png", 20)
-    'bottle/tes…e/000.png'
-    """
-    if len(text) <= width:
-        return text
-    kept = max(width - 1, 2)
-    return f"{text[: (kept + 1) // 2]}…{text[-(kept // 2) :]}"
 
 
 def _title(data_set: "CheckedSet", width: int) -> str:

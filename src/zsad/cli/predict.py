@@ -31,7 +31,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder or glob pattern")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
-    parser.add_argument("--threshold", type=float, metavar="P", help="anomalous from this score (default: 0.5)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="anomalous from this score (default: that of zsad calibrate)",
+    )
     add_detector(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)
@@ -60,7 +65,7 @@ def run(options: Namespace) -> int:
             for failure in scanned.skipped_files:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(first_answers, answers))
-    say("\n".join(summary(report, scanned)))
+    say("\n".join(summary(report, scanned, options.detector)))
     say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
 
@@ -111,21 +116,51 @@ def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(report: "ReportWriter", scanned: "ImageScan") -> Iterator[str]:
-    """Lines of at most 80 columns for the terminal: the number of scores and failures, and notes."""
-    from textwrap import wrap
+def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iterator[str]:
+    """Lines of at most 80 columns for the terminal: the highest scores, how many were scored and failed, and notes."""
+    from zsad.reports.predictions import TABLE
+    from zsad.reports.ranking import FIRST, RankedImage, ranking
 
-    scored = [entry.is_anomalous for entry in report.entries]
-    threshold = f"{report.run.threshold:g}"
-    yield f"{pluralised(len(scored), 'image')} scored, {sum(scored):,} anomalous (score ≥ {threshold})."
+    entries = report.entries
+    if entries:
+        images = [RankedImage(entry.source, entry.score, entry.is_anomalous) for entry in entries]
+        yield from ranking(images)
+        if len(entries) > FIRST:
+            yield f"and {len(entries) - FIRST:,} with lower scores, in {report.out / TABLE}"
+        yield ""
+    yield from decided([entry.is_anomalous for entry in entries], report.run.threshold, detector)
     if report.failures:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
     notes = [f"note: {warning}" for warning in report.warnings]
-    notes += remarks([entry.notes for entry in report.entries])
+    notes += remarks([entry.notes for entry in entries])
     if scanned.describe_ignored():
         notes.append(f"not taken for images: {scanned.describe_ignored()}")
     for text in notes:
-        yield from wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+        yield from wrapped(text)
+
+
+def decided(decisions: Sequence[bool | None], threshold: float | None, detector: str) -> Iterator[str]:
+    """How many images were scored and how many are anomalous, or why none is called so and what to do.
+
+    >>> list(decided([True, False], 0.4, "auto"))
+    ['2 images scored, 1 anomalous (score ≥ 0.4).']
+    >>> print("\\n".join(decided([None, None], None, "auto")))
+    2 images scored.
+    uncalibrated: no verdicts; zsad calibrate auto --normal DIR, or --threshold P
+    """
+    scored = f"{pluralised(len(decisions), 'image')} scored"
+    if threshold is not None:
+        yield f"{scored}, {sum(map(bool, decisions)):,} anomalous (score ≥ {threshold:g})."
+        return
+    yield f"{scored}."
+    yield from wrapped(f"uncalibrated: no verdicts; zsad calibrate {detector} --normal DIR, or --threshold P")
+
+
+def wrapped(text: str) -> list[str]:
+    """The text in lines of at most 80 columns; words that are longer stay whole."""
+    from textwrap import wrap
+
+    return wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def remarks(notes: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
 from zsad.reports import pages
 from zsad.reports.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
+from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
 
 THUMBNAIL = 360
@@ -61,8 +62,14 @@ OURS = "source,class_name,score,threshold,"
 class RunInfo:
     """What ran, on what, and when; every field stands in the report.
 
-    ``weights`` is a sentence for people, ``created`` an ISO time, ``command`` what the user typed, ``memory`` what
-    normal images the detector remembers, in words.
+    Attributes:
+        weights: a sentence for people.
+        threshold: the score from which an image counts as anomalous; None while the detector is uncalibrated, and no
+            image is called normal or anomalous.
+        created: an ISO time.
+        command: what the user typed.
+        memory: what normal images the detector remembers, in words.
+        explanation: what judged the images, and why, in a sentence or two; empty where the detector says it all.
     """
 
     detector: str
@@ -72,22 +79,23 @@ class RunInfo:
     precision: str
     device: str
     class_name: str
-    threshold: float
+    threshold: float | None
     version: str
     created: str
     command: str
     memory: str = ""
+    explanation: str = ""
 
 
 @dataclass(frozen=True)
 class ReportEntry:
-    """One image of the report."""
+    """One image of the report; without a threshold there is no decision."""
 
     source: str
     class_name: str
     score: float
-    threshold: float
-    is_anomalous: bool
+    threshold: float | None
+    is_anomalous: bool | None
     rows: int
     cols: int
     map: str
@@ -163,8 +171,8 @@ class ReportWriter:
             "source": prediction.source,
             "class_name": prediction.class_name,
             "score": f"{prediction.score:.6f}",
-            "threshold": f"{prediction.threshold:g}",
-            "is_anomalous": str(prediction.is_anomalous).lower(),
+            "threshold": _cell(prediction.threshold),
+            "is_anomalous": _cell(prediction.is_anomalous),
             "rows": str(rows),
             "cols": str(cols),
             "map": map_path,
@@ -194,8 +202,8 @@ class ReportWriter:
 
     @property
     def warnings(self) -> list[str]:
-        """Those of the run, and what the scores themselves say against the decisions."""
-        return [*self._warnings, *score_warnings([entry.score for entry in self.entries], self.run.threshold)]
+        """Those of the run, and what the scores themselves say."""
+        return [*self._warnings, *score_warnings([entry.score for entry in self.entries])]
 
     def add_failure(self, source: str, message: str) -> None:
         """Note an image that has no score, and why."""
@@ -236,6 +244,17 @@ class ReportWriter:
             raise
 
 
+def _cell(value: float | bool | None) -> str:
+    """A number or a truth value of the table; empty where there is none.
+
+    >>> _cell(0.5), _cell(True), _cell(None)
+    ('0.5', 'true', '')
+    """
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else f"{value:.9g}"
+
+
 def _clear(out: Path) -> None:
     """Remove an earlier report: its own files, and the maps and overlays that it lists. What is left is a new table."""
     found = [name for name in OWN_FILES if (out / name).exists()]
@@ -271,48 +290,3 @@ def _own_images(table: Path) -> Iterator[str]:
 def _suffix(heat: Image.Image) -> str:
     """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
     return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
-
-
-UNCALIBRATED = 0.5
-"""The threshold where none was chosen. No score of any method is calibrated to it."""
-CLOSE = 0.01
-"""Scores within this width hardly tell images apart."""
-NEARLY_ALL = 0.95
-
-
-def score_warnings(scores: Sequence[float], threshold: float) -> list[str]:
-    """What the scores of a run say against its decisions, in sentences; mostly nothing.
-
-    Args:
-        scores: of all its images, in [0, 1].
-        threshold: the score from which an image counts as anomalous.
-
-    >>> score_warnings([0.1, 0.3, 0.2], 0.5)[0].partition(":")[0]
-    'All 3 scores lie below the threshold 0.5, which is not calibrated for these images'
-    >>> score_warnings([0.1, 0.9], 0.5)
-    []
-    """
-    warnings = []
-    anomalous = sum(score >= threshold for score in scores)
-    if threshold == UNCALIBRATED and scores and anomalous in (0, len(scores)):
-        those = f"All {len(scores)} scores lie" if len(scores) > 1 else "The score lies"
-        side = "at or above" if anomalous else "below"
-        warnings.append(
-            f"{those} {side} the threshold {threshold:g}, which is not calibrated for these images: "
-            "rank them by score, or choose --threshold on images of your own."
-        )
-    close = _largest_cluster(scores)
-    if len(scores) > 2 and close >= NEARLY_ALL * len(scores):
-        those = f"All {close}" if close == len(scores) else f"{close} of {len(scores)}"
-        warnings.append(f"{those} scores lie within {CLOSE:g} of each other: they hardly tell these images apart.")
-    return warnings
-
-
-def _largest_cluster(scores: Sequence[float]) -> int:
-    """The greatest number of scores that lie within ``CLOSE`` of each other."""
-    ordered, first, most = sorted(scores), 0, 0
-    for last, score in enumerate(ordered):
-        while score - ordered[first] > CLOSE:
-            first += 1
-        most = max(most, last - first + 1)
-    return most

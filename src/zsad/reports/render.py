@@ -231,7 +231,8 @@ def _pair(decoded: DecodedImage, prediction: Prediction, caption: str, width: in
     pair = [_fitted(image, side) for image in shown]
     strip = Image.new("RGB", (width, gap + pair[0].height + round(3 * type_size)), PAPER)
     draw, line = ImageDraw.Draw(strip), gap + pair[0].height + 0.6 * type_size
-    verdict = f"{'anomalous' if prediction.is_anomalous else 'normal'}, score {prediction.score:.3f}"
+    verdict = {None: "", True: "anomalous, ", False: "normal, "}[prediction.is_anomalous]
+    verdict += f"score {prediction.score:.3f}"
     inks = INK, INK if prediction.is_anomalous else QUIET
     for column, (image, text, ink) in enumerate(zip(pair, (caption, verdict), inks, strict=True)):
         left = gap + column * (side + gap) + (side - image.width) // 2
