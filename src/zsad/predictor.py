@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -25,17 +24,18 @@ from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
 from zsad.files import content_hash
+from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
+from zsad.methods._transductive import TransductiveMethod
 from zsad.parts.maps import resize
 from zsad.parts.prompts import check_class_name
 from zsad.runtime import Precision, RuntimeConfig, without_tf32
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
 from zsad.threads import readers
-from zsad.types import DecodedImage, Failure, ImageBatch, Prediction, Size
+from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
 
-T = TypeVar("T")
 DEFAULT_DETECTOR = "clip-ac"
 SETTINGS = ("activation", "position_resize")
 """Settings of a backbone that its tensors do not determine."""
@@ -50,6 +50,8 @@ class Detector:
         runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
         training_record: the images that it was trained on and those in its memory bank.
+        explanation: what judged the images of the last run, and why, in a sentence; empty where the method is all
+            there is to say.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Detector:
         name: str | None = None,
     ) -> None:
         self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
-        self.threshold = card.threshold
+        self.threshold, self.explanation = card.threshold, ""
         self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
@@ -77,19 +79,23 @@ class Detector:
     def predict(self, images: Source | list[Source], class_name: str = "object") -> Prediction | list[Prediction]:
         """Score one image, or a list of images.
 
+        A method that is transductive, such as ``musc``, scores the images of a list by one another.
+
         Args:
             images: path, file content, PIL image or array (rows × cols, grey or RGB or RGBA), or a list of these.
             class_name: what the images show, in plain English.
 
         Raises:
-            InputError: an image cannot be read, or its score is not finite; the message names it.
+            InputError: an image cannot be read, or its score is not finite, the message names it; or the method needs
+                several images.
             ConfigError: the class name is not text on one line.
         """
         check_class_name(class_name)
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([images], class_name)[0]
         decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
-        return [_scored(result) for _, result in self._batches(decoded, class_name)]
+        folder = self._scored_folder(len(decoded), decoded.__getitem__, class_name)
+        return [_scored(result) for _, result in self._batches(dict(enumerate(decoded)), class_name, None, folder)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write card, trained tensors and the training record into a folder that ``zsad.load`` and ``--detector`` take.
@@ -131,7 +137,7 @@ class Detector:
         before, hashes = method.memory, [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
         try:
-            for chunk in _chunks(decoded, self.runtime.batch_size):
+            for chunk in chunks(decoded, self.runtime.batch_size):
                 with without_tf32():
                     method.fit_normal(self._pixels(chunk).pixels)
         except BaseException:
@@ -185,51 +191,99 @@ class Detector:
         return replace(batch, pixels=batch.pixels.to(self.runtime.device, self.runtime.dtype))
 
     def stream(
-        self, sources: Sequence[str | os.PathLike[str]], class_name: str = "object", size: Size | None = None
+        self,
+        sources: Sequence[str | os.PathLike[str]],
+        class_name: str = "object",
+        size: Size | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
         """Score files batch by batch, in order; a file without a score gives a :class:`Failure`, and the rest goes on.
+
+        A method that scores images by one another reads all of them before the first is answered, and reads each again
+        for its answer; a file that changed in between gives a failure. Memory does not grow with the number of files.
 
         Args:
             sources: paths.
             class_name: what they show, in plain English.
             size: (rows, cols) of all maps; by default each has the size of its image.
+            progress: called with the number of files that were read before the first answer; never where files are
+                scored one by one.
 
         Raises:
             ConfigError: the class name is not text on one line.
+            InputError: the method needs several images, and fewer are there or can be read.
         """
         check_class_name(class_name)
+        paths = several(sources)
+        folder = self._scored_folder(len(paths), lambda index: _read(paths[index]), class_name, progress)
         with readers(1) as reader:
-            pending: list[Future[list[DecodedImage | Failure]]] = []
-            for paths in _chunks(several(sources), self.runtime.batch_size):
-                pending.append(reader.submit(_read, paths))
+            pending: list[Future[list[tuple[int, DecodedImage | Failure]]]] = []
+            for batch in chunks(enumerate(paths), self.runtime.batch_size):
+                pending.append(reader.submit(_read_batch, batch))
                 if len(pending) > 1:
-                    yield from self._results(pending.pop(0).result(), class_name, size)
+                    yield from self._results(pending.pop(0).result(), class_name, size, folder)
             for future in pending:
-                yield from self._results(future.result(), class_name, size)
+                yield from self._results(future.result(), class_name, size, folder)
+
+    @torch.inference_mode()
+    def _scored_folder(
+        self,
+        count: int,
+        read: Callable[[int], DecodedImage | Failure],
+        class_name: str,
+        progress: Progress | None = None,
+    ) -> ScoredFolder | None:
+        """The images scored by one another, where the method does that; sets the explanation."""
+        method, self.explanation = self.method, ""
+        if not isinstance(method, TransductiveMethod) or not count:
+            return None
+        if not method.scores_folder(count):
+            self.explanation = method.explain(count)
+            return None
+        first_pass = FirstPass(read, lambda batch: self._pixels(batch).pixels, self.runtime.batch_size, progress)
+        with without_tf32():
+            folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
+        self.explanation = folder.explanation
+        return folder
 
     def _results(
-        self, read: list[DecodedImage | Failure], class_name: str, size: Size | None
+        self,
+        read: list[tuple[int, DecodedImage | Failure]],
+        class_name: str,
+        size: Size | None,
+        folder: ScoredFolder | None,
     ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
-        results = self._batches([item for item in read if isinstance(item, DecodedImage)], class_name, size)
-        for item in read:
+        items = dict(read) if folder is None else {index: folder.checked(index, item) for index, item in read}
+        images = {index: item for index, item in items.items() if isinstance(item, DecodedImage)}
+        results = self._batches(images, class_name, size, folder)
+        for item in items.values():
             yield item if isinstance(item, Failure) else _with_failures(*next(results))
 
     def _batches(
-        self, images: Sequence[DecodedImage], class_name: str, size: Size | None = None
+        self, images: dict[int, DecodedImage], class_name: str, size: Size | None, folder: ScoredFolder | None
     ) -> Iterator[tuple[DecodedImage, Prediction | InputError]]:
-        for batch in _chunks(images, self.runtime.batch_size):
-            yield from zip(batch, self._run(batch, class_name, size), strict=True)
+        for batch in chunks(images.items(), self.runtime.batch_size):
+            decoded = [image for _, image in batch]
+            indices = [index for index, _ in batch]
+            evidence = self._evidence(decoded, class_name) if folder is None else folder.evidence(indices)
+            yield from zip(decoded, self._predictions(decoded, evidence, class_name, size), strict=True)
 
     @torch.inference_mode()
-    def _run(self, images: Sequence[DecodedImage], class_name: str, size: Size | None) -> list[Prediction | InputError]:
-        batch = self._pixels(images)
+    def _evidence(self, images: Sequence[DecodedImage], class_name: str) -> Evidence:
         with without_tf32():
-            evidence = self.method(batch.pixels, [class_name] * len(images))
-        side = self.image_size
-        maps = anomaly_maps(evidence, (side, side), self.method.config)
+            evidence: Evidence = self.method(self._pixels(images).pixels, [class_name] * len(images))
+        return evidence
+
+    @torch.inference_mode()
+    def _predictions(
+        self, images: Sequence[DecodedImage], evidence: Evidence, class_name: str, size: Size | None
+    ) -> list[Prediction | InputError]:
+        maps = anomaly_maps(evidence, (self.image_size, self.image_size), self.method.config)
         return [
-            _prediction(source, class_name, float(score), self.threshold, resize(anomaly_map[None], size or own)[0])
-            for source, own, score, anomaly_map in zip(batch.sources, batch.sizes, evidence.score, maps, strict=True)
+            _prediction(
+                image.source, class_name, float(score), self.threshold, resize(anomaly_map[None], size or image.size)[0]
+            )
+            for image, score, anomaly_map in zip(images, evidence.score, maps, strict=True)
         ]
 
 
@@ -366,18 +420,14 @@ def _content_hash(image: Source) -> str | None:
     return content_hash(Path(image)) if isinstance(image, str | os.PathLike) else None
 
 
-def _read(paths: Iterable[str | os.PathLike[str]]) -> list[DecodedImage | Failure]:
-    return [_read_one(path) for path in paths]
+def _read_batch(
+    batch: Sequence[tuple[int, str | os.PathLike[str]]],
+) -> list[tuple[int, DecodedImage | Failure]]:
+    return [(index, _read(path)) for index, path in batch]
 
 
-def _read_one(path: str | os.PathLike[str]) -> DecodedImage | Failure:
+def _read(path: str | os.PathLike[str]) -> DecodedImage | Failure:
     try:
         return decode(path)
     except (InputError, DependencyError) as error:
         return Failure(os.fspath(path), str(error))
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info, show_warnings
 from zsad.wording import pluralised, printable, say
@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
     scanned = _scan(options)
     detector = load_detector(options, options.threshold)
     say(describe(detector))
-    stream = detector.stream(scanned.images, options.class_name)
+    stream = detector.stream(scanned.images, options.class_name, progress=_FirstPassBar(len(scanned.images)))
     with show_warnings() as warnings:
         warnings += detector.memory_warnings(options.class_name)
         for warning in warnings:
@@ -68,6 +68,23 @@ def run(options: Namespace) -> int:
     say("\n".join(summary(report, scanned, options.detector)))
     say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
+
+
+class _FirstPassBar:
+    """A progress bar that appears where images are read before the first of them has a score."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.bar: Any = None
+
+    def __call__(self, done: int) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=self.total, unit="image", desc="compared", leave=False, disable=None)
+        self.bar.update(done - self.bar.n)
+        if done == self.total:
+            self.bar.close()
 
 
 def _scan(options: Namespace) -> "ImageScan":

@@ -7,6 +7,7 @@ and a program by :func:`register`.
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import FrozenBackboneMethod, Trainable, TrainingConfig, check_outside
+from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.registry import Origin, Registry, Unavailable
 from zsad.types import BackboneFeatures, Evidence, Target
 
@@ -15,13 +16,16 @@ __all__ = [
     "Config",
     "Evidence",
     "FewShot",
+    "FolderScores",
     "FrozenBackboneMethod",
+    "LoadImages",
     "Method",
     "Origin",
     "Paper",
     "Target",
     "Trainable",
     "TrainingConfig",
+    "TransductiveMethod",
     "Unavailable",
     "available",
     "built_in",
