@@ -60,7 +60,7 @@ def test_wherever_saving_is_cut_off_no_mixture_can_be_loaded(
 ) -> None:
     for folder, training_record, one in ((tmp_path / "new", NEW, changed(method)), (tmp_path / "out", OLD, method)):
         checkpoint.write(
-            Card("fe-clip", threshold=0.25 if training_record is NEW else 0.5), one, training_record, folder
+            Card("fe-clip", threshold=0.25 if training_record is NEW else None), one, training_record, folder
         )
     old, new = content(tmp_path / "out"), content(tmp_path / "new")
     left, os_replace = [number], os.replace
@@ -121,4 +121,35 @@ def test_a_disk_that_is_full_leaves_the_old_detector(
     with pytest.raises(InputError, match=r"folder of a detector must be writable; got .*No space left"):
         checkpoint.write(replace(Card("fe-clip"), threshold=0.1), changed(method), NEW, tmp_path)
     assert content(tmp_path) == old
-    assert json.loads(old[CARD])["threshold"] == 0.5
+    assert json.loads(old[CARD])["threshold"] is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "threshold"),
+    [
+        ({"threshold": 0.5}, None),  # as version 0.1.0 wrote where none was chosen
+        ({"threshold": 0.4}, 0.4),
+        ({}, None),
+        ({"format": 2, "threshold": 0.5}, 0.5),
+        ({"format": 2, "threshold": None}, None),
+    ],
+)
+def test_a_threshold_of_version_0_1_0_that_nobody_chose_is_none(
+    entries: dict[str, object], threshold: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / CARD).write_text(json.dumps({"method": "fe-clip", **entries}))
+    assert checkpoint.read(tmp_path) == Card("fe-clip", threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_a_threshold_is_read_as_it_was_written(threshold: float | None, method: FeClip, tmp_path: Path) -> None:
+    card = Card("fe-clip", threshold=threshold)
+    checkpoint.write(card, method, OLD, tmp_path)
+    assert checkpoint.read(tmp_path) == card
+
+
+@pytest.mark.parametrize("written", [3, 0, "2", True, None])
+def test_a_card_of_another_format_is_refused(written: object, tmp_path: Path) -> None:
+    (tmp_path / CARD).write_text(json.dumps({"method": "fe-clip", "format": written}))
+    with pytest.raises(ConfigError, match=r"a detector has a format of at most 2; got format .*Remedy: install"):
+        checkpoint.read(tmp_path)

@@ -79,7 +79,8 @@ def test_a_prediction_is_what_the_parts_give(detector: Detector) -> None:
         expected = resize(anomaly_maps(evidence, (32, 32), Config(sigma=4.0)), (ROWS, COLS))[0]
     np.testing.assert_array_equal(prediction.anomaly_map, expected.numpy())
     assert prediction.score == float(evidence.score[0])
-    assert (prediction.class_name, prediction.threshold) == ("metal nut", 0.5)
+    assert (prediction.class_name, prediction.threshold) == ("metal nut", None)
+    assert (prediction.is_anomalous, prediction.p_value, prediction.pixel_threshold) == (None, None, None)
 
 
 def test_the_map_has_the_size_of_the_image_and_lies_in_range(detector: Detector) -> None:

@@ -32,6 +32,9 @@ from zsad.wording import printable
 CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
 TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
 FILES = (CARD, TRAINED_STATE, MEMORY, TRAINING, IMAGES)
+FORMAT = 2
+"""Of cards, as their entry ``format`` says. Those of version 0.1.0 have no such entry, and a threshold of 0.5 where
+none was chosen."""
 UNFINISHED = "unfinished"
 """The key of a card while the other files are being replaced."""
 OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
@@ -47,7 +50,7 @@ class Card:
         options: fields of its configuration that differ from the paper's.
         backbone, weights, activation, position_resize: as :func:`zsad.load` takes them.
         image_size: side in px at which the method runs; ``None`` is what suits the backbone.
-        threshold: score in [0, 1] from which an image counts as anomalous.
+        threshold: score in [0, 1] from which an image counts as anomalous; ``None`` where none was chosen.
         fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
         package, class_path: of a method that is not one of zsad: the distribution that offers it (empty for one that a
             program registered) and ``module:Class``. Nothing is imported by these; they are compared.
@@ -60,13 +63,13 @@ class Card:
     activation: Activation | None = None
     position_resize: PositionResize | None = None
     image_size: int | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     fingerprint: str | None = None
     package: str | None = None
     class_path: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
 
 
@@ -162,9 +165,9 @@ def write(
 def _entries(card: Card) -> dict[str, Any]:
     """The entries of the card's file; the origin of the method only where that is another package."""
     origin = methods.origin(card.method)
-    if origin is None:
-        return {key: value for key, value in asdict(card).items() if key not in ("package", "class_path")}
-    return asdict(replace(card, **asdict(origin)))
+    entries = asdict(card if origin is None else replace(card, **asdict(origin)))
+    left_out = ("package", "class_path") if origin is None else ()
+    return {"format": FORMAT, **{key: value for key, value in entries.items() if key not in left_out}}
 
 
 def _json(values: dict[str, Any]) -> bytes:
@@ -259,7 +262,19 @@ def read(folder: Path) -> Card:
             f"{folder}, where saving was cut off",
             "give the command again that saved it",
         )
-    return from_mapping(Card, found, str(folder / CARD))
+    return from_mapping(Card, _of_this_format(found, folder / CARD), str(folder / CARD))
+
+
+def _of_this_format(entries: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The entries of a card as this version would write them, without that of the format."""
+    written = entries.get("format", 1)
+    if type(written) is not int or not 1 <= written <= FORMAT:
+        value = f"format {written!r} in {path}"
+        raise ConfigError(f"a detector has a format of at most {FORMAT}", value, "install the version that saved it")
+    never_chosen = written == 1 and entries.get("threshold") == 0.5
+    return {
+        key: None if key == "threshold" and never_chosen else value for key, value in entries.items() if key != "format"
+    }
 
 
 def method_of(card: Card) -> type[Method]:

@@ -46,7 +46,7 @@ class Detector:
 
     Attributes:
         image_size: side in px at which the method runs.
-        threshold: score in [0, 1] from which an image counts as anomalous.
+        threshold: score in [0, 1] from which an image counts as anomalous; None where none was chosen.
         runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
         training_record: the images that it was trained on and those in its memory bank.
@@ -313,7 +313,8 @@ def load(
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
         image_size: side in px at which the method runs, rounded down to whole patches; by default what suits the
             backbone.
-        threshold: score in [0, 1] from which an image counts as anomalous; by default 0.5.
+        threshold: score in [0, 1] from which an image counts as anomalous; by default that of the card. Without
+            one, images are ranked by score, and none is called normal or anomalous.
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
         batch_size: images that go through the tower together.
@@ -390,7 +391,7 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 
 
 def _prediction(
-    source: str, class_name: str, score: float, threshold: float, anomaly_map: Float32[Tensor, "rows cols"]
+    source: str, class_name: str, score: float, threshold: float | None, anomaly_map: Float32[Tensor, "rows cols"]
 ) -> Prediction | InputError:
     """The prediction for an image, or the error where its score is not finite."""
     try:

@@ -121,8 +121,11 @@ class Prediction:
         source: path, or ``"image 0"`` for the first image in memory.
         class_name: the class name that was given for the image.
         score: anomaly score in [0, 1]; higher is more anomalous.
-        threshold: the score from which an image counts as anomalous.
+        threshold: the score from which an image counts as anomalous; None where no threshold was calibrated or given.
         anomaly_map: anomaly score of every pixel in [0, 1], at the image's own size unless another was asked for.
+        p_value: in (0, 1]; of a normal image it is at most alpha with a probability of at most alpha. None where the
+            detector is not calibrated.
+        pixel_threshold: the anomaly of a pixel from which it counts as anomalous; None as for ``threshold``.
 
     Raises:
         InputError: a score is infinite or no number: compared with the threshold it would count as normal.
@@ -131,8 +134,10 @@ class Prediction:
     source: str
     class_name: str
     score: float
-    threshold: float
+    threshold: float | None
     anomaly_map: Float32[np.ndarray, "rows cols"]
+    p_value: float | None = None
+    pixel_threshold: float | None = None
 
     def __post_init__(self) -> None:
         odd = int(self.anomaly_map.size - np.isfinite(self.anomaly_map).sum())
@@ -141,9 +146,9 @@ class Prediction:
             raise InputError("a score is a finite number", value, "run it in fp32; if it stays so, train or fit again")
 
     @property
-    def is_anomalous(self) -> bool:
-        """Whether the score reaches the threshold."""
-        return self.score >= self.threshold
+    def is_anomalous(self) -> bool | None:
+        """Whether the score reaches the threshold; None without a threshold."""
+        return None if self.threshold is None else self.score >= self.threshold
 
     @property
     def size(self) -> Size:

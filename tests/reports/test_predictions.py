@@ -125,6 +125,27 @@ def test_a_score_is_written_so_that_it_agrees_with_its_decision(tmp_path: Path) 
     assert found["class_name"] == "metal nut"
 
 
+def test_without_a_threshold_nothing_is_called_normal_or_anomalous(tmp_path: Path) -> None:
+    pixels, anomaly_map = np.zeros((4, 5, 3), np.uint8), np.full((4, 5), 0.5, np.float32)
+    with ReportWriter(tmp_path, replace(RUN, threshold=None)) as report:
+        report.add(DecodedImage(pixels, "a.png"), Prediction("a.png", "nut", 0.9, None, anomaly_map))
+    keys = ("threshold", "is_anomalous", "p_value", "pixel_threshold")
+    assert [table(tmp_path)[0][key] for key in keys] == ["", "", "", ""]
+    found = json.loads((tmp_path / "predictions.json").read_text())
+    assert [found["predictions"][0][key] for key in keys] == [None, None, None, None]
+    assert found["run"]["threshold"] is None
+
+
+def test_a_calibrated_prediction_has_its_p_value(tmp_path: Path) -> None:
+    pixels, anomaly_map = np.zeros((4, 5, 3), np.uint8), np.full((4, 5), 0.5, np.float32)
+    with ReportWriter(tmp_path, RUN) as report:
+        report.add(DecodedImage(pixels, "a.png"), Prediction("a.png", "nut", 0.9, 0.5, anomaly_map, 0.05, 0.75))
+    keys = ("threshold", "is_anomalous", "p_value", "pixel_threshold")
+    assert [table(tmp_path)[0][key] for key in keys] == ["0.5", "true", "0.05", "0.75"]
+    found = json.loads((tmp_path / "predictions.json").read_text())["predictions"][0]
+    assert [found[key] for key in keys] == [0.5, True, 0.05, 0.75]
+
+
 def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: Path) -> None:
     with ReportWriter(tmp_path, RUN) as report:
         image, anomaly_map = DecodedImage(np.zeros((4, 5, 3), np.uint8), "a.png"), np.zeros((4, 5), np.float32)

@@ -1,5 +1,6 @@
 """The fixed colour scale, overlays, legends and map files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_the_legend_marks_the_threshold() -> None:
     changed = np.flatnonzero((plain[-44:] != marked[-44:]).any((0, 2)))
     assert changed.size
     assert abs(changed.mean() - (24 + 0.25 * 432)) < 60
+
+
+def test_a_contact_sheet_marks_a_threshold_only_where_there_is_one() -> None:
+    undecided = replace(prediction(constant(0.2)), threshold=None)
+    without, marked = (contact_sheet([(PHOTO, one, "good")], 400) for one in (undecided, prediction(constant(0.2))))
+    assert marked.height - without.height == legend(0.5, 400).height - legend(None, 400).height > 0
 
 
 def test_a_contact_sheet_shows_every_pair() -> None:

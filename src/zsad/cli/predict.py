@@ -140,7 +140,7 @@ def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iter
 
     entries = report.entries
     if entries:
-        images = [RankedImage(entry.source, entry.score, entry.is_anomalous) for entry in entries]
+        images = [RankedImage(entry.source, entry.score, entry.is_anomalous, entry.p_value) for entry in entries]
         yield from ranking(images)
         if len(entries) > FIRST:
             yield f"and {len(entries) - FIRST:,} with lower scores, in {report.out / TABLE}"

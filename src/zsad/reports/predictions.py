@@ -45,6 +45,8 @@ COLUMNS = (
     "score",
     "threshold",
     "is_anomalous",
+    "p_value",
+    "pixel_threshold",
     "rows",
     "cols",
     "map",
@@ -101,6 +103,8 @@ class ReportEntry:
     map: str
     overlay: str
     notes: tuple[str, ...] = ()
+    p_value: float | None = None
+    pixel_threshold: float | None = None
 
 
 class ReportWriter:
@@ -173,6 +177,8 @@ class ReportWriter:
             "score": f"{prediction.score:.6f}",
             "threshold": _cell(prediction.threshold),
             "is_anomalous": _cell(prediction.is_anomalous),
+            "p_value": _cell(prediction.p_value),
+            "pixel_threshold": _cell(prediction.pixel_threshold),
             "rows": str(rows),
             "cols": str(cols),
             "map": map_path,
@@ -194,6 +200,8 @@ class ReportWriter:
                 map=map_path,
                 overlay=overlay_path,
                 notes=image.notes,
+                p_value=prediction.p_value,
+                pixel_threshold=prediction.pixel_threshold,
             )
         )
         photo = Image.fromarray(eight_bit(image.pixels))

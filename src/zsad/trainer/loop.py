@@ -225,11 +225,13 @@ class TrainingRun:
 def _comparable(run: dict[str, Any]) -> dict[str, Any]:
     """The identity of a run without its number of epochs, and without what is not set of its detector.
 
-    Later versions add fields to a detector's card, which are None where an earlier one saved it.
+    Later versions add fields to a detector's card, which are None where an earlier one saved it. A threshold, which
+    version 0.1.0 always recorded, has no part in training.
     """
     training, detector = run.get("training"), run.get("detector")
     if isinstance(training, dict):
         run = run | {"training": {key: value for key, value in training.items() if key != "epochs"}}
     if isinstance(detector, dict):
-        run = run | {"detector": {key: value for key, value in detector.items() if value is not None}}
+        decisive = {key: value for key, value in detector.items() if value is not None and key != "threshold"}
+        run = run | {"detector": decisive}
     return run
