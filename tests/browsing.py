@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -36,4 +37,4 @@ def driven(page: Path, script: str, profile: Path) -> dict[str, str]:
     path = page.with_name("driven.html")
     path.write_text(page.read_text().replace("</body>", f"<script>{say}{script}</script></body>"))
     (body,) = re.findall("<body[^>]*>", dump(path, "", profile))
-    return dict(re.findall(r'data-(\w+)="([^"]*)"', body))
+    return {key: unescape(value) for key, value in re.findall(r'data-(\w+)="([^"]*)"', body)}

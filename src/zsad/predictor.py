@@ -134,22 +134,18 @@ class Detector:
             check_class_name(class_name)
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
-        before, hashes = method.bank.copy(), [_content_hash(image) or "" for image in images]
+        before, hashes = method.memory, [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
         try:
             for chunk in chunks(decoded, self.runtime.batch_size):
                 with without_tf32():
                     method.fit_normal(self._pixels(chunk).pixels)
-            with without_tf32():
-                method.finish_fit()
         except BaseException:
-            method.bank = before
+            method.memory = before
             raise
-        record, patches = self.training_record, method.bank.entries_by_image()[before.images :]
-        memory = [
-            checkpoint.RememberedImage(class_name.strip(), content, count)
-            for content, count in zip(hashes, patches, strict=True)
-        ]
+        patches = (method.memory.shape[1] - before.shape[1]) // len(images)
+        record = self.training_record
+        memory = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in hashes]
         known = dict.fromkeys([*record.images, *filter(None, hashes)])
         self.training_record = replace(record, images=tuple(known), memory=(*record.memory, *memory))
 
@@ -160,12 +156,12 @@ class Detector:
         Args and raises as :meth:`fit_normal`.
         """
         method, training_record = self.few_shot(), self.training_record
-        bank = method.bank.copy()
+        memory = method.memory
         self.fit_normal(images, class_name)
         try:
             yield
         finally:
-            method.bank, self.training_record = bank, training_record
+            method.memory, self.training_record = memory, training_record
 
     def few_shot(self) -> FewShot:
         """The method, if this detector has a few-shot mode.

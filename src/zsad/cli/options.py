@@ -126,7 +126,7 @@ def describe(detector: "Detector") -> str:
 
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
-    """What a report says of the run."""
+    """What a report says of the run; of a detector that has begun to predict, what judged the images."""
     from datetime import UTC, datetime
 
     import zsad
@@ -146,6 +146,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command_line(),
         memory=detector.memory_summary,
+        explanation=detector.explanation,
     )
 
 

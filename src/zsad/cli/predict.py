@@ -59,6 +59,8 @@ def run(options: Namespace) -> int:
         answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=None))
         # An error that every image has shows before an earlier report is replaced.
         first_answers = _until_first_score(answers)
+        for line in wrapped(detector.explanation):
+            tqdm.write(printable(line))  # above the progress bar
         with ReportWriter(
             options.out, run_info(detector, options.class_name), warnings, scanned.describe_ignored()
         ) as report:

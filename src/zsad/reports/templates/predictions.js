@@ -1,15 +1,16 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const about = data.about, run = about.run, cards = data.cards, failures = about.failures;
 const at = id => document.getElementById(id);
-const PAGE = 60, WIDE = 50;
-const FILTERS = { all: () => true, anomalous: card => isBad(card), normal: card => !isBad(card), failed: () => false };
+const PAGE = 60;
+const FILTERS = { all: () => true, anomalous: card => isBad(card) === true, normal: card => isBad(card) === false,
+                  failed: () => false };
 const ORDERS = { high: (a, b) => b.score - a.score, low: (a, b) => a.score - b.score,
                  name: (a, b) => a.source.localeCompare(b.source, undefined, { numeric: true }) };
-const view = {};  // show, sort, text, and threshold: null while every image keeps the decision of the run
+const view = {};  // show, sort, text, and threshold: null while every image keeps the decision of the run, or has none
 const boxes = new Map();  // card -> its element, of the cards that are drawn
 const tabs = {}, counts = {};
 const classes = new Set(cards.map(card => card.class_name));
-let matching = [], enlarged = null, mark = null, waiting = 0, naming = 0;
+let matching = [], enlarged = null, naming = 0;
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -17,10 +18,7 @@ function make(tag, className, text) {
   if (text !== undefined) element.textContent = text;
   return element;
 }
-const colour = score => {
-  const place = Math.min(Math.max(score, 0), 1) * (about.scale.length - 1), low = Math.min(Math.floor(place), about.scale.length - 2);
-  return "rgb(" + about.scale[low].map((c, i) => Math.round(c + (about.scale[low + 1][i] - c) * (place - low))).join(",") + ")";
-};
+/* Whether an image is anomalous; null where no threshold decides. */
 const isBad = card => view.threshold === null ? card.is_anomalous : card.score >= view.threshold;
 const line = () => view.threshold === null ? run.threshold : view.threshold;
 const fileName = path => path.split(/[\\/]/).slice(-2).join("/");
@@ -35,7 +33,8 @@ function recall() {
   view.sort = kept.sort in ORDERS ? kept.sort : "high";
   view.text = kept.text || "";
   view.threshold = threshold >= 0 && threshold <= 1 ? threshold : null;
-  at("search").value = view.text; at("sort").value = view.sort; at("threshold").value = line();
+  at("search").value = view.text; at("sort").value = view.sort;
+  moveSlider();
 }
 function keep() {  // not at every step of a slider: browsers limit how often an address may change
   clearTimeout(naming);
@@ -47,6 +46,8 @@ function keep() {  // not at every step of a slider: browsers limit how often an
 
 /* Made once. */
 function head() {
+  at("judged").textContent = run.explanation;
+  at("judged").hidden = !run.explanation;
   at("what").textContent = `${run.detector} on ${run.backbone} at ${run.image_size} px, ` +
     `looking for anomalies of: ${classes.size > 1 ? [...classes].join(", ") : run.class_name}`;
   at("weights").textContent = `Weights: ${run.weights}. Precision: ${run.precision} on ${run.device}.` +
@@ -59,8 +60,9 @@ function head() {
   at("ignored").textContent = about.ignored && `Not taken for images: ${about.ignored}.`;
   at("ignored").hidden = !about.ignored;
   at("scale").style.background = `linear-gradient(90deg, ${about.scale.map(c => `rgb(${c})`).join(",")})`;
-  at("back").textContent = `Back to the run's ${run.threshold}`;
-  at("foot").textContent = `zsad ${run.version} · threshold of the run ${run.threshold} · ${run.created} · ${run.command}`;
+  at("back").textContent = run.threshold === null ? "Clear" : `Back to the run's ${run.threshold}`;
+  at("foot").textContent = `zsad ${run.version} · ${run.threshold === null ? "uncalibrated" : `threshold of the run ${run.threshold}`} · ` +
+    `${run.created} · ${run.command}`;
 }
 function tiles() {
   for (const [key, noun] of [["all", "images scored"], ["anomalous", "anomalous"], ["normal", "normal"],
@@ -70,34 +72,6 @@ function tiles() {
     tile.append(counts[key], make("span", "", noun));
     at("tiles").append(tile);
   }
-  at("tiles").append(strip());
-}
-function strip() {
-  const box = make("div", "tile strip"), ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", "How many images have which score, from 0 to 1, and the threshold");
-  const draw = (tag, attributes, text) => {
-    const element = document.createElementNS(ns, tag);
-    for (const key in attributes) element.setAttribute(key, attributes[key]);
-    if (text !== undefined) element.textContent = text;
-    svg.append(element);
-    return element;
-  };
-  const bins = new Array(WIDE).fill(0);
-  for (const card of cards) bins[Math.min(WIDE - 1, Math.floor(card.score * WIDE))]++;
-  const most = Math.max(1, ...bins);
-  bins.forEach((number, i) => {
-    if (!number) return;
-    const height = Math.max(2, 44 * number / most), from = (i / WIDE).toFixed(2), to = ((i + 1) / WIDE).toFixed(2);
-    const bar = draw("rect", { x: i * 100 / WIDE + "%", width: 85 / WIDE + "%", y: 46 - height, height, rx: 1, fill: colour((i + .5) / WIDE) });
-    bar.append(document.createElementNS(ns, "title"));
-    bar.firstChild.textContent = `${count(number, "image")} with a score from ${from} to ${to}`;
-  });
-  draw("line", { x1: "0%", x2: "100%", y1: 46.5, y2: 46.5, stroke: "var(--line)" });
-  mark = draw("line", { y1: 0, y2: 50, stroke: "var(--ink)", "stroke-dasharray": "3 3" });
-  for (const [x, anchor] of [[0, "start"], [.5, "middle"], [1, "end"]]) draw("text", { x: x * 100 + "%", y: 62, "text-anchor": anchor }, x);
-  box.append(svg);
-  return box;
 }
 function filters() {
   for (const name of Object.keys(FILTERS)) {
@@ -108,22 +82,23 @@ function filters() {
     tabs[name] = button;
     at("tabs").append(button);
   }
-  tabs.failed.hidden = !failures.length;
 }
 
 /* Drawn again when the view changes. */
 function decisions() {
-  const bad = cards.filter(isBad).length;
-  const numbers = { all: cards.length, anomalous: bad, normal: cards.length - bad, failed: failures.length };
+  const numbers = { all: cards.length, anomalous: cards.filter(FILTERS.anomalous).length,
+                    normal: cards.filter(FILTERS.normal).length, failed: failures.length };
+  const decided = numbers.anomalous + numbers.normal > 0;
+  if (!decided && ["anomalous", "normal"].includes(view.show)) view.show = "all";
   for (const key in numbers) {
-    counts[key].textContent = numbers[key];
+    const isKnown = decided || !["anomalous", "normal"].includes(key);
+    counts[key].textContent = isKnown ? numbers[key] : "–";
     tabs[key].lastChild.textContent = key === "all" ? cards.length + failures.length : numbers[key];
     tabs[key].setAttribute("aria-pressed", view.show === key);
+    tabs[key].hidden = !isKnown || key === "failed" && !failures.length;
   }
   for (const [card, box] of boxes) box.querySelector(".badge").replaceWith(badge(card));
-  mark.setAttribute("x1", line() * 100 + "%"); mark.setAttribute("x2", line() * 100 + "%");
-  at("shown").textContent = line().toFixed(3);
-  at("moved").hidden = view.threshold === null;
+  drawBars(); tell(numbers.anomalous);
 }
 function images() {
   const text = view.text.toLowerCase(), has = item => item.source.toLowerCase().includes(text);
@@ -163,18 +138,29 @@ function cardOf(card) {
   const name = make("span", "name");
   name.append(make("bdi", "", words(card)));
   name.title = card.source;
-  below.append(make("span", "score", card.score.toFixed(3)), badge(card), name);
+  below.append(make("span", "score", shownScore(card.score)), make("span", "detail", details(card)), badge(card), name);
   for (const note of card.notes) below.append(make("span", "remark", note));
   box.append(pair, below);
   box.onclick = () => enlarge(card);
   return box;
 }
-const badge = card => make("span", "badge " + (isBad(card) ? "bad" : "good"), isBad(card) ? "anomalous" : "normal");
+function badge(card) {
+  const bad = isBad(card), element = make("span", "badge", bad === null ? "" : bad ? "anomalous" : "normal");
+  if (bad === null) element.hidden = true; else element.classList.add(bad ? "bad" : "good");
+  return element;
+}
+function details(card) {
+  const known = [];
+  if (card.p_value !== null && card.p_value !== undefined) known.push(card.p_value < .001 ? "p < 0.001" : `p = ${card.p_value.toFixed(3)}`);
+  if (card.regions !== null && card.regions !== undefined) known.push(count(card.regions, "region"));
+  return known.join(" · ");
+}
 function enlarge(card) {
   enlarged = card;
   at("photo").src = card.photo_uri; at("heat").src = card.overlay_uri;
   at("photo").alt = `photograph of ${fileName(card.source)}`; at("heat").alt = `heat map of ${fileName(card.source)}`;
-  at("large-score").textContent = card.score.toFixed(3);
+  at("large-score").textContent = shownScore(card.score);
+  at("large-detail").textContent = details(card);
   at("large-badge").replaceWith(Object.assign(badge(card), { id: "large-badge" }));
   at("large-name").textContent = `${card.source} · ${card.class_name} · ${card.cols}×${card.rows} px`;
   at("large-notes").textContent = card.notes.join("; ");
@@ -194,16 +180,16 @@ const bottom = new IntersectionObserver(entries => {
   if (entries.at(-1).isIntersecting && boxes.size < matching.length) more();
 }, { rootMargin: "800px" });
 
-head(); tiles(); filters(); recall(); refresh();
+head(); tiles(); filters(); histogram(); recall(); refresh();
 at("search").oninput = event => { view.text = event.target.value; refresh(); };
 at("sort").onchange = event => { view.sort = event.target.value; refresh(); };
 at("threshold").oninput = event => {
   view.threshold = Number(event.target.value);
-  cancelAnimationFrame(waiting);
   // Cards only come and go where decisions choose them; elsewhere their badges change in place.
-  waiting = requestAnimationFrame(() => { if (["anomalous", "normal"].includes(view.show)) refresh(); else { decisions(); keep(); } });
+  if (["anomalous", "normal"].includes(view.show)) refresh(); else { decisions(); keep(); }
 };
-at("back").onclick = () => { view.threshold = null; at("threshold").value = line(); refresh(); at("threshold").focus(); };
+at("back").onclick = () => { view.threshold = null; moveSlider(); refresh(); at("threshold").focus(); };
+at("copy").onclick = copy;
 at("opacity").oninput = event => { at("heat").style.opacity = event.target.value; };
 at("more").onclick = more;
 at("close").onclick = () => at("large").close();
