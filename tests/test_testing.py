@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from tests.trainer.toys import PAPER, ToyReader
 from zsad.backbones.clip import Clip
+from zsad.backbones.transformer import l2_normalize
 from zsad.data import Layout, PublishedCount, Sample, layouts
 from zsad.errors import ConfigError, InputError
 from zsad.methods import BackboneFeatures, Config, Evidence, FewShot, Method, TrainingConfig
 from zsad.methods.clip import ClipDetector
+from zsad.references import PatchFeatures
 from zsad.testing import METHOD_PROMISES, MethodCase, check_layout, check_method, small_clip
 
 RULES = {promise.name: promise for promise in METHOD_PROMISES}
@@ -84,15 +86,16 @@ class Keeping(FewShot):
     paper, uses_class_names = PAPER, False
 
     def __init__(self, clip: Clip, config: Config) -> None:
-        super().__init__(clip, config, levels=1, width=clip.config.vision.width)
+        super().__init__(clip, config, widths=(clip.config.vision.width,))
 
-    def normal_features(self, images: Tensor) -> Tensor:
-        return self.clip.vision(images).last[:, None, 1:]
+    def reference_features(self, images: Tensor) -> PatchFeatures:
+        patches = l2_normalize(self.clip.vision(images).last[:, 1:].float())
+        return PatchFeatures((patches,), (images.shape[2] // 8, images.shape[3] // 8))
 
     def forward(self, images: Tensor, class_names: Sequence[str]) -> Evidence:
-        features = self.normal_features(images)
-        known = self.nearest(features) if self.is_few_shot else features.float().std(-1).sigmoid()
-        maps = known.unflatten(2, (images.shape[2] // 8, images.shape[3] // 8))
+        features = self.reference_features(images)
+        known = self.nearest(features) if self.is_few_shot else features.streams[0].std(-1).sigmoid()[:, None]
+        maps = known.unflatten(2, features.grid)
         return Evidence(maps, maps.mean((1, 2, 3)))
 
     def forget_normal(self) -> None:

@@ -80,7 +80,7 @@ class RememberedImage:
     Attributes:
         class_name: what it shows, in plain English; empty where none was given.
         content: SHA-256 of the file; empty for pixels in memory.
-        patches: its entries in the memory bank, at each level.
+        patches: its entries in the memory bank, at each level; 0 where a method kept none of them.
     """
 
     class_name: str
@@ -232,6 +232,7 @@ def load_trained_state(method: Method, folder: Path) -> None:
         tensors, _ = read_safetensors(path)
     except WeightsError as error:
         raise WeightsError(f"{path} must be readable", error.value, remedy) from error
+    tensors = method.current_state(tensors)
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise WeightsError(f"{path} holds the tensors of its method", f"differences in {odd[:3]}", "check the options")

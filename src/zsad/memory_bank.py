@@ -36,7 +36,7 @@ def few_shot(method: Method, name: str) -> FewShot:
 
 def size(method: Method) -> int:
     """Patches in the memory bank at each level; 0 for methods without one."""
-    return method.memory.shape[1] if isinstance(method, FewShot) else 0
+    return len(method.bank) if isinstance(method, FewShot) else 0
 
 
 def class_counts(method: Method, training_record: TrainingRecord) -> dict[str, int]:

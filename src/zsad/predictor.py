@@ -134,18 +134,22 @@ class Detector:
             check_class_name(class_name)
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
-        before, hashes = method.memory, [_content_hash(image) or "" for image in images]
+        before, hashes = method.bank.copy(), [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
         try:
             for chunk in chunks(decoded, self.runtime.batch_size):
                 with without_tf32():
                     method.fit_normal(self._pixels(chunk).pixels)
+            with without_tf32():
+                method.finish_fit()
         except BaseException:
-            method.memory = before
+            method.bank = before
             raise
-        patches = (method.memory.shape[1] - before.shape[1]) // len(images)
-        record = self.training_record
-        memory = [checkpoint.RememberedImage(class_name.strip(), content, patches) for content in hashes]
+        record, patches = self.training_record, method.bank.entries_by_image()[before.images :]
+        memory = [
+            checkpoint.RememberedImage(class_name.strip(), content, count)
+            for content, count in zip(hashes, patches, strict=True)
+        ]
         known = dict.fromkeys([*record.images, *filter(None, hashes)])
         self.training_record = replace(record, images=tuple(known), memory=(*record.memory, *memory))
 
@@ -156,12 +160,12 @@ class Detector:
         Args and raises as :meth:`fit_normal`.
         """
         method, training_record = self.few_shot(), self.training_record
-        memory = method.memory
+        bank = method.bank.copy()
         self.fit_normal(images, class_name)
         try:
             yield
         finally:
-            method.memory, self.training_record = memory, training_record
+            method.bank, self.training_record = bank, training_record
 
     def few_shot(self) -> FewShot:
         """The method, if this detector has a few-shot mode.

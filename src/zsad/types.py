@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor
 
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
+from zsad.regions import Region, find_regions
 
 Size = tuple[int, int]
 """(rows, cols)"""
@@ -154,6 +155,26 @@ class Prediction:
     def size(self) -> Size:
         """(rows, cols) of the map in pixels."""
         return self.anomaly_map.shape[0], self.anomaly_map.shape[1]
+
+    def regions(self, threshold: float | None = None, *, min_area: int = 1) -> list[Region]:
+        """The connected parts of the map at or above a threshold, the highest peak first.
+
+        Args:
+            threshold: score from which a pixel belongs to a region; by default the pixel threshold of the prediction.
+            min_area: smaller regions are left out, in px.
+
+        Raises:
+            ConfigError: no threshold is given and the prediction has none, or as
+                :func:`zsad.regions.find_regions`.
+        """
+        chosen = self.pixel_threshold if threshold is None else threshold
+        if chosen is None:
+            raise ConfigError(
+                "regions need a threshold for pixels",
+                "none, and a detector that is not calibrated",
+                "give a score in [0, 1], or calibrate the detector",
+            )
+        return find_regions(self.anomaly_map, chosen, min_area=min_area)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_a_detector_remembers_what_it_was_shown(
     assert "5 normal images remembered." in said
     assert f"--detector {out}" in said
     (before, empty), (after, full) = memory(trained), memory(out)
-    assert (empty.memory.shape[1], full.memory.shape[1]) == (0, 5 * CELLS)
+    assert (len(empty.bank), len(full.bank)) == (0, 5 * CELLS)
     assert after.image_size == 64
     image = str(normal / "good 3.png")
     # What is remembered is at no distance from itself: half of the zero-shot answer is what remains.
@@ -166,8 +166,8 @@ def test_shots_are_drawn_by_the_seed(
         said.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("normal: ")])
     assert [len(lines) for lines in said] == [2, 2, 2]
     assert said[0] == said[1] != said[2]
-    first, second, third = (memory(tmp_path / name)[1].memory for name in "abc")
-    assert len(first[0]) == 2 * CELLS
+    first, second, third = (memory(tmp_path / name)[1].bank.streams[0] for name in "abc")
+    assert len(first) == 2 * CELLS
     assert first.equal(second)
     assert not first.equal(third)
 
@@ -176,7 +176,7 @@ def test_a_detector_that_remembers_already_keeps_that(trained: Path, normal: Pat
     arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--shots", "1"]
     for shots in (1, 2):
         assert main(arguments) == 0
-        assert memory(trained)[1].memory.shape[1] == shots * CELLS
+        assert len(memory(trained)[1].bank) == shots * CELLS
 
 
 def test_what_is_drawn_is_in_order_and_never_twice() -> None:

@@ -95,12 +95,18 @@ def by_hand(root: Path, class_name: str, names: tuple[str, ...]) -> list[float]:
         return to_batch([decode(path)], (32, 32), config.mean, config.std).pixels
 
     home = root / class_name
-    normal = [normalize(method.normal_features(pixels(home / "train" / "good" / name))[0], dim=-1) for name in names]
+
+    def features_of(path: Path) -> list[torch.Tensor]:
+        """Of the levels."""
+        trace = method.run(pixels(path))
+        return [normalize(trace.kept[level][0, 1:], dim=-1) for level in method.levels]
+
+    normal = [features_of(home / "train" / "good" / name) for name in names]
     found = []
     for path in sorted((home / "test").glob("*/*.png")):
         image, patches = pixels(path), []
-        features = normalize(method.normal_features(image)[0], dim=-1)
-        for cell in range(features.shape[1]):
+        features = features_of(path)
+        for cell in range(len(features[0])):
             nearest = [
                 max(float(level[cell] @ entry) for shot in normal for entry in shot[number])
                 for number, level in enumerate(features)

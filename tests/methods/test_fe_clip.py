@@ -192,9 +192,9 @@ def test_with_few_normal_shots_distances_are_added() -> None:
     method, seen = stirred(), images(2, seed=1)
     alone = method(images(2), NAMES)
     method.fit_normal(seen)
-    assert method.memory.shape == (4, 2 * 16, WIDTH)
+    assert [tuple(stream.shape) for stream in method.bank.streams] == [(2 * 16, WIDTH)] * 4
     evidence = method(images(2), NAMES)
-    distances = method.nearest(method.normal_features(images(2))).unflatten(2, (4, 4))
+    distances = method.nearest(method.reference_features(images(2))).unflatten(2, (4, 4))
     assert distances.max() > 1e-2
     torch.testing.assert_close(evidence.maps, (alone.maps + distances) / 2)
     torch.testing.assert_close(evidence.score, (alone.score + distances.mean(1).flatten(1).max(1).values) / 2)

@@ -133,7 +133,7 @@ def test_copies_are_one_image_and_later_images_count_on() -> None:
     bank.add(patch_features(levels(1)))
     assert bank.image.unique(return_counts=True)[1].tolist() == [24, 24, 12]
     bank.keep(torch.tensor([30, 2]))
-    assert (bank.image.tolist(), bank.images) == ([0, 1], 2)
+    assert (bank.image.tolist(), bank.images, bank.entries_by_image()) == ([0, 1], 3, [1, 1, 0])
     bank.clear()
     assert (len(bank), bank.images) == (0, 0)
 

@@ -1,7 +1,7 @@
 """The base of all methods: normalised images and class names in, evidence out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import ClassVar, TypedDict
@@ -132,6 +132,10 @@ class Method(nn.Module, ABC):
             for name, tensor in state.items():
                 digest.update(name.encode() + tensor.detach().cpu().double().numpy().tobytes())
         return digest.hexdigest()
+
+    def current_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that an older version saved, under the names and in the shapes of this one."""
+        return dict(tensors)
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:

@@ -12,6 +12,7 @@ from zsad.references.features import PatchFeatures, RandomProjection, neighbourh
 from zsad.references.statistics import (
     distances_by_image,
     lowest_share_mean,
+    nearest_cosine,
     nearest_distance,
     similarity_smoothed_scores,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "distances_by_image",
     "greedy_coreset",
     "lowest_share_mean",
+    "nearest_cosine",
     "nearest_distance",
     "neighbourhood_average",
     "patch_features",

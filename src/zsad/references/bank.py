@@ -20,20 +20,25 @@ class ReferenceBank(nn.Module):
         widths: of the features of each stream.
 
     Attributes:
-        image: number of the image, from 0, that each entry came from; rotated copies of an image share its number.
-        position: (row, col) on the grid of patches that each entry came from.
+        image: number of the image, from 0, that each entry came from; rotated copies of an image share its number. -1
+            where it is unknown, in what an older version saved.
+        position: (row, col) on the grid of patches that each entry came from; -1 where it is unknown.
+        image_count: number of images that were added, also of those of which no entry is left.
+        unselected: number of entries, the last of the bank, that were added since :meth:`keep` last chose from it.
     """
 
     image: Int[Tensor, "entries"]
     position: Int[Tensor, "entries 2"]
+    image_count: Int[Tensor, ""]
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.widths = widths
+        self.widths, self.unselected = widths, 0
         for number, width in enumerate(widths):
             self.register_buffer(f"stream_{number}", torch.empty(0, width))
         self.register_buffer("image", torch.empty(0, dtype=torch.long))
         self.register_buffer("position", torch.empty(0, 2, dtype=torch.long))
+        self.register_buffer("image_count", torch.zeros((), dtype=torch.long))
 
     @property
     def streams(self) -> tuple[Float[Tensor, "entries _"], ...]:
@@ -42,11 +47,15 @@ class ReferenceBank(nn.Module):
 
     @property
     def images(self) -> int:
-        """One more than the highest number in :attr:`image`; earlier images count even if no entry is left of them."""
-        return int(self.image.max()) + 1 if len(self.image) else 0
+        """Number of images that were added, also of those of which no entry is left."""
+        return int(self.image_count)
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def entries_by_image(self) -> list[int]:
+        """Number of entries of each image."""
+        return self.image[self.image >= 0].bincount(minlength=self.images).tolist()
 
     # A bank must serve training as well, which tensors made in inference mode cannot.
     @torch.inference_mode(False)
@@ -74,22 +83,34 @@ class ReferenceBank(nn.Module):
         positions = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(cells, 2).repeat(batch, 1)
         self.image = torch.cat([self.image, numbers.to(self.image.device)])
         self.position = torch.cat([self.position, positions.to(self.position.device)])
+        self.image_count = self.image_count + batch // copies
+        self.unselected += batch * cells
+
+    def copy(self) -> "ReferenceBank":
+        """A bank with the same entries; what is added to either does not change the other."""
+        other = ReferenceBank(self.widths)
+        for name, buffer in self.named_buffers():
+            setattr(other, name, buffer)
+        other.unselected = self.unselected
+        return other
 
     def keep(self, entries: Int[Tensor, "kept"]) -> None:
         """Drop all entries but these."""
         entries = entries.sort().values.to(self.image.device)
         for number, stream in enumerate(self.streams):
             setattr(self, f"stream_{number}", stream[entries])
-        self.image, self.position = self.image[entries], self.position[entries]
+        self.image, self.position, self.unselected = self.image[entries], self.position[entries], 0
 
     def clear(self) -> None:
-        """Drop all entries."""
+        """Drop all entries, and begin to number images anew."""
         self.keep(torch.empty(0, dtype=torch.long))
+        self.image_count = torch.zeros_like(self.image_count)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """As in PyTorch, except that the bank takes the number of entries that it is given."""
         for name, ours in list(self.named_buffers(recurse=False)):
             saved = state_dict.get(f"{prefix}{name}")
-            if isinstance(saved, Tensor) and saved.ndim == ours.ndim:
+            if isinstance(saved, Tensor) and saved.ndim == ours.ndim > 0:
                 setattr(self, name, ours.new_empty(len(saved), *ours.shape[1:]))
+        self.unselected = 0
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -19,6 +19,25 @@ MAX_SIMILARITIES = 2**24
 """Cosines that are held at once; bounds memory, changes nothing else."""
 
 
+def nearest_cosine(features: PatchFeatures, bank: ReferenceBank) -> Float[Tensor, "streams batch cells"]:
+    """Cosine of each patch with the most similar entry of the whole bank; of unknown images as well.
+
+    Args:
+        features: of the images that are scored.
+        bank: with the same streams.
+
+    Returns:
+        in [-1, 1] up to rounding; -1 where the bank is empty.
+    """
+    by_stream = []
+    for query, entries in zip(features.streams, bank.streams, strict=True):
+        greatest = query.new_full(query.shape[:2], -1.0)
+        for chunk in entries.split(max(1, MAX_SIMILARITIES // max(1, greatest.numel()))):
+            greatest = torch.maximum(greatest, (query @ chunk.to(query.dtype).mT).amax(-1))
+        by_stream.append(greatest)
+    return torch.stack(by_stream)
+
+
 def distances_by_image(
     features: PatchFeatures,
     bank: ReferenceBank,
@@ -38,7 +57,13 @@ def distances_by_image(
 
     Returns:
         infinite where an image is left out, or has no entry within the window.
+
+    Raises:
+        ConfigError: the bank has entries of unknown images.
     """
+    if (bank.image < 0).any():
+        value = f"{int((bank.image < 0).sum())} entries that an older version saved without it"
+        raise ConfigError("each entry of the bank is of a known image", value, "fit the detector to its images again")
     by_stream = []
     for stream, entries in zip(features.streams, bank.streams, strict=True):
         halved = ((1 - _greatest_cosines(stream, features.grid, entries, bank, window)) / 2).clamp_min(0)

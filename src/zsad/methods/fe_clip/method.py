@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip
-from zsad.backbones.transformer import level_index
+from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
@@ -39,6 +39,7 @@ from zsad.methods.fe_clip.frequency import (
 )
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.similarity import anomaly_probability, class_states
+from zsad.references import PatchFeatures
 from zsad.types import Evidence, Size, Target, Trace
 
 PROMPTS = (["A photo of a normal object"], ["A photo of a damaged object"])
@@ -128,7 +129,7 @@ class FeClip(FewShot, Trainable):
         config = config or FeClipConfig()
         width, embed = clip.config.vision.width, clip.config.embed
         levels = sorted({level_index(level, PAPER_DEPTH, clip.config.vision.depth) for level in config.levels})
-        super().__init__(clip, config, levels=len(levels), width=width)
+        super().__init__(clip, config, widths=(width,) * len(levels))
         self.levels = levels
         injected = levels if config.blend > 0 else []
         self.stages = nn.ModuleList(Injection(adapters(config, width), config.blend) for _ in injected)
@@ -141,7 +142,7 @@ class FeClip(FewShot, Trainable):
         stage_scores = self._stage_scores(trace, states)
         score = stage_scores.mean(1)  # eq. 3; the mean of the maps is taken when they are upsampled
         if self.is_few_shot:
-            distances = self.nearest(self._patches(trace)).unflatten(2, trace.grid)
+            distances = self.nearest(self._references(trace)).unflatten(2, trace.grid)
             maps, score = (maps + distances) / 2, (score + distances.mean(1).amax((1, 2))) / 2  # section 4.6
         return FeClipEvidence(maps, score, stage_scores)
 
@@ -179,12 +180,12 @@ class FeClip(FewShot, Trainable):
             "dice": dice(maps, masks),
         }
 
-    def normal_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch levels cells width"]:
+    def reference_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> PatchFeatures:
         """f^ of every stage (section 4.6: "the same visual encoder of FE-CLIP")."""
-        return self._patches(self.run(images))
+        return self._references(self.run(images))
 
-    def _patches(self, trace: Trace) -> Float[Tensor, "batch levels cells width"]:
-        return torch.stack([trace.kept[level][:, 1:] for level in self.levels], 1)
+    def _references(self, trace: Trace) -> PatchFeatures:
+        return PatchFeatures(tuple(l2_normalize(trace.kept[level][:, 1:].float()) for level in self.levels), trace.grid)
 
 
 def adapters(config: FeClipConfig, width: int) -> list[nn.Module]:
