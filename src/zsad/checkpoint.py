@@ -75,17 +75,19 @@ class Card:
 
 @dataclass(frozen=True)
 class RememberedImage:
-    """A normal image in the memory bank of a detector.
+    """An image in the memory bank of a detector.
 
     Attributes:
         class_name: what it shows, in plain English; empty where none was given.
         content: SHA-256 of the file; empty for pixels in memory.
         patches: its entries in the memory bank, at each level; 0 where a method kept none of them.
+        is_normal: whether it is known to be normal; unlabelled images are not.
     """
 
     class_name: str
     content: str
     patches: int
+    is_normal: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ A memory bank is of one class: patches that are normal on a screw say nothing ab
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from torch import Tensor
 
 from zsad import methods
 from zsad.checkpoint import TrainingRecord
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError
 from zsad.methods import FewShot, Method
+from zsad.references import ReferenceBank
+from zsad.runtime import without_tf32
 from zsad.wording import pluralised
 
 ANY = "object"
@@ -34,26 +38,95 @@ def few_shot(method: Method, name: str) -> FewShot:
     raise ConfigError("the detector must have a few-shot mode", name, f"choose one of {few_shot_methods}")
 
 
+def takes_unlabelled(method: FewShot, name: str) -> FewShot:
+    """The method, if it can remember images of which nobody knows whether they are normal.
+
+    Args:
+        method: of the detector.
+        name: of the method.
+
+    Raises:
+        ConfigError: it compares with normal images only.
+    """
+    if method.takes_unlabelled:
+        return method
+    able = ", ".join(
+        name for name, other in methods.available().items() if issubclass(other, FewShot) and other.takes_unlabelled
+    )
+    remedy = "give images that are known to be normal" + (f", or choose one of {able}" if able else "")
+    raise ConfigError("the detector must be able to compare with unlabelled images", name, remedy)
+
+
+def fit(method: FewShot, batches: Iterable[Tensor], add: Callable[[Tensor], None]) -> list[int]:
+    """Add batches of images to a method, and let it finish.
+
+    Args:
+        method: that remembers them.
+        batches: normalised images [batch, 3, rows, cols] on the device of the method.
+        add: its ``fit_normal`` or ``fit_unlabelled``.
+
+    Returns:
+        Entries that are left of each of these images.
+
+    Raises:
+        whatever stops the fit; the banks of the method are then as they were.
+    """
+    before = {name: bank.copy() for name, bank in method.banks().items()}
+    try:
+        for images in batches:
+            with without_tf32():
+                add(images)
+        with without_tf32():
+            method.finish_fit()
+    except BaseException:
+        restore(method, before)
+        raise
+    return [
+        entries for name, bank in method.banks().items() for entries in bank.entries_by_image()[before[name].images :]
+    ]
+
+
+def restore(method: FewShot, banks: Mapping[str, ReferenceBank]) -> None:
+    """Give a method the banks back that :meth:`~zsad.methods.FewShot.banks` named, or copies of them."""
+    for name, bank in banks.items():
+        setattr(method, name, bank)
+
+
 def size(method: Method) -> int:
     """Patches in the memory bank at each level; 0 for methods without one."""
-    return len(method.bank) if isinstance(method, FewShot) else 0
+    return sum(map(len, method.banks().values())) if isinstance(method, FewShot) else 0
 
 
 def class_counts(method: Method, training_record: TrainingRecord) -> dict[str, int]:
     """Number of normal images by class, as far as recorded; ``""`` for images without a class name."""
-    return dict(Counter(image.class_name for image in training_record.memory)) if size(method) else {}
+    normal = [image.class_name for image in training_record.memory if image.is_normal]
+    return dict(Counter(normal)) if size(method) else {}
 
 
-def summary(counts: Mapping[str, int], patches: int) -> str:
+def unlabelled_count(method: Method, training_record: TrainingRecord) -> int:
+    """Number of images of which nobody said whether they are normal."""
+    return sum(not image.is_normal for image in training_record.memory) if size(method) else 0
+
+
+def summary(counts: Mapping[str, int], patches: int, unlabelled: int = 0) -> str:
     """A memory bank in words: its images by class, and its patches at each level; empty where there is none.
 
     >>> summary({"metal nut": 4, "": 1}, 1280)
     '4 normal images of metal nut, 1 normal image of a class that was not recorded (1,280 patches a level)'
+    >>> summary({}, 900, unlabelled=9)
+    '9 unlabelled images (900 patches a level)'
     """
     if not patches:
         return ""
     images = [f"{pluralised(number, 'normal image')} of {name or UNNAMED}" for name, number in counts.items()]
+    images += [pluralised(unlabelled, "unlabelled image")] if unlabelled else []
     return f"{', '.join(images) or f'normal images of {UNNAMED}'} ({pluralised(patches, 'patch', 'patches')} a level)"
+
+
+def described(method: Method, training_record: TrainingRecord) -> str:
+    """The :func:`summary` of the memory bank of a detector."""
+    unlabelled = unlabelled_count(method, training_record)
+    return summary(class_counts(method, training_record), size(method), unlabelled)
 
 
 def warnings(method: Method, training_record: TrainingRecord, class_names: Sequence[str]) -> list[str]:
@@ -63,10 +136,10 @@ def warnings(method: Method, training_record: TrainingRecord, class_names: Seque
         method, training_record: of the detector.
         class_names: of the images that are scored. ``"object"`` alone may be any class.
     """
-    patches, counts = size(method), class_counts(method, training_record)
+    patches, counts = size(method), Counter(image.class_name for image in training_record.memory)
     if not patches:
         return []
-    known, brief = {_plain(name) for name in counts} - {""}, summary(counts, patches)
+    known, brief = {_plain(name) for name in counts} - {""}, described(method, training_record)
     scored = [] if [*map(_plain, class_names)] == [ANY] else list(class_names)
     foreign = [name for name in scored if _plain(name) not in known]
     sentences = []

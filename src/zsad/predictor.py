@@ -129,27 +129,38 @@ class Detector:
                 name is not text on one line.
             InputError: an image cannot be read; the message names it. The memory bank stays as it was.
         """
-        method = self.few_shot()
+        self._fit(images, class_name, self.few_shot().fit_normal, is_normal=True)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def fit_unlabelled(self, images: Sequence[Source], class_name: str = "") -> None:
+        """Add images to the memory bank of which nobody knows whether they are normal, as :meth:`fit_normal` does.
+
+        Args:
+            images, class_name: as of :meth:`fit_normal`.
+
+        Raises:
+            ConfigError, InputError: as :meth:`fit_normal`; or the method compares with normal images only.
+        """
+        method = memory_bank.takes_unlabelled(self.few_shot(), self.card.method)
+        self._fit(images, class_name, method.fit_unlabelled, is_normal=False)
+
+    def _fit(
+        self, images: Sequence[Source], class_name: str, add: Callable[[Tensor], None], *, is_normal: bool
+    ) -> None:
         if class_name:
             check_class_name(class_name)
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
-        before, hashes = method.bank.copy(), [_content_hash(image) or "" for image in images]
+        hashes = [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
-        try:
-            for chunk in chunks(decoded, self.runtime.batch_size):
-                with without_tf32():
-                    method.fit_normal(self._pixels(chunk).pixels)
-            with without_tf32():
-                method.finish_fit()
-        except BaseException:
-            method.bank = before
-            raise
-        record, patches = self.training_record, method.bank.entries_by_image()[before.images :]
+        batches = (self._pixels(chunk).pixels for chunk in chunks(decoded, self.runtime.batch_size))
+        patches = memory_bank.fit(self.few_shot(), batches, add)
         memory = [
-            checkpoint.RememberedImage(class_name.strip(), content, count)
+            checkpoint.RememberedImage(class_name.strip(), content, count, is_normal)
             for content, count in zip(hashes, patches, strict=True)
         ]
+        record = self.training_record
         known = dict.fromkeys([*record.images, *filter(None, hashes)])
         self.training_record = replace(record, images=tuple(known), memory=(*record.memory, *memory))
 
@@ -160,12 +171,13 @@ class Detector:
         Args and raises as :meth:`fit_normal`.
         """
         method, training_record = self.few_shot(), self.training_record
-        bank = method.bank.copy()
+        banks = {name: bank.copy() for name, bank in method.banks().items()}
         self.fit_normal(images, class_name)
         try:
             yield
         finally:
-            method.bank, self.training_record = bank, training_record
+            memory_bank.restore(method, banks)
+            self.training_record = training_record
 
     def few_shot(self) -> FewShot:
         """The method, if this detector has a few-shot mode.
@@ -181,8 +193,7 @@ class Detector:
     @property
     def memory_summary(self) -> str:
         """Images and patches of the memory bank, in words; empty where there are none."""
-        counts = memory_bank.class_counts(self.method, self.training_record)
-        return memory_bank.summary(counts, memory_bank.size(self.method))
+        return memory_bank.described(self.method, self.training_record)
 
     def memory_warnings(self, *class_names: str) -> list[str]:
         """Warnings about scoring images of these classes with the memory bank, in full sentences; often none."""

@@ -66,6 +66,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
             "compare": [str(root), str(root)],
             "benchmark": [str(recipe), "--data-root", str(making.data(root / "sets")), *out],
             "gallery": ["clip", *data, "--out", str(root / "figure.png")],
+            "fit": ["fe-clip", "--normal", str(good), *out],
             "fit-normal": ["fe-clip", "--normal", str(good), *out],
             "demo": out,
             "knowledge build": ["--model", "none", "--classes", "gear", "--dry-run", "--out", str(root / "known.json")],

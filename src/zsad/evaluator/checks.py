@@ -84,7 +84,7 @@ def check_few_shot(detector: Detector) -> None:
         raise ConfigError(
             "a detector that is shown images of each class remembers none before",
             detector.memory_summary,
-            "name the detector that zsad fit-normal was given, or leave --shots out to evaluate this memory",
+            "name the detector that zsad fit was given, or leave --shots out to evaluate this memory",
         )
 
 

@@ -157,6 +157,7 @@ def detector_info(detector: Detector) -> DetectorInfo:
         epochs=training.get("epochs_done"),
         remembers=memory_bank.class_counts(detector.method, detector.training_record),
         memory=memory_bank.size(detector.method),
+        unlabelled=memory_bank.unlabelled_count(detector.method, detector.training_record),
     )
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
+from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method
 from zsad.references import PatchFeatures, ReferenceBank, nearest_cosine
 
@@ -28,9 +29,11 @@ class FewShot(Method):
     Attributes:
         bank: patches of the normal images.
         needs_normal: whether the method is few-shot only; ``forward`` raises a ConfigError while the bank is empty.
+        takes_unlabelled: whether the method can also remember images of which nobody knows whether they are normal.
     """
 
     needs_normal: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
 
     def __init__(self, clip: Clip, config: Config, *, widths: tuple[int, ...]) -> None:
         super().__init__(clip, config)
@@ -52,12 +55,28 @@ class FewShot(Method):
         """Add the patches of normal images, resized and normalised, to the bank."""
         self.bank.add(self.reference_features(images))
 
+    def fit_unlabelled(self, images: Float[Tensor, "batch 3 rows cols"]) -> None:
+        """Remember images, resized and normalised, that may be normal or not; only where :attr:`takes_unlabelled`.
+
+        Methods that can do so override it. Into which bank of theirs the images go is theirs to say.
+
+        Raises:
+            ConfigError: the method compares with normal images only.
+        """
+        rule = "the method must be able to compare with unlabelled images"
+        raise ConfigError(rule, type(self).__name__, "give images that are known to be normal")
+
     def finish_fit(self) -> None:
         """Called once after the last of the images that are added together, for instance to drop entries."""
 
     def forget_normal(self) -> None:
-        """Empty the bank, for instance between classes."""
-        self.bank.clear()
+        """Empty all banks, for instance between classes."""
+        for bank in self.banks().values():
+            bank.clear()
+
+    def banks(self) -> dict[str, ReferenceBank]:
+        """All banks of the method, by the name of their attribute; most methods have one."""
+        return {name: child for name, child in self.named_children() if isinstance(child, ReferenceBank)}
 
     def nearest(self, features: PatchFeatures) -> Float[Tensor, "batch streams cells"]:
         """Distance of each patch from the most similar entry of the bank in each stream.

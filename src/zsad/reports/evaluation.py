@@ -206,7 +206,7 @@ def _memory(evaluation: Evaluation) -> str:
     if protocol.shots:
         images = pluralised(protocol.shots, "normal image")
         return f"{images} of the class that is scored, drawn with seed {protocol.shots_seed}"
-    return summary(detector.remembers, detector.memory) or "empty"
+    return summary(detector.remembers, detector.memory, detector.unlabelled) or "empty"
 
 
 def _size(data_set: DataSetResult) -> str:

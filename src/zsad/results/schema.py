@@ -236,6 +236,7 @@ class DetectorInfo:
         remembers: normal images in its memory bank before the evaluation, by class; ``""`` where it is not on record
             of which.
         memory: patches of these at each level. The shots of each class are in :class:`Protocol`.
+        unlabelled: number of images in its memory bank of which nobody said whether they are normal.
     """
 
     name: str
@@ -252,6 +253,7 @@ class DetectorInfo:
     epochs: int | None = None
     remembers: Mapping[str, int] = field(default_factory=dict)
     memory: int = 0
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)

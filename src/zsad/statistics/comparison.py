@@ -247,7 +247,9 @@ def _shown_otherwise(
 def _memories(name: str, side: Sequence[OpenEvaluation]) -> str:
     """The normal images in the memory banks of a side before the evaluation; empty where there are none."""
     detectors = [each.evaluation.detector for each in side]
-    brief = dict.fromkeys(summary(detector.remembers, detector.memory) for detector in detectors if detector.memory)
+    brief = dict.fromkeys(
+        summary(detector.remembers, detector.memory, detector.unlabelled) for detector in detectors if detector.memory
+    )
     return f"{name} judged every class by one memory: {'; '.join(brief)}." if brief else ""
 
 

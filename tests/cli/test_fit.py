@@ -1,4 +1,4 @@
-"""``zsad fit-normal``: from a folder of normal images to a detector that remembers them."""
+"""``zsad fit``: from a folder of images to a detector that remembers them."""
 
 import json
 from hashlib import sha256
@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 import zsad
 from zsad import checkpoint
 from zsad.backbones import weights
-from zsad.cli.fit_normal import choose
+from zsad.backbones.clip import Clip
+from zsad.cli.fit import choose
 from zsad.cli.main import main
 from zsad.data.synthetic import part
 from zsad.methods._few_shot import FewShot
-from zsad.methods.fe_clip.method import FeClip
+from zsad.methods.fe_clip.method import FeClip, FeClipConfig
 from zsad.predictor import Detector
+from zsad.references import ReferenceBank
 
 CELLS = 16
 """Patches of the images at the size at which the detector runs."""
@@ -49,11 +52,12 @@ def memory(folder: Path) -> tuple[Detector, FewShot]:
     return detector, detector.method
 
 
+@pytest.mark.parametrize("command", ["fit", "fit-normal"])
 def test_a_detector_remembers_what_it_was_shown(
-    trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(out), "--batch-size", "2"]) == 0
+    assert main([command, str(trained), "--normal", str(normal), "--out", str(out), "--batch-size", "2"]) == 0
     said = capsys.readouterr().out
     assert "detector fe-clip at 64 px on tiny" in said
     assert "5 normal images remembered." in said
@@ -75,7 +79,7 @@ def test_what_it_was_shown_is_known_by_its_content(trained: Path, normal: Path, 
     out = tmp_path / "out"
     for shots in ("2", "5"):
         arguments = ["--normal", str(normal), "--out", str(out), "--shots", shots]
-        assert main(["fit-normal", str(trained), *arguments]) == 0
+        assert main(["fit", str(trained), *arguments]) == 0
     known = [sha256(path.read_bytes()).hexdigest() for path in sorted(normal.iterdir())]
     shown = tuple(checkpoint.RememberedImage("", content, CELLS) for content in known)
     assert zsad.load(out).training_record == checkpoint.TrainingRecord(("aa", "bb", *known), {"seed": 3}, shown)
@@ -91,14 +95,14 @@ def test_whose_images_are_remembered_is_kept(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, arguments = tmp_path / "out", ["--normal", str(normal), "--batch-size", "2"]
-    assert main(["fit-normal", str(trained), *arguments, "--out", str(out), "--class-name", "metal nut"]) == 0
+    assert main(["fit", str(trained), *arguments, "--out", str(out), "--class-name", "metal nut"]) == 0
     said = capsys.readouterr().out
     assert "5 normal images remembered.\nremembers: 5 normal images of metal nut (80 patches a level)\n" in said
     assert "!" not in said
     detector = zsad.load(out)
     assert {(one.class_name, one.patches) for one in detector.training_record.memory} == {("metal nut", CELLS)}
     assert detector.memory_summary == "5 normal images of metal nut (80 patches a level)"
-    assert main(["fit-normal", str(out), *arguments, "--out", str(out), "--shots", "1", "--class-name", "lid"]) == 0
+    assert main(["fit", str(out), *arguments, "--out", str(out), "--shots", "1", "--class-name", "lid"]) == 0
     said = capsys.readouterr().out
     assert "remembers: 5 normal images of metal nut (80 patches a level)" in said
     assert "remembers: 5 normal images of metal nut, 1 normal image of lid (96 patches a level)" in said
@@ -113,7 +117,7 @@ def test_another_class_than_the_remembered_one_is_told_everywhere(
 ) -> None:
     out = tmp_path / "out"
     shown = ["--normal", str(normal), "--shots", "2", "--class-name", "metal nut", "--out", str(out)]
-    assert main(["fit-normal", str(trained), *shown]) == 0
+    assert main(["fit", str(trained), *shown]) == 0
     warning = (
         "lid is compared with normal images of another class: the memory bank holds 2 normal images of metal nut "
         "(32 patches a level)."
@@ -161,7 +165,7 @@ def test_shots_are_drawn_by_the_seed(
 ) -> None:
     said = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / name)]
+        arguments = ["fit", str(trained), "--normal", str(normal), "--out", str(tmp_path / name)]
         assert main([*arguments, "--shots", "2", "--seed", seed]) == 0
         said.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("normal: ")])
     assert [len(lines) for lines in said] == [2, 2, 2]
@@ -173,7 +177,7 @@ def test_shots_are_drawn_by_the_seed(
 
 
 def test_a_detector_that_remembers_already_keeps_that(trained: Path, normal: Path) -> None:
-    arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--shots", "1"]
+    arguments = ["fit", str(trained), "--normal", str(normal), "--out", str(trained), "--shots", "1"]
     for shots in (1, 2):
         assert main(arguments) == 0
         assert len(memory(trained)[1].bank) == shots * CELLS
@@ -194,13 +198,14 @@ def test_what_is_drawn_is_in_order_and_never_twice() -> None:
         (["--shots", "6"], "at most the 5 images that there are; got 6. Remedy: say fewer"),
         (["--shots", "0"], "got 0. Remedy: say --shots 1 or more"),
         (["--normal", "nowhere"], "nowhere"),
+        (["--unlabelled", "{normal}"], "either normal or unlabelled; got"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(
     arguments: list[str], message: str, trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out"), *arguments]
-    assert main(shown) == 2
+    shown = ["fit", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]
+    assert main([*shown, *(word.format(normal=normal) for word in arguments)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -209,7 +214,7 @@ def test_an_image_that_cannot_be_read_is_named(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (normal / "broken.png").write_text("no image")
-    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    assert main(["fit", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     assert "broken.png" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -217,7 +222,7 @@ def test_an_image_that_cannot_be_read_is_named(
 def test_a_method_without_a_few_shot_mode_is_refused(
     normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fit-normal", "clip", "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    assert main(["fit", "clip", "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert "must have a few-shot mode; got clip. Remedy: choose one of" in error
     assert "fe-clip" in error
@@ -227,7 +232,7 @@ def test_what_was_learnt_is_never_saved_rounded(
     trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (trained / "trained_state.safetensors").read_bytes()
-    arguments = ["fit-normal", str(trained), "--normal", str(normal), "--out", str(trained), "--precision", "bf16"]
+    arguments = ["fit", str(trained), "--normal", str(normal), "--out", str(trained), "--precision", "bf16"]
     assert main(arguments) == 2
     assert "fitted to normal images in fp32; got bf16" in capsys.readouterr().err
     assert (trained / "trained_state.safetensors").read_bytes() == before
@@ -240,8 +245,64 @@ def test_what_is_left_out_is_named_and_nothing_is_remembered_without_it(
 ) -> None:
     (normal / "IMG_1.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     (normal / "readme.txt").write_text("good parts of today")
-    assert main(["fit-normal", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
+    assert main(["fit", str(trained), "--normal", str(normal), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "left out: a camera raw file is not supported; got" in said
-    assert "every normal image can be read; got 1 file that cannot, such as" in said
+    assert "every image that is remembered can be read; got 1 file that cannot, such as" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "fitted to a folder of images; got none. Remedy: say --normal DIR"),
+        (["--unlabelled", "{normal}", "--shots", "2"], "drawn from the normal images; got no such folder"),
+        (["--unlabelled", "{normal}"], "able to compare with unlabelled images; got fe-clip. Remedy: give images that"),
+    ],
+)
+def test_unlabelled_images_are_for_methods_that_take_them(
+    arguments: list[str], message: str, trained: Path, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word.format(normal=normal) for word in arguments]
+    assert main(["fit", str(trained), *given, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+class TakesAll(FeClip):
+    """FE-CLIP with a second bank, of images that nobody has looked at."""
+
+    takes_unlabelled = True
+
+    def __init__(self, clip: Clip, config: FeClipConfig | None = None) -> None:
+        super().__init__(clip, config)
+        self.unlabelled_bank = ReferenceBank(self.bank.widths)
+
+    def fit_unlabelled(self, images: Tensor) -> None:
+        self.unlabelled_bank.add(self.reference_features(images))
+
+
+def test_unlabelled_images_go_where_the_method_keeps_them(normal: Path, tmp_path: Path) -> None:
+    method = TakesAll(weights.load("tiny"))
+    detector = Detector(checkpoint.Card("takes-all", image_size=64), method)
+    images = sorted(normal.iterdir())
+    detector.fit_unlabelled(images[:3], "metal nut")
+    with detector.temporary_memory(images[3:4]):
+        assert (len(method.bank), len(method.unlabelled_bank)) == (CELLS, 3 * CELLS)
+    assert (len(method.bank), len(method.unlabelled_bank)) == (0, 3 * CELLS)
+    with pytest.raises(zsad.InputError):
+        detector.fit_unlabelled([images[4], b"no image"])
+    assert len(method.unlabelled_bank) == 3 * CELLS
+    detector.fit_normal(images[3:], "lid")
+    said = "2 normal images of lid, 3 unlabelled images (80 patches a level)"
+    assert detector.memory_summary == said
+    assert [image.is_normal for image in detector.training_record.memory] == [False] * 3 + [True] * 2
+    assert detector.memory_warnings("cap") == [
+        f"cap is compared with normal images of another class: the memory bank holds {said}.",
+        "One memory bank serves several classes: what is normal for one of them counts as normal for the others.",
+    ]
+    checkpoint.write(detector.card, method, detector.training_record, tmp_path / "saved")
+    again = TakesAll(weights.load("tiny"))
+    checkpoint.load_trained_state(again, tmp_path / "saved")
+    assert (len(again.bank), len(again.unlabelled_bank)) == (2 * CELLS, 3 * CELLS)
+    assert checkpoint.read_training_record(tmp_path / "saved") == detector.training_record
