@@ -191,6 +191,33 @@ def test_a_first_image_that_fails_leaves_an_earlier_report_alone(
     assert (tmp_path / "out/predictions.json").read_bytes() == before
 
 
+def test_known_good_images_are_compared_with_and_not_scored(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good.png", "rotated.jpg"):
+        (mixed / "known").mkdir(exist_ok=True)
+        (mixed / name).rename(mixed / "known" / name)
+    for name in ("truncated.jpg", "text.png", "empty.png"):
+        (mixed / name).unlink()
+    arguments = ["predict", str(mixed), "--detector", "fe-clip", "--image-size", "64", "--out"]
+    assert main([*arguments, str(tmp_path / "with"), "--normal", str(mixed / "known")]) == 0
+    out = capsys.readouterr().out
+    assert "remembers: 2 normal images" in out
+    assert "3 images scored" in out
+    assert main([*arguments, str(tmp_path / "without")]) == 0
+    assert "remembers" not in capsys.readouterr().out
+    found = [json.loads((tmp_path / name / "predictions.json").read_text()) for name in ("with", "without")]
+    scores = [{Path(one["source"]).name: one["score"] for one in run["predictions"]} for run in found]
+    assert scores[0].keys() == {"deep.tiff", "cmyk.jpg", "rgba.png"}
+    assert all(scores[0][name] != scores[1][name] for name in scores[0])
+    assert "2 normal images" in found[0]["run"]["memory"]
+    known = ["--normal", str(mixed / "known")]
+    assert main(["predict", str(mixed / "known"), *known, "--out", str(tmp_path / "no")]) == 2
+    assert "not in --normal" in capsys.readouterr().err
+    assert main(["predict", str(mixed), *known, "--detector", "clip", "--out", str(tmp_path / "no")]) == 2
+    assert "few-shot" in capsys.readouterr().err
+
+
 def test_predict_of_good_images_ends_well(mixed: Path, tmp_path: Path) -> None:
     assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(tmp_path / "out")]) == 0
 

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from tests import small
 from tests.evaluator.making import RESOLUTION, data, left, train
 from zsad.checkpoint import Card, TrainingRecord
-from zsad.cli.fit_normal import choose
+from zsad.cli.fit import choose
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
 from zsad.data.sources import find_images

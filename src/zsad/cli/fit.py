@@ -36,7 +36,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Choose images, add them to the memory, save."""
     _check_named(options)
-    normal, unlabelled = _readable(options.normal), _readable(options.unlabelled)
+    normal, unlabelled = readable(options.normal), readable(options.unlabelled)
     _check_disjoint(normal, unlabelled)
     normal = choose(normal, options.shots, options.seed)
     detector = load_detector(options)
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _readable(folder: Path | None) -> list[Path]:
+def readable(folder: Path | None) -> list[Path]:
     """The images of a folder; none where no folder is named.
 
     Raises:

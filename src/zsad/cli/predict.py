@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsad.cli.fit import readable
 from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info, show_warnings
 from zsad.wording import pluralised, printable, say
 
@@ -32,6 +33,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
     parser.add_argument(
+        "--normal", type=Path, metavar="DIR", help="images known to be normal, for this run (zsad fit saves them)"
+    )
+    parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
@@ -48,8 +52,11 @@ def run(options: Namespace) -> int:
 
     from zsad.reports.predictions import ReportWriter
 
-    scanned = _scan(options)
+    normal = readable(options.normal)
+    scanned = _scan(options, normal)
     detector = load_detector(options, options.threshold)
+    if normal:
+        detector.fit_normal([*normal], options.class_name)
     say(describe(detector))
     stream = detector.stream(scanned.images, options.class_name, progress=_FirstPassBar(len(scanned.images)))
     with show_warnings() as warnings:
@@ -89,8 +96,8 @@ class _FirstPassBar:
             self.bar.close()
 
 
-def _scan(options: Namespace) -> "ImageScan":
-    """The images to be scored; files that cannot be read are named at once."""
+def _scan(options: Namespace, normal: Sequence[Path]) -> "ImageScan":
+    """The images to be scored, without those that are known to be normal; files that cannot be read are named."""
     from zsad.data.sources import check_not_empty, scan
     from zsad.errors import InputError
 
@@ -99,7 +106,10 @@ def _scan(options: Namespace) -> "ImageScan":
     outside = [path for path in scanned.images if not _below(path, options.out)]
     if scanned.images and not outside:
         raise InputError("there is an image to score outside of the output folder", "none", "choose another --out")
-    scanned.images = outside
+    known = {os.path.realpath(path) for path in normal}
+    scanned.images = [path for path in outside if os.path.realpath(path) not in known]
+    if outside and not scanned.images:
+        raise InputError("there is an image to score that is not in --normal", "none", "name other images to score")
     for failure in scanned.skipped_files:
         say(f"zsad: left out: {failure.message}", stderr=True)
     check_not_empty(scanned)
