@@ -333,7 +333,8 @@ def test_without_a_threshold_nothing_is_decided(ranked: Path) -> None:
 SLIDER = """
 const slide = value => { at("threshold").value = value; at("threshold").dispatchEvent(new Event("input")); };
 const badges = () => [...document.querySelectorAll(".card")].map(card => card.querySelector(".badge:not([hidden])"));
-const seen = () => badges().map(badge => badge?.textContent).join() + "|" + (at("set").hidden ? "" : at("option").textContent + "|" + at("flags").textContent) + "|" +
+const told = () => at("set").hidden ? "" : at("option").textContent + "|" + at("flags").textContent;
+const seen = () => badges().map(badge => badge?.textContent).join() + "|" + told() + "|" +
   [...document.querySelectorAll("#histogram rect")].filter(bar => bar.getAttribute("height") > 0)
     .map(bar => bar.getAttribute("class")).join();
 (async () => {
