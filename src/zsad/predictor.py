@@ -47,6 +47,7 @@ class Detector:
     Attributes:
         image_size: side in px at which the method runs.
         threshold: score in [0, 1] from which an image counts as anomalous; None where none was chosen.
+        pixel_threshold: score in [0, 1] from which a pixel does, for regions; None where none was chosen.
         runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
         training_record: the images that it was trained on and those in its memory bank.
@@ -64,6 +65,7 @@ class Detector:
     ) -> None:
         self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
         self.threshold, self.explanation = card.threshold, ""
+        self.pixel_threshold: float | None = None
         self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
@@ -296,7 +298,12 @@ class Detector:
         maps = anomaly_maps(evidence, (self.image_size, self.image_size), self.method.config)
         return [
             _prediction(
-                image.source, class_name, float(score), self.threshold, resize(anomaly_map[None], size or image.size)[0]
+                image.source,
+                class_name,
+                float(score),
+                self.threshold,
+                resize(anomaly_map[None], size or image.size)[0],
+                self.pixel_threshold,
             )
             for image, score, anomaly_map in zip(images, evidence.score, maps, strict=True)
         ]
@@ -406,11 +413,16 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 
 
 def _prediction(
-    source: str, class_name: str, score: float, threshold: float | None, anomaly_map: Float32[Tensor, "rows cols"]
+    source: str,
+    class_name: str,
+    score: float,
+    threshold: float | None,
+    anomaly_map: Float32[Tensor, "rows cols"],
+    pixel_threshold: float | None,
 ) -> Prediction | InputError:
     """The prediction for an image, or the error where its score is not finite."""
     try:
-        return Prediction(source, class_name, score, threshold, anomaly_map.numpy())
+        return Prediction(source, class_name, score, threshold, anomaly_map.numpy(), pixel_threshold=pixel_threshold)
     except InputError as error:
         return error
 

@@ -147,6 +147,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         command=command_line(),
         memory=detector.memory_summary,
         explanation=detector.explanation,
+        pixel_threshold=detector.pixel_threshold,
     )
 
 

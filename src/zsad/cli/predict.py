@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
     from zsad.data.sources import ImageScan
+    from zsad.predictor import Detector
     from zsad.reports.predictions import ReportWriter
     from zsad.types import DecodedImage, Failure, Prediction
 
@@ -32,18 +34,34 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder or glob pattern")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
-    parser.add_argument(
-        "--normal", type=Path, metavar="DIR", help="images known to be normal, for this run (zsad fit saves them)"
-    )
+    parser.add_argument("--normal", type=Path, metavar="DIR", help="normal images, for this run (zsad fit saves them)")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="anomalous from this score (default: that of zsad calibrate)",
+        help="anomalous from this score (default: calibrated)",
     )
+    _add_regions(parser)
     add_detector(parser)
     add_runtime(parser)
     parser.set_defaults(run=run)
+
+
+def _add_regions(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("regions", "anomalous parts of images, as JSON, CSV, COCO and LabelMe")
+    group.add_argument(
+        "--pixel-threshold",
+        type=float,
+        metavar="P",
+        help="in a region from this score (default: calibrated)",
+    )
+    group.add_argument("--min-area", type=int, default=1, metavar="PX", help="of a region, in pixels (default: 1)")
+    group.add_argument(
+        "--overlay",
+        choices=("heat", "outline"),
+        default="heat",
+        help="heat map, or lines around the regions (default: heat)",
+    )
 
 
 def run(options: Namespace) -> int:
@@ -55,6 +73,7 @@ def run(options: Namespace) -> int:
     normal = readable(options.normal)
     scanned = _scan(options, normal)
     detector = load_detector(options, options.threshold)
+    _set_regions(options, detector)
     if normal:
         detector.fit_normal([*normal], options.class_name)
     say(describe(detector))
@@ -68,15 +87,29 @@ def run(options: Namespace) -> int:
         first_answers = _until_first_score(answers)
         for line in wrapped(detector.explanation):
             tqdm.write(printable(line))  # above the progress bar
-        with ReportWriter(
-            options.out, run_info(detector, options.class_name), warnings, scanned.describe_ignored()
-        ) as report:
+        about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
+        with ReportWriter(options.out, about, warnings, scanned.describe_ignored()) as report:
             for failure in scanned.skipped_files:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(first_answers, answers))
     say("\n".join(summary(report, scanned, options.detector)))
     say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
+
+
+def _set_regions(options: Namespace, detector: "Detector") -> None:
+    """Give the detector the threshold for pixels, and check the options about regions."""
+    from zsad.errors import ConfigError
+    from zsad.reports.predictions import check_overlay
+
+    if options.pixel_threshold is not None:
+        if not 0 <= options.pixel_threshold <= 1:
+            rule, remedy = "a threshold for pixels lies in [0, 1]", "give a number such as --pixel-threshold 0.5"
+            raise ConfigError(rule, options.pixel_threshold, remedy)
+        detector.pixel_threshold = options.pixel_threshold
+    if options.min_area < 1:
+        raise ConfigError("a region has at least 1 px", options.min_area, "change --min-area")
+    check_overlay(options.overlay, detector.pixel_threshold)
 
 
 class _FirstPassBar:
@@ -147,7 +180,7 @@ def _below(path: Path, folder: Path) -> bool:
 
 def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iterator[str]:
     """Lines of at most 80 columns for the terminal: the highest scores, how many were scored and failed, and notes."""
-    from zsad.reports.predictions import TABLE
+    from zsad.reports.earlier import TABLE
     from zsad.reports.ranking import FIRST, RankedImage, ranking
 
     entries = report.entries
@@ -158,6 +191,10 @@ def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iter
             yield f"and {len(entries) - FIRST:,} with lower scores, in {report.out / TABLE}"
         yield ""
     yield from decided([entry.is_anomalous for entry in entries], report.run.threshold, detector)
+    if report.run.pixel_threshold is not None:
+        counts = [entry.regions or 0 for entry in entries]
+        where = f"{pluralised(sum(counts), 'region')} in {pluralised(sum(map(bool, counts)), 'image')}"
+        yield f"{where} (pixels with a score ≥ {report.run.pixel_threshold:g})."
     if report.failures:
         yield f"{len(report.failures):,} without a score: see the lines above (exit status 1)."
     notes = [f"note: {warning}" for warning in report.warnings]

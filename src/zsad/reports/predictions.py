@@ -3,31 +3,35 @@
 predictions.csv    one line an image, written as the run goes
 predictions.json   the run, warnings on its numbers, the predictions, the failures, and which files were no images
 maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
-overlays/*         heat maps over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
+overlays/*         heat maps or outlines over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
+regions.json, regions.csv, coco.json, labelme/*   where there is a threshold for pixels: see zsad.reports.regions
 legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
 """
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
+from typing import Literal
 
 from markupsafe import Markup
 from PIL import Image
 
 from zsad import spreadsheets
-from zsad.documents import DocumentError
-from zsad.errors import InputError
+from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
-from zsad.reports import pages
-from zsad.reports.render import ANCHORS, eight_bit, legend, overlay, save_image, save_map
+from zsad.regions import Region
+from zsad.reports import earlier, pages
+from zsad.reports import regions as region_files
+from zsad.reports.earlier import TABLE
+from zsad.reports.outlines import outlined
+from zsad.reports.render import ANCHORS, check_map, eight_bit, legend, overlay, save_image, save_map
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
 
@@ -35,6 +39,9 @@ THUMBNAIL = 360
 """Longer side of an image on the page, in px: about 40 kB an image with its overlay.
 
 A thousand images make a page of about 40 MB."""
+
+SHOWN_BOXES = 50
+"""Regions of an image, those with the highest peaks, whose boxes the page knows."""
 
 LARGEST_PNG = 4_000_000
 """Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
@@ -51,13 +58,12 @@ COLUMNS = (
     "cols",
     "map",
     "overlay",
+    "regions",
     "notes",
     "error",
 )
-TABLE, FOLDERS = "predictions.csv", ("maps", "overlays")
-OWN_FILES = (TABLE, "predictions.json", "report.html", "legend.png", "heatmaps.png")
-OURS = "source,class_name,score,threshold,"
-"""How the first line of our tables has always begun."""
+FOLDERS = ("maps", "overlays")
+Overlay = Literal["heat", "outline"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,9 @@ class RunInfo:
         created: an ISO time.
         command: what the user typed.
         memory: what normal images the detector remembers, in words.
+        pixel_threshold: score from which a pixel belongs to a region; None where no regions are written.
+        min_area: of the smallest region, in px.
+        overlay: what is drawn over the images: ``"heat"`` or the ``"outline"`` of the regions.
         explanation: what judged the images, and why, in a sentence or two; empty where the detector says it all.
     """
 
@@ -87,11 +96,14 @@ class RunInfo:
     command: str
     memory: str = ""
     explanation: str = ""
+    pixel_threshold: float | None = None
+    min_area: int = 1
+    overlay: Overlay = "heat"
 
 
 @dataclass(frozen=True)
 class ReportEntry:
-    """One image of the report; without a threshold there is no decision."""
+    """One image of the report; without a threshold there is no decision, without one for pixels no count of regions."""
 
     source: str
     class_name: str
@@ -105,13 +117,14 @@ class ReportEntry:
     notes: tuple[str, ...] = ()
     p_value: float | None = None
     pixel_threshold: float | None = None
+    regions: int | None = None
 
 
 class ReportWriter:
     """Writes a report while images are being scored; a context manager.
 
     Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
-    the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its four files,
+    the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its own files,
     and the maps and overlays that its table lists. No other file is deleted or written over. The table is there before
     all other files and lists an image before its files are written, so that what a kill leaves is known to be ours.
     Until it is closed, no other process can write a report there.
@@ -124,7 +137,7 @@ class ReportWriter:
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
-        ConfigError: another process writes into the folder.
+        ConfigError: another process writes into the folder, or outlines are to be drawn without a threshold for pixels.
     """
 
     def __init__(self, out: Path, run: RunInfo, warnings: Sequence[str] = (), ignored: str = "") -> None:
@@ -132,21 +145,29 @@ class ReportWriter:
         self.entries: list[ReportEntry] = []
         self.failures: list[dict[str, str]] = []
         self._warnings, self._ignored = warnings, ignored
+        check_overlay(run.overlay, run.pixel_threshold)
         with ExitStack() as stack:
-            stack.enter_context(alone(out, *FOLDERS))
+            stack.enter_context(alone(out, *FOLDERS, region_files.FOLDER))
             try:
-                self._begin()
+                self._begin(stack)
             except OSError as error:
                 raise InputError("the output folder must be writable", error, "choose another --out") from error
             self._until_closed = stack.pop_all()
         # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
         self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
 
-    def _begin(self) -> None:
-        _clear(self.out)
-        for folder in FOLDERS:
+    def _begin(self, stack: ExitStack) -> None:
+        pixel_threshold = self.run.pixel_threshold
+        earlier.remove(self.out, with_regions=pixel_threshold is not None)
+        write_atomically(self.out / TABLE, spreadsheets.line(COLUMNS).encode(), lasting=True)
+        folders = FOLDERS if pixel_threshold is None else (*FOLDERS, region_files.FOLDER)
+        for folder in folders:
             (self.out / folder).mkdir(exist_ok=True)
-        self._names = {path.stem.casefold() for folder in FOLDERS for path in (self.out / folder).iterdir()}
+        self._names = {path.stem.casefold() for folder in folders for path in (self.out / folder).iterdir()}
+        self._regions = None
+        if pixel_threshold is not None:
+            self._regions = region_files.RegionFiles(self.out, pixel_threshold, self.run.min_area)
+            stack.callback(self._regions.close)
         save_image(legend(self.run.threshold), self.out / "legend.png")
         # The name of a file need not be Unicode; what is not is written as an escape.
         self._table = (self.out / TABLE).open("a", encoding="utf-8", errors="backslashreplace", newline="")
@@ -160,16 +181,17 @@ class ReportWriter:
         self.close("" if kind is None else kind.__name__)
 
     def add(self, image: DecodedImage, prediction: Prediction) -> None:
-        """Write the map and the overlay of an image, and its line of the table.
+        """Write the map, the overlay and the regions of an image, and its line of the table.
 
         Raises:
             InputError: a score outside [0, 1], or as :func:`zsad.reports.render.overlay`.
         """
         if not 0 <= prediction.score <= 1:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
-        heat = Image.fromarray(overlay(image, prediction.anomaly_map))
+        regions = None if self._regions is None else self._regions.find(prediction.anomaly_map)
+        drawn = self._drawn(image, prediction, regions or [])
         name = unique_name(Path(prediction.source).stem, self._names, "image")
-        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(heat)}"
+        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(drawn)}"
         rows, cols = prediction.size
         row = {
             "source": prediction.source,
@@ -183,11 +205,14 @@ class ReportWriter:
             "cols": str(cols),
             "map": map_path,
             "overlay": overlay_path,
+            "regions": "" if regions is None else str(len(regions)),
             "notes": "; ".join(image.notes),
         }
         with self._listed(row):
             save_map(prediction.anomaly_map, self.out / map_path)
-            save_image(heat, self.out / overlay_path)
+            save_image(drawn, self.out / overlay_path)
+            if self._regions is not None and regions is not None:
+                self._regions.add(regions, prediction.source, prediction.size, name)
         self.entries.append(
             ReportEntry(
                 source=prediction.source,
@@ -202,11 +227,19 @@ class ReportWriter:
                 notes=image.notes,
                 p_value=prediction.p_value,
                 pixel_threshold=prediction.pixel_threshold,
+                regions=None if regions is None else len(regions),
             )
         )
         photo = Image.fromarray(eight_bit(image.pixels))
-        thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(heat, THUMBNAIL)}
-        self._cards.write(pages.embedded(asdict(self.entries[-1]) | thumbnails) + "\n")
+        thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(drawn, THUMBNAIL)}
+        boxes = [region.box for region in (regions or [])[:SHOWN_BOXES]]
+        self._cards.write(pages.embedded(asdict(self.entries[-1]) | thumbnails | {"boxes": boxes}) + "\n")
+
+    def _drawn(self, image: DecodedImage, prediction: Prediction, regions: Sequence[Region]) -> Image.Image:
+        if self.run.overlay == "heat":
+            return Image.fromarray(overlay(image, prediction.anomaly_map))
+        check_map(image, prediction.anomaly_map)
+        return outlined(image, regions)
 
     @property
     def warnings(self) -> list[str]:
@@ -226,6 +259,8 @@ class ReportWriter:
             notes = {"run": run, "warnings": self.warnings, "failures": self.failures, "ignored": self._ignored}
             listing = json.dumps(notes | {"predictions": predictions}, indent=2) + "\n"
             write_atomically(self.out / "predictions.json", listing.encode())
+            if self._regions is not None:
+                self._regions.finish()
             with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
                 page.writelines(self._page(notes))
 
@@ -263,38 +298,17 @@ def _cell(value: float | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:.9g}"
 
 
-def _clear(out: Path) -> None:
-    """Remove an earlier report: its own files, and the maps and overlays that it lists. What is left is a new table."""
-    found = [name for name in OWN_FILES if (out / name).exists()]
-    table = out / TABLE
-    if found and not _is_ours(table, found):
-        rule = "a report replaces an earlier report and no other file"
-        raise InputError(rule, f"{', '.join(found)} from elsewhere in {out}", "choose another --out, or move them away")
-    for name in (*_own_images(table), *OWN_FILES) if found else ():
-        if name != TABLE:
-            (out / name).unlink(missing_ok=True)
-    write_atomically(table, spreadsheets.line(COLUMNS).encode(), lasting=True)
+def check_overlay(overlay: Overlay, pixel_threshold: float | None) -> None:
+    """Check that there are regions to outline.
+
+    Raises:
+        ConfigError: there is no threshold for pixels.
+    """
+    if overlay == "outline" and pixel_threshold is None:
+        remedy = "give --pixel-threshold, calibrate the detector (zsad calibrate), or choose --overlay heat"
+        raise ConfigError("outlines need a threshold for pixels", "none", remedy)
 
 
-def _is_ours(table: Path, found: list[str]) -> bool:
-    """By the first line of the table. Of a report that was killed as it began, it may be empty."""
-    if not table.is_file():
-        return False
-    with table.open(encoding="utf-8", errors="replace") as lines:
-        first = lines.readline()
-    return first.startswith(OURS) or (not first and set(found) <= {TABLE, "legend.png"})
-
-
-def _own_images(table: Path) -> Iterator[str]:
-    try:
-        rows = spreadsheets.read(table) if table.stat().st_size else []
-    except DocumentError as error:
-        rule = "a report replaces an earlier report whose table can be read"
-        raise InputError(rule, f"{table}: {error}", "choose another --out, or move it away") from error
-    names = [row.get(key, "") for row in rows for key in ("map", "overlay")]
-    return (name for name in names if re.fullmatch(r"(maps|overlays)/[^/\\]+\.(png|jpg)", name))
-
-
-def _suffix(heat: Image.Image) -> str:
+def _suffix(drawn: Image.Image) -> str:
     """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
-    return ".jpg" if heat.width * heat.height > LARGEST_PNG and max(heat.size) <= 65500 else ".png"
+    return ".jpg" if drawn.width * drawn.height > LARGEST_PNG and max(drawn.size) <= 65500 else ".png"

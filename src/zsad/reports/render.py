@@ -73,10 +73,7 @@ def overlay(
         InputError: for a map of another size than its image's, or with values outside [0, 1].
         ConfigError: for an opacity outside [0, 1].
     """
-    _check_range(anomaly_map)
-    if image.size != anomaly_map.shape:
-        rule = "an anomaly map has the size of its image"
-        raise InputError(rule, f"{anomaly_map.shape} for {image.size}", "resize the map to the image first")
+    check_map(image, anomaly_map)
     if not 0 <= opacity <= 1:
         raise ConfigError("an opacity lies in [0, 1]", opacity, f"give a number such as {OPACITY}")
     result = np.empty((*image.size, 3), np.uint8)
@@ -84,6 +81,18 @@ def overlay(
         rows = slice(top, top + STRIP)
         result[rows] = _blend(_muted(eight_bit(image.pixels[rows])), anomaly_map[rows], opacity)
     return result
+
+
+def check_map(image: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"]) -> None:
+    """Check that a map can be drawn over an image.
+
+    Raises:
+        InputError: for a map of another size than its image's, or with values outside [0, 1].
+    """
+    _check_range(anomaly_map)
+    if image.size != anomaly_map.shape:
+        rule = "an anomaly map has the size of its image"
+        raise InputError(rule, f"{anomaly_map.shape} for {image.size}", "resize the map to the image first")
 
 
 def eight_bit(
