@@ -51,7 +51,7 @@ class Tokenizer:
             WeightsError: they are damaged, or too large.
         """
         try:
-            lines = _unpacked(path).decode("utf-8").splitlines()
+            lines = unpacked(path).decode("utf-8").splitlines()
             return cls(_bpe([(left, right) for left, right in (line.split(" ") for line in lines)]), context)
         except WeightsError:
             raise
@@ -97,7 +97,7 @@ class Tokenizer:
         return int(number)
 
 
-def _unpacked(path: Path | Traversable) -> bytes:
+def unpacked(path: Path | Traversable) -> bytes:
     """The decompressed file, up to a limit."""
     with path.open("rb") as file, gzip.open(file) as merges:
         content = merges.read(MERGES + 1)

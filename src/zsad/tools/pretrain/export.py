@@ -20,8 +20,8 @@ from zsad.tools.pretrain.store import CorpusImage
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 
 TERMS = (
-    "Trained on images of public research sets, some of which state no terms or terms for research only; "
-    "the images are not in the package. See docs/tiny.md for every source. To be safe, for research and tests."
+    "For any use, with the attribution that NOTICE gives: trained on drawn images and on public images whose terms "
+    "allow it (CC0, MIT, Apache-2.0, CC BY); the images are not in the package. docs/tiny.md lists every source."
 )
 
 
@@ -94,6 +94,6 @@ def _sources(
         rule = "every source of the corpus is described"
         raise InputError(rule, f"nothing on {', '.join(unknown)}", "add them to the file of sources")
     return {
-        name: {"images": count, "trained": name not in recipe.held_out, **(sources or {}).get(name, {})}
+        name: {"images": count, "trained": name in (recipe.sources or counts), **(sources or {}).get(name, {})}
         for name, count in counts.items()
     }

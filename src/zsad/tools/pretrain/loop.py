@@ -30,14 +30,13 @@ from zsad.tools.pretrain.recipe import PretrainingRecipe
 from zsad.tools.pretrain.stem import fill
 from zsad.tools.pretrain.store import CorpusImage, Store, prepare
 from zsad.tools.pretrain.teacher import Teacher
-from zsad.tools.pretrain.vocabulary import learn_merges, write_merges
-from zsad.tools.pretrain.words import vocabulary_text
+from zsad.tools.pretrain.vocabulary import first_merges
 
 
 def run(
     recipe: PretrainingRecipe, corpus: list[CorpusImage], out: Path, *, workers: int = 2, device: str = "cpu"
 ) -> Clip:
-    """Prepare the images, learn the merges, train; whatever is already in ``out`` is used and not done again.
+    """Prepare the images, train; whatever is already in ``out`` is used and not done again.
 
     Args:
         recipe: all numbers.
@@ -52,7 +51,7 @@ def run(
     _same_run(recipe, corpus, out / "run.json")
     validation = prepare(recipe, corpus, "validation", out / "validation", workers)
     train = prepare(recipe, corpus, "train", out / "train", workers)
-    tokenizer = _vocabulary(recipe, corpus, train, out)
+    tokenizer = _vocabulary(recipe, out)
     torch.manual_seed(recipe.seed)
     learner = Learner(Clip(recipe.backbone, configs.get(recipe.backbone), tokenizer), recipe)
     pooled = _take_over(learner.stem, train)
@@ -101,10 +100,10 @@ def validate(learner: Learner, reader: FeatureReader, device: str) -> dict[str, 
     """Mean losses on the validation images, with fixed words and order, and how well drawn damage is found.
 
     The pixel AUROC is over the patches of each damaged image, averaged; the image AUROC is that of the class token.
-    Images of sources that are held out, or of unknown state, are left out, and what cannot be told is.
+    Images of unknown state are left out, and so is what cannot be told.
     """
     learner.eval()
-    size, usable = learner.recipe.batch, reader.usable(learner.recipe)
+    size, usable = learner.recipe.batch, reader.usable()
     found: dict[str, list[float]] = {}
     scores, truths = [], []
     for rows in np.split(usable, range(size, len(usable), size)):
@@ -188,13 +187,10 @@ def _read(path: Path) -> dict[str, object]:
         raise InputError(rule, f"{path}: {error}", "say another --out") from error
 
 
-def _vocabulary(recipe: PretrainingRecipe, corpus: list[CorpusImage], store: Store, out: Path) -> Tokenizer:
+def _vocabulary(recipe: PretrainingRecipe, out: Path) -> Tokenizer:
     path = out / "merges.txt.gz"
     if not path.is_file():
-        names = sorted({meta.name for meta in store.meta})
-        kinds = sorted({kind for meta in store.meta for kind in meta.kinds})
-        texts = vocabulary_text(names, [entry.caption for entry in corpus], kinds)
-        write_merges(learn_merges(texts, recipe.merges), path)
+        write_atomically(path, first_merges(recipe.merges))
     return Tokenizer.from_merges(path, configs.get(recipe.backbone).text.context)
 
 

@@ -44,14 +44,13 @@ class FeatureReader:
     stem: Stem
     pooled: Standard
 
-    def usable(self, recipe: PretrainingRecipe) -> np.ndarray:
-        """The images that may train: of no source that is held out, of no state that is unknown."""
-        kept = [meta.has_state and meta.source not in recipe.held_out for meta in self.store.meta]
-        return np.flatnonzero(kept)
+    def usable(self) -> np.ndarray:
+        """The images that may train: of no state that is unknown."""
+        return np.flatnonzero([meta.has_state for meta in self.store.meta])
 
     def training(self, recipe: PretrainingRecipe, step: int) -> PretrainingBatch:
         """The images of a step: a pass over those that train in a fresh order, again and again."""
-        usable = self.usable(recipe)
+        usable = self.usable()
         size = min(recipe.batch, len(usable))
         per_pass = len(usable) // size
         order = np.random.default_rng([recipe.seed, 7, step // per_pass]).permutation(usable)

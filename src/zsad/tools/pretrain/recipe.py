@@ -26,9 +26,9 @@ class PretrainingRecipe:
         images: number of training images prepared.
         validation: number of validation images prepared; procedural ones, and corpus images that never train.
         procedural: share of the images that is drawn; the rest comes from the corpus.
-        held_out: sources of the corpus that never train.
+        sources: of the corpus, those that train; any where none is named.
         damaged: share of the images that gets drawn defects.
-        merges: number of byte-pair merges learned from the captions.
+        merges: number of the byte-pair merges of CLIP that the vocabulary has, the most frequent first.
         steps, batch: length and size of the optimisation.
         learning_rate, weight_decay, warmup: AdamW with linear warm-up (steps), then a cosine to zero.
         distil, align, state: weights of the three losses.
@@ -49,7 +49,7 @@ class PretrainingRecipe:
     images: int
     validation: int
     procedural: float
-    held_out: tuple[str, ...]
+    sources: tuple[str, ...]
     damaged: float
     merges: int
     steps: int

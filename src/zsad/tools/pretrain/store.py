@@ -5,7 +5,7 @@ recipe's seed, the corpus and ``n``.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -97,6 +97,17 @@ def read_corpus(captions: Path) -> list[CorpusImage]:
         ) from error
 
 
+def training(corpus: Sequence[CorpusImage], sources: Collection[str]) -> list[CorpusImage]:
+    """The images that may train: all but every 20th, of these sources or, where none is named, of any."""
+    kept = (entry for number, entry in enumerate(corpus) if number % HOLD_OUT)
+    return [entry for entry in kept if not sources or entry.source in sources]
+
+
+def validating(corpus: Sequence[CorpusImage]) -> list[CorpusImage]:
+    """Every 20th image, of any source."""
+    return list(corpus[::HOLD_OUT])
+
+
 def prepare(recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split, folder: Path, workers: int) -> Store:
     """Make the images of a split, or open them where they have been made."""
     if not (folder / "meta.jsonl").is_file():
@@ -113,10 +124,9 @@ class CorpusDataset(Dataset[DrawnImage]):
     def __init__(self, recipe: PretrainingRecipe, corpus: list[CorpusImage], split: Split) -> None:
         vision = configs.get(recipe.backbone).vision
         self.recipe, self.side, self.grid, self.split = recipe, vision.image_size, vision.grid, split
-        held_out = split == "validation"
-        if not corpus and recipe.procedural < 1:
+        self.corpus = validating(corpus) if split == "validation" else training(corpus, recipe.sources)
+        if not self.corpus and recipe.procedural < 1:
             raise ConfigError("a recipe that is not all procedural needs a corpus", "none", "say --corpus FILE")
-        self.corpus = [entry for number, entry in enumerate(corpus) if (number % HOLD_OUT == 0) == held_out]
 
     def __len__(self) -> int:
         return self.recipe.validation if self.split == "validation" else self.recipe.images

@@ -37,12 +37,6 @@ def state_pair(rng: np.random.Generator, name: str, kinds: Sequence[str]) -> tup
     return template.format(normal.format(thing)), template.format(_anomalous(rng, thing, kinds))
 
 
-def vocabulary_text(names: Sequence[str], captions: Sequence[str], kinds: Sequence[str]) -> list[str]:
-    """Every sentence that the byte-pair merges should know how to spell."""
-    states = [state.format("object") for state in (*NORMAL, *ANOMALOUS)]
-    return [*captions, *names, *GENERIC, *TEMPLATES, *states, *kinds]
-
-
 def _anomalous(rng: np.random.Generator, thing: str, kinds: Sequence[str]) -> str:
     if kinds and rng.random() < 0.3:
         return f"{thing} with {rng.choice(list(kinds))}"
