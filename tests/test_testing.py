@@ -1,6 +1,7 @@
 """A method or layout that breaks a promise is told which one: for each, one that breaks it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,18 @@ from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import l2_normalize
 from zsad.data import Layout, PublishedCount, Sample, layouts
 from zsad.errors import ConfigError, InputError
-from zsad.methods import BackboneFeatures, Config, Evidence, FewShot, Method, TrainingConfig
+from zsad.methods import (
+    BackboneFeatures,
+    Config,
+    Evidence,
+    FewShot,
+    FolderScores,
+    LoadImages,
+    Method,
+    TrainingConfig,
+)
 from zsad.methods.clip import ClipDetector
+from zsad.methods.musc import MuSc
 from zsad.references import PatchFeatures
 from zsad.testing import METHOD_PROMISES, MethodCase, check_layout, check_method, small_clip
 
@@ -102,6 +113,34 @@ class Keeping(FewShot):
         """Not at all."""
 
 
+def folder(change: Callable[[FolderScores, int], FolderScores]) -> type[Method]:
+    """MuSc whose scores of a folder are changed; told the number of batches."""
+
+    def score_folder(self: MuSc, load: LoadImages, count: int, class_name: str) -> FolderScores:
+        batches = 0
+
+        def counted(indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
+            nonlocal batches
+            for batch in load(indices):
+                batches += 1
+                yield batch
+
+        scores = MuSc.score_folder(self, counted, count, class_name)
+        return change(scores, batches)
+
+    return of(MuSc, score_folder=score_folder)
+
+
+def with_score(scores: FolderScores, score: Tensor) -> FolderScores:
+    return replace(scores, evidence=Evidence(scores.evidence.maps, score))
+
+
+def scaled(scores: FolderScores, _: int) -> FolderScores:
+    """Copies get the scores of rounding, as where these are brought to [0, 1] by their extent."""
+    score = scores.evidence.score
+    return with_score(scores, score if not len(score) or score.max() > 0 else torch.linspace(0, 1, len(score)))
+
+
 BROKEN: list[tuple[str, type[Method], str]] = [
     ("maps_are_probabilities_on_the_grid", changed(lambda _, e, *__: Evidence(e.maps * 3, e.score)), "maps of [12]"),
     (
@@ -134,9 +173,28 @@ BROKEN: list[tuple[str, type[Method], str]] = [
     ("paper_and_backbone_are_named", of(ClipDetector, __doc__=None), "no docstring"),
     ("forward_is_its_two_steps", Leaking, "other patches features"),
     ("a_memory_is_filled_and_emptied", Keeping, "maps that differ by"),
+    (
+        "a_folder_is_scored_by_its_images",
+        folder(lambda scores, batches: with_score(scores, scores.evidence.score / batches)),
+        "scores that differ by",
+    ),
+    (
+        "a_folder_is_scored_by_its_images",
+        folder(lambda scores, _: with_score(scores, torch.linspace(0, 1, len(scores.indices)))),
+        "scores that differ by",
+    ),
+    (
+        "a_folder_is_scored_by_its_images",
+        folder(lambda scores, _: replace(scores, indices=list(range(len(scores.indices))))),
+        "where .0, 2, 3, 5. can be read",
+    ),
+    ("odd_folders_are_answered", folder(scaled), "copies with the scores"),
+    ("one_image_is_answered_or_refused", of(MuSc, forward=lambda *_: NO_NUMBERS), "not finite"),
+    ("one_image_is_answered_or_refused", of(MuSc, forward=lambda *_: 1 / 0), "ZeroDivisionError"),
     ("trained_parameters_decide_the_answer", of(Bare, predict_from_features=lambda *_: FIXED), "the same maps"),
 ]
 FIXED = Evidence(torch.full((3, 1, 4, 4), 0.5), torch.full((3,), 0.5))
+NO_NUMBERS = Evidence(torch.full((1, 1, 4, 4), torch.nan), torch.full((1,), torch.nan))
 
 
 @pytest.mark.parametrize(("name", "method", "found"), BROKEN)

@@ -105,6 +105,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "global_weight": 1.0,  # β, section 3.1
         "local_weight": 1.0,  # γ, section 3.1
     },
+    "musc": {
+        "sigma": 0.0,  # all of it: code, unless said otherwise
+        "align_corners": True,
+        "smoothing_window": None,
+        "levels": (6, 12, 18, 24),
+        "neighbourhoods": (1, 3, 5),
+        "share": 0.3,
+        "distance": "euclidean",
+        "neighbours": (1, 2, 3),  # those for MVTec AD
+        "images_together": 256,  # own: more than any class of MVTec AD and VisA has
+        "directions": None,
+        "features": "auto",  # own: blocks, where there is no CNN
+        "cnn_directions": 128,  # own
+    },
     "winclip": ANSWER | {"sigma": 0.0, "scales": (2, 3), "temperature": 0.07},
     "wmoe-clip": ANSWER
     | {
@@ -157,7 +171,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "wmoe-clip": ADAM | {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4},  # section 3.1
 }
 BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-240"}
-READ_NO_NAMES = {"fe-clip", "wmoe-clip"}
+READ_NO_NAMES = {"fe-clip", "musc", "wmoe-clip"}
 
 
 def test_every_method_is_in_the_tables() -> None:

@@ -63,14 +63,23 @@ class VisionTower(nn.Module):
 
     def embed(self, images: Float[Tensor, "batch 3 rows cols"]) -> tuple[Float[Tensor, "batch tokens width"], Size]:
         """Tokens that enter block 0 (class token first), and their grid."""
-        rows, cols = (side // self.patch_size for side in images.shape[-2:])
-        if min(rows, cols) < MIN_GRID:
+        grid = self.grid(images.shape[-2], images.shape[-1])
+        return self.arrange(self.patch_embedding(images)), grid
+
+    def grid(self, rows: int, cols: int) -> Size:
+        """The patch grid of images of so many pixels.
+
+        Raises:
+            InputError: it is smaller than 2×2.
+        """
+        grid = rows // self.patch_size, cols // self.patch_size
+        if min(grid) < MIN_GRID:
             raise InputError(
                 f"an image covers at least {MIN_GRID}×{MIN_GRID} patches of {self.patch_size} px",
-                f"{images.shape[-2]}×{images.shape[-1]} px",
+                f"{rows}×{cols} px",
                 f"use an image size of at least {MIN_GRID * self.patch_size}",
             )
-        return self.arrange(self.patch_embedding(images)), (rows, cols)
+        return grid
 
     def arrange(self, patches: Float[Tensor, "batch width grid_rows grid_cols"]) -> Float[Tensor, "batch tokens width"]:
         """Embedded patches with the class token before them, their positions and the first norm."""

@@ -9,6 +9,7 @@ lowest share of the distances from each image) and nearest neighbours at the sam
 from zsad.references.bank import ReferenceBank
 from zsad.references.coreset import greedy_coreset
 from zsad.references.features import PatchFeatures, RandomProjection, neighbourhood_average, patch_features, rotations
+from zsad.references.mutual import mutual_scores
 from zsad.references.statistics import (
     distances_by_image,
     lowest_share_mean,
@@ -16,18 +17,25 @@ from zsad.references.statistics import (
     nearest_distance,
     similarity_smoothed_scores,
 )
+from zsad.references.towers import FeatureSource, TowerFeatures, has_cnn, level_widths, tower_features
 
 __all__ = [
+    "FeatureSource",
     "PatchFeatures",
     "RandomProjection",
     "ReferenceBank",
+    "TowerFeatures",
     "distances_by_image",
     "greedy_coreset",
+    "has_cnn",
+    "level_widths",
     "lowest_share_mean",
+    "mutual_scores",
     "nearest_cosine",
     "nearest_distance",
     "neighbourhood_average",
     "patch_features",
     "rotations",
     "similarity_smoothed_scores",
+    "tower_features",
 ]

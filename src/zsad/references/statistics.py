@@ -17,6 +17,8 @@ from zsad.types import Size
 Distance = Literal["euclidean", "cosine"]
 MAX_SIMILARITIES = 2**24
 """Cosines that are held at once; bounds memory, changes nothing else."""
+LEAST_EXTENT = 1e-3
+"""Scores of a folder that differ by less differ by rounding: distances are square roots of differences in fp32."""
 
 
 def nearest_cosine(features: PatchFeatures, bank: ReferenceBank) -> Float[Tensor, "streams batch cells"]:
@@ -173,14 +175,21 @@ def similarity_smoothed_scores(
     Args:
         scores: of all images of a folder.
         class_tokens: unit vectors.
-        neighbours: the numbers k; those above the number of images count as that number.
+        neighbours: the numbers k; those above the number of images count as that number. Without any, scores are only
+            brought to [0, 1].
+
+    Returns:
+        all 0 where scores differ by less than rounding, as those of copies of one image.
     """
     extent = scores.max() - scores.min()
-    scaled = (scores - scores.min()) / extent if extent > 0 else torch.zeros_like(scores)
-    cosines = F.normalize(class_tokens.float(), dim=-1)
-    cosines = cosines @ cosines.mT
-    smoothed = []
-    for k in neighbours:
-        weights, nearest = cosines.topk(min(k, len(scores)), dim=-1)
-        smoothed.append((weights * scaled[nearest]).sum(-1) / weights.sum(-1))
-    return torch.stack(smoothed).mean(0)
+    scaled = (scores - scores.min()) / extent if extent > LEAST_EXTENT else torch.zeros_like(scores)
+    if not neighbours:
+        return scaled
+    tokens, smoothed = F.normalize(class_tokens.float(), dim=-1), []
+    for rows in torch.arange(len(scores), device=scores.device).split(max(1, MAX_SIMILARITIES // len(scores))):
+        cosines, by_count = tokens[rows] @ tokens.mT, []
+        for k in neighbours:
+            weights, nearest = cosines.clamp_min(0).topk(min(k, len(scores)), dim=-1)
+            by_count.append((weights * scaled[nearest]).sum(-1) / weights.sum(-1))
+        smoothed.append(torch.stack(by_count).mean(0))
+    return torch.cat(smoothed)

@@ -18,9 +18,20 @@ from torch import Tensor
 from zsad import checkpoint, methods
 from zsad.backbones import config as architectures
 from zsad.config import from_mapping
-from zsad.errors import ConfigError, ZsadWarning
-from zsad.methods import BackboneFeatures, Config, Evidence, FewShot, FrozenBackboneMethod, Method, Target, Trainable
+from zsad.errors import ConfigError, InputError, ZsadError, ZsadWarning
+from zsad.methods import (
+    BackboneFeatures,
+    Config,
+    Evidence,
+    FewShot,
+    FrozenBackboneMethod,
+    Method,
+    Target,
+    Trainable,
+    TransductiveMethod,
+)
 from zsad.testing._clip import PATCH, SIZE, images, small_clip
+from zsad.testing._folders import answers_alone, chosen, folder_evidence, loading
 from zsad.types import Size
 
 CLASSES = ("metal nut", "carpet", "metal nut", "transistor")
@@ -166,6 +177,8 @@ def the_clip_is_not_changed_by_use(case: MethodCase) -> None:
 )
 def the_clip_is_not_changed_by_a_step(case: MethodCase) -> None:
     method = case.make().train()
+    if not answers_alone(method):
+        return
     before = _snapshot(method.clip)
     pixels = images(2).requires_grad_()
     evidence = method(pixels, CLASSES[:2])
@@ -181,8 +194,10 @@ def the_clip_is_not_changed_by_a_step(case: MethodCase) -> None:
 @_promise("a batch gives what its images give one by one")
 def a_batch_equals_its_images(case: MethodCase) -> None:
     method = case.make()
-    together = _run(method, 4)
+    if not answers_alone(method):
+        return
     with torch.inference_mode():
+        together = method(images(4), CLASSES)
         for number, (pixels, class_name) in enumerate(zip(images(4), CLASSES, strict=True)):
             _assert_same(method(pixels[None], [class_name]), _image(together, number), rtol=1e-5, atol=1e-6)
 
@@ -314,9 +329,13 @@ def class_names_matter_where_the_method_says_so(case: MethodCase) -> None:
 @_promise("the class names of other images in a batch do not matter")
 def mixed_class_names_equal_separate_ones(case: MethodCase) -> None:
     method = case.make()
-    mixed = _run(method, 4)
+    if not answers_alone(method):
+        return
+    with torch.inference_mode():
+        mixed = method(images(4), CLASSES)
     for number, class_name in enumerate(CLASSES):
-        alone = _run(method, 4, class_names=[class_name] * 4)
+        with torch.inference_mode():
+            alone = method(images(4), [class_name] * 4)
         _assert_same(_image(alone, number), _image(mixed, number), rtol=1e-6, atol=1e-7)
 
 
@@ -324,7 +343,7 @@ def mixed_class_names_equal_separate_ones(case: MethodCase) -> None:
 def any_class_name_is_answered(case: MethodCase) -> None:
     for class_name in ("", "{}", "{0} {x}", "100 % cotton\x00", "naïve 缺陷 🔧"):
         score = _run(case.make(), 1, class_names=[class_name]).score
-        _require(score.isfinite().all(), f"{float(score)} for the class name {class_name!r}")
+        _require(score.isfinite().all(), f"{score.tolist()} for the class name {class_name!r}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # A new one each time, since each is warned of once.
@@ -422,9 +441,68 @@ def _without_normal(method: FewShot) -> Evidence | None:
     raise AssertionError("an answer without normal images of a method that needs_normal")
 
 
+@_promise(
+    "a folder's scores depend on its images alone: not on batches, their order, those that cannot be read, or twice"
+)
+def a_folder_is_scored_by_its_images(case: MethodCase) -> None:
+    method, pixels = case.make(), images(6, seed=7)
+    if not isinstance(method, TransductiveMethod) or not method.scores_folder(6):
+        return
+    whole = folder_evidence(method, pixels)
+    for batch in (1, 4):
+        _assert_same(folder_evidence(method, pixels, batch=batch), whole, rtol=1e-3, atol=1e-3)
+    order = [4, 1, 5, 0, 3, 2]
+    _assert_same(folder_evidence(method, pixels[order]), chosen(whole, order), rtol=1e-3, atol=1e-3)
+    _assert_same(folder_evidence(method, pixels), whole)
+    readable = [0, 2, 3, 5]
+    gaps = folder_evidence(method, pixels, unreadable=(1, 4))
+    _assert_same(gaps, folder_evidence(method, pixels[readable]), rtol=1e-3, atol=1e-3)
+    _require(_distance(chosen(whole, readable).maps, gaps.maps) > 1e-6, "the other images do not matter to the maps")
+
+
+@_promise("a folder without a readable image has no scores, and one of copies has finite ones")
+def odd_folders_are_answered(case: MethodCase) -> None:
+    method, pixels = case.make(), images(1, seed=7).repeat(5, 1, 1, 1)
+    if not isinstance(method, TransductiveMethod) or not method.scores_folder(5):
+        return
+    with torch.inference_mode():
+        none = method.score_folder(loading(pixels, unreadable=range(5)), 5, CLASSES[0])
+    _require(not none.indices, f"scores of {none.indices} where none can be read")
+    copies = folder_evidence(method, pixels)
+    _require(copies.maps.isfinite().all() and copies.score.isfinite().all(), "scores of copies that are not finite")
+    _require(copies.score.max() - copies.score.min() < 1e-2, f"copies with the scores {copies.score.tolist()}")
+
+
+@_promise("an image alone, or the only one that can be read, has a finite score or is refused with an InputError")
+def one_image_is_answered_or_refused(case: MethodCase) -> None:
+    method, pixels = case.make(), images(3, seed=7)
+    if not isinstance(method, TransductiveMethod):
+        return
+    scored: list[Callable[[], Evidence]] = [lambda: method(pixels[:1], CLASSES[:1])]
+    if method.scores_folder(1):
+        scored = [lambda: folder_evidence(method, pixels[:1])]
+    if method.scores_folder(3):
+        scored.append(lambda: folder_evidence(method, pixels, unreadable=(0, 2)))
+    for scores_one in scored:
+        try:
+            with torch.inference_mode():
+                evidence = scores_one()
+        except InputError:
+            continue
+        except ZsadError as error:
+            raise AssertionError(f"refused with {type(error).__name__}: {error}") from error
+        _require(evidence.maps.isfinite().all() and evidence.score.isfinite().all(), "a score that is not finite")
+
+
 @torch.inference_mode()
 def _run(method: Method, batch: int = 3, size: Size = (SIZE, SIZE), class_names: Sequence[str] = CLASSES) -> Evidence:
-    evidence = method(images(batch, *size).to(method.clip.dtype), class_names[:batch])
+    """What the method says of so many images; as a folder, of the first class, where it scores them by one another."""
+    pixels = images(batch, *size).to(method.clip.dtype)
+    if isinstance(method, TransductiveMethod) and method.scores_folder(batch):
+        return folder_evidence(method, pixels, class_names[0])
+    if isinstance(method, TransductiveMethod) and not answers_alone(method):
+        return folder_evidence(method, images(max(batch, 2), *size).to(method.clip.dtype), class_names[0])
+    evidence = method(pixels, class_names[:batch])
     _require(isinstance(evidence, Evidence), f"forward returns {type(evidence).__name__}, not zsad.methods.Evidence")
     return evidence
 

@@ -1,0 +1,80 @@
+"""Features of patches from a vision tower: of its blocks, or of the CNN that a hybrid has before them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.backbones.clip import VisionTower
+from zsad.backbones.stem import DEEP, EARLY, MIDDLE, STAGES, Stem
+from zsad.backbones.transformer import level_index
+from zsad.errors import ConfigError
+
+FeatureSource = Literal["auto", "blocks", "cnn"]
+"""``"blocks"``: patch tokens of some blocks. ``"cnn"``: standardised features of the early, the middle and the deep
+stage of a hybrid's CNN. ``"auto"``: those of the CNN where there is one."""
+REFERENCE_DEPTH = 24
+CNN_WIDTHS = tuple(STAGES[stage].channels for stage in (EARLY, MIDDLE, DEEP))
+
+
+@dataclass(frozen=True)
+class TowerFeatures:
+    """What a tower says of a batch of images.
+
+    Attributes:
+        levels: features of the patches, on the patch grid; widths may differ.
+        class_token: of the last block, in the joint space.
+    """
+
+    levels: tuple[Float[Tensor, "batch _ grid_rows grid_cols"], ...]
+    class_token: Float[Tensor, "batch embed"]
+
+
+def has_cnn(vision: VisionTower, source: FeatureSource) -> bool:
+    """Whether this source means the CNN of this tower.
+
+    Raises:
+        ConfigError: the CNN is asked for, and the tower has none.
+    """
+    is_hybrid = isinstance(vision.patch_embedding, Stem)
+    if source == "cnn" and not is_hybrid:
+        raise ConfigError("features of a CNN are those of a hybrid backbone", source, 'say "blocks", or a hybrid')
+    return is_hybrid and source != "blocks"
+
+
+def level_widths(vision: VisionTower, levels: Sequence[int], source: FeatureSource = "auto") -> tuple[int, ...]:
+    """Widths of the levels that :func:`tower_features` gives."""
+    return CNN_WIDTHS if has_cnn(vision, source) else (vision.projection.shape[0],) * len(levels)
+
+
+def tower_features(
+    vision: VisionTower,
+    images: Float[Tensor, "batch 3 rows cols"],
+    levels: Sequence[int],
+    source: FeatureSource = "auto",
+) -> TowerFeatures:
+    """Features of normalised images.
+
+    Args:
+        vision: the tower.
+        images: of any size whose patch grid is at least 2 x 2.
+        levels: blocks, counted from 1 as for a tower of 24 blocks; without effect where the CNN is the source.
+        source: where features come from.
+
+    Raises:
+        ConfigError: the CNN is asked for, and the tower has none; or a level does not exist.
+        InputError: the images are too small.
+    """
+    if has_cnn(vision, source):
+        stem, grid = vision.patch_embedding, vision.grid(images.shape[-2], images.shape[-1])
+        assert isinstance(stem, Stem)
+        standardised = stem.standardised(stem.features(images))
+        trace = vision.run(vision.arrange(stem.projection(standardised)), grid)
+        found = tuple(standardised.split(list(CNN_WIDTHS), 1))
+    else:
+        blocks = [level_index(level, REFERENCE_DEPTH, len(vision.transformer.blocks)) for level in levels]
+        trace = vision(images, keep=set(blocks))
+        found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, trace.grid) for block in blocks)
+    return TowerFeatures(found, vision.project(trace.last[:, 0]))
