@@ -51,7 +51,8 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
     captured = capsys.readouterr()
     for name in ("truncated.jpg", "text.png", "empty.png"):
         assert re.search(rf"skipped: .*{re.escape(name)}", captured.err)
-    assert "5 images scored" in captured.out
+    assert "5 images scored and ranked; none is called normal or anomalous.\nuncalibrated: zsad cal" in captured.out
+    ranked = re.findall(r"^(0\.\d{3,})  (\S+)$", captured.out, re.MULTILINE)
     assert "3 without a score: see the lines above (exit status 1)" in captured.out
     found = json.loads((out / "predictions.json").read_text())
     sizes = {Path(item["source"]).name: (item["rows"], item["cols"]) for item in found["predictions"]}
@@ -67,7 +68,9 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
     for item in found["predictions"]:
         with Image.open(out / item["map"]) as image:
             assert (image.height, image.width) == (item["rows"], item["cols"])
+    assert all(item["is_anomalous"] is None for item in found["predictions"])
     scores = {Path(item["source"]).name: item["score"] for item in found["predictions"]}
+    assert [name for _, name in ranked] == sorted(scores, key=lambda name: -scores[name])
     assert scores["rgba.png"] == scores["good.png"]
 
 
@@ -171,7 +174,7 @@ def test_a_score_that_is_no_number_is_a_failure_of_its_image(
     out = tmp_path / "out"
     assert main(["predict", str(tmp_path), "--detector", "clip", "--image-size", "64", "--out", str(out)]) == 1
     captured = capsys.readouterr()
-    assert "1 image scored, 0 anomalous" in captured.out
+    assert "1 image scored and ranked" in captured.out
     assert "1 without a score" in captured.out
     assert re.search(r"zsad: skipped: a score is a finite number; got nan.*black\.png", captured.err)
     found = json.loads((out / "predictions.json").read_text())

@@ -208,18 +208,24 @@ def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iter
 def decided(decisions: Sequence[bool | None], threshold: float | None, detector: str) -> Iterator[str]:
     """How many images were scored and how many are anomalous, or why none is called so and what to do.
 
+    Args:
+        decisions: of the images.
+        threshold: of their scores; None without one.
+        detector: name or folder, as it was given.
+
     >>> list(decided([True, False], 0.4, "auto"))
     ['2 images scored, 1 anomalous (score ≥ 0.4).']
     >>> print("\\n".join(decided([None, None], None, "auto")))
-    2 images scored.
-    uncalibrated: no verdicts; zsad calibrate auto --normal DIR, or --threshold P
+    2 images scored and ranked; none is called normal or anomalous.
+    uncalibrated: zsad calibrate auto --normal DIR --out DIR, or --threshold P
     """
     scored = f"{pluralised(len(decisions), 'image')} scored"
     if threshold is not None:
         yield f"{scored}, {sum(map(bool, decisions)):,} anomalous (score ≥ {threshold:g})."
         return
-    yield f"{scored}."
-    yield from wrapped(f"uncalibrated: no verdicts; zsad calibrate {detector} --normal DIR, or --threshold P")
+    yield f"{scored} and ranked; none is called normal or anomalous."
+    out = "" if os.path.isdir(detector) else " --out DIR"  # a saved detector is calibrated where it is
+    yield from wrapped(f"uncalibrated: zsad calibrate {detector} --normal DIR{out}, or --threshold P")
 
 
 def wrapped(text: str) -> list[str]:
