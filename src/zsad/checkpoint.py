@@ -4,6 +4,7 @@ The package brings such folders too: heads, the trained tensors of a method on a
 """
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import flush, replacing, write_atomically
 from zsad.locks import alone
 from zsad.methods._base import Config, Method
+from zsad.methods._few_shot import FewShot
 from zsad.registry import Origin
 from zsad.tensors.reading import check_finite, read_safetensors
 from zsad.wording import printable
@@ -211,7 +213,14 @@ def _differs(path: Path, content: bytes) -> bool:
 
 
 def trained_state(method: Method) -> dict[str, Tensor]:
-    """The tensors of a method that do not come from elsewhere, by name: trained parameters and memory bank."""
+    """The tensors of a method that do not come from elsewhere, by name: trained parameters, and banks with entries."""
+    empty = [name for name, bank in method.banks().items() if not len(bank)] if isinstance(method, FewShot) else []
+    prefixes = tuple(f"{name}." for name in empty)
+    return {name: tensor for name, tensor in _own_state(method).items() if not name.startswith(prefixes)}
+
+
+def _own_state(method: Method) -> dict[str, Tensor]:
+    """As :func:`trained_state`, with empty banks."""
     elsewhere = tuple(f"{child}." for child in method.foreign)
     return {name: tensor.detach() for name, tensor in method.state_dict().items() if not name.startswith(elsewhere)}
 
@@ -223,18 +232,11 @@ def load_trained_state(method: Method, folder: Path) -> None:
         WeightsError: they are missing, unreadable, not finite, or of another type or shape than the method needs on
             this backbone.
     """
-    path, wanted, remedy = (
-        file_of(folder, TRAINED_STATE),
-        trained_state(method),
-        "copy the folder again, or train again",
-    )
+    path, wanted = file_of(folder, TRAINED_STATE), _own_state(method)
+    remedy = "copy the folder again, or train again"
     if not wanted:
         return
-    try:
-        tensors, _ = read_safetensors(path)
-    except WeightsError as error:
-        raise WeightsError(f"{path} must be readable", error.value, remedy) from error
-    tensors = method.current_state(tensors)
+    tensors = method.current_state(_read_tensors(path, remedy) if _is_needed(path, method, wanted) else {})
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise WeightsError(f"{path} holds the tensors of its method", f"differences in {odd[:3]}", "check the options")
@@ -250,6 +252,19 @@ def load_trained_state(method: Method, folder: Path) -> None:
             "name those it was made for, or train again",
         ) from error
     check_finite(trained_state(method), path, "train again, at a lower learning rate")
+
+
+def _is_needed(path: Path, method: Method, wanted: Mapping[str, Tensor]) -> bool:
+    """Whether a detector needs its file of tensors: an untrained one without a memory has none."""
+    has_memory = (path.parent / MEMORY).exists()
+    return os.path.lexists(path) or has_memory or method.current_state({}).keys() != wanted.keys()
+
+
+def _read_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
+    try:
+        return read_safetensors(path)[0]
+    except WeightsError as error:
+        raise WeightsError(f"{path} must be readable", error.value, remedy) from error
 
 
 def read(folder: Path) -> Card:

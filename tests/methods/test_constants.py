@@ -119,7 +119,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "features": "auto",  # own: blocks, where there is no CNN
         "cnn_directions": 128,  # own
     },
-    "winclip": ANSWER | {"sigma": 0.0, "scales": (2, 3), "temperature": 0.07},
+    "winclip": ANSWER
+    | {
+        "sigma": 0.0,
+        "scales": (2, 3),
+        "temperature": 0.07,
+        "patch_reference": True,
+        "patch_features": "last",
+        "reference_average": "harmonic",
+        "few_shot_score": "mean",
+    },
     "wmoe-clip": ANSWER
     | {
         "distribution_sampling": True,

@@ -1,11 +1,11 @@
 """The memory of normal patches: what it holds, how far things are from it, and that it is saved and loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.small import CONFIG, frozen, images
@@ -161,7 +161,7 @@ def test_the_memory_of_an_older_version_is_of_unknown_images(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("memory", "said"),
     [
-        (torch.zeros(3, WIDTH), r"differences in \['bank.image"),
+        (torch.zeros(3, WIDTH), r"differences in \['memory'\]"),
         (torch.zeros(1, 3, WIDTH), r"differences in \['bank.stream_1'\]"),
         (torch.zeros(2, 3, WIDTH + 1), r"size mismatch for bank\.stream_1"),
     ],
@@ -181,8 +181,29 @@ def test_a_memory_is_kept_on_disk(batch: int, tmp_path: Path) -> None:
     checkpoint.write(checkpoint.Card("rememberer"), method, checkpoint.TrainingRecord(), tmp_path)
     checkpoint.load_trained_state(fresh, tmp_path)
     torch.testing.assert_close(entries(fresh), entries(method), rtol=0, atol=0)
-    with pytest.raises(WeightsError, match="fits the backbone"):
-        checkpoint.load_trained_state(Rememberer(WIDTH + 1), tmp_path)
+    if batch:
+        with pytest.raises(WeightsError, match="fits the backbone"):
+            checkpoint.load_trained_state(Rememberer(WIDTH + 1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("bank.image", lambda image: image[1:], r"bank\.\* are of one number of entries"),
+        ("bank.image", lambda image: image + 1, r"bank\.image holds numbers below bank\.image_count"),
+        ("bank.image", lambda image: image - 2, r"bank\.image holds numbers below bank\.image_count"),
+    ],
+    ids=["fewer", "too many images", "below unknown"],
+)
+def test_a_bank_that_contradicts_itself_is_refused(
+    name: str, change: Callable[[Tensor], Tensor], said: str, tmp_path: Path
+) -> None:
+    checkpoint.write(checkpoint.Card("rememberer"), remembering(), checkpoint.TrainingRecord(), tmp_path)
+    path = tmp_path / checkpoint.TRAINED_STATE
+    tensors = load_file(path)
+    save_file(tensors | {name: change(tensors[name]).contiguous()}, path)
+    with pytest.raises(WeightsError, match=said):
+        checkpoint.load_trained_state(Rememberer(), tmp_path)
 
 
 def test_what_is_remembered_in_inference_mode_serves_training() -> None:

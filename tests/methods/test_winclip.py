@@ -1,13 +1,17 @@
 """WinCLIP's windows and means against loops, and its passes through the tower against one window at a time."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests.small import frozen, images, states_of
-from zsad.errors import ConfigError
+from zsad import checkpoint
+from zsad.errors import ConfigError, WeightsError
 from zsad.methods import winclip
-from zsad.methods.winclip import WinClip, WinClipConfig, harmonic_aggregate, window_tokens
+from zsad.methods.winclip import WinClip, WinClipConfig, arithmetic_aggregate, harmonic_aggregate, window_tokens
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
 from zsad.types import Size
 
@@ -74,7 +78,7 @@ def test_one_normal_window_clears_its_cells() -> None:
 @pytest.mark.parametrize("score", [1e-6, 0.3, 0.5, 1.0])
 def test_scores_that_are_all_equal_give_that_score(score: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        WinClip, "_probability", lambda self, tokens, grid, states: tokens.new_full((len(tokens),), score)
+        WinClip, "_probability", lambda self, features, states: features.new_full((len(features),), score)
     )
     evidence = WinClip(frozen())(images(2), ["nut", "nut"])
     torch.testing.assert_close(evidence.maps, torch.full((2, 1, 4, 4), score))
@@ -179,3 +183,112 @@ def test_normal_and_anomalous_are_said_alike_but_for_the_state() -> None:
     clip = frozen()
     method = WinClip(clip)
     torch.testing.assert_close(states_of(method, "nut"), slow_states(method, "nut"), rtol=1e-5, atol=1e-6)
+
+
+# --- WinCLIP+ ---
+
+
+def slow_features(method: WinClip, pixels: Tensor) -> tuple[list[list[Tensor]], Size]:
+    """Unit features of one image: of the windows of each scale, and of its patches."""
+    clip = method.clip
+    tokens, grid = clip.vision.embed(pixels[None])
+    found = []
+    for side in method.config.scales:
+        windows = [
+            clip.vision.transformer(tokens[0, chosen][None], (1, 1))[0][0, 0] for chosen in slow_windows(grid, side)
+        ]
+        found.append([clip.vision.norm_post(last) @ clip.vision.projection for last in windows])
+    found.append([*clip.vision.transformer(tokens, grid)[0][0, 1:]])
+    return [[feature / feature.norm() for feature in features] for features in found], grid
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 24), (16, 16)])
+@torch.inference_mode()
+def test_with_normal_images_the_map_is_joined_with_the_distances_from_them(size: Size) -> None:
+    """Section 4 of the paper: M = min (1 - <F, r>) / 2 over the references, for windows of 2 and 3 and for patches."""
+    method, pixels, normal = WinClip(frozen()), images(2, *size), images(3, *size, seed=4)
+    alone = method(pixels, ["nut", "carpet"])
+    method.fit_normal(normal)
+    evidence = method(pixels, ["nut", "carpet"])
+    references = [slow_features(method, one)[0] for one in normal]
+    for number in range(2):
+        features, grid = slow_features(method, pixels[number])
+        distances = [
+            [min((1 - float(mine @ other)) / 2 for one in references for other in one[scale]) for mine in of_scale]
+            for scale, of_scale in enumerate(features)
+        ]
+        small, middle = (slow_spread(distances[scale], slow_windows(grid, scale + 2), grid) for scale in (0, 1))
+        reference = (torch.tensor(small) + torch.tensor(middle) + torch.tensor(distances[2]).reshape(grid)) / 3
+        torch.testing.assert_close(
+            evidence.maps[number, 0], (alone.maps[number, 0] + reference) / 2, rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            evidence.score[number], (alone.score[number] + reference.max()) / 2, rtol=1e-4, atol=1e-5
+        )
+
+
+@torch.inference_mode()
+def test_without_normal_images_again_nothing_has_changed() -> None:
+    method, pixels = WinClip(frozen()), images(2)
+    alone = method(pixels, ["nut", "carpet"])
+    method.fit_normal(images(2, seed=4))
+    method.forget_normal()
+    again = method(pixels, ["nut", "carpet"])
+    assert torch.equal(again.maps, alone.maps)
+    assert torch.equal(again.score, alone.score)
+
+
+@pytest.mark.parametrize(
+    ("options", "reaches"),
+    [
+        ({"patch_reference": False}, ("maps", "score")),
+        ({"patch_features": "projected"}, ("maps", "score")),
+        ({"reference_average": "arithmetic"}, ("maps", "score")),
+        ({"few_shot_score": "text"}, ("score",)),
+        ({"few_shot_score": "reference"}, ("score",)),
+    ],
+    ids=str,
+)
+@torch.inference_mode()
+def test_options_of_the_few_shot_mode_reach_the_answer(options: dict[str, Any], reaches: tuple[str, ...]) -> None:
+    clip, pixels = frozen(), images(2)
+    found = []
+    for config in (WinClipConfig(), WinClipConfig(**options)):
+        method = WinClip(clip, config)
+        method.fit_normal(images(2, seed=4))
+        found.append(method(pixels, ["nut", "nut"]))
+    for name in ("maps", "score"):
+        change = float((getattr(found[0], name) - getattr(found[1], name)).abs().max())
+        assert (change > 1e-5) == (name in reaches), name
+
+
+def test_scores_of_one_source_alone() -> None:
+    clip, pixels = frozen(), images(2)
+    scores = {}
+    with torch.inference_mode():
+        for rule in ("mean", "text", "reference"):
+            method = WinClip(clip, WinClipConfig(few_shot_score=rule))
+            zero_shot = method(pixels, ["nut", "nut"]).score
+            method.fit_normal(images(2, seed=4))
+            scores[rule] = method(pixels, ["nut", "nut"]).score
+    torch.testing.assert_close(scores["text"], zero_shot)
+    torch.testing.assert_close(scores["mean"], (scores["text"] + scores["reference"]) / 2)
+
+
+def test_the_mean_over_windows_may_be_arithmetic() -> None:
+    windows = window_tokens((2, 3), 2)
+    spread = arithmetic_aggregate(torch.tensor([[0.2, 0.6]]), windows, (2, 3))
+    torch.testing.assert_close(spread, torch.tensor([[[0.2, 0.4, 0.6], [0.2, 0.4, 0.6]]]))
+
+
+def test_an_untrained_detector_without_a_memory_has_no_tensors(tmp_path: Path) -> None:
+    """As those that version 0.1.0 saved."""
+    checkpoint.write(checkpoint.Card("winclip"), WinClip(frozen()), checkpoint.TrainingRecord(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix] == [checkpoint.CARD]
+    method = WinClip(frozen())
+    method.fit_normal(images(1))
+    checkpoint.load_trained_state(method, tmp_path)
+    assert not method.is_few_shot
+    (tmp_path / checkpoint.MEMORY).write_text('{"images": []}')
+    with pytest.raises(WeightsError, match=r"trained_state\.safetensors must be readable"):
+        checkpoint.load_trained_state(method, tmp_path)

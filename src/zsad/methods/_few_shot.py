@@ -87,12 +87,23 @@ class FewShot(Method):
         return (1 - nearest_cosine(features, self.bank)).clamp(0, 1).transpose(0, 1)
 
     def current_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As the base, and the memory of version 0.1.0 as entries of unknown images and positions."""
-        memory = tensors.get(OLDER_MEMORY)
-        if memory is None or memory.ndim != 3:
-            return dict(tensors)
-        unknown = torch.full((memory.shape[1],), -1)
-        bank = {f"bank.stream_{level}": entries for level, entries in enumerate(memory)}
-        bank |= {"bank.image": unknown, "bank.position": unknown[:, None].repeat(1, 2)}
-        kept = {name: tensor for name, tensor in tensors.items() if name != OLDER_MEMORY}
-        return kept | bank | {"bank.image_count": torch.tensor(0)}
+        """As the base; the memory of version 0.1.0 is one of unknown images, and banks that no file has are empty."""
+        found = dict(tensors)
+        if (memory := found.get(OLDER_MEMORY)) is not None and memory.ndim == 3:
+            found = {name: tensor for name, tensor in found.items() if name != OLDER_MEMORY}
+            found |= _entries_of_unknown_images(memory)
+        for name, bank in self.banks().items():
+            if not any(key.startswith(f"{name}.") for key in found):
+                found |= ReferenceBank(bank.widths).state_dict(prefix=f"{name}.")
+        return found
+
+
+def _entries_of_unknown_images(memory: Tensor) -> dict[str, Tensor]:
+    """The bank for a memory [levels, entries, width]."""
+    unknown = torch.full((memory.shape[1],), -1)
+    bank = {f"bank.stream_{level}": entries for level, entries in enumerate(memory)}
+    return bank | {
+        "bank.image": unknown,
+        "bank.position": unknown[:, None].repeat(1, 2),
+        "bank.image_count": torch.tensor(0),
+    }

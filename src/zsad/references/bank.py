@@ -114,3 +114,8 @@ class ReferenceBank(nn.Module):
                 setattr(self, name, ours.new_empty(len(saved), *ours.shape[1:]))
         self.unselected = 0
         super()._load_from_state_dict(state_dict, prefix, *rest)
+        errors = rest[-1]
+        if {len(buffer) for buffer in self.buffers() if buffer.ndim} != {len(self)}:
+            errors.append(f"the streams, images and positions of {prefix}* are of one number of entries")
+        elif len(self) and not -1 <= int(self.image.min()) <= int(self.image.max()) < max(1, self.images):
+            errors.append(f"{prefix}image holds numbers below {prefix}image_count")
