@@ -11,7 +11,8 @@ import torch
 from tests.holding import held_by_another
 from tests.small import frozen
 from zsad import checkpoint
-from zsad.checkpoint import CARD, IMAGES, TRAINED_STATE, TRAINING, Card, TrainingRecord
+from zsad.calibration import Calibration
+from zsad.checkpoint import CALIBRATION, CARD, IMAGES, TRAINED_STATE, TRAINING, Card, TrainingRecord
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.methods.fe_clip.method import FeClip
@@ -91,7 +92,7 @@ def test_a_detector_without_a_past_keeps_none_of_another(method: FeClip, tmp_pat
     assert sorted(content(tmp_path)) == [CARD, TRAINED_STATE]
 
 
-@pytest.mark.parametrize("name", [CARD, TRAINED_STATE, TRAINING, IMAGES])
+@pytest.mark.parametrize("name", [CARD, TRAINED_STATE, TRAINING, IMAGES, CALIBRATION])
 def test_files_of_these_names_from_elsewhere_are_not_written_over(name: str, method: FeClip, tmp_path: Path) -> None:
     (tmp_path / name).write_text("{}")
     rule = "a detector replaces a detector and no other file"
@@ -153,3 +154,102 @@ def test_a_card_of_another_format_is_refused(written: object, tmp_path: Path) ->
     (tmp_path / CARD).write_text(json.dumps({"method": "fe-clip", "format": written}))
     with pytest.raises(ConfigError, match=r"a detector has a format of at most 2; got format .*Remedy: install"):
         checkpoint.read(tmp_path)
+
+
+CALIBRATED = Calibration("fpr", 0.25, (0.1, 0.2, 0.3), "nut", "f" * 64, 0.4, 0.5, images=("d" * 64,))
+
+
+def test_a_calibration_is_read_as_it_was_written(method: FeClip, tmp_path: Path) -> None:
+    record = replace(OLD, calibration=CALIBRATED)
+    checkpoint.write(Card("fe-clip"), method, record, tmp_path)
+    found = checkpoint.read_training_record(tmp_path)
+    assert found == record
+    assert found.seen == ("a" * 64, "d" * 64)
+    checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    assert checkpoint.read_training_record(tmp_path) == OLD
+    assert not (tmp_path / CALIBRATION).exists()
+
+
+def test_a_detector_is_calibrated_in_its_folder(method: FeClip, tmp_path: Path) -> None:
+    checkpoint.write(Card("fe-clip", threshold=0.125), method, OLD, tmp_path)
+    old = content(tmp_path)
+    checkpoint.write_calibration(CALIBRATED, tmp_path)
+    assert checkpoint.read(tmp_path) == Card("fe-clip")
+    assert checkpoint.read_training_record(tmp_path) == replace(OLD, calibration=CALIBRATED)
+    changed_files = {name for name, found in content(tmp_path).items() if old.get(name) != found}
+    assert changed_files == {CARD, CALIBRATION}
+    with pytest.raises(ConfigError, match=r"holds a readable detector\.json"):
+        checkpoint.write_calibration(CALIBRATED, tmp_path / "empty")
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_wherever_calibration_is_cut_off_the_detector_can_be_loaded(
+    number: int, method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.write(Card("fe-clip", threshold=0.125), method, OLD, tmp_path)
+    left, os_replace = [number], os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        if not left[0]:
+            raise CutError
+        left[0] -= 1
+        os_replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        with pytest.raises(CutError):
+            checkpoint.write_calibration(CALIBRATED, tmp_path)
+    assert checkpoint.read(tmp_path).threshold == 0.125
+    found = checkpoint.read_training_record(tmp_path)
+    assert found == replace(OLD, calibration=CALIBRATED if number else None)
+    checkpoint.load_trained_state(method, tmp_path)
+    checkpoint.write_calibration(CALIBRATED, tmp_path)
+    assert checkpoint.read(tmp_path).threshold is None
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_detector_with_another_calibration_is_never_unreadable(
+    number: int, method: FeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved over itself, it can be loaded at any moment, with one calibration or the other."""
+    one, other = (replace(OLD, calibration=replace(CALIBRATED, threshold=value)) for value in (0.25, 0.5))
+    checkpoint.write(Card("fe-clip"), method, one, tmp_path)
+    left, os_replace = [number], os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        if not left[0]:
+            raise CutError
+        left[0] -= 1
+        os_replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        try:
+            checkpoint.write(Card("fe-clip"), method, other, tmp_path)
+        except CutError:
+            assert number < 5
+        else:
+            assert number == 5  # images, training, calibration, trained tensors, card
+    assert checkpoint.read(tmp_path) == Card("fe-clip")
+    assert checkpoint.read_training_record(tmp_path) in (one, other)
+    checkpoint.load_trained_state(method, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds a readable calibration.json"),
+        ("{}", "needs the key 'criterion'"),
+        (
+            '{"criterion": "fpr", "target": 0.1, "threshold": 2.0, "normal_scores": [0.1], "class_name": "", '
+            '"detector": ""}',
+            r"lie in \[0, 1\]; got 2\.0",
+        ),
+        ('{"criterion": "best"}', "needs the key"),
+    ],
+)
+def test_a_calibration_that_cannot_be_read_is_named(text: str, message: str, method: FeClip, tmp_path: Path) -> None:
+    checkpoint.write(Card("fe-clip"), method, OLD, tmp_path)
+    (tmp_path / CALIBRATION).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        checkpoint.read_training_record(tmp_path)

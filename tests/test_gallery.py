@@ -298,7 +298,7 @@ def test_what_a_detector_has_seen_is_named(found: list[GalleryCandidate], tmp_pa
     drawn = gallery(
         [detector(training_record=training_record), other()], found[:2], tmp_path / "figure.png", labels=["one", "two"]
     )
-    assert drawn.warnings == ("one was trained on 1 of these images, or remembers them.",)
+    assert drawn.warnings == ("one was trained or calibrated on 1 of these images, or remembers them.",)
 
 
 def test_figures_that_cannot_be_are_refused(

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from torch import Tensor
 from zsad import methods
 from zsad.backbones import config as architectures
 from zsad.backbones.config import EMBEDDED, Activation, PositionResize
+from zsad.calibration import Calibration
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object, read_text
 from zsad.errors import ConfigError, InputError, WeightsError
@@ -33,7 +35,8 @@ from zsad.wording import printable
 
 CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
 TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
-FILES = (CARD, TRAINED_STATE, MEMORY, TRAINING, IMAGES)
+CALIBRATION = "calibration.json"
+FILES = (CARD, TRAINED_STATE, CALIBRATION, MEMORY, TRAINING, IMAGES)
 FORMAT = 2
 """Of cards, as their entry ``format`` says. Those of version 0.1.0 have no such entry, and a threshold of 0.5 where
 none was chosen."""
@@ -103,17 +106,24 @@ class _Memory:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """The images that a detector was trained on or fitted to; kept with it, so that they are refused as test images.
+    """The images that a detector was trained on, fitted to or calibrated on, kept with it: they are refused as tests.
 
     Attributes:
         images: SHA-256 of each file that it was trained on or that is in its memory bank.
         training: how it was trained; empty where it was not.
         memory: the images in its memory bank, in order.
+        calibration: its thresholds, with the images that they were found on; None where it is not calibrated.
     """
 
     images: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     memory: tuple[RememberedImage, ...] = ()
+    calibration: Calibration | None = None
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """SHA-256 of each file that is no test image of this detector."""
+        return tuple(dict.fromkeys([*self.images, *(self.calibration.images if self.calibration else ())]))
 
     @property
     def is_on_record(self) -> bool:
@@ -150,11 +160,12 @@ def write(
     tensors = trained_state(method)
     if dtype is not None:
         tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    memory = [asdict(image) for image in training_record.memory]
+    memory, calibration = [asdict(image) for image in training_record.memory], training_record.calibration
     contents = {
         IMAGES: "".join(f"{content}\n" for content in training_record.images).encode(),
         TRAINING: _json(dict(training_record.training)) if training_record.training else b"",
         MEMORY: _json({"images": memory}) if memory else b"",
+        CALIBRATION: _json(asdict(calibration)) if calibration else b"",
         TRAINED_STATE: save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}) if tensors else b"",
         CARD: _json(_entries(card)),
     }
@@ -162,6 +173,29 @@ def write(
         try:
             _check_ours(folder)
             _replace(contents, folder)
+        except OSError as error:
+            raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> None:
+    """Calibrate a detector in its folder, whose other files stay: what an interruption leaves can always be loaded.
+
+    The calibration replaces an earlier one, and then a threshold of the card.
+
+    Args:
+        calibration: of the detector as it is in the folder.
+        folder: of the detector.
+
+    Raises:
+        ConfigError: there is no detector, or another process writes into the folder.
+        InputError: the folder cannot be written.
+    """
+    with alone(folder):
+        card = read(folder)
+        try:
+            write_atomically(folder / CALIBRATION, _json(asdict(calibration)), lasting=True)
+            if card.threshold is not None:
+                write_atomically(folder / CARD, _json(_entries(replace(card, threshold=None))), lasting=True)
         except OSError as error:
             raise InputError("the folder of a detector must be writable", error, "choose another folder") from error
 
@@ -223,6 +257,23 @@ def _own_state(method: Method) -> dict[str, Tensor]:
     """As :func:`trained_state`, with empty banks."""
     elsewhere = tuple(f"{child}." for child in method.foreign)
     return {name: tensor.detach() for name, tensor in method.state_dict().items() if not name.startswith(elsewhere)}
+
+
+def state_fingerprint(name: str, method: Method, image_size: int, precision: str) -> str:
+    """Content hash of all that decides the answers: method and its configuration, size, backbone, trained tensors.
+
+    Args:
+        name: of the method.
+        method: with its trained tensors.
+        image_size: side in px at which it runs.
+        precision: in which it runs.
+    """
+    identity = [name, asdict(method.config), image_size, precision, method.fingerprint]
+    digest = sha256(json.dumps(identity, sort_keys=True).encode())
+    for tensor_name, tensor in sorted(trained_state(method).items()):
+        content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        digest.update(f"{tensor_name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)
+    return digest.hexdigest()
 
 
 def load_trained_state(method: Method, folder: Path) -> None:
@@ -407,11 +458,17 @@ def read_training_record(folder: Path) -> TrainingRecord:
         ConfigError: a file of it cannot be read.
     """
     images, training = file_of(folder, IMAGES), folder / TRAINING
+    calibration = folder / CALIBRATION
     try:
         known = tuple(read_text(images, LIST_LIMIT).split()) if images.exists() else ()
     except (OSError, DocumentError) as error:
         raise _unreadable(images, error) from error
-    return TrainingRecord(known, _read_training(training) if training.exists() else {}, _read_memory(folder / MEMORY))
+    return TrainingRecord(
+        known,
+        _read_training(training) if training.exists() else {},
+        _read_memory(folder / MEMORY),
+        from_mapping(Calibration, _object(calibration), str(calibration)) if calibration.exists() else None,
+    )
 
 
 def _read_training(path: Path) -> dict[str, Any]:

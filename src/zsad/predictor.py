@@ -1,6 +1,7 @@
 """``zsad.load`` and ``Detector``: from images to predictions."""
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -15,10 +16,11 @@ from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 
-from zsad import checkpoint, memory_bank, methods
+from zsad import calibrator, checkpoint, memory_bank, methods
 from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
+from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
 from zsad.config import from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
@@ -46,11 +48,9 @@ class Detector:
 
     Attributes:
         image_size: side in px at which the method runs.
-        threshold: score in [0, 1] from which an image counts as anomalous; None where none was chosen.
-        pixel_threshold: score in [0, 1] from which a pixel does, for regions; None where none was chosen.
         runtime: device, precision and batch size.
         name: for tables: that of the folder it was loaded from, or of the method.
-        training_record: the images that it was trained on and those in its memory bank.
+        training_record: the images that it was trained on, those in its memory bank, and its calibration.
         explanation: what judged the images of the last run, and why, in a sentence; empty where the method is all
             there is to say.
     """
@@ -64,13 +64,51 @@ class Detector:
         name: str | None = None,
     ) -> None:
         self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
-        self.threshold, self.explanation = card.threshold, ""
-        self.pixel_threshold: float | None = None
+        self.explanation = ""
+        self._given_pixel_threshold: float | None = None
         self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
         if self.runtime.precision != "fp32":
             check_finite(self.method.state_dict(), f"{self.name} in {self.runtime.precision}", "run it in fp32")
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The thresholds that :meth:`calibrate` found, and on what; None where it is not calibrated."""
+        return self.training_record.calibration
+
+    @property
+    def threshold(self) -> float | None:
+        """Score in [0, 1] from which an image counts as anomalous: as given, or calibrated; None without either."""
+        if self.card.threshold is not None:
+            return self.card.threshold
+        return self.calibration.threshold if self.calibration else None
+
+    @property
+    def pixel_threshold(self) -> float | None:
+        """Anomaly in [0, 1] from which a pixel counts as anomalous, for regions; as :attr:`threshold`. May be set."""
+        if self._given_pixel_threshold is not None:
+            return self._given_pixel_threshold
+        return self.calibration.pixel_threshold if self.calibration else None
+
+    @pixel_threshold.setter
+    def pixel_threshold(self, value: float | None) -> None:
+        self._given_pixel_threshold = value
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of all that decides scores and maps: method, configuration, size, backbone, trained tensors."""
+        return checkpoint.state_fingerprint(self.card.method, self.method, self.image_size, self.runtime.precision)
+
+    def decision(self, class_name: str) -> Decision:
+        """How images of a class are decided: its thresholds and calibration, if there are any."""
+        found = decision(self.card.threshold, self.calibration, class_name)
+        given = self._given_pixel_threshold
+        return found if given is None else replace(found, pixel_threshold=given)
+
+    def calibration_warnings(self, class_name: str) -> list[str]:
+        """Warnings about deciding on images of a class, in full sentences; mostly none."""
+        return calibration_warnings(self.card.threshold, self.calibration, class_name)
 
     @overload
     def predict(self, images: Source, class_name: str = "object") -> Prediction: ...
@@ -119,7 +157,7 @@ class Detector:
         """Add normal images to the memory bank: the few-shot mode of methods that have one.
 
         The content hashes of images given as files, or as the content of files, go into the training record: they are
-        refused as test images of this detector.
+        refused as test images of this detector. Its calibration, if it has one, is dropped with a warning.
 
         Args:
             images: normal ones, as :meth:`predict` takes them.
@@ -164,7 +202,58 @@ class Detector:
         ]
         record = self.training_record
         known = dict.fromkeys([*record.images, *filter(None, hashes)])
-        self.training_record = replace(record, images=tuple(known), memory=(*record.memory, *memory))
+        self.training_record = calibrator.without_calibration(
+            replace(record, images=tuple(known), memory=(*record.memory, *memory))
+        )
+
+    def calibrate(
+        self,
+        normal: Sequence[Source],
+        abnormal: Sequence[Source] = (),
+        class_name: str = "object",
+        *,
+        criterion: Criterion = "fpr",
+        target: float | None = None,
+        progress: Progress | None = None,
+    ) -> Calibration:
+        """Choose thresholds on images of known state; predictions then carry a decision and a p-value.
+
+        Images that the memory bank holds are compared with the others in it. Copies count once. The content hashes of
+        all images that are files are kept: they are refused as test images of this detector. A threshold that was given
+        before is dropped.
+
+        Args:
+            normal: images as :meth:`predict` takes them; for a false-positive rate of 5 % at least 19.
+            abnormal: the same of anomalous ones; all criteria but ``"fpr"`` need some.
+            class_name: what they show, in plain English; the calibration is for images of this class.
+            criterion: ``"fpr"`` a false-positive rate that holds of new normal images
+                (:func:`zsad.calibration.conformal_threshold`); ``"tpr"`` a share of the anomalous images; ``"f1"`` or
+                ``"youden"``, where F1 or TPR - FPR is highest.
+            target: the rate, for the first two; a false-positive rate is 0.05 where none is given.
+            progress: called with the number of images that are done.
+
+        Raises:
+            ConfigError: the criterion does not exist, the rate does not fit it, the class name is not text on one line,
+                or the method scores images by one another.
+            InputError: there are too few images, an image cannot be read, is of both states, or was trained on, or
+                nothing is left of the memory bank without an image. Thresholds stay as they were.
+        """
+        check_class_name(class_name)
+        images = [
+            calibrator.CalibrationImage(
+                image, _name(image, number) or str(image), _content_hash(image) or "", is_anomalous
+            )
+            for sources, is_anomalous in ((normal, False), (abnormal, True))
+            for number, image in enumerate(several(sources))
+        ]
+        request = calibrator.Request(criterion, target, class_name.strip(), self.runtime.batch_size, progress)
+        found = calibrator.calibrate(
+            images, lambda batch: self.predict(batch, class_name), self.method, self.training_record, request
+        )
+        found = replace(found, detector=self.fingerprint)
+        self.card = replace(self.card, threshold=None)
+        self.training_record = replace(self.training_record, calibration=found)
+        return found
 
     @contextmanager
     def temporary_memory(self, images: Sequence[Source], class_name: str = "") -> Iterator[None]:
@@ -174,8 +263,9 @@ class Detector:
         """
         method, training_record = self.few_shot(), self.training_record
         banks = {name: bank.copy() for name, bank in method.banks().items()}
-        self.fit_normal(images, class_name)
+        self.training_record = replace(training_record, calibration=None)
         try:
+            self.fit_normal(images, class_name)
             yield
         finally:
             memory_bank.restore(method, banks)
@@ -296,14 +386,10 @@ class Detector:
         self, images: Sequence[DecodedImage], evidence: Evidence, class_name: str, size: Size | None
     ) -> list[Prediction | InputError]:
         maps = anomaly_maps(evidence, (self.image_size, self.image_size), self.method.config)
+        decided = self.decision(class_name)
         return [
             _prediction(
-                image.source,
-                class_name,
-                float(score),
-                self.threshold,
-                resize(anomaly_map[None], size or image.size)[0],
-                self.pixel_threshold,
+                image.source, class_name, float(score), decided, resize(anomaly_map[None], size or image.size)[0]
             )
             for image, score, anomaly_map in zip(images, evidence.score, maps, strict=True)
         ]
@@ -335,8 +421,8 @@ def load(
         weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
         image_size: side in px at which the method runs, rounded down to whole patches; by default what suits the
             backbone.
-        threshold: score in [0, 1] from which an image counts as anomalous; by default that of the card. Without
-            one, images are ranked by score, and none is called normal or anomalous.
+        threshold: score in [0, 1] from which an image counts as anomalous; by default that of the detector or
+            of its calibration. Without one, images are ranked by score, and none is called normal or anomalous.
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"fp32"`` or ``"bf16"``.
         batch_size: images that go through the tower together.
@@ -383,7 +469,10 @@ def load(
     kept = replace(card, fingerprint=method.fingerprint, weights=absolute_weights(card.weights, card.backbone))
     if not folder:
         return Detector(kept, method, runtime)
-    return Detector(kept, method, runtime, checkpoint.read_training_record(folder), folder.resolve().name)
+    loaded = Detector(kept, method, runtime, checkpoint.read_training_record(folder), folder.resolve().name)
+    if loaded.calibration:
+        loaded.training_record = calibrator.of_this_state(loaded.training_record, loaded.fingerprint, loaded.name)
+    return loaded
 
 
 def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:
@@ -413,16 +502,19 @@ def _is_folder(detector: str | os.PathLike[str]) -> bool:
 
 
 def _prediction(
-    source: str,
-    class_name: str,
-    score: float,
-    threshold: float | None,
-    anomaly_map: Float32[Tensor, "rows cols"],
-    pixel_threshold: float | None,
+    source: str, class_name: str, score: float, decided: Decision, anomaly_map: Float32[Tensor, "rows cols"]
 ) -> Prediction | InputError:
     """The prediction for an image, or the error where its score is not finite."""
     try:
-        return Prediction(source, class_name, score, threshold, anomaly_map.numpy(), pixel_threshold=pixel_threshold)
+        return Prediction(
+            source,
+            class_name,
+            score,
+            decided.threshold,
+            anomaly_map.numpy(),
+            decided.p_value(score) if math.isfinite(score) else None,
+            decided.pixel_threshold,
+        )
     except InputError as error:
         return error
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zsad.calibration import Calibration, ImageScores, choose_thresholds, pixel_threshold, upper_anomaly
+from zsad.calibration.calibration import check_criterion
 from zsad.errors import ConfigError, InputError
 
 NORMAL = tuple(number / 100 for number in range(1, 20))
@@ -41,7 +42,6 @@ def test_what_is_said() -> None:
         ({"normal_scores": (0.1, 2.0)}, r"lie in \[0, 1\]; got 2\.0"),
         ({"anomalous_scores": (float("nan"),)}, r"lie in \[0, 1\]; got nan"),
         ({"normal_scores": ()}, "has scores of normal images; got none"),
-        ({"criterion": "best"}, "a criterion is fpr, tpr, f1 or youden; got best"),
         ({"target": None}, "fpr is a rate in"),
         ({"target": 1.0}, "fpr is a rate in"),
         ({"criterion": "f1"}, "f1 takes no rate; got 0.1"),
@@ -52,14 +52,20 @@ def test_what_is_no_calibration(changes: dict[str, object], message: str) -> Non
         replace(ONE, **changes)  # type: ignore[arg-type]
 
 
+def test_a_criterion_that_does_not_exist() -> None:
+    with pytest.raises(ConfigError, match="a criterion is fpr, tpr, f1 or youden; got best"):
+        check_criterion("best", None)
+
+
 def test_thresholds_by_each_criterion() -> None:
     upper = [score / 2 for score in NORMAL]
     scores = ImageScores(NORMAL, upper, (0.15, 0.4, 0.5))
     found = {
         name: choose_thresholds(scores, name, target)  # type: ignore[arg-type]
-        for name, target in (("fpr", 0.1), ("tpr", 1.0), ("tpr", 0.6), ("f1", None), ("youden", None))
+        for name, target in (("fpr", 0.1), ("tpr", 0.6), ("f1", None), ("youden", None))
     }
-    assert [found[name].score for name in ("tpr", "f1", "youden")] == [0.4, 0.4, 0.4]
+    assert [found[name].score for name in ("tpr", "f1")] == [0.4, 0.4]  # F1 = 4/5 from 0.4, 6/11 from 0.15
+    assert found["youden"].score == 0.15  # J = 1 - 5/19 from 0.15, 2/3 from 0.4
     assert found["fpr"].score == np.nextafter(0.18, 1)
     assert choose_thresholds(scores, "tpr", 1.0).score == 0.15
     assert 0.09 < found["fpr"].pixel < 0.0901  # of the 18th of the upper anomalies
@@ -71,7 +77,9 @@ def test_what_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="needs at least 19 normal images; got 18"):
         choose_thresholds(few, "fpr", 0.05)
     for criterion, target in (("tpr", 0.9), ("f1", None), ("youden", None)):
-        with pytest.raises(InputError, match=f"the criterion {criterion} needs anomalous images"):
+        with pytest.raises(
+            InputError, match=f"the criterion {criterion} needs normal and anomalous images; got 18 and 0"
+        ):
             choose_thresholds(few, criterion, target)  # type: ignore[arg-type]
     saturated = ImageScores([*NORMAL[:-2], 1.0, 1.0], NORMAL)
     with pytest.raises(InputError, match="leave room for a threshold; got 2 of 19 at 1"):

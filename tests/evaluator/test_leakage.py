@@ -31,7 +31,7 @@ def test_images_that_were_trained_on_are_refused_in_any_folder(tmp_path: Path) -
     record = seen(tmp_path / "data" / "metal_nut" / "test", "good/001.png", "square/005.png")
     (tmp_path / "data" / "metal_nut").rename(tmp_path / "data" / "thing")
     message = (
-        r"a detector is evaluated on images that it was not trained on and does not remember; "
+        r"a detector is evaluated on images that it was not trained or calibrated on and does not remember; "
         r"got 2 of 8 of thing \(drawn\)\. Remedy: name other data, or say --allow-training-data"
     )
     with pytest.raises(InputError, match=message):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from zsad.calibration.conformal import checked_scores, conformal_threshold, p_values, rate_interval
+from zsad.calibration.conformal import check_count, checked_scores, conformal_threshold, p_values, rate_interval
 from zsad.calibration.labelled import f1_threshold, tpr_threshold, youden_threshold
 from zsad.calibration.pixels import pixel_threshold
 from zsad.errors import ConfigError, InputError
@@ -141,6 +141,25 @@ def check_criterion(criterion: str, target: float | None) -> None:
         raise ConfigError(f"{criterion} is a rate in {within}", target, "give a share such as 0.05 or 0.95")
 
 
+def check_images(criterion: str, target: float | None, normal: int, anomalous: int) -> None:
+    """Refuses too few images for a criterion, before any of them is scored.
+
+    Args:
+        criterion, target: as :class:`Calibration` has them.
+        normal, anomalous: numbers of images.
+
+    Raises:
+        ConfigError: the criterion does not exist, or the rate does not fit it.
+        InputError: there are too few.
+    """
+    check_criterion(criterion, target)
+    if criterion == "fpr" and target is not None:
+        check_count(normal, target)
+    elif not normal or not anomalous:
+        value = f"{normal} and {anomalous}"
+        raise InputError(f"the criterion {criterion} needs normal and anomalous images", value, "add some")
+
+
 def choose_thresholds(scores: ImageScores, criterion: Criterion, target: float | None) -> Thresholds:
     """The thresholds for scores and for pixels.
 
@@ -153,9 +172,7 @@ def choose_thresholds(scores: ImageScores, criterion: Criterion, target: float |
         InputError: there are too few normal images for the rate, no anomalous ones where the criterion needs some, or
             the scores of normal images leave no room for a threshold.
     """
-    check_criterion(criterion, target)
-    if criterion != "fpr" and not len(scores.anomalous):
-        raise InputError(f"the criterion {criterion} needs anomalous images", "none", "name some, or say a rate: fpr")
+    check_images(criterion, target, len(scores.normal), len(scores.anomalous))
     threshold = _score_threshold(scores, criterion, target)
     if threshold > 1:
         value = f"{sum(score == 1 for score in scores.normal)} of {len(scores.normal)} at 1"

@@ -50,11 +50,21 @@ def conformal_threshold(scores: Scores, rate: Rate) -> float:
         InputError: there are fewer images than :func:`images_needed`, or a score is not a finite number.
     """
     ascending = checked_scores(scores)
-    if len(ascending) < images_needed(rate):
-        few = f"{len(ascending)}; the lowest rate of so many is {1 / (len(ascending) + 1):.1%}"
-        rule = f"a false-positive rate of {float(rate):g} needs at least {images_needed(rate)} normal images"
-        raise InputError(rule, few, "add normal images, or allow a higher rate")
+    check_count(len(ascending), rate)
     return float(np.nextafter(ascending[_rank(len(ascending), rate) - 1], np.inf))
+
+
+def check_count(count: int, rate: Rate) -> None:
+    """Refuses fewer normal images than a rate needs.
+
+    Raises:
+        ConfigError: the rate is not between 0 and 1.
+        InputError: there are fewer.
+    """
+    if count < images_needed(rate):
+        rule = f"a false-positive rate of {float(rate):g} needs at least {images_needed(rate)} normal images"
+        value = f"{count}; the lowest rate of so many is {1 / (count + 1):.3g}"
+        raise InputError(rule, value, "add normal images, or allow a higher rate")
 
 
 def p_values(scores: Scores, calibration: Scores) -> Float[np.ndarray, "*shape"]:

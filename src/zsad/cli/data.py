@@ -78,7 +78,7 @@ def _training(detector: str) -> "RecordedTraining":
     folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
     record = checkpoint.read_training_record(folder)
-    return RecordedTraining(folder.resolve().name, frozenset(record.images), tuple(record.training.get("classes", ())))
+    return RecordedTraining(folder.resolve().name, frozenset(record.seen), tuple(record.training.get("classes", ())))
 
 
 def _width() -> int:

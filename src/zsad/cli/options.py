@@ -119,10 +119,14 @@ def detector_argument(folder: Path) -> str:
 
 
 def describe(detector: "Detector") -> str:
-    """What runs and what it remembers, in two or three lines; names the embedded backbone as what it is."""
+    """What runs, what it remembers and was calibrated on; names the embedded backbone as what it is."""
     clip = detector.method.clip
     lines = [f"detector {detector.card.method} at {detector.image_size} px on {clip.name}", f"weights: {clip.weights}"]
-    return "\n".join([*lines, *([f"remembers: {detector.memory_summary}"] if detector.memory_summary else [])])
+    if detector.memory_summary:
+        lines.append(f"remembers: {detector.memory_summary}")
+    if detector.calibration:
+        lines.append(f"calibrated: {detector.calibration.summary}")
+    return "\n".join(lines)
 
 
 def run_info(detector: "Detector", class_name: str) -> "RunInfo":
@@ -141,13 +145,13 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         precision=runtime.precision,
         device=runtime.device,
         class_name=class_name,
-        threshold=detector.threshold,
+        threshold=detector.decision(class_name).threshold,
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command_line(),
         memory=detector.memory_summary,
         explanation=detector.explanation,
-        pixel_threshold=detector.pixel_threshold,
+        pixel_threshold=detector.decision(class_name).pixel_threshold,
     )
 
 

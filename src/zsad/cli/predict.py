@@ -80,6 +80,7 @@ def run(options: Namespace) -> int:
     stream = detector.stream(scanned.images, options.class_name, progress=_FirstPassBar(len(scanned.images)))
     with show_warnings() as warnings:
         warnings += detector.memory_warnings(options.class_name)
+        warnings += detector.calibration_warnings(options.class_name)
         for warning in warnings:
             say(f"zsad: warning: {warning}", stderr=True)
         answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=None))
@@ -109,7 +110,7 @@ def _set_regions(options: Namespace, detector: "Detector") -> None:
         detector.pixel_threshold = options.pixel_threshold
     if options.min_area < 1:
         raise ConfigError("a region has at least 1 px", options.min_area, "change --min-area")
-    check_overlay(options.overlay, detector.pixel_threshold)
+    check_overlay(options.overlay, detector.decision(options.class_name).pixel_threshold)
 
 
 class _FirstPassBar:

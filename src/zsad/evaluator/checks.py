@@ -16,8 +16,8 @@ from zsad.wording import pluralised
 
 
 def seen_in_training(planned: PlannedClass, record: TrainingRecord) -> int:
-    """How many images of a class the detector was trained on, remembers or is shown for it, by their content."""
-    seen = {*record.images, *(shot.content for shot in planned.shots)} - {""}
+    """How many images of a class the detector was trained or calibrated on, remembers or is shown for it."""
+    seen = {*record.seen, *(shot.content for shot in planned.shots)} - {""}
     return sum(item.content in seen for item in planned.items)
 
 
@@ -37,7 +37,7 @@ def refuse_seen(planned: Sequence[PlannedSet], record: TrainingRecord) -> None:
     ]
     if refused:
         raise InputError(
-            "a detector is evaluated on images that it was not trained on and does not remember",
+            "a detector is evaluated on images that it was not trained or calibrated on and does not remember",
             ", ".join(refused),
             "name other data, or say --allow-training-data (in Python: allow_training_data=True) and results will warn",
         )
@@ -56,8 +56,8 @@ def leakage_warnings(planned: PlannedSet, record: TrainingRecord, is_trained: bo
         if count := seen_in_training(planned_class, record):
             warnings.append(
                 f"{planned_class.name}: {count} of {len(planned_class.items)} images were seen by the detector in "
-                f"training or as normal images to remember. The numbers of this class, and the means, say nothing of "
-                f"unseen data."
+                f"training, as normal images to remember or in calibration. The numbers of this class, and the means, "
+                f"say nothing of unseen data."
             )
     if not record.is_on_record or (is_trained and not record.training):
         warnings.append(

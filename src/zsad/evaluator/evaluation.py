@@ -1,18 +1,15 @@
 """``zsad.evaluate``: one detector on labelled data by one protocol."""
 
-import hashlib
-import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from zsad import checkpoint, memory_bank
+from zsad import memory_bank
 from zsad.data.specification import DataSet, Split, each
 from zsad.evaluator.checks import (
     check_few_shot,
@@ -163,11 +160,4 @@ def detector_info(detector: Detector) -> DetectorInfo:
 
 def fingerprint(detector: Detector) -> str:
     """Content hash of all that decides the answers: method and its configuration, size, backbone, trained tensors."""
-    method = detector.method
-    size, precision = detector.image_size, detector.runtime.precision
-    identity = [detector.card.method, asdict(method.config), size, precision, method.fingerprint]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-    for name, tensor in sorted(checkpoint.trained_state(method).items()):
-        content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + content)
-    return digest.hexdigest()
+    return detector.fingerprint

@@ -137,6 +137,6 @@ def _seen(detectors: Sequence[Detector], names: Sequence[str], chosen: Sequence[
     contents = [content_hash(candidate.sample.image) for candidate in chosen]
     warnings = []
     for detector, name in zip(detectors, names, strict=True):
-        if count := len(set(contents) & set(detector.training_record.images)):
-            warnings.append(f"{name} was trained on {count} of these images, or remembers them.")
+        if count := len(set(contents) & set(detector.training_record.seen)):
+            warnings.append(f"{name} was trained or calibrated on {count} of these images, or remembers them.")
     return warnings

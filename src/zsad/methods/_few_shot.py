@@ -1,7 +1,8 @@
 """Methods with a few-shot mode: a bank of the patches of a few normal images."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.backbones.clip import Clip
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Method
 from zsad.references import PatchFeatures, ReferenceBank, nearest_cosine
 
@@ -77,6 +78,27 @@ class FewShot(Method):
     def banks(self) -> dict[str, ReferenceBank]:
         """All banks of the method, by the name of their attribute; most methods have one."""
         return {name: child for name, child in self.named_children() if isinstance(child, ReferenceBank)}
+
+    @contextmanager
+    def leaving_out(self, images: Collection[int]) -> Iterator[None]:
+        """Without these images of the bank for the duration of a ``with`` block, for instance to score one of them.
+
+        Args:
+            images: their numbers in the bank.
+
+        Raises:
+            InputError: nothing is left of the bank.
+        """
+        bank = self.bank
+        with torch.inference_mode(False), torch.no_grad():
+            self.bank = bank.without(images)
+        try:
+            if not self.is_few_shot:
+                rule = "an image of the memory bank is compared with other images in it"
+                raise InputError(rule, "a bank of one image", "fit the detector to more, or use images outside of it")
+            yield
+        finally:
+            self.bank = bank
 
     def nearest(self, features: PatchFeatures) -> Float[Tensor, "batch streams cells"]:
         """Distance of each patch from the most similar entry of the bank in each stream.

@@ -1,5 +1,6 @@
 """A bank of patch features that knows which image, and which position in it, each entry came from."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -100,6 +101,13 @@ class ReferenceBank(nn.Module):
         for number, stream in enumerate(self.streams):
             setattr(self, f"stream_{number}", stream[entries])
         self.image, self.position, self.unselected = self.image[entries], self.position[entries], 0
+
+    def without(self, images: Collection[int]) -> "ReferenceBank":
+        """A bank with the entries of all other images; the numbers of images stay."""
+        other = self.copy()
+        left_out = torch.tensor([*images], dtype=torch.long, device=self.image.device)
+        other.keep(torch.isin(self.image, left_out, invert=True).nonzero().flatten())
+        return other
 
     def clear(self) -> None:
         """Drop all entries, and begin to number images anew."""

@@ -58,7 +58,7 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
         )
     stored: dict[str, Any] = {"precision": "fp16" if half else "fp32", "greatest_rounding": _rounding(tensors, half)}
     folder = to or checkpoint.head(card.method, card.backbone)
-    kept = replace(record, training={**record.training, "stored": stored})
+    kept = replace(record, calibration=None, training={**record.training, "stored": stored})
     checkpoint.write(replace(card, weights=EMBEDDED), method, kept, folder, torch.float16 if half else None)
     return folder
 
