@@ -1,5 +1,6 @@
 """The recipe of the embedded backbone, at a size at which it takes seconds."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from zsad.tools.pretrain.reader import FeatureReader, standard
 from zsad.tools.pretrain.recipe import PretrainingRecipe, read
 from zsad.tools.pretrain.stem import fill
 from zsad.tools.pretrain.teacher import Teacher
-from zsad.tools.pretrain.vocabulary import learn_merges, write_merges
+from zsad.tools.pretrain.vocabulary import first_merges
 from zsad.tools.pretrain.words import ANOMALOUS, NORMAL, caption, state_pair
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="pretraining learns from the CNN of the extra 'pretrain'")
@@ -34,7 +35,7 @@ SMALL = PretrainingRecipe(
     images=6,
     validation=2,
     procedural=0.7,
-    held_out=("kept back",),
+    sources=(),
     damaged=0.6,
     merges=200,
     steps=4,
@@ -153,6 +154,8 @@ def test_the_card_tells_the_terms_of_every_source(
     (tmp_path / "sources.json").write_text(json.dumps(told))
     card = export.card(clip, SMALL, corpus, out, export.read_sources(tmp_path / "sources.json"))
     assert card["sources"] == {"drawn": {"images": 22, "trained": True, "repository": "here", "terms": "none"}}
+    others = export.card(clip, replace(SMALL, sources=("named",)), corpus, out)
+    assert others["sources"] == {"drawn": {"images": 22, "trained": False}}
     with pytest.raises(InputError, match="nothing on drawn"):
         export.card(clip, SMALL, corpus, out, {})
     for wrong in ("[]", '{"drawn": {"terms": "none"}}', "{"):
@@ -225,15 +228,19 @@ def test_words_say_the_state() -> None:
     assert "as given" in {caption(rng, "nut", [], "as given") for _ in range(20)}
 
 
-def test_merges_are_learned_the_same_way_twice_and_spell_frequent_words_whole(tmp_path: Path) -> None:
-    texts = ["a photo of a damaged carpet", "a photo of a flawless carpet"] * 3
-    merges = learn_merges(texts, 60)
-    assert merges == learn_merges(texts, 60)
-    write_merges(merges, tmp_path / "merges.txt.gz")
-    tokenizer = Tokenizer.from_merges(tmp_path / "merges.txt.gz", 32)
-    assert len(tokenizer) == 512 + len(merges) + 2
-    assert len(tokenizer.encode("carpet")) == 3
-    assert len(tokenizer.encode("zebra")) > 4
+def test_the_vocabulary_is_the_first_part_of_that_of_clip(tmp_path: Path) -> None:
+    assert gzip.decompress(first_merges(4)) == b"i n\nt h\na n\nr e\n"
+    (tmp_path / "merges.txt.gz").write_bytes(first_merges(3000))
+    tokenizer, whole = (
+        Tokenizer.from_merges(tmp_path / "merges.txt.gz", 32),
+        weights.load("ViT-B-32", "random").tokenizer,
+    )
+    assert len(tokenizer) == 512 + 3000 + 2
+    first, last = len(tokenizer) - 2, len(tokenizer) - 1
+    assert tokenizer.encode("a photo of the house") == [first, *whole.encode("a photo of the house")[1:-1], last]
+    assert len(tokenizer.encode("xylophone")) > len(whole.encode("xylophone"))
+    with pytest.raises(ConfigError, match="number of byte-pair merges"):
+        first_merges(48895)
 
 
 def test_padding_changes_no_feature() -> None:
@@ -262,18 +269,25 @@ def test_a_run_goes_on_only_with_its_own_recipe_and_corpus(
         loop.run(replace(SMALL, steps=2, average=(2,)), corpus[1:], out, workers=0)
 
 
-def test_what_is_held_out_or_shows_unknown_damage_never_trains(corpus: list[store.CorpusImage], tmp_path: Path) -> None:
-    sources = ("seen", "kept back", "casting")
+def test_only_named_sources_train_and_none_that_shows_unknown_damage(
+    corpus: list[store.CorpusImage], tmp_path: Path
+) -> None:
+    sources = ("named", "not named", "casting")
     entries = [replace(entry, source=sources[number % 3]) for number, entry in enumerate(corpus)]
-    recipe = replace(SMALL, procedural=0.2, images=24, batch=4, validation=4)
+    recipe = replace(SMALL, procedural=0.2, images=24, validation=4, batch=4, sources=("named", "casting"))
     prepared = store.prepare(recipe, entries, "train", tmp_path / "train", workers=0)
     tokenizer = weights.load("tiny").tokenizer
     reader = FeatureReader(prepared, tokenizer, Stem(8), standard(prepared.pooled))
-    usable = [prepared.meta[row].source for row in reader.usable(recipe)]
-    assert {meta.source for meta in prepared.meta} == {None, *sources}
-    assert set(usable) == {None, "seen"}
+    usable = [prepared.meta[row].source for row in reader.usable()]
+    assert {meta.source for meta in prepared.meta} == {None, "named", "casting"}
+    assert set(usable) == {None, "named"}
     rows = [reader.training(recipe, step).coverage for step in range(2 * len(usable) // 4)]
     assert {len(batch) for batch in rows} == {4}
+    validation = store.CorpusDataset(recipe, entries, "validation").corpus
+    assert [entry.source for entry in validation] == ["named", "casting"]
+    assert store.CorpusDataset(replace(recipe, sources=("casting",)), entries, "validation").corpus == validation
+    with pytest.raises(ConfigError, match="needs a corpus"):
+        store.CorpusDataset(replace(recipe, sources=("elsewhere",)), entries, "train")
 
 
 def test_noise_and_mirrors_are_for_training_alone(corpus: list[store.CorpusImage], prepared: Path) -> None:
