@@ -14,6 +14,7 @@ from torch import Tensor
 
 import zsad
 from zsad.cli.main import main
+from zsad.cli.predict import calibrating
 from zsad.data.synthetic import part
 from zsad.methods.clip import ClipDetector
 from zsad.types import Evidence
@@ -192,6 +193,33 @@ def test_a_first_image_that_fails_leaves_an_earlier_report_alone(
         assert main([*arguments, "--class-name", name]) == 2
         assert "a class name says in a few words what the images show" in capsys.readouterr().err
     assert (tmp_path / "out/predictions.json").read_bytes() == before
+
+
+def test_output_and_report_say_what_judged_the_images(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(mixed / "*g"), "--detector", "musc", "--image-size", "64", "--out", str(tmp_path / "o")]
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    told = " ".join(line.strip() for line in lines[2 : lines.index("")])
+    assert told.startswith("4 images judged one another by MuSc")
+    assert max(map(len, lines[:-1])) <= 80
+    assert "uncalibrated: give --threshold P\n" in out
+    run = json.loads((tmp_path / "o" / "predictions.json").read_text())["run"]
+    assert run["explanation"] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("clip", "zsad calibrate clip --normal DIR --out DIR, or --threshold P"),
+        ("saved/clip", "zsad calibrate saved/clip --normal DIR, or --threshold P"),
+        ("musc", "give --threshold P"),
+    ],
+)
+def test_an_uncalibrated_detector_is_told_how_it_gets_a_threshold(name: str, remedy: str) -> None:
+    assert calibrating(zsad.load(Path(name).name), name) == remedy
 
 
 def test_known_good_images_are_compared_with_and_not_scored(

@@ -93,7 +93,7 @@ def run(options: Namespace) -> int:
             for failure in scanned.skipped_files:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(first_answers, answers))
-    say("\n".join(summary(report, scanned, options.detector)))
+    say("\n".join(summary(report, scanned, calibrating(detector, options.detector))))
     say(f"report: {options.out / 'report.html'}")
     return 1 if report.failures else 0
 
@@ -179,7 +179,7 @@ def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))  # resolve() raises where links loop
 
 
-def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iterator[str]:
+def summary(report: "ReportWriter", scanned: "ImageScan", remedy: str) -> Iterator[str]:
     """Lines of at most 80 columns for the terminal: the highest scores, how many were scored and failed, and notes."""
     from zsad.reports.earlier import TABLE
     from zsad.reports.ranking import FIRST, RankedImage, ranking
@@ -187,11 +187,12 @@ def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iter
     entries = report.entries
     if entries:
         images = [RankedImage(entry.source, entry.score, entry.is_anomalous, entry.p_value) for entry in entries]
+        yield ""
         yield from ranking(images)
         if len(entries) > FIRST:
             yield f"and {len(entries) - FIRST:,} with lower scores, in {report.out / TABLE}"
         yield ""
-    yield from decided([entry.is_anomalous for entry in entries], report.run.threshold, detector)
+    yield from decided([entry.is_anomalous for entry in entries], report.run.threshold, remedy)
     if report.run.pixel_threshold is not None:
         counts = [entry.regions or 0 for entry in entries]
         where = f"{pluralised(sum(counts), 'region')} in {pluralised(sum(map(bool, counts)), 'image')}"
@@ -206,27 +207,40 @@ def summary(report: "ReportWriter", scanned: "ImageScan", detector: str) -> Iter
         yield from wrapped(text)
 
 
-def decided(decisions: Sequence[bool | None], threshold: float | None, detector: str) -> Iterator[str]:
+def decided(decisions: Sequence[bool | None], threshold: float | None, remedy: str) -> Iterator[str]:
     """How many images were scored and how many are anomalous, or why none is called so and what to do.
 
-    Args:
-        decisions: of the images.
-        threshold: of their scores; None without one.
-        detector: name or folder, as it was given.
-
-    >>> list(decided([True, False], 0.4, "auto"))
+    >>> list(decided([True, False], 0.4, "--threshold P"))
     ['2 images scored, 1 anomalous (score ≥ 0.4).']
-    >>> print("\\n".join(decided([None, None], None, "auto")))
+    >>> print("\\n".join(decided([None, None], None, "--threshold P")))
     2 images scored and ranked; none is called normal or anomalous.
-    uncalibrated: zsad calibrate auto --normal DIR --out DIR, or --threshold P
+    uncalibrated: --threshold P
     """
     scored = f"{pluralised(len(decisions), 'image')} scored"
     if threshold is not None:
         yield f"{scored}, {sum(map(bool, decisions)):,} anomalous (score ≥ {threshold:g})."
         return
     yield f"{scored} and ranked; none is called normal or anomalous."
-    out = "" if os.path.isdir(detector) else " --out DIR"  # a saved detector is calibrated where it is
-    yield from wrapped(f"uncalibrated: zsad calibrate {detector} --normal DIR{out}, or --threshold P")
+    yield from wrapped(f"uncalibrated: {remedy}")
+
+
+def calibrating(detector: "Detector", argument: str) -> str:
+    """How the detector gets a threshold.
+
+    Args:
+        detector: an uncalibrated one.
+        argument: name or folder, as it was given.
+    """
+    from zsad import methods
+    from zsad.methods import FewShot, TransductiveMethod
+
+    method = detector.method
+    if isinstance(method, TransductiveMethod) and method.scores_folder(2):  # which has to be fitted first
+        fitting = f", or first zsad fit {argument}, then zsad calibrate" if isinstance(method, FewShot) else ""
+        return f"give --threshold P{fitting}"
+    # A saved detector is calibrated where it is.
+    out = " --out DIR" if argument in methods.names() else ""
+    return f"zsad calibrate {argument} --normal DIR{out}, or --threshold P"
 
 
 def wrapped(text: str) -> list[str]:
