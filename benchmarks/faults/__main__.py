@@ -54,6 +54,8 @@ def main() -> int:
 
 def warm_up() -> None:
     """Import what commands import when they run; start no thread, for children are forked."""
+    import scipy.ndimage  # noqa: F401
+
     import zsad.cli.main
     import zsad.data.synthetic.dataset
     import zsad.evaluator.evaluation

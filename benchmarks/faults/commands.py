@@ -82,7 +82,12 @@ def _predict() -> tuple[Command, ...]:
     words = ("predict", "data/nuts/nut/test", *FAST, "--out", "out")
     others = ("out/notes.txt", "out/maps/mine.png", "out/overlays/mine.png", "beside.txt")
     earlier = ("predict", "data/bolts", *FAST, "--class-name", "bolt", "--out", "out")
-    return Command("predict", words, others=others), Command("predict again", words, (earlier,), others)
+    regions = ("--pixel-threshold", "0.3")
+    return (
+        Command("predict", words, others=others),
+        Command("predict again", words, (earlier,), others),
+        Command("predict regions", (*words, *regions), ((*earlier, *regions),), (*others, "out/labelme/mine.json")),
+    )
 
 
 def _fit_normal() -> tuple[Command, ...]:

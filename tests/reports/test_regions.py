@@ -214,6 +214,11 @@ def test_files_from_elsewhere_are_refused_and_kept(tmp_path: Path, name: str) ->
     assert (tmp_path / name).read_text() == '{"images": []}'
 
 
+def test_a_table_that_was_cut_off_as_it_began_is_replaced(tmp_path: Path) -> None:
+    (written(tmp_path / "run") / "regions.csv").write_bytes(b"")
+    assert len(spreadsheets.read(written(tmp_path / "run") / "regions.csv")) == 2
+
+
 def test_files_of_another_report_are_not_overwritten(tmp_path: Path) -> None:
     text = (written(tmp_path / "run") / "coco.json").read_text()
     (tmp_path / "new").mkdir()

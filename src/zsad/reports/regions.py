@@ -154,11 +154,11 @@ def remove_earlier(out: Path, names: Iterable[str]) -> None:
 
 
 def _begins(path: Path, beginning: str) -> bool:
-    """Whether it is a file that begins so."""
+    """Whether it is a file that begins so. One that is empty was being made when its process was killed."""
     if not path.is_file() or path.is_symlink():
         return False
     with path.open("rb") as file:
-        return file.read(len(beginning)) == beginning.encode()
+        return file.read(len(beginning)) in (b"", beginning.encode())
 
 
 def _add(file: TextIO, entry: Mapping[str, object]) -> None:
