@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
+from tests.browsing import driven, in_a_browser
 from tests.reports.test_predictions import RUN
 from zsad import spreadsheets
 from zsad.data.masks.labelme import draw_shapes
@@ -172,6 +174,32 @@ def test_the_report_counts_regions_and_knows_their_boxes(tmp_path: Path) -> None
     with (tmp_path / "run" / "predictions.csv").open(newline="") as file:
         assert [row["regions"] for row in csv.DictReader(file)] == ["2", "0"]
     assert '"boxes": [[29, 15, 1, 1], [3, 2, 9, 6]]' in (tmp_path / "run" / "report.html").read_text()
+
+
+LOOK = """
+const shown = () => [...document.querySelectorAll("#region-boxes rect:first-child")].map(
+  box => ["x", "y", "width", "height"].map(name => box.getAttribute(name)).join(" ")).join(", ");
+document.querySelectorAll(".card")[0].click();
+say("detail", at("large-detail").textContent + "|" + at("large-overlay").textContent);
+say("boxes", shown() + "|" + at("region-boxes").getAttribute("viewBox"));
+at("boxed").click();
+say("toggled", shown());
+at("next").click();
+say("next", at("large-detail").textContent + "|" + at("boxing").hidden + "|" + shown());
+"""
+
+
+@in_a_browser
+@pytest.mark.parametrize("overlay", ["heat", "outline"])
+def test_the_page_shows_boxes_over_the_enlarged_image(tmp_path: Path, overlay: Literal["heat", "outline"]) -> None:
+    page = written(tmp_path / "run", replace(WITH_REGIONS, overlay=overlay)) / "report.html"
+    said, both = driven(page, LOOK, tmp_path / "profile"), "29 15 1 1, 3 2 9 6"
+    if overlay == "heat":
+        assert (said["detail"], said["boxes"]) == ("2 regions|heat map at full size", f"{both}|0 0 30 20")
+        assert (said["toggled"], said["next"]) == ("", "0 regions|true|")
+    else:
+        assert (said["detail"], said["boxes"]) == ("2 regions|outlines at full size", "|0 0 30 20")
+        assert said["toggled"] == both
 
 
 def test_without_a_threshold_for_pixels_there_are_no_files_of_regions(tmp_path: Path) -> None:

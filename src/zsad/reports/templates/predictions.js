@@ -127,10 +127,11 @@ function more() {
 function refresh() {
   decisions(); images(); keep();
 }
+const drawn = run.overlay === "outline" ? "outlines" : "heat map";
 function cardOf(card) {
   const box = make("button", "card"), pair = make("div", "pair"), below = make("div", "words");
   box.type = "button";
-  for (const [uri, what] of [[card.photo_uri, "photograph"], [card.overlay_uri, "heat map"]]) {
+  for (const [uri, what] of [[card.photo_uri, "photograph"], [card.overlay_uri, drawn]]) {
     const image = make("img");
     image.loading = "lazy"; image.alt = `${what} of ${fileName(card.source)}`; image.src = uri;
     pair.append(image);
@@ -158,7 +159,7 @@ function details(card) {
 function enlarge(card) {
   enlarged = card;
   at("photo").src = card.photo_uri; at("heat").src = card.overlay_uri;
-  at("photo").alt = `photograph of ${fileName(card.source)}`; at("heat").alt = `heat map of ${fileName(card.source)}`;
+  at("photo").alt = `photograph of ${fileName(card.source)}`; at("heat").alt = `${drawn} of ${fileName(card.source)}`;
   at("large-score").textContent = shownScore(card.score);
   at("large-detail").textContent = details(card);
   at("large-badge").replaceWith(Object.assign(badge(card), { id: "large-badge" }));
@@ -166,8 +167,23 @@ function enlarge(card) {
   at("large-notes").textContent = card.notes.join("; ");
   at("large-notes").hidden = !card.notes.length;
   at("large-overlay").href = encodeURI(card.overlay); at("large-map").href = encodeURI(card.map);
+  at("boxing").hidden = !card.boxes.length;
+  regionBoxes(card);
   at("previous").disabled = !neighbour(-1); at("next").disabled = !neighbour(1);
   if (!at("large").open) at("large").showModal();
+}
+function regionBoxes(card) {  // each twice: bright between dark edges, to be seen on any image
+  const space = "http://www.w3.org/2000/svg", svg = at("region-boxes");
+  svg.setAttribute("viewBox", `0 0 ${card.cols} ${card.rows}`);
+  svg.replaceChildren(...(at("boxed").checked ? card.boxes : []).map(([x, y, width, height]) => {
+    const box = document.createElementNS(space, "g");
+    for (let line = 0; line < 2; line++) {
+      const rectangle = document.createElementNS(space, "rect");
+      for (const [name, value] of Object.entries({ x, y, width, height })) rectangle.setAttribute(name, value);
+      box.append(rectangle);
+    }
+    return box;
+  }));
 }
 const neighbour = step => matching[matching.indexOf(enlarged) + step];
 function turn(step) {
@@ -180,6 +196,9 @@ const bottom = new IntersectionObserver(entries => {
   if (entries.at(-1).isIntersecting && boxes.size < matching.length) more();
 }, { rootMargin: "800px" });
 
+at("drawn").textContent = drawn[0].toUpperCase() + drawn.slice(1);
+at("large-overlay").textContent = `${drawn} at full size`;
+at("boxed").checked = run.overlay !== "outline";  // which shows where regions are
 head(); tiles(); filters(); histogram(); recall(); refresh();
 at("search").oninput = event => { view.text = event.target.value; refresh(); };
 at("sort").onchange = event => { view.sort = event.target.value; refresh(); };
@@ -191,6 +210,7 @@ at("threshold").oninput = event => {
 at("back").onclick = () => { view.threshold = null; moveSlider(); refresh(); at("threshold").focus(); };
 at("copy").onclick = copy;
 at("opacity").oninput = event => { at("heat").style.opacity = event.target.value; };
+at("boxed").onchange = () => regionBoxes(enlarged);
 at("more").onclick = more;
 at("close").onclick = () => at("large").close();
 at("previous").onclick = () => turn(-1);
