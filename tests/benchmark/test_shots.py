@@ -140,6 +140,16 @@ def test_what_cannot_be_shown_is_refused(shots: str, message: str, tmp_path: Pat
         recipe.entrants(recipe.read(path), tmp_path)
 
 
+def test_a_detector_that_is_few_shot_only_has_no_line_without_shots(tmp_path: Path) -> None:
+    head, rest = HEAD.replace('"clip", "fe-clip"', '"clip", "patchcore"'), REST.partition("[change")[0]
+    rest = rest.replace('detectors = ["clip", "fe-clip"]', "").replace('train = ["nuts"]', "train = []")
+    titles = [one.title for one in recipe.entrants(recipe.read(write(tmp_path, head, rest)), tmp_path)]
+    assert titles == ["clip", "patchcore, 2 shots"]
+    zero = write(tmp_path, head.replace("shots = [0, 2]\nshots_seeds = [0, 1]", "shots = [0]"), rest)
+    with pytest.raises(ConfigError, match=r"benchmarked with shots; got patchcore\. Remedy: say shots = \[1, 2, 4\]"):
+        recipe.entrants(recipe.read(zero), tmp_path)
+
+
 def test_one_draw_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD.replace("shots_seeds = [0, 1]", "shots_seeds = [3]").replace("[0, 2]", "[0, 1]"), REST)
     titles = [one.title for one in recipe.entrants(recipe.read(path), tmp_path)]

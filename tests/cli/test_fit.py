@@ -306,3 +306,35 @@ def test_unlabelled_images_go_where_the_method_keeps_them(normal: Path, tmp_path
     checkpoint.load_trained_state(again, tmp_path / "saved")
     assert (len(again.bank), len(again.unlabelled_bank)) == (2 * CELLS, 3 * CELLS)
     assert checkpoint.read_training_record(tmp_path / "saved") == detector.training_record
+
+
+@pytest.mark.parametrize("method", ["patchcore", "winclip"])
+def test_a_method_that_is_not_trained_is_fitted_by_name(
+    method: str, normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, small = tmp_path / "out", ["--image-size", "64"]
+    assert main(["fit", method, "--normal", str(normal), "--shots", "4", "--out", str(out), *small]) == 0
+    assert "4 normal images remembered." in capsys.readouterr().out
+    detector = zsad.load(out)
+    by_hand = zsad.load(method, image_size=64)
+    images = sorted(normal.iterdir())
+    by_hand.fit_normal([*choose(images, 4, 0)])
+    assert len(memory(out)[1].bank) == 4 * CELLS
+    for image in images:
+        ours, theirs = detector.predict(image), by_hand.predict(image)
+        assert ours.score == theirs.score
+        assert np.array_equal(ours.anomaly_map, theirs.anomaly_map)
+    (out / checkpoint.TRAINED_STATE).unlink()
+    with pytest.raises(zsad.ZsadError, match=r"trained_state\.safetensors must be readable"):
+        zsad.load(out)
+
+
+def test_patchcore_without_normal_images_says_how_to_fit_it(
+    normal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    assert main(["predict", str(normal), "--detector", "patchcore", "--image-size", "64", "--out", str(out)]) == 2
+    assert "zsad fit patchcore --normal DIR --out OUT" in capsys.readouterr().err
+    assert not out.exists()
+    several = ["--normal", str(normal / "good 0.png"), "--out", str(out)]
+    assert main(["predict", str(normal), "--detector", "patchcore", "--image-size", "64", *several]) == 0

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from tests import small
 from tests.evaluator.making import RESOLUTION, data, left, train
+from zsad import methods
 from zsad.checkpoint import Card, TrainingRecord
 from zsad.cli.fit import choose
 from zsad.data.decode import decode
@@ -23,6 +24,7 @@ from zsad.evaluator.class_evaluator import Progress
 from zsad.evaluator.evaluation import evaluate
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
+from zsad.methods.patchcore import PatchCore
 from zsad.predictor import Detector
 from zsad.reports.terminal import comparison_table
 from zsad.results import store
@@ -136,6 +138,33 @@ def test_each_class_is_judged_by_its_own_train_split_alone(root: Path, tmp_path:
     assert (found.protocol.shots, found.protocol.shots_seed) == (2, 0)
     assert (found.detector.remembers, found.detector.memory) == ({}, 0)
     assert store.read(tmp_path / "out") == found
+
+
+@pytest.mark.parametrize("name", ["patchcore", "winclip"])
+def test_methods_that_are_not_trained_are_fitted_to_each_class(name: str, root: Path, tmp_path: Path) -> None:
+    clip, method_type = small.frozen(), methods.get(name)
+
+    def fresh() -> Detector:
+        return Detector(Card(name), method_type(clip, method_type.config_type()))
+
+    detector, by_hand = fresh(), fresh()
+    evaluate(detector, [named(root)], tmp_path / "out", shots=2, classes=["carpet"], **QUICK)
+    assert detector.memory_summary == ""
+    normal = [root / "carpet" / "train" / "good" / file for file in DRAWN["carpet", 0]]
+    by_hand.fit_normal([*normal], "carpet")
+    images = sorted((root / "carpet" / "test").glob("*/*.png"))
+    expected = [by_hand.predict(image, "carpet").score for image in images]
+    assert scores(tmp_path / "out", "carpet") == pytest.approx(expected, abs=1e-5)
+    assert len({round(score, 4) for score in expected}) > 1
+
+
+def test_a_detector_that_is_few_shot_only_needs_shots(root: Path, tmp_path: Path) -> None:
+    detector = Detector(Card("patchcore"), PatchCore(small.frozen()))
+    with pytest.raises(ConfigError, match=r"few-shot only .*got none for patchcore\. Remedy: say --shots K"):
+        evaluate(detector, [named(root)], tmp_path / "out", **QUICK)
+    assert not (tmp_path / "out").exists()
+    detector.fit_normal([root / "tile" / "train" / "good" / "000.png"], "tile")
+    evaluate(detector, [named(root)], tmp_path / "out", classes=["tile"], max_images=1, **QUICK)
 
 
 def test_the_draw_is_of_the_class_and_the_seed_alone(root: Path, tmp_path: Path) -> None:

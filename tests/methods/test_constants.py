@@ -119,6 +119,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "features": "auto",  # own: blocks, where there is no CNN
         "cnn_directions": 128,  # own
     },
+    "patchcore": ANSWER
+    | {
+        "levels": (12, 18),  # own: the second and third of four, as layers 2 and 3 of the paper's CNN
+        "features": "auto",  # own
+        "neighbourhood": 3,  # section 4.4.1
+        "unit_levels": True,  # own
+        "coreset_share": 0.1,  # PatchCore-10
+        "whole_images": 16,  # own
+        "directions": 128,  # code
+        "seed": 0,  # code
+        "reweighting_neighbours": 9,  # anomalib
+    },
     "winclip": ANSWER
     | {
         "sigma": 0.0,
@@ -180,7 +192,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "wmoe-clip": ADAM | {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4},  # section 3.1
 }
 BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-240"}
-READ_NO_NAMES = {"fe-clip", "musc", "wmoe-clip"}
+READ_NO_NAMES = {"fe-clip", "musc", "patchcore", "wmoe-clip"}
 
 
 def test_every_method_is_in_the_tables() -> None:

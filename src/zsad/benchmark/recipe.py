@@ -217,15 +217,21 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[BenchmarkDetector, ...
 
 
 def _shown(benchmark: Benchmark, entrant: BenchmarkDetector) -> list[BenchmarkDetector]:
-    """As often as it is a line of the tables: of a method without a few-shot mode that is once, zero-shot."""
-    is_few_shot = issubclass(methods.get(entrant.recipe.method), FewShot)
+    """As often as it is a line of the tables: with each number of shots for which the method has a mode."""
+    method = methods.get(entrant.recipe.method)
+    is_few_shot = issubclass(method, FewShot)
+    is_zero_shot = not (issubclass(method, FewShot) and method.needs_normal)
+    if not is_zero_shot and not any(benchmark.shots):
+        rule = "a detector that is few-shot only is benchmarked with shots"
+        raise ConfigError(rule, entrant.name, "say shots = [1, 2, 4], or take the detector out")
     if not is_few_shot and 0 not in benchmark.shots:
         raise ConfigError(
             "detectors of a benchmark that is few-shot alone have such a mode",
             entrant.name,
             "add 0 to its shots, or take the detector out",
         )
-    return [entrant.shown(number, benchmark.shots_seeds) for number in benchmark.shots if is_few_shot or not number]
+    numbers = [number for number in benchmark.shots if (is_few_shot if number else is_zero_shot)]
+    return [entrant.shown(number, benchmark.shots_seeds) for number in numbers]
 
 
 def _entrant(benchmark: Benchmark, detector: str, folder: Path) -> BenchmarkDetector:

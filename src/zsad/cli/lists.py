@@ -38,20 +38,20 @@ def method_rows() -> list[Row]:
 def _method_row(name: str, method: "type[Method]") -> Row:
     """``package`` offers it; ``heads`` are the backbones for which the package contains trained weights."""
     from zsad import checkpoint, methods
-    from zsad.methods import Trainable
+    from zsad.methods import FewShot, Trainable
     from zsad.registry import summary
 
     origin, heads = methods.origin(name), checkpoint.heads(name)
     about = _first_line(sys.modules[method.__module__].__doc__) if origin is None else summary(method)
-    trained = issubclass(method, Trainable)
+    trained, fitted = issubclass(method, Trainable), issubclass(method, FewShot) and method.needs_normal
     readiness = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"
     return {
         "name": name,
         "package": _package(origin),
-        "about": about + f" {readiness}: zsad train." * trained,
+        "about": about + f" {readiness}: zsad train." * trained + " Fitted before use: zsad fit." * fitted,
         "trained": trained,
         "heads": heads,
-        "ready": bool(heads) or not trained,
+        "ready": (bool(heads) or not trained) and not fitted,
         "paper_backbone": method.paper_backbone,
         "paper": str(method.paper),
     }

@@ -9,6 +9,7 @@ from zsad.data.masks.warnings import MASK_WARNINGS
 from zsad.data.specification import in_words
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.plan import PlannedClass, PlannedSet
+from zsad.methods import FewShot
 from zsad.predictor import Detector
 from zsad.results.schema import ClassResult, Protocol
 from zsad.statistics.intervals import FEW
@@ -86,6 +87,19 @@ def check_few_shot(detector: Detector) -> None:
             detector.memory_summary,
             "name the detector that zsad fit was given, or leave --shots out to evaluate this memory",
         )
+
+
+def check_fitted(detector: Detector) -> None:
+    """Make sure that a detector that is few-shot only remembers normal images.
+
+    Raises:
+        ConfigError: it remembers none.
+    """
+    method = detector.method
+    if isinstance(method, FewShot) and method.needs_normal and not method.is_few_shot:
+        rule = "a detector that is few-shot only is evaluated with normal images"
+        remedy = "say --shots K, or name a detector that zsad fit was given"
+        raise ConfigError(rule, f"none for {detector.card.method}", remedy)
 
 
 def check_shots(planned: Sequence[PlannedSet]) -> None:

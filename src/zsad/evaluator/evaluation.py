@@ -13,6 +13,7 @@ from zsad import memory_bank
 from zsad.data.specification import DataSet, Split, each
 from zsad.evaluator.checks import (
     check_few_shot,
+    check_fitted,
     check_shots,
     data_warnings,
     leakage_warnings,
@@ -77,6 +78,8 @@ def evaluate(
     loaded = detector if isinstance(detector, Detector) else load(detector)
     if shots:
         check_few_shot(loaded)
+    else:
+        check_fitted(loaded)
     planned = plan(each(data), protocol, classes)
     if not allow_training_data:
         refuse_seen(planned, loaded.training_record)

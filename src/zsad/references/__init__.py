@@ -15,9 +15,10 @@ from zsad.references.statistics import (
     lowest_share_mean,
     nearest_cosine,
     nearest_distance,
+    nearest_entries,
     similarity_smoothed_scores,
 )
-from zsad.references.towers import FeatureSource, TowerFeatures, has_cnn, level_widths, tower_features
+from zsad.references.towers import FeatureSource, TowerFeatures, has_cnn, level_features, level_widths, tower_features
 
 __all__ = [
     "FeatureSource",
@@ -28,11 +29,13 @@ __all__ = [
     "distances_by_image",
     "greedy_coreset",
     "has_cnn",
+    "level_features",
     "level_widths",
     "lowest_share_mean",
     "mutual_scores",
     "nearest_cosine",
     "nearest_distance",
+    "nearest_entries",
     "neighbourhood_average",
     "patch_features",
     "rotations",

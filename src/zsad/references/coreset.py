@@ -6,9 +6,18 @@ from torch import Tensor
 
 from zsad.config import check_within
 
+MAX_DISTANCES = 2**24
+"""Distances that are held at once; bounds memory, changes nothing else."""
+
 
 @torch.no_grad()
-def greedy_coreset(features: Float[Tensor, "entries width"], count: int, *, seed: int = 0) -> Int[Tensor, "count"]:
+def greedy_coreset(
+    features: Float[Tensor, "entries width"],
+    count: int,
+    *,
+    seed: int = 0,
+    given: Float[Tensor, "given_entries width"] | None = None,
+) -> Int[Tensor, "count"]:
     """Indices of entries, each chosen as the one that is farthest from all that were chosen before.
 
     The coreset of PatchCore (Roth et al., CVPR 2022), exact; project the
@@ -17,14 +26,21 @@ def greedy_coreset(features: Float[Tensor, "entries width"], count: int, *, seed
     Args:
         features: of the entries.
         count: entries that are kept, 1..entries.
-        seed: of the first entry, which is drawn.
+        seed: of the first entry, which is drawn where none is given.
+        given: entries that count as chosen before all others.
     """
     check_within("the number of entries that are kept", count, 1, len(features))
     features = features.float()
     squares = features.square().sum(-1)
     chosen = torch.empty(count, dtype=torch.long)
-    chosen[0] = torch.randint(len(features), (), generator=torch.Generator().manual_seed(seed))
     nearest = features.new_full((len(features),), torch.inf)
+    if given is None or not len(given):
+        chosen[0] = torch.randint(len(features), (), generator=torch.Generator().manual_seed(seed))
+    else:
+        for chunk in given.float().split(max(1, MAX_DISTANCES // len(features))):
+            apart = squares[:, None] + chunk.square().sum(-1) - 2 * (features @ chunk.mT)
+            nearest = torch.minimum(nearest, apart.amin(-1))
+        chosen[0] = int(nearest.argmax())
     for number in range(1, count):
         last = int(chosen[number - 1])
         apart = squares + squares[last] - 2 * (features @ features[last])

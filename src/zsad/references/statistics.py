@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,13 +31,24 @@ def nearest_cosine(features: PatchFeatures, bank: ReferenceBank) -> Float[Tensor
     Returns:
         in [-1, 1] up to rounding; -1 where the bank is empty.
     """
-    by_stream = []
-    for query, entries in zip(features.streams, bank.streams, strict=True):
-        greatest = query.new_full(query.shape[:2], -1.0)
-        for chunk in entries.split(max(1, MAX_SIMILARITIES // max(1, greatest.numel()))):
-            greatest = torch.maximum(greatest, (query @ chunk.to(query.dtype).mT).amax(-1))
-        by_stream.append(greatest)
-    return torch.stack(by_stream)
+    return nearest_entries(features, bank)[0]
+
+
+def nearest_entries(
+    features: PatchFeatures, bank: ReferenceBank
+) -> tuple[Float[Tensor, "streams batch cells"], Int[Tensor, "streams batch cells"]]:
+    """As :func:`nearest_cosine`, and which entry of the bank that is; the first of equal ones."""
+    cosines, entries = [], []
+    for query, stream in zip(features.streams, bank.streams, strict=True):
+        greatest, index = query.new_full(query.shape[:2], -1.0), bank.image.new_zeros(query.shape[:2])
+        length = max(1, MAX_SIMILARITIES // max(1, greatest.numel()))
+        for number, chunk in enumerate(stream.split(length)):
+            of_chunk = (query @ chunk.to(query.dtype).mT).max(-1)
+            index = torch.where(of_chunk.values > greatest, of_chunk.indices + number * length, index)
+            greatest = torch.maximum(greatest, of_chunk.values)
+        cosines.append(greatest)
+        entries.append(index)
+    return torch.stack(cosines), torch.stack(entries)
 
 
 def distances_by_image(

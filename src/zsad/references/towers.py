@@ -72,9 +72,31 @@ def tower_features(
         assert isinstance(stem, Stem)
         standardised = stem.standardised(stem.features(images))
         trace = vision.run(vision.arrange(stem.projection(standardised)), grid)
-        found = tuple(standardised.split(list(CNN_WIDTHS), 1))
+        found = _by_stage(standardised)
     else:
         blocks = [level_index(level, REFERENCE_DEPTH, len(vision.transformer.blocks)) for level in levels]
         trace = vision(images, keep=set(blocks))
         found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, trace.grid) for block in blocks)
     return TowerFeatures(found, vision.project(trace.last[:, 0]))
+
+
+def level_features(
+    vision: VisionTower,
+    images: Float[Tensor, "batch 3 rows cols"],
+    levels: Sequence[int],
+    source: FeatureSource = "auto",
+) -> tuple[Float[Tensor, "batch _ grid_rows grid_cols"], ...]:
+    """The levels of :func:`tower_features` alone; where they are those of a CNN, no block is run.
+
+    Args and raises as :func:`tower_features`.
+    """
+    if not has_cnn(vision, source):
+        return tower_features(vision, images, levels, source).levels
+    vision.grid(images.shape[-2], images.shape[-1])  # refuses what is too small
+    stem = vision.patch_embedding
+    assert isinstance(stem, Stem)
+    return _by_stage(stem.standardised(stem.features(images)))
+
+
+def _by_stage(standardised: Float[Tensor, "batch _ rows cols"]) -> tuple[Float[Tensor, "batch _ rows cols"], ...]:
+    return tuple(standardised.split(list(CNN_WIDTHS), 1))
