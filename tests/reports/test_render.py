@@ -1,6 +1,5 @@
 """The fixed colour scale, overlays, legends and map files."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 from PIL import Image
 
 from zsad.errors import ConfigError, InputError
-from zsad.reports.render import ANCHORS, colourise, contact_sheet, eight_bit, legend, overlay, save_map
-from zsad.types import DecodedImage, Prediction
+from zsad.reports.render import ANCHORS, colourise, eight_bit, legend, overlay, save_map
+from zsad.types import DecodedImage
 
 RNG = np.random.default_rng(0)
 PHOTO = DecodedImage(RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8), "photo.png")
@@ -17,10 +16,6 @@ PHOTO = DecodedImage(RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8), "photo.p
 
 def constant(value: float, size: tuple[int, int] = (40, 60)) -> np.ndarray:
     return np.full(size, value, np.float32)
-
-
-def prediction(anomaly_map: np.ndarray) -> Prediction:
-    return Prediction("photo.png", "nut", 0.7, 0.5, anomaly_map)
 
 
 def test_a_value_has_the_same_colour_whatever_else_is_in_the_map() -> None:
@@ -85,19 +80,6 @@ def test_the_legend_marks_the_threshold() -> None:
     assert abs(changed.mean() - (24 + 0.25 * 432)) < 60
 
 
-def test_a_contact_sheet_marks_a_threshold_only_where_there_is_one() -> None:
-    undecided = replace(prediction(constant(0.2)), threshold=None)
-    without, marked = (contact_sheet([(PHOTO, one, "good")], 400) for one in (undecided, prediction(constant(0.2))))
-    assert marked.height - without.height == legend(0.5, 400).height - legend(None, 400).height > 0
-
-
-def test_a_contact_sheet_shows_every_pair() -> None:
-    one = contact_sheet([(PHOTO, prediction(constant(0.2)), "good")], 400)
-    two = contact_sheet([(PHOTO, prediction(constant(0.2)), "good"), (PHOTO, prediction(constant(0.9)), "bad")], 400)
-    assert (one.width, two.width) == (400, 400)
-    assert two.height > one.height
-
-
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
 def test_values_outside_the_scale_are_refused(value: float, tmp_path: Path) -> None:
     for draw in (colourise, lambda m: overlay(PHOTO, m), lambda m: save_map(m, tmp_path / "map.png")):
@@ -114,7 +96,3 @@ def test_other_errors() -> None:
         legend(1.5)
     with pytest.raises(ConfigError, match="at least 160"):
         legend(width=100)
-    with pytest.raises(ConfigError, match="at least one image"):
-        contact_sheet([])
-    with pytest.raises(ConfigError, match="at least 320"):
-        contact_sheet([(PHOTO, prediction(constant(0.2)), "good")], 100)

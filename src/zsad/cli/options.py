@@ -87,9 +87,9 @@ def add_data(group: "ArgumentGroup", metavar: str, *, split: bool = True) -> Non
     group.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
 
 
-def add_runtime(parser: ArgumentParser) -> None:
-    """Where and how a detector runs."""
-    RuntimeConfig.add_options(parser, "device", "precision", "batch_size")
+def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:
+    """Where and how a detector runs; other defaults than usual are of a command."""
+    RuntimeConfig.add_options(parser, "device", "precision", "batch_size", **defaults)
 
 
 def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":

@@ -81,7 +81,7 @@ def panels(
     return [
         Panel(small, caption),
         _truth(candidate, image.size, box, style),
-        *(_map(shown, prediction, style) for prediction in predictions),
+        *(map_panel(shown, prediction, style) for prediction in predictions),
     ]
 
 
@@ -97,7 +97,12 @@ def _truth(candidate: GalleryCandidate, size: Size, box: Size, style: Style) -> 
     return Panel(mask_image, f"{share:.1f} % anomalous" if share >= 0.1 else "below 0.1 % anomalous")
 
 
-def _map(shown: DecodedImage, prediction: Prediction, style: Style) -> Panel:
+def map_panel(shown: DecodedImage, prediction: Prediction, style: Style) -> Panel:
+    """The heat map of an image that is already of the size at which it is drawn, and its score.
+
+    Raises:
+        InputError: the map is not in [0, 1].
+    """
     anomaly = resize(torch.from_numpy(prediction.anomaly_map)[None], shown.size)[0].numpy()
     image = colourise(anomaly) if style.map_only else overlay(shown, anomaly)
     return Panel(Image.fromarray(image), f"{prediction.score:.3f}")

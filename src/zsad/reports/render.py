@@ -1,10 +1,9 @@
-"""Anomaly maps as images: one fixed colour scale, overlays, legends, contact sheets and 16-bit map files.
+"""Anomaly maps as images: one fixed colour scale, overlays, legends and 16-bit map files.
 
 The scale runs from 0 to 1 and is the same in every image. It is never stretched to an image's own minimum and
 maximum: that makes the hottest spot of a good part look as bad as a defect.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing
-from zsad.types import DecodedImage, Prediction
+from zsad.types import DecodedImage
 
 ANCHORS = (
     (13, 8, 135),
@@ -135,31 +134,6 @@ def legend(threshold: float | None = None, width: int = 480) -> Image.Image:
     return sheet
 
 
-def contact_sheet(rows: Sequence[tuple[DecodedImage, Prediction, str]], width: int = 1000) -> Image.Image:
-    """Images beside their overlays, one pair a row with its caption, score and decision, and the legend below.
-
-    Args:
-        rows: image, its prediction, and what to write under it.
-        width: of the sheet in pixels, at least 320.
-
-    Raises:
-        ConfigError: for no rows or a width below 320.
-        InputError: as :func:`overlay`.
-    """
-    if not rows:
-        raise ConfigError("a contact sheet shows at least one image", "none", "give one or more rows")
-    _check_width(width, 320)
-    thresholds = {prediction.threshold for _, prediction, _ in rows}
-    scale = legend(thresholds.pop() if len(thresholds) == 1 else None, min(width, 640))
-    strips = [*(_pair(*row, width) for row in rows), scale]
-    sheet = Image.new("RGB", (width, sum(strip.height for strip in strips)), PAPER)
-    top = 0
-    for strip in strips:
-        sheet.paste(strip, (0, top))
-        top += strip.height
-    return sheet
-
-
 def save_map(anomaly_map: Float32[np.ndarray, "rows cols"], path: Path) -> None:
     """Write a map as a 16-bit grey PNG, value = round(65535 * anomaly), exact to 1/65535.
 
@@ -228,33 +202,6 @@ def _draw_threshold(
     half = font.getlength(label) / 2
     middle = min(max(x, across[0] + half), across[1] - half)
     draw.text((middle, top - 10 * unit), label, INK, font, anchor="ms")
-
-
-def _pair(decoded: DecodedImage, prediction: Prediction, caption: str, width: int) -> Image.Image:
-    """One row of a contact sheet."""
-    gap = round(width / 50)
-    side = (width - 3 * gap) // 2
-    type_size = max(11, width / 62)
-    font = ImageFont.load_default(type_size)
-    shown = Image.fromarray(eight_bit(decoded.pixels)), Image.fromarray(overlay(decoded, prediction.anomaly_map))
-    pair = [_fitted(image, side) for image in shown]
-    strip = Image.new("RGB", (width, gap + pair[0].height + round(3 * type_size)), PAPER)
-    draw, line = ImageDraw.Draw(strip), gap + pair[0].height + 0.6 * type_size
-    verdict = {None: "", True: "anomalous, ", False: "normal, "}[prediction.is_anomalous]
-    verdict += f"score {prediction.score:.3f}"
-    inks = INK, INK if prediction.is_anomalous else QUIET
-    for column, (image, text, ink) in enumerate(zip(pair, (caption, verdict), inks, strict=True)):
-        left = gap + column * (side + gap) + (side - image.width) // 2
-        strip.paste(image, (left, gap))
-        draw.text((left, line), shortened(text, font, max(image.width, side // 2)), ink, font)
-    return strip
-
-
-def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """Scaled to the width of a column, or to a height of three quarters of it if that comes first."""
-    scale = min(side / image.width, 0.75 * side / image.height)
-    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
-    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
