@@ -99,3 +99,19 @@ def test_without_the_options_there_are_heat_maps_and_no_regions(photos: Path, tm
     found = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert (found["run"]["overlay"], found["predictions"][0]["regions"]) == ("heat", None)
     assert not (tmp_path / "out" / "coco.json").exists()
+
+
+def test_a_calibrated_detector_has_a_threshold_for_pixels(photos: Path, tmp_path: Path) -> None:
+    normal, saved, out = tmp_path / "normal", tmp_path / "saved", tmp_path / "out"
+    normal.mkdir()
+    for number in range(9):
+        Image.fromarray(part(np.random.default_rng(10 + number), (60, 80))[0]).save(normal / f"{number}.png")
+    zsad.load("clip", image_size=64).save(saved)
+    assert main(["calibrate", str(saved), "--normal", str(normal), "--fpr", "0.1"]) == 0
+    calibrated = zsad.load(saved).pixel_threshold
+    assert calibrated is not None
+    typed = ["--detector", str(saved), "--overlay", "outline", "--out", str(out)]
+    assert main(["predict", str(photos), *typed]) == 0
+    assert json.loads((out / "regions.json").read_text())["pixel_threshold"] == calibrated
+    assert main(["predict", str(photos), *typed, "--pixel-threshold", "0.25"]) == 0
+    assert json.loads((out / "regions.json").read_text())["pixel_threshold"] == 0.25
