@@ -139,7 +139,7 @@ function cardOf(card) {
   const name = make("span", "name");
   name.append(make("bdi", "", words(card)));
   name.title = card.source;
-  below.append(make("span", "score", shownScore(card.score)), make("span", "detail", details(card)), badge(card), name);
+  below.append(make("span", "score", shownScore(card.score)), badge(card), make("span", "detail", details(card)), name);
   for (const note of card.notes) below.append(make("span", "remark", note));
   box.append(pair, below);
   box.onclick = () => enlarge(card);
