@@ -376,6 +376,31 @@ def test_the_slider_decides_and_counts(ranked: Path, tmp_path: Path) -> None:
     assert said["cleared"] == ",,,||open,open,open,open" + UNCALIBRATED.explanation
 
 
+CALIBRATED = """
+say("calibrated", at("calibrated").textContent);
+say("option", at("option").textContent + "|" + at("flags").textContent + "|" +
+  at("threshold").value + at("back").hidden);
+say("cards", [...document.querySelectorAll(".card")].map(card => card.querySelector(".detail").textContent).join());
+document.querySelector(".card").click();
+say("large", at("large-detail").textContent);
+"""
+
+
+@in_a_browser
+def test_a_calibrated_run_begins_at_its_threshold_and_shows_p_values(tmp_path: Path) -> None:
+    run = replace(RUN, threshold=0.41234567, calibration="40 normal images of nut")
+    with ReportWriter(tmp_path / "run", run) as report:
+        for name, score, p_value in (("a", 0.3, 0.5), ("b", 0.9, 0.0004), ("c", 0.6, 0.025)):
+            image, anomaly_map = DecodedImage(np.zeros((4, 5, 3), np.uint8), name), np.full((4, 5), score, np.float32)
+            report.add(image, Prediction(name, "nut", score, 0.41234567, anomaly_map, p_value))
+    said = driven(tmp_path / "run" / "report.html", CALIBRATED, tmp_path / "profile")
+    assert said["calibrated"].startswith("Calibrated on 40 normal images of nut. p: of those")
+    assert said["option"] == "--threshold 0.412346|flags 2 of 3 images (67\u00a0%)|0.412true"
+    assert said["cards"] == "p < 0.001,p = 0.025,p = 0.500"
+    assert said["large"] == "p < 0.001"
+    assert [row["p_value"] for row in table(tmp_path / "run")] == ["0.5", "0.0004", "0.025"]
+
+
 DRIVER = """
 const move = (id, value) => { at(id).value = value; at(id).dispatchEvent(new Event("input")); };
 tabs.normal.focus(); tabs.normal.click();

@@ -136,7 +136,7 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
     import zsad
     from zsad.reports.predictions import RunInfo
 
-    clip, runtime = detector.method.clip, detector.runtime
+    clip, runtime, decision = detector.method.clip, detector.runtime, detector.decision(class_name)
     return RunInfo(
         detector=detector.card.method,
         backbone=clip.name,
@@ -145,13 +145,14 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         precision=runtime.precision,
         device=runtime.device,
         class_name=class_name,
-        threshold=detector.decision(class_name).threshold,
+        threshold=decision.threshold,
         version=zsad.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command_line(),
         memory=detector.memory_summary,
         explanation=detector.explanation,
-        pixel_threshold=detector.decision(class_name).pixel_threshold,
+        pixel_threshold=decision.pixel_threshold,
+        calibration=decision.calibration.summary if decision.calibration else "",
     )
 
 

@@ -81,6 +81,7 @@ class RunInfo:
         min_area: of the smallest region, in px.
         overlay: what is drawn over the images: ``"heat"`` or the ``"outline"`` of the regions.
         explanation: what judged the images, and why, in a sentence or two; empty where the detector says it all.
+        calibration: on what the decisions and p-values stand, in words; empty where the detector is not calibrated.
     """
 
     detector: str
@@ -96,6 +97,7 @@ class RunInfo:
     command: str
     memory: str = ""
     explanation: str = ""
+    calibration: str = ""
     pixel_threshold: float | None = None
     min_area: int = 1
     overlay: Overlay = "heat"

@@ -73,7 +73,7 @@ function drawBars() {
 }
 
 /* The words beside the slider. */
-const option = () => "--threshold " + (view.threshold === null ? run.threshold : view.threshold.toFixed(axis.digits));
+const option = () => "--threshold " + (view.threshold === null ? short(run.threshold) : view.threshold.toFixed(axis.digits));
 function tell(flagged) {
   const threshold = line(), slider = at("threshold"), isSet = threshold !== null, moved = view.threshold !== null;
   const flags = `${flagged} of ${count(cards.length, "image")}`;

@@ -21,6 +21,7 @@ function make(tag, className, text) {
 /* Whether an image is anomalous; null where no threshold decides. */
 const isBad = card => view.threshold === null ? card.is_anomalous : card.score >= view.threshold;
 const line = () => view.threshold === null ? run.threshold : view.threshold;
+const short = number => String(Number(number.toPrecision(6)));
 const fileName = path => path.split(/[\\/]/).slice(-2).join("/");
 const words = card => classes.size > 1 ? `${card.class_name} · ${fileName(card.source)}` : fileName(card.source);
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
@@ -52,6 +53,9 @@ function head() {
     `looking for anomalies of: ${classes.size > 1 ? [...classes].join(", ") : run.class_name}`;
   at("weights").textContent = `Weights: ${run.weights}. Precision: ${run.precision} on ${run.device}.` +
     (run.memory ? ` Remembers: ${run.memory}.` : "");
+  at("calibrated").textContent = `Calibrated on ${run.calibration}. ` +
+    "p: of those normal images and the image itself, the share with a score at least as high.";
+  at("calibrated").hidden = !run.calibration;
   at("stopped").textContent = run.stopped_by && `This run was stopped early (${run.stopped_by}). It shows what was done until then.`;
   at("stopped").hidden = !run.stopped_by;
   at("note").textContent = about.caveat;
@@ -60,8 +64,8 @@ function head() {
   at("ignored").textContent = about.ignored && `Not taken for images: ${about.ignored}.`;
   at("ignored").hidden = !about.ignored;
   at("scale").style.background = `linear-gradient(90deg, ${about.scale.map(c => `rgb(${c})`).join(",")})`;
-  at("back").textContent = run.threshold === null ? "Clear" : `Back to the run's ${run.threshold}`;
-  at("foot").textContent = `zsad ${run.version} · ${run.threshold === null ? "uncalibrated" : `threshold of the run ${run.threshold}`} · ` +
+  at("back").textContent = run.threshold === null ? "Clear" : `Back to the run's ${short(run.threshold)}`;
+  at("foot").textContent = `zsad ${run.version} · ${run.threshold === null ? "uncalibrated" : `threshold of the run ${short(run.threshold)}`} · ` +
     `${run.created} · ${run.command}`;
 }
 function tiles() {
