@@ -11,7 +11,7 @@ from mkdocs.exceptions import PluginError
 from website.docstrings import Docstrings
 
 DIRECTIVE = re.compile(r"^::: (zsad[\w.]*)\n((?:(?:    .*)?\n)*)", re.MULTILINE)
-ORDER = "zsad methods data metrics regions testing blocks runs"
+ORDER = "zsad methods data metrics calibration regions testing blocks runs"
 """Of the pages, as in the navigation."""
 SOURCE = Path(__file__).parents[1] / "src"
 

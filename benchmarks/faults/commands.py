@@ -108,6 +108,13 @@ def _fit_normal() -> tuple[Command, ...]:
     )
 
 
+def _calibrate() -> tuple[Command, ...]:
+    """In the folder of a detector."""
+    earlier = ("fit-normal", "fe-clip", *FAST, "--normal", "data/bolts/long bolt/test/good", "--out", "out")
+    words = ("calibrate", "out", "--normal", "data/nuts/nut/test/good", "--fpr", "0.4")
+    return (Command("calibrate", words, (earlier,), is_detector=True),)
+
+
 def _draw_data() -> tuple[Command, ...]:
     words = ("data", "draw", "--images", "6", "--size", "48", "--out", "out")
     others = ("beside.txt",)  # its folder is new or empty
@@ -136,6 +143,7 @@ def _benchmark() -> tuple[Command, ...]:
 MAKERS: tuple[Callable[[], tuple[Command, ...]], ...] = (
     _predict,
     _fit_normal,
+    _calibrate,
     _draw_data,
     _train,
     _evaluate,

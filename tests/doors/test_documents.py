@@ -84,6 +84,7 @@ CASES = [
     *doors(
         JSON | FILES,
         card=(checkpoint.CARD, lambda path: checkpoint.read(path.parent)),
+        calibration=(checkpoint.CALIBRATION, lambda path: checkpoint.read_training_record(path.parent)),
         training=(checkpoint.TRAINING, lambda path: checkpoint.read_training_record(path.parent)),
         evaluation=(store.EVALUATION, store.read),
         class_result=(store.CLASS, lambda path: store.read_class(path.parent)),
