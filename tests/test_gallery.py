@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import small
 from tests.evaluator.making import data, detector
-from zsad.checkpoint import TrainingRecord
+from zsad.checkpoint import Card, TrainingRecord
 from zsad.data.masks.ground_truth import read_mask
 from zsad.data.specification import data_set
 from zsad.errors import ConfigError, InputError
@@ -30,9 +30,10 @@ from zsad.gallery.drawing import gallery
 from zsad.gallery.figure import GAP, GUTTER, HEAD, MARGIN, pages
 from zsad.gallery.panels import BLANK, SIDE, Panel, Style, panels
 from zsad.methods.clip import ClipDetector
+from zsad.methods.musc import MuSc
 from zsad.predictor import Detector
 from zsad.reports.render import colourise, overlay
-from zsad.types import DecodedImage, Prediction
+from zsad.types import DecodedImage, Failure, Prediction
 
 STYLE = Style()
 
@@ -263,6 +264,26 @@ def test_a_png_has_a_column_a_detector_and_its_true_size_on_paper(
     first, second = (pixels[100:400, 2 * (MARGIN + at * (SIDE + GAP)) :][:, : 2 * SIDE] for at in (2, 3))
     assert np.abs(first.astype(int) - second).mean() > 1
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["figure.png"]
+
+
+def test_a_transductive_detector_judges_by_all_images_of_a_class(
+    found: list[GalleryCandidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musc = Detector(Card("musc"), MuSc(small.frozen()))
+    chosen, drawn = [found[5], found[2]], dict[str, Prediction]()
+    monkeypatch.setattr(
+        drawing, "panels", lambda one, _, answers, style: [drawn.setdefault(one.source, answers[0]), style][:0]
+    )
+    monkeypatch.setattr(drawing, "pages", lambda *_: [Image.new("RGB", (8, 8))])
+    gallery([musc], chosen, tmp_path / "figure.png", among=found)
+    members = [one for one in found if one.sample.class_name == chosen[0].sample.class_name]
+    whole = dict(zip(sources(members), musc.stream([one.sample.image for one in members]), strict=True))
+    for one in chosen:
+        answer = whole[one.source]
+        assert not isinstance(answer, Failure)
+        np.testing.assert_allclose(drawn[one.source].anomaly_map, answer[1].anomaly_map, atol=1e-5)
+    with pytest.raises(InputError, match="at least two images"):
+        gallery([musc], chosen[:1], tmp_path / "figure.png")
 
 
 def test_images_keep_the_order_that_was_chosen(found: list[GalleryCandidate], tmp_path: Path) -> None:

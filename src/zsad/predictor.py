@@ -53,6 +53,7 @@ class Detector:
         training_record: the images that it was trained on, those in its memory bank, and its calibration.
         explanation: what judged the images of the last run, and why, in a sentence; empty where the method is all
             there is to say.
+        scored_together: whether the images of the last run were scored by one another.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Detector:
         name: str | None = None,
     ) -> None:
         self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
-        self.explanation = ""
+        self.explanation, self.scored_together = "", False
         self._given_pixel_threshold: float | None = None
         self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
@@ -341,7 +342,7 @@ class Detector:
         progress: Progress | None = None,
     ) -> ScoredFolder | None:
         """The images scored by one another, where the method does that; sets the explanation."""
-        method, self.explanation = self.method, ""
+        method, self.explanation, self.scored_together = self.method, "", False
         if not isinstance(method, TransductiveMethod) or not count:
             return None
         if not method.scores_folder(count):
@@ -350,7 +351,7 @@ class Detector:
         first_pass = FirstPass(read, lambda batch: self._pixels(batch).pixels, self.runtime.batch_size, progress)
         with without_tf32():
             folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
-        self.explanation = folder.explanation
+        self.explanation, self.scored_together = folder.explanation, True
         return folder
 
     def _results(

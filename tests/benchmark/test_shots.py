@@ -13,6 +13,7 @@ from zsad.benchmark.plan import Plan
 from zsad.benchmark.published_results import printed
 from zsad.errors import ConfigError
 from zsad.reports import leaderboard as page
+from zsad.reports import leaderboard_tables
 from zsad.results import store
 from zsad.results.leaderboard import Leaderboard
 
@@ -70,18 +71,18 @@ def test_one_training_serves_all_draws(done: tuple[Plan, Path, Leaderboard]) -> 
 
 def test_lines_are_named_by_their_shots(done: tuple[Plan, Path, Leaderboard]) -> None:
     _, _, board = done
-    (table,) = board.tables
-    assert [(line.detector, line.title) for line in table.lines] == [
-        ("clip", "clip"),
-        ("fe-clip", "fe-clip"),
-        ("fe-clip-2-shots", "fe-clip, 2 shots"),
-    ]
-    few = table.lines[2]
+    table, few_shot = board.tables
+    assert (table.setting, few_shot.setting) == ("zero-shot", "few-shot")
+    assert [(line.detector, line.title) for line in table.lines] == [("clip", "clip"), ("fe-clip", "fe-clip")]
+    assert [(line.detector, line.title) for line in few_shot.lines] == [("fe-clip-2-shots", "fe-clip, 2 shots")]
+    few = few_shot.lines[0]
     assert (few.seeds, few.of, few.means["image_auroc"].n) == (("5, shots 0", "5, shots 1"), 2, 2)
     (fact,) = (one for one in board.facts if one.startswith("With shots"))
     assert fact.endswith("judged by a memory of 2 normal images of its own train split, drawn with seeds 0, 1.")
     html = page.page(board)
     assert ">fe-clip, 2 shots<" in html
+    assert "<h2>nuts, few-shot: trained on " in html
+    assert "## nuts, few-shot: trained on " in leaderboard_tables.markdown(board)
     assert "seed 5, shots 1" in html
 
 
@@ -100,7 +101,7 @@ def test_each_is_what_evaluate_finds(done: tuple[Plan, Path, Leaderboard], tmp_p
             shots_seed=seed,
         )
         assert [c.shots for c in ours.data_sets[0].classes] == [c.shots for c in theirs.data_sets[0].classes]
-        means = board.tables[0].lines[2].means
+        means = board.tables[1].lines[0].means
         for name, metric in ours.data_sets[0].means.items():
             assert means[name].values[f"5, shots {seed}"] == pytest.approx(metric.value, abs=1e-3), name
 

@@ -15,7 +15,7 @@ from zsad.benchmark.recipe import BenchmarkDetector, Split
 from zsad.benchmark.running import read_record, undone
 from zsad.results import store
 from zsad.results.leaderboard import Leaderboard, LeaderboardRow, Score, Table
-from zsad.results.schema import METRICS, Evaluation, Metric
+from zsad.results.schema import METRICS, SETTINGS, Evaluation, Metric, Setting
 
 UNTRAINED = "-"
 
@@ -33,12 +33,7 @@ def collect(plan: Plan, out: Path, command: str = "") -> Leaderboard:
     """
     input_checks.check(plan, out, {})
     evaluations = _evaluations(plan, out)
-    tables = tuple(
-        _table(plan, split, data_set, evaluations)
-        for split in plan.benchmark.split
-        for data_set in split.test
-        if data_set in plan.known
-    )
+    tables = tuple(table for split in plan.benchmark.split for table in _tables(plan, split, evaluations))
     warnings = [table.warnings for table in tables if table.lines]
     everywhere = tuple(
         warning for warning in dict.fromkeys(chain(*warnings)) if all(warning in table for table in warnings)
@@ -91,9 +86,40 @@ def _splits(plan: Plan, run: BenchmarkRun) -> list[Split]:
     return [run.split] if run.entrant.trained else splits
 
 
-def _table(plan: Plan, split: Split, data_set: str, evaluations: Evaluations) -> Table:
+def _tables(plan: Plan, split: Split, evaluations: Evaluations) -> list[Table]:
+    """One for each setting and data set."""
+    by_setting: dict[Setting, list[BenchmarkDetector]] = {setting: [] for setting in SETTINGS}
+    for entrant in plan.entrants:
+        if takes_part(entrant, split):
+            by_setting[_setting(split, entrant, evaluations)].append(entrant)
+    taken = {setting: entrants for setting, entrants in by_setting.items() if entrants} or {"zero-shot": []}
+    return [
+        _table(plan, split, data_set, setting, entrants, evaluations)
+        for setting, entrants in taken.items()
+        for data_set in split.test
+        if data_set in plan.known
+    ]
+
+
+def _setting(split: Split, entrant: BenchmarkDetector, evaluations: Evaluations) -> Setting:
+    """That of its runs; before one is done, what the recipe says."""
+    found = [
+        evaluation.detector.setting
+        for data_set in split.test
+        for _, _, evaluation in evaluations.get((split.name, entrant.name, data_set), [])
+    ]
+    return found[0] if found else "few-shot" if entrant.shots else "zero-shot"
+
+
+def _table(
+    plan: Plan,
+    split: Split,
+    data_set: str,
+    setting: Setting,
+    entrants: Sequence[BenchmarkDetector],
+    evaluations: Evaluations,
+) -> Table:
     lines, numbers, warnings = [], [], dict[str, None]()
-    entrants = [detector for detector in plan.entrants if takes_part(detector, split)]
     for entrant in entrants:
         runs = evaluations.get((split.name, entrant.name, data_set), [])
         if runs:
@@ -102,9 +128,17 @@ def _table(plan: Plan, split: Split, data_set: str, evaluations: Evaluations) ->
                 warning for _, _, evaluation in runs for warning in evaluation.data_sets[0].warnings
             )
         numbers += printed(plan, split, entrant, data_set)
-    published_numbers = others(data_set, {entrant.shots for entrant in entrants})
+    # No paper's tables have transductive numbers.
+    shots = set() if setting == "transductive" else {entrant.shots for entrant in entrants}
     return Table(
-        split.name, split.train, data_set, tuple(lines), tuple(numbers), tuple(published_numbers), tuple(warnings)
+        split=split.name,
+        train=split.train,
+        data_set=data_set,
+        lines=tuple(lines),
+        printed=tuple(numbers),
+        others=tuple(others(data_set, shots)),
+        warnings=tuple(warnings),
+        setting=setting,
     )
 
 

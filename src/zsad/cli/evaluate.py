@@ -116,6 +116,7 @@ def format_evaluation(evaluation: "Evaluation") -> str:
     from textwrap import wrap
 
     from zsad.reports.terminal import WIDTH, evaluation_table
+    from zsad.results.schema import SETTINGS
 
     parts = []
     for result in evaluation.data_sets:
@@ -132,6 +133,8 @@ def format_evaluation(evaluation: "Evaluation") -> str:
             f"{pluralised(shots, 'normal image')} of its own train split.",
             WIDTH,
         )
+    elif (setting := evaluation.detector.setting) != "zero-shot":
+        legend += wrap(f"{setting.capitalize()}: {SETTINGS[setting]}; do not compare with other settings.", WIDTH)
     return "\n\n".join([*parts, "\n".join(legend)])
 
 

@@ -61,6 +61,7 @@ def run(options: Namespace) -> int:
         columns=options.columns,
         map_only=options.map_only,
         transposed=options.transpose,
+        among=available,
     )
     for warning in drawn.warnings:
         say(f"! {warning}")

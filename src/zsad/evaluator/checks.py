@@ -130,10 +130,23 @@ def shots_warnings(planned: PlannedSet) -> list[str]:
 def data_warnings(planned: PlannedSet, results: Sequence[ClassResult], protocol: Protocol) -> list[str]:
     """What is missing of the data set, class by class."""
     return [
+        *_transductive(results),
         *_quick_look(protocol),
         *_incomplete(planned, protocol),
         *(warning for planned_class in planned.classes for warning in _copies(planned_class)),
         *(warning for result in results for warning in _class_warnings(result)),
+    ]
+
+
+def _transductive(results: Sequence[ClassResult]) -> list[str]:
+    """That, and of which classes, images judged one another; what the detector said of each that was not usual."""
+    together = [result.class_name for result in results if result.is_transductive]
+    if not together:
+        return []
+    which = "each class" if len(together) == len(results) else ", ".join(together)
+    return [
+        f"Transductive: the test images of {which} judged one another, without their labels. Scores would be others "
+        f"among other images, which intervals do not show."
     ]
 
 

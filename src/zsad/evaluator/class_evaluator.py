@@ -212,6 +212,8 @@ def evaluate_class(
         blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in evaluator.images),
         mask_warnings=dict(sorted(evaluator.mask_warnings.items())),
         shots={shot.source: shot.content for shot in planned.shots},
+        is_transductive=detector.scored_together,
+        explanation=detector.explanation,
     )
     store.write_class(result, folder)
     return result

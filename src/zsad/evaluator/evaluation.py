@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +29,7 @@ from zsad.methods import Method
 from zsad.predictor import Detector, load
 from zsad.reports import evaluation as page
 from zsad.results import store
-from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol
+from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol, setting_of
 from zsad.statistics.intervals import means
 
 
@@ -88,8 +89,9 @@ def evaluate(
     with alone(folder, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"):
         begin(folder, info, loaded.training_record.images, protocol, planned, overwrite)
         data_sets = tuple(_data_set(loaded, data_set, protocol, folder, watch or _ignore) for data_set in planned)
+        results = [result for data_set in data_sets for result in data_set.classes]
         evaluation = Evaluation(
-            detector=info,
+            detector=replace(info, setting=setting_of(info, protocol, results)),
             protocol=protocol,
             data_sets=data_sets,
             version=version("zsad"),

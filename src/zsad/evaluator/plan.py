@@ -271,7 +271,7 @@ def _identity(
 ) -> dict[str, Any]:
     """All that determines the results, apart from the code."""
     info = asdict(detector)
-    del info["name"]
+    del info["name"], info["setting"]  # the one decides nothing, the other is known afterwards
     identity = {
         "detector": info,
         "protocol": asdict(protocol),

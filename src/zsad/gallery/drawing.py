@@ -1,7 +1,7 @@
 """``gallery``: from detectors and data to a figure in a file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from zsad.gallery.choice import GalleryCandidate, by_class
 from zsad.gallery.figure import pages
 from zsad.gallery.panels import Panel, Style, panels
 from zsad.locks import alone_with
+from zsad.methods import TransductiveMethod
 from zsad.predictor import Detector
 from zsad.types import DecodedImage, Failure, Prediction
 
@@ -50,6 +51,7 @@ def gallery(
     columns: int | None = None,
     map_only: bool = False,
     transposed: bool = False,
+    among: Sequence[GalleryCandidate] = (),
 ) -> GalleryFigure:
     """Draw images, truth and the maps of detectors side by side, all maps on the scale from 0 to 1.
 
@@ -61,6 +63,8 @@ def gallery(
         columns: images beside each other; by default 1, transposed 6.
         map_only: maps alone, not laid over their images.
         transposed: images beside each other and detectors below each other.
+        among: all images of their classes, by which transductive detectors judge those that are shown; without them
+            these judge one another.
 
     Raises:
         ConfigError: the ending is another, labels and detectors do not pair, or the figure is too high for a PNG.
@@ -73,7 +77,7 @@ def gallery(
     if not chosen:
         raise InputError("a figure shows at least one image", "none", "choose others")
     style = Style(SCALES[path.suffix.lower()], map_only, transposed)
-    shown = _shown(detectors, chosen, style)
+    shown = _shown(detectors, chosen, [*among, *chosen], style)
     limit = round(PAGE * UNITS * style.scale) if path.suffix.lower() == ".pdf" else None
     columns = (6 if transposed else 1) if columns is None else columns
     sheets = pages(["Image", "Ground truth", *names], shown, columns, style, limit)
@@ -99,16 +103,31 @@ def check_file(path: Path) -> None:
         raise InputError("a figure is a file", f"{path}, a folder", "choose another --out")
 
 
-def _shown(detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], style: Style) -> list[list[Panel]]:
+def _shown(
+    detectors: Sequence[Detector], chosen: Sequence[GalleryCandidate], among: Sequence[GalleryCandidate], style: Style
+) -> list[list[Panel]]:
     """The panels of each image. Detectors go through a class at a time, to encode its name once."""
     panels_of: dict[int, list[Panel]] = {}
-    for members in by_class(chosen).values():
-        prompt = in_words(members[0].sample.class_name)
-        streams = [detector.stream([candidate.sample.image for candidate in members], prompt) for detector in detectors]
+    all_of_class = by_class(among)
+    for key, members in by_class(chosen).items():
+        folder = [candidate.sample.image for candidate in all_of_class[key]]
+        streams = [_answers(detector, members, list(dict.fromkeys(folder))) for detector in detectors]
         for candidate, *answers in zip(members, *streams, strict=True):
             seen = [_answer(answer) for answer in answers]
             panels_of[id(candidate)] = panels(candidate, seen[0][0], [prediction for _, prediction in seen], style)
     return [panels_of[id(candidate)] for candidate in chosen]
+
+
+def _answers(
+    detector: Detector, members: Sequence[GalleryCandidate], folder: Sequence[Path]
+) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
+    """Of images of one class, in their order; a transductive method is given all of the folder."""
+    images, prompt = [candidate.sample.image for candidate in members], in_words(members[0].sample.class_name)
+    if not isinstance(detector.method, TransductiveMethod):
+        return detector.stream(images, prompt)
+    answers = zip(folder, detector.stream(folder, prompt), strict=True)
+    of_image = {image: answer for image, answer in answers if image in images}
+    return iter([of_image[image] for image in images])
 
 
 def _answer(answer: tuple[DecodedImage, Prediction] | Failure) -> tuple[DecodedImage, Prediction]:

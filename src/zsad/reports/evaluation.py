@@ -18,6 +18,7 @@ from zsad.results.schema import (
     IMAGE_METRICS,
     METRICS,
     PIXEL_METRICS,
+    SETTINGS,
     TITLES,
     UNMEASURED,
     ClassResult,
@@ -177,6 +178,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     return {
         "detector": f"{detector.name} ({detector.method})",
         "options": options or "as published",
+        "setting": f"{detector.setting}: {SETTINGS[detector.setting]}",
         "backbone": detector.backbone,
         "weights": detector.weights,
         "image size": f"{detector.image_size} px",

@@ -286,6 +286,7 @@ def _facts(result: ClassResult) -> dict[str, str]:
         "left out: unreadable": f"{len(result.unreadable):,}",
         "seen in training": f"{result.seen_in_training:,}",
         **({"shots": pluralised(len(result.shots), "normal image")} if result.shots else {}),
+        **({"judged by": result.explanation} if result.explanation else {}),
         "time": f"{result.seconds:.1f} s",
         "peak memory": f"{result.peak_memory_mb:,.0f} MB",
     }

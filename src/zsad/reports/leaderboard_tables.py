@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 
 from zsad import spreadsheets
 from zsad.results.leaderboard import Leaderboard, LeaderboardRow, PublishedResult, Score, Table
-from zsad.results.schema import METRICS, TITLES
+from zsad.results.schema import METRICS, SETTINGS, TITLES
 from zsad.wording import in_markdown, markdown_code
 
 MEAN = "mean"
 """What stands for a class in the line of a mean."""
 
 COLUMNS = (
-    *("split", "train", "detector", "title", "method", "backbone", "data_set", "class"),
+    *("split", "train", "setting", "detector", "title", "method", "backbone", "data_set", "class"),
     *("metric", "value", "std", "n", "low", "high", "reason"),
 )
 
@@ -73,11 +73,11 @@ def markdown(board: Leaderboard) -> str:
         _list([*board.facts, *board.warnings]),
     ]
     parts += ["## Not done", _list(undone(board))] if undone(board) else []
-    split = ""
+    section = ""
     for table in board.tables:
-        if table.split != split:
-            split = table.split
-            parts.append(f"## {in_markdown(split)}: trained on {in_markdown(trained_on(table.train))}")
+        if heading(table) != section:
+            section = heading(table)
+            parts += [f"## {in_markdown(section)}", setting_note(table)]
         parts += [
             f"### {in_markdown(table.data_set)}",
             _list(table.warnings),
@@ -149,6 +149,23 @@ def trained_on(train: Sequence[str]) -> str:
     ('mtd + bsdata', 'nothing')
     """
     return " + ".join(train) or "nothing"
+
+
+def heading(table: Table) -> str:
+    """Of the section of a leaderboard that a table belongs to.
+
+    >>> heading(Table("industrial", ("mtd",), "bsdata", (), (), (), (), "few-shot"))
+    'industrial, few-shot: trained on mtd'
+    """
+    setting = "" if table.setting == "zero-shot" else f", {table.setting}"
+    return f"{table.split}{setting}: trained on {trained_on(table.train)}"
+
+
+def setting_note(table: Table) -> str:
+    """What the setting of a section means, as a sentence; empty where it is the usual one."""
+    if table.setting == "zero-shot":
+        return ""
+    return f"{table.setting.capitalize()}: {SETTINGS[table.setting]}. Do not compare these with other settings."
 
 
 def undone(board: Leaderboard) -> list[str]:
@@ -228,6 +245,7 @@ def _row(table: Table, line: LeaderboardRow, class_name: str, metric: str, score
     return {
         "split": table.split,
         "train": "+".join(table.train),
+        "setting": table.setting,
         "detector": line.detector,
         "title": line.title,
         "method": line.method,

@@ -127,9 +127,16 @@ def comparison_table(comparison: Comparison) -> str:
 
 def _title(detectors: Sequence[DetectorInfo], shown: Sequence[str]) -> str:
     pairs = zip(detectors, shown or [""] * len(detectors), strict=True)
-    names = list(dict.fromkeys(f"{detector.name} ({shots})" if shots else detector.name for detector, shots in pairs))
+    names = list(dict.fromkeys(_named(detector, shots) for detector, shots in pairs))
     several = f" ({len(detectors)} evaluations)" if len(detectors) > 1 else ""
     return "\n   ".join(wrap(", ".join(names) + several, WIDTH - 3))
+
+
+def _named(detector: DetectorInfo, shots: str) -> str:
+    """With its setting where that is not zero-shot; the number of shots says so, too."""
+    setting = "" if detector.setting == "zero-shot" or (shots and detector.setting == "few-shot") else detector.setting
+    said = ", ".join(filter(None, (setting, shots)))
+    return f"{detector.name} ({said})" if said else detector.name
 
 
 def _compared_set(data_set: ComparedSet, confidence: float) -> str:

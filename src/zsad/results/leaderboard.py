@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from zsad import published
 from zsad.published import PublishedNumber
-from zsad.results.schema import METRICS
+from zsad.results.schema import METRICS, Setting
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class LeaderboardRow:
 
 @dataclass(frozen=True)
 class Table:
-    """All detectors on one data set after one split.
+    """All detectors of one setting on one data set after one split.
 
     Attributes:
-        split, train, data_set: what it is about.
+        split, train, data_set, setting: what it is about.
         lines: detectors of which a run is done, in the order of the recipe.
         printed: what the papers print for these detectors.
         others: all that the papers print on this data set.
@@ -99,6 +99,7 @@ class Table:
     printed: tuple[PublishedResult, ...]
     others: tuple[PublishedNumber, ...]
     warnings: tuple[str, ...]
+    setting: Setting = "zero-shot"
 
     @property
     def best(self) -> dict[str, float]:
@@ -118,7 +119,7 @@ class Leaderboard:
         differs: in what the experiment is another than the papers', as phrases, and of which detectors where it is not
             that of all; empty where all can be compared.
         warnings: of the evaluations, that hold for all tables.
-        tables: by split and data set, in the order of the recipe.
+        tables: by split, setting and data set, in the order of the recipe.
         skipped: data sets that were not found, detectors that they would have trained, and why.
         failed: what went wrong, by run and data set.
         unfinished: runs that are not done, or what of them was never tried where they failed.

@@ -13,9 +13,9 @@
 Numbers are fractions in [0, 1]; tables and pages show percent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from zsad.config import check_seed, check_within
 from zsad.errors import ConfigError
@@ -36,6 +36,14 @@ TITLES = {
 }
 """Names of the metrics for people. A PRO in the papers' tables is ``pixel_pro_200`` here."""
 
+
+Setting = Literal["zero-shot", "few-shot", "transductive"]
+SETTINGS: Mapping[Setting, str] = {
+    "zero-shot": "each test image is judged alone",
+    "few-shot": "each test image is judged with reference images that are no test images",
+    "transductive": "the test images of a class judge one another, without their labels",
+}
+"""What judges the test images, in the order of tables. Numbers of different settings are not compared."""
 
 GREATEST_RESOLUTION, MOST_RESAMPLES = 8192, 100_000
 
@@ -183,6 +191,8 @@ class ClassResult:
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
         mask_warnings: images whose masks may have been read wrongly, by the reasons of ``zsad.data.masks.warnings``.
         shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
+        is_transductive: whether the images were scored by one another.
+        explanation: what judged them, and why, in a sentence; often empty.
     """
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"doubts": "mask_warnings"}
@@ -202,6 +212,8 @@ class ClassResult:
     blank_masks: int = 0
     mask_warnings: Mapping[str, int] = field(default_factory=dict)
     shots: Mapping[str, str] = field(default_factory=dict)
+    is_transductive: bool = False
+    explanation: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,6 +249,7 @@ class DetectorInfo:
             of which.
         memory: patches of these at each level. The shots of each class are in :class:`Protocol`.
         unlabelled: number of images in its memory bank of which nobody said whether they are normal.
+        setting: what judged the test images; transductive where those of any class judged one another.
     """
 
     name: str
@@ -254,6 +267,14 @@ class DetectorInfo:
     remembers: Mapping[str, int] = field(default_factory=dict)
     memory: int = 0
     unlabelled: int = 0
+    setting: Setting = "zero-shot"
+
+
+def setting_of(detector: DetectorInfo, protocol: Protocol, classes: Iterable[ClassResult]) -> Setting:
+    """What judged the test images of an evaluation."""
+    if any(result.is_transductive for result in classes):
+        return "transductive"
+    return "few-shot" if detector.memory or protocol.shots else "zero-shot"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, write_atomically
 from zsad.metrics.accumulators import Curve
-from zsad.results.schema import METRICS, UNMEASURED, ClassResult, Evaluation, ImageResult, Metric, WorstImage
+from zsad.results.schema import (
+    METRICS,
+    UNMEASURED,
+    ClassResult,
+    Evaluation,
+    ImageResult,
+    Metric,
+    WorstImage,
+    setting_of,
+)
 
 EVALUATION, PLAN, PAGE, CLASSES = "evaluation.json", "plan.json", "report.html", "classes"
 CLASS, IMAGES, CURVES, COUNTS, DRAWS = "class.json", "images.csv", "curves.json", "counts.npz", "draws.npz"
@@ -41,7 +50,9 @@ def read(path: Path) -> Evaluation:
         )
         for data_set in evaluation.data_sets
     )
-    return replace(evaluation, data_sets=data_sets)
+    classes = [result for data_set in data_sets for result in data_set.classes]
+    setting = setting_of(evaluation.detector, evaluation.protocol, classes)  # which older versions do not name
+    return replace(evaluation, data_sets=data_sets, detector=replace(evaluation.detector, setting=setting))
 
 
 def _all_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:

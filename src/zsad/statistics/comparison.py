@@ -22,7 +22,7 @@ from jaxtyping import Float
 from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
 from zsad.memory_bank import summary
-from zsad.results.schema import METRICS, MOST_RESAMPLES, DetectorInfo, Protocol
+from zsad.results.schema import METRICS, MOST_RESAMPLES, SETTINGS, DetectorInfo, Protocol
 from zsad.statistics.differences import NO_INTERVAL, TOO_FEW, Difference, PairedMetric, average, judged, mean_judged
 from zsad.statistics.intervals import FEW, resamples
 from zsad.statistics.pairing import ClassScores, OpenEvaluation, check_protocols, names, opened, paired
@@ -117,7 +117,11 @@ def compare(a: Evaluations, b: Evaluations, *, draws: int = RESAMPLES, confidenc
         confidence=confidence,
         data_sets=sets,
         left_out=left_out,
-        warnings=(*_shown_otherwise(left, right, classes), *_warnings(left, right, classes)),
+        warnings=(
+            *_of_settings(left, right),
+            *_shown_otherwise(left, right, classes),
+            *_warnings(left, right, classes),
+        ),
         shown=(_shown(left), _shown(right)),
     )
 
@@ -217,6 +221,15 @@ def _measured(
             draws = b - a
         paired_metrics[metric] = PairedMetric(average(values[:split]), average(values[split:]), draws)
     return paired_metrics
+
+
+def _of_settings(left: Sequence[OpenEvaluation], right: Sequence[OpenEvaluation]) -> list[str]:
+    """Where detectors saw more or less of the test images than others."""
+    found = [list(dict.fromkeys(each.evaluation.detector.setting for each in side)) for side in (left, right)]
+    if "transductive" not in found[0] + found[1] or found[0] == found[1]:
+        return []
+    a, b = (" or ".join(side) for side in found)
+    return [f"A is {a}, B {b}: in a transductive setting {SETTINGS['transductive']}, which others do not see."]
 
 
 def _shown_otherwise(
