@@ -51,13 +51,13 @@ class Fault:
 SIGNS: dict[type, str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.Pow: "*"}
 WITHOUT_GRADIENT = {"images", "masks", "labels", "pixels", "image", "mask", "layers", "noise", "knowledge"}
 """Names of what comes from images, chance or frozen towers: to detach it changes nothing."""
-TRAIN_NOTHING = {"clip.py", "clip_ac.py", "winclip.py", "_few_shot.py", "windows.py", "vv_attention.py"}
+TRAIN_NOTHING = {"clip.py", "clip_ac.py", "winclip.py", "patchcore.py", "_few_shot.py", "windows.py", "vv_attention.py"}
 """Files that no gradient goes through."""
 AS_BY_DEFAULT = {"betas=(0.9, 0.999)"}
 """Arguments that say what holds without them."""
 OF_THE_MACHINE = {None, "strict", "device", "dtype"}
 """Arguments that ask for checks, a place or a precision."""
-BOUNDS_OF_MEMORY = {"MAX_TOKENS", "MAX_SIMILARITIES"}
+BOUNDS_OF_MEMORY = {"MAX_TOKENS", "MAX_SIMILARITIES", "MAX_DISTANCES", "MAX_CANDIDATE_VALUES"}
 ELSEWHERE = ("perf_counter", "monotonic", "sys.platform")
 """Clocks, and what is another thing on other machines only."""
 ORDERED = 3

@@ -124,7 +124,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "levels": (12, 18),  # own: the second and third of four, as layers 2 and 3 of the paper's CNN
         "features": "auto",  # own
         "neighbourhood": 3,  # section 4.4.1
-        "unit_levels": True,  # own
+        "unit_levels": False,  # section 3.1
         "coreset_share": 0.1,  # PatchCore-10
         "whole_images": 16,  # own
         "directions": 128,  # code

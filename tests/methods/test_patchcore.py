@@ -45,10 +45,11 @@ def points(batch: int, cells: int, seed: int) -> Tensor:
     return torch.randn(batch, 3, 1, cells, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("unit_levels", [False, True])
 @torch.inference_mode()
-def test_features_are_means_over_neighbourhoods_of_all_levels_joined() -> None:
+def test_features_are_means_over_neighbourhoods_of_all_levels_joined(unit_levels: bool) -> None:
     """Blocks 12 and 18 of 24 are the second and third of these four."""
-    method, pixels = PatchCore(frozen()), images(1)
+    method, pixels = PatchCore(frozen(), PatchCoreConfig(unit_levels=unit_levels)), images(1)
     (features,) = method.reference_features(pixels).streams
     trace = method.clip.vision(pixels, keep=(1, 2))
     for row in range(4):
@@ -61,7 +62,7 @@ def test_features_are_means_over_neighbourhoods_of_all_levels_joined() -> None:
                     for c in range(col - 1, col + 2):
                         if 0 <= r < 4 and 0 <= c < 4:
                             mean += patches[r, c] / 9
-                expected.append(mean / mean.norm())
+                expected.append(mean / mean.norm() if unit_levels else mean)
             joined = torch.cat(expected)
             torch.testing.assert_close(features[0, 4 * row + col], joined / joined.norm(), rtol=1e-4, atol=1e-5)
 
@@ -174,8 +175,8 @@ def test_a_coreset_is_a_tenth_of_many_images_far_apart() -> None:
         (0, 3, 3, [75]),  # a few are kept whole
         (0, 4, 3, [75]),  # and of more no fewer
         (0, 4, 0, [10]),  # a tenth
-        (3, 3, 3, [75, 75]),  # thinned together
-        (4, 2, 0, [10, 15]),  # what was chosen stays, and a tenth of the new, rounded up, joins it
+        (3, 3, 3, [75, 83]),  # what was kept whole stays, and a tenth of the new, rounded up, joins it
+        (4, 2, 0, [10, 15]),  # so does what was chosen
         (4, 2, 3, [75, 80]),  # also where there are enough already
     ],
 )
@@ -272,15 +273,16 @@ def test_a_hybrid_gives_the_features_of_its_cnn_and_runs_no_block(monkeypatch: p
     for level in features.split([40, 112, 320], 1):
         padded = torch.nn.functional.pad(level, (1, 1, 1, 1))
         mean = sum(padded[:, :, r : r + 4, c : c + 6] for r in range(3) for c in range(3)) / 9
-        means.append(mean / mean.norm(dim=1, keepdim=True))
-    joined = torch.cat(means, 1) / 3**0.5
+        means.append(mean)
+    joined = torch.cat(means, 1)
+    joined = joined / joined.norm(dim=1, keepdim=True)
     torch.testing.assert_close(method.reference_features(pixels).streams[0].mT.unflatten(2, (4, 6)), joined)
 
 
 OPTIONS: list[dict[str, Any]] = [
     {"levels": (6, 24)},
     {"neighbourhood": 1},
-    {"unit_levels": False},
+    {"unit_levels": True},
     {"coreset_share": 0.5, "whole_images": 0},
     {"whole_images": 0},
     {"reweighting_neighbours": 0},

@@ -60,7 +60,7 @@ class PatchCoreConfig(Config):
             CNN where there is one.
         neighbourhood: p, side of the square of patches that is averaged; 3 (section 4.4.1).
         unit_levels: whether the features of each level have unit length before they are joined, so that all levels
-            count alike; the paper joins them as they are.
+            count alike; the paper joins them as they are (section 3.1).
         coreset_share: share of the patches that is kept; 0.1 (the paper's PatchCore-10).
         whole_images: of up to so many images every patch is kept, and of more no fewer than these have: a coreset saves
             memory and time, which a few images do not need. The paper has none: 0.
@@ -72,7 +72,7 @@ class PatchCoreConfig(Config):
     levels: tuple[int, ...] = (12, 18)
     features: FeatureSource = "auto"
     neighbourhood: int = 3
-    unit_levels: bool = True
+    unit_levels: bool = False
     coreset_share: float = 0.1
     whole_images: int = 16
     directions: int = 128
@@ -153,11 +153,14 @@ class PatchCore(FewShot):
             self.finish_fit()
 
     def finish_fit(self) -> None:
-        """Choose the coreset of the patches that were added last, far from one another and from those before."""
+        """Choose the coreset of the patches that were added last, far from one another and from those before.
+
+        Those before stay, whether the detector was saved and loaded in between or not.
+        """
         new = self.bank.unselected
+        selected, self.bank.unselected = len(self.bank) - new, 0
         if not new or self.bank.images <= self.config.whole_images:
             return
-        selected = len(self.bank) - new
         count = min(self._wanted(new, selected), new, max(0, MAX_ENTRIES - selected))
         kept = torch.arange(selected)
         if count:
