@@ -40,6 +40,12 @@ def test_equal_peaks_are_sorted_by_area() -> None:
     assert [(region.peak, region.area) for region in find_regions(row, 0.5)] == [(0.9, 1), (0.7, 2), (0.7, 1)]
 
 
+def test_equal_regions_are_in_reading_order() -> None:
+    spots = np.zeros((5, 5))
+    spots[[0, 2, 2, 4], [2, 4, 0, 2]] = 0.5
+    assert [region.box[:2] for region in find_regions(spots, 0.5)] == [(2, 0), (0, 2), (4, 2), (2, 4)]
+
+
 def test_small_regions_are_left_out() -> None:
     assert [region.area for region in find_regions(MAP, 0.5, min_area=5)] == [5]
     assert find_regions(MAP, 0.5, min_area=6) == []

@@ -85,7 +85,7 @@ def _following(runs: _Runs, width: int, connectivity: int) -> Int64[np.ndarray, 
     preferred, other = (-1, 1) if connectivity == 8 else (1, -1)
     wanted = ends + (runs.direction + preferred) % 4
     found = np.searchsorted(keys, wanted, sorter=order)
-    is_there = keys[order[np.minimum(found, len(keys) - 1)]] == wanted if len(keys) else np.zeros(0, bool)
+    is_there = keys[order[found]] == wanted  # no end lies beyond the last start, at the lowest corner on the right
     alternative = np.searchsorted(keys, ends + (runs.direction + other) % 4, sorter=order)
     following: Int64[np.ndarray, "entries"] = order[np.where(is_there, found, alternative)]
     return following

@@ -67,7 +67,7 @@ def find_regions(
 ) -> list[Region]:
     """The connected components of the pixels whose score is at or above a threshold, the highest peak first.
 
-    Regions of equal peak are sorted by area, the largest first.
+    Regions of equal peak are sorted by area, the largest first, and then from top to bottom.
 
     Args:
         anomaly_map: [rows, cols], finite scores.
