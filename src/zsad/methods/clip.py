@@ -21,7 +21,7 @@ from torch import Tensor
 from zsad.backbones.clip import Clip
 from zsad.methods._base import Config, Method, Paper, check_temperature
 from zsad.parts.similarity import anomaly_probability, class_states
-from zsad.types import Evidence
+from zsad.types import Evidence, Trace
 
 NORMAL_PROMPTS = ("a photo of a normal {}",)
 ANOMALOUS_PROMPTS = ("a photo of an anomalous {}",)
@@ -60,9 +60,12 @@ class ClipDetector(Method):
         super().__init__(clip, config or ClipDetectorConfig())
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        return self.predict_from_trace(self.clip.vision(images), class_names)
+
+    def predict_from_trace(self, trace: Trace, class_names: Sequence[str]) -> Evidence:
+        """Evidence from a pass of the images through the unmodified tower."""
         ways = len(self.prompts("{}")[0])
-        states = class_states(self.clip, class_names, len(images), self.prompts, ways)
-        trace = self.clip.vision(images)
+        states = class_states(self.clip, class_names, len(trace.last), self.prompts, ways)
         probability = anomaly_probability(self.clip.vision.project(trace.last), states, self.config.temperature)
         return Evidence(maps=probability[:, 1:].unflatten(1, (1, *trace.grid)), score=probability[:, 0])
 

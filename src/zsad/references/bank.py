@@ -54,6 +54,13 @@ class ReferenceBank(nn.Module):
     def __len__(self) -> int:
         return len(self.image)
 
+    def patches_of(self, image: int) -> PatchFeatures:
+        """The features of an image as they were added, of its first copy; no entry of it was dropped."""
+        entries = (self.image == image).nonzero().flatten()
+        rows, cols = (self.position[entries].amax(0) + 1).tolist()
+        first = entries[: rows * cols]
+        return PatchFeatures(tuple(stream[first][None] for stream in self.streams), (rows, cols))
+
     def entries_by_image(self) -> list[int]:
         """Number of entries of each image."""
         return self.image[self.image >= 0].bincount(minlength=self.images).tolist()

@@ -11,6 +11,7 @@ from zsad.backbones.clip import VisionTower
 from zsad.backbones.stem import DEEP, EARLY, MIDDLE, STAGES, Stem
 from zsad.backbones.transformer import level_index
 from zsad.errors import ConfigError
+from zsad.types import Trace
 
 FeatureSource = Literal["auto", "blocks", "cnn"]
 """``"blocks"``: patch tokens of some blocks. ``"cnn"``: standardised features of the early, the middle and the deep
@@ -25,10 +26,12 @@ class TowerFeatures:
 
     Attributes:
         levels: features of the patches, on the patch grid; widths may differ.
+        trace: of the pass through the tower.
         class_token: of the last block, in the joint space.
     """
 
     levels: tuple[Float[Tensor, "batch _ grid_rows grid_cols"], ...]
+    trace: Trace
     class_token: Float[Tensor, "batch embed"]
 
 
@@ -77,7 +80,7 @@ def tower_features(
         blocks = [level_index(level, REFERENCE_DEPTH, len(vision.transformer.blocks)) for level in levels]
         trace = vision(images, keep=set(blocks))
         found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, trace.grid) for block in blocks)
-    return TowerFeatures(found, vision.project(trace.last[:, 0]))
+    return TowerFeatures(found, trace, vision.project(trace.last[:, 0]))
 
 
 def level_features(

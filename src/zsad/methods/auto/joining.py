@@ -1,0 +1,76 @@
+"""From two kinds of evidence to one anomaly map: log-odds by text, and log distances from references.
+
+    z = (value - median) / deviation, with the median and the deviation (1.4826 MAD) over the patches of references
+    T = (z_text + z_reference) / 2,   P(anomalous) = 1/2 + arctan(T) / π
+
+The Cauchy combination of p-values (Liu and Xie, "Cauchy Combination Test", JASA 2020): it needs no independence, and as
+the tails are heavy, the kind of evidence that stands out decides. Why logarithms, equal weights and these shares were
+chosen: ``docs/methods/auto.md``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LEAST_DISTANCE = 1e-3
+"""Added to distances before the logarithm; below it, images differ by sensor noise."""
+LEAST_DEVIATION = 0.05
+"""Of patches that are all but identical."""
+MAD_TO_DEVIATION = 1.4826
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Location and spread of a kind of evidence over patches."""
+
+    median: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Float[Tensor, "*shape"]) -> "Scale":
+        """The median, and the deviation by the median absolute deviation, which anomalies hardly change."""
+        median = values.median()
+        deviation = MAD_TO_DEVIATION * float((values - median).abs().median())
+        return cls(float(median), max(deviation, LEAST_DEVIATION))
+
+    def standardised(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The values in deviations from the median."""
+        return (values - self.median) / self.deviation
+
+
+def log_distance(distance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Logarithm of distances in [0, 1]."""
+    return (distance + LEAST_DISTANCE).log()
+
+
+def joined(
+    text: Float[Tensor, "batch cells"], reference: Float[Tensor, "batch cells"], text_scale: Scale, scale: Scale
+) -> Float[Tensor, "batch cells"]:
+    """T of both kinds of evidence.
+
+    Args:
+        text: log-odds of the patches.
+        reference: log distances of the patches.
+        text_scale, scale: of each.
+    """
+    return (text_scale.standardised(text) + scale.standardised(reference)) / 2
+
+
+def image_values(cells: Float[Tensor, "batch cells"], shares: Sequence[float]) -> Float[Tensor, "batch"]:
+    """The mean of the highest share of the patches of each image, averaged over several shares.
+
+    >>> image_values(torch.tensor([[0.0, 1.0, 2.0, 9.0]]), (0.25, 0.5))
+    tensor([7.2500])
+    """
+    ordered = cells.sort(1, descending=True).values
+    counts = [max(1, round(share * cells.shape[1])) for share in shares]
+    return torch.stack([ordered[:, :count].mean(1) for count in counts]).mean(0)
+
+
+def probability(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """1/2 + arctan(T) / π, in [0, 1]."""
+    return values.atan() / math.pi + 0.5

@@ -1,0 +1,342 @@
+"""Auto: text evidence of a zero-shot method, joined with distances from references.
+
+    one image                     text alone
+    several unlabelled images     text, and distances from the more ordinary half of these images
+    normal images remembered      text, and the distance from the nearest normal patch
+
+Its parts are known: mutual scoring (MuSc, Li et al., ICLR 2024), the nearest patch of a few normal images (PatchCore,
+Roth et al., CVPR 2022), rotated references and the mean of the highest scores (AnomalyDINO, Damm et al., WACV 2025).
+How they are joined, and on which data that was chosen, is in ``docs/methods/auto.md``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zsad import methods
+from zsad.backbones.clip import Clip
+from zsad.backbones.transformer import level_index
+from zsad.config import check_within
+from zsad.errors import ConfigError
+from zsad.methods._base import Config, Method, Paper
+from zsad.methods._few_shot import FewShot
+from zsad.methods._trainable import Trainable
+from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
+from zsad.methods.auto.joining import Scale, image_values, joined, probability
+from zsad.methods.auto.ordinary import MutualOptions, Statistic, leave_one_out, log_distances, mutual, ordinary_images
+from zsad.methods.clip import ClipDetector
+from zsad.references import (
+    FeatureSource,
+    PatchFeatures,
+    RandomProjection,
+    ReferenceBank,
+    has_cnn,
+    level_features,
+    level_widths,
+    nearest_distance,
+    patch_features,
+    rotations,
+    tower_features,
+)
+from zsad.types import Evidence, Size
+from zsad.wording import pluralised
+
+DEPTH = 24
+HYBRID_LEVELS, VIT_LEVELS = (6,), (6, 12, 18, 24)
+USUAL = Scale(median=-4.0, deviation=0.6)
+"""Of log distances of patches, where a single reference cannot tell: about the median over the validation sets."""
+UNLIKE = 0.12
+"""Median distance of patches from the other images above which these are not of one kind."""
+LEAST_ODDS = 1e-6
+ANY_CLASS = "object"
+
+
+@dataclass(frozen=True)
+class AutoConfig(Config):
+    """How text and references are compared and joined; the defaults were chosen on validation data.
+
+    Attributes:
+        text: name of the training-free method whose map is joined.
+        features: what patches are compared by: "blocks" of the transformer, or the "cnn" of a hybrid backbone.
+        levels: blocks, counted from 1 as for a tower of 24 blocks; where none is named, the 6th on a hybrid backbone,
+            and the quarter points of MuSc on others.
+        neighbourhoods: sides of the squares of patches that are averaged; odd.
+        directions: random orthogonal directions to which features are reduced; None for their own width.
+        max_references: unlabelled images that serve as references, at most; drawn from a larger folder.
+        ordinary: share of the unlabelled references that is kept: those of the lowest scores among one another.
+        share: of the distances from all unlabelled references, the lowest, which are averaged.
+        rotations: copies of each reference at so many angles over a full turn; 1 for none.
+        window: how many rows and columns of patches apart a reference patch may lie; None for anywhere.
+        image_shares: the score of an image is the mean of the highest share of its patches, averaged over these shares.
+    """
+
+    text: str = "clip-ac"
+    features: FeatureSource = "blocks"
+    levels: tuple[int, ...] = ()
+    neighbourhoods: tuple[int, ...] = (3,)
+    directions: int | None = 128
+    max_references: int = 32
+    ordinary: float = 0.5
+    share: float = 0.3
+    rotations: int = 1
+    window: int | None = None
+    image_shares: tuple[float, ...] = (0.01, 0.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for level in self.levels:
+            level_index(level, DEPTH, DEPTH)
+        if not self.neighbourhoods or not self.image_shares:
+            rule = "patches are compared in at least one neighbourhood, and images scored by at least one share of them"
+            raise ConfigError(rule, "none", "name some")
+        check_within("the number of references", self.max_references, 2, 1024)
+        check_within("the number of angles of a reference", self.rotations, 1, 72)
+        for share in (self.ordinary, self.share, *self.image_shares):
+            check_within("a share", share, 1e-6, 1)
+        if self.directions is not None:
+            check_within("the number of directions", self.directions, 1, 1024)
+        if self.window is not None:
+            check_within("the window in patches", self.window, 0, 1024)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is seen of a batch of images.
+
+    Attributes:
+        patches: features of the patches.
+        text: log-odds of the patches by text.
+        evidence: of the text method.
+    """
+
+    patches: PatchFeatures
+    text: Float[Tensor, "batch cells"]
+    evidence: Evidence
+
+
+class Auto(FewShot, TransductiveMethod):
+    """Text and references joined."""
+
+    paper = Paper(
+        title="Text and references joined: docs/methods/auto.md, after MuSc, PatchCore and AnomalyDINO",
+        authors="the zsad authors",
+        venue="unpublished",
+        year=2026,
+        url="https://arxiv.org/abs/2401.16753",
+    )
+    config_type = AutoConfig
+    takes_unlabelled = True
+    scales: Float[Tensor, "kinds 2"]
+
+    def __init__(self, clip: Clip, config: AutoConfig | None = None) -> None:
+        self.config: AutoConfig
+        config = config or AutoConfig()
+        self.levels = config.levels or (HYBRID_LEVELS if has_cnn(clip.vision, "auto") else VIT_LEVELS)
+        widths = level_widths(clip.vision, self.levels, config.features)
+        reduced = [width if config.directions is None else min(config.directions, width) for width in widths]
+        streams = tuple(width for width in reduced for _ in config.neighbourhoods)
+        super().__init__(clip, config, widths=streams)
+        self.unlabelled = ReferenceBank(streams)
+        self.register_buffer("scales", torch.tensor([[0.0, 1.0], [USUAL.median, USUAL.deviation]]))
+        self.projections = nn.ModuleList(
+            RandomProjection(width, narrow, number) if narrow < width else nn.Identity()
+            for number, (width, narrow) in enumerate(zip(widths, reduced, strict=True))
+        )
+        self.text = _text_method(clip, config.text)
+        self._added: list[tuple[ReferenceBank, Tensor]] = []
+
+    @property
+    def is_few_shot(self) -> bool:
+        """Whether images are remembered, normal or unlabelled."""
+        return len(self.bank) + len(self.unlabelled) > 0
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        seen = self._observe(images, class_names)
+        if not self.is_few_shot:
+            return seen.evidence
+        text_scale, scale = (Scale(*values) for values in self.scales.tolist())
+        return self._joined(seen.text, self._from_remembered(seen.patches), text_scale, scale, seen.patches.grid)
+
+    def reference_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> PatchFeatures:
+        """Features of the patches; of rotated references, all copies of the first image come first."""
+        copies = rotations(images, self.config.rotations).transpose(0, 1).flatten(0, 1)
+        return self._features(level_features(self.clip.vision, copies, self.levels, self.config.features))
+
+    # Banks must serve training as well, which tensors made in inference mode cannot.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def fit_normal(self, images: Float[Tensor, "batch 3 rows cols"]) -> None:
+        """Add the patches of normal images to their bank."""
+        self._remember(images, self.bank)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def fit_unlabelled(self, images: Float[Tensor, "batch 3 rows cols"]) -> None:
+        """Add the patches of unlabelled images to their bank; :meth:`finish_fit` keeps the ordinary ones."""
+        self._remember(images, self.unlabelled)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def finish_fit(self) -> None:
+        """Keep the ordinary ones of unlabelled images, and measure how both kinds of evidence spread over patches."""
+        (bank, *_), texts = zip(*self._added, strict=True)
+        self._added, text = [], torch.cat(texts)
+        text_scale, scale = Scale.of(text), USUAL
+        if bank is self.unlabelled and len(text) > 1:
+            found = ordinary_images(bank, text, self._mutual_options)
+            bank.keep(torch.isin(bank.image, torch.tensor(found.kept, device=bank.image.device)).nonzero().flatten())
+            scale = found.scale
+        elif len(text) > 1:
+            scale = Scale.of(
+                leave_one_out(
+                    bank, bank, range(bank.images - len(text), bank.images), nearest_distance, self.config.window
+                )
+            )
+        values = [[each.median, each.deviation] for each in (text_scale, scale)]
+        self.scales = torch.tensor(values, device=self.scales.device)
+
+    def forget_normal(self) -> None:
+        """Empty both banks."""
+        super().forget_normal()
+        self._added = []
+
+    def scores_folder(self, count: int) -> bool:
+        """From two images on, where none is remembered."""
+        return count >= 2 and not self.is_few_shot
+
+    def score_folder(self, load: LoadImages, count: int, class_name: str) -> FolderScores:
+        """Text joined with distances from the more ordinary images; text alone where they are not of one kind."""
+        drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: self.config.max_references]
+        bank = ReferenceBank(self.bank.widths).to(self.scales.device)
+        indices, seen = list[int](), list[Observation]()
+        for batch, images in load(sorted(drawn.tolist())):
+            observed = self._observe(images, [class_name] * len(images))
+            is_rotated = self.config.rotations > 1
+            bank.add(self.reference_features(images) if is_rotated else observed.patches, self.config.rotations)
+            indices += batch
+            seen.append(observed)
+        rest = sorted({*range(count)} - {*indices}) if len(drawn) < count else []
+        if bank.images < 2:
+            return self._by_text(indices, seen, load, rest, class_name, "fewer than two images could be compared")
+        text = torch.cat([observed.text for observed in seen])
+        found = ordinary_images(bank, text, self._mutual_options)
+        if found.scale.median > math.log(UNLIKE):
+            reason = "the images have too little in common to judge one another"
+            return self._by_text(indices, seen, load, rest, class_name, reason)
+        grid, scales = seen[0].patches.grid, (found.text_scale, found.scale)
+        parts = [self._joined(text, found.log_distances, *scales, grid)]
+        for batch, images in load(rest):
+            observed = self._observe(images, [class_name] * len(images))
+            distances = log_distances(observed.patches, found.bank, self._mutual, self.config.window)
+            parts.append(self._joined(observed.text, distances, *scales, grid))
+            indices += batch
+        explanation = (
+            f"Each image was compared with the {len(found.kept)} most ordinary of {bank.images} images of "
+            f"this folder, and scored by text ({self.config.text}); nothing is known of which are normal."
+        )
+        return FolderScores(_together(parts), indices, explanation)
+
+    def explain(self, count: int) -> str:
+        """What judges images one by one."""
+        if not self.is_few_shot:
+            return (
+                f"Scored by text alone ({self.config.text}): there is nothing to compare a single image with. Several "
+                "images of one kind, or known-good ones (--normal DIR), make a better detector."
+            )
+        counts = [
+            pluralised(len(bank.image.unique()), f"{kind} image")
+            for bank, kind in ((self.bank, "normal"), (self.unlabelled, "unlabelled"))
+            if len(bank)
+        ]
+        return f"Each image was compared with {' and '.join(counts)}, and scored by text ({self.config.text})."
+
+    @property
+    def _mutual(self) -> Statistic:
+        return mutual(self._mutual_options.share_of_kept)
+
+    @property
+    def _mutual_options(self) -> MutualOptions:
+        config = self.config
+        return MutualOptions(config.ordinary, config.share, config.image_shares, config.window)
+
+    def _observe(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Observation:
+        """One pass through the tower where the text method reads the plain tower, two where it edits it."""
+        vision = self.clip.vision
+        if isinstance(self.text, ClipDetector):
+            tower = tower_features(vision, images, self.levels, self.config.features)
+            levels, evidence = tower.levels, self.text.predict_from_trace(tower.trace, class_names)
+        else:
+            levels = level_features(vision, images, self.levels, self.config.features)
+            evidence = self.text(images, class_names)
+        odds = evidence.maps.float().mean(1).flatten(1).logit(LEAST_ODDS)
+        return Observation(self._features(levels), odds, evidence)
+
+    def _features(self, levels: Sequence[Float[Tensor, "batch _ rows cols"]]) -> PatchFeatures:
+        return patch_features(levels, self.config.neighbourhoods, projections=list(self.projections))
+
+    def _remember(self, images: Float[Tensor, "batch 3 rows cols"], bank: ReferenceBank) -> None:
+        seen = self._observe(images, [ANY_CLASS] * len(images))
+        is_rotated = self.config.rotations > 1
+        bank.add(self.reference_features(images) if is_rotated else seen.patches, self.config.rotations)
+        self._added.append((bank, seen.text))
+
+    def _from_remembered(self, patches: PatchFeatures) -> Float[Tensor, "batch cells"]:
+        """Log distances from the banks; their mean where both have entries."""
+        banks = ((self.bank, nearest_distance), (self.unlabelled, self._mutual))
+        found = [log_distances(patches, bank, statistic, self.config.window) for bank, statistic in banks if len(bank)]
+        return torch.stack(found).mean(0)
+
+    def _joined(
+        self,
+        text: Float[Tensor, "batch cells"],
+        distances: Float[Tensor, "batch cells"],
+        text_scale: Scale,
+        scale: Scale,
+        grid: Size,
+    ) -> Evidence:
+        values = joined(text, distances, text_scale, scale)
+        score = probability(image_values(values, self.config.image_shares))
+        return Evidence(maps=probability(values).unflatten(1, (1, *grid)), score=score)
+
+    def _by_text(
+        self,
+        indices: list[int],
+        seen: Sequence[Observation],
+        load: LoadImages,
+        rest: Sequence[int],
+        class_name: str,
+        reason: str,
+    ) -> FolderScores:
+        """All images by text alone, and why."""
+        parts = [observed.evidence for observed in seen]
+        for batch, images in load(rest):
+            parts.append(self.text(images, [class_name] * len(images)))
+            indices = indices + batch
+        if not parts:
+            return FolderScores.of_none()
+        explanation = (
+            f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
+        )
+        return FolderScores(_together(parts), indices, explanation)
+
+
+def _together(parts: Sequence[Evidence]) -> Evidence:
+    return Evidence(torch.cat([part.maps.cpu() for part in parts]), torch.cat([part.score.cpu() for part in parts]))
+
+
+def _text_method(clip: Clip, name: str) -> Method:
+    """The training-free method of that name; it shares the CLIP, which is saved and moved once."""
+    method_type = methods.get(name)
+    if issubclass(method_type, Trainable | TransductiveMethod) or (
+        issubclass(method_type, FewShot) and method_type.needs_normal
+    ):
+        rule = "the text method needs no training and no other images"
+        raise ConfigError(rule, name, "say clip-ac, clip or winclip")
+    method = method_type(clip)  # type: ignore[call-arg]  # all methods have a default configuration
+    del method.clip
+    object.__setattr__(method, "clip", clip)
+    return method

@@ -1,0 +1,107 @@
+"""Reference images of which nobody knows whether they are normal: the more ordinary ones are kept."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsad.methods.auto.joining import Scale, image_values, joined, log_distance
+from zsad.references import PatchFeatures, ReferenceBank, distances_by_image, lowest_share_mean
+
+Statistic = Callable[[Float[Tensor, "streams batch images cells"]], Float[Tensor, "batch cells"]]
+"""From the distances of patches from each reference image to one distance, for instance that of the nearest."""
+
+
+@dataclass(frozen=True)
+class MutualOptions:
+    """How unlabelled images score one another.
+
+    Attributes:
+        ordinary: share of the images that is kept; at least two are.
+        share: of the distances from all images, the lowest, which are averaged.
+        image_shares: see :func:`zsad.methods.auto.joining.image_values`.
+        window: see :func:`zsad.references.distances_by_image`.
+    """
+
+    ordinary: float
+    share: float
+    image_shares: Sequence[float]
+    window: int | None
+
+    @property
+    def share_of_kept(self) -> float:
+        """As many images as ``share``, of those that are kept."""
+        return min(1.0, self.share / self.ordinary)
+
+
+@dataclass(frozen=True)
+class Ordinary:
+    """Unlabelled images that serve as references.
+
+    Attributes:
+        bank: of the images that were kept.
+        kept: their numbers in the bank.
+        log_distances: of the patches of all images, each compared with the kept ones but itself.
+        text_scale, scale: of log-odds by text and of log distances, over the patches of all images.
+    """
+
+    bank: ReferenceBank
+    kept: tuple[int, ...]
+    log_distances: Float[Tensor, "images cells"]
+    text_scale: Scale
+    scale: Scale
+
+
+def ordinary_images(bank: ReferenceBank, text: Float[Tensor, "images cells"], options: MutualOptions) -> Ordinary:
+    """Score the images of a bank by one another and by text, and keep those of the lowest scores.
+
+    Mutual scoring takes the mean of the lowest share of the distances (MuSc, Li et al., ICLR 2024). Where many of the
+    images are anomalous, anomalous patches find one another; hence the second look, at the ordinary ones alone.
+
+    Args:
+        bank: of at least two images.
+        text: log-odds of the patches of these images.
+        options: how they are scored.
+    """
+    everything = list(range(bank.images))
+    first = leave_one_out(bank, bank, everything, mutual(options.share), options.window)
+    scores = image_values(joined(text, first, Scale.of(text), Scale.of(first)), options.image_shares)
+    count = max(2, math.ceil(options.ordinary * len(scores)))
+    kept = tuple(sorted(scores.argsort(stable=True)[:count].tolist()))
+    rest = bank.without([image for image in everything if image not in kept])
+    distances = leave_one_out(bank, rest, everything, mutual(options.share_of_kept), options.window)
+    return Ordinary(rest, kept, distances, Scale.of(text), Scale.of(distances))
+
+
+def mutual(share: float) -> Statistic:
+    """Mean of the lowest share of the distances from the images of a bank."""
+    return lambda distances: lowest_share_mean(distances, share)
+
+
+def log_distances(
+    patches: PatchFeatures,
+    bank: ReferenceBank,
+    statistic: Statistic,
+    window: int | None = None,
+    without: Sequence[int | None] | None = None,
+) -> Float[Tensor, "batch cells"]:
+    """Log distances of patches from a bank; see :func:`zsad.references.distances_by_image`."""
+    return log_distance(statistic(distances_by_image(patches, bank, window=window, without=without)))
+
+
+def leave_one_out(
+    source: ReferenceBank, bank: ReferenceBank, images: Sequence[int], statistic: Statistic, window: int | None = None
+) -> Float[Tensor, "images cells"]:
+    """Log distances of images of a bank from the other images of another, or of the same.
+
+    Args:
+        source: that holds the images.
+        bank: that they are compared with, under the same numbers.
+        images: their numbers.
+        statistic, window: as of :func:`log_distances`.
+    """
+    rows = [log_distances(source.patches_of(image), bank, statistic, window, [image]) for image in images]
+    return torch.cat(rows)
