@@ -105,6 +105,21 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "global_weight": 1.0,  # β, section 3.1
         "local_weight": 1.0,  # γ, section 3.1
     },
+    "auto": ANSWER  # all own, chosen on validation data: docs/methods/auto.md
+    | {
+        "text": "clip-ac",
+        "features": "blocks",
+        "levels": (),
+        "neighbourhoods": (3,),
+        "directions": 128,
+        "max_references": 32,
+        "ordinary": 0.5,
+        "share": 0.3,
+        "rotations": 1,
+        "window": None,
+        "unlike": 0.11,
+        "image_shares": (0.01, 0.1),
+    },
     "musc": {
         "sigma": 0.0,  # all of it: code, unless said otherwise
         "align_corners": True,
