@@ -1,4 +1,6 @@
-"""Auto: text evidence of a zero-shot method, joined with distances from references; by the zsad authors.
+"""Auto: text and references joined (the zsad authors, 2026).
+
+Text evidence of a zero-shot method, and distances of patches from reference images:
 
     one image                     text alone
     several unlabelled images     text, and distances from the more ordinary half of these images
@@ -69,8 +71,8 @@ class AutoConfig(Config):
         share: of the distances from all unlabelled references, the lowest, which are averaged.
         rotations: copies of each reference at so many angles over a full turn; 1 for none.
         window: how many rows and columns of patches apart a reference patch may lie; None for anywhere.
-        unlike: median distance of patches from the other images above which these are not of one kind, and are scored by
-            text alone; on the embedded backbone 0.007 to 0.098 for images of one kind, from 0.122 for unrelated ones.
+        unlike: median distance of patches from the other images above which these are not of one kind, and are scored
+            by text alone; on the embedded backbone 0.007 to 0.098 for images of one kind, from 0.122 for unrelated ones.
         image_shares: the score of an image is the mean of the highest share of its patches, averaged over these shares.
     """
 
@@ -123,7 +125,7 @@ class Auto(FewShot, TransductiveMethod):
     """Text and references joined."""
 
     paper = Paper(
-        title="Text and references joined: docs/methods/auto.md, after MuSc, PatchCore and AnomalyDINO",
+        title="text and references joined",
         authors="the zsad authors",
         venue="unpublished",
         year=2026,
@@ -319,9 +321,7 @@ class Auto(FewShot, TransductiveMethod):
             indices = indices + batch
         if not parts:
             return FolderScores.of_none()
-        explanation = (
-            f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
-        )
+        explanation = f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
         return FolderScores(_together(parts), indices, explanation)
 
 
