@@ -71,9 +71,9 @@ class AutoConfig(Config):
         share: of the distances from all unlabelled references, the lowest, which are averaged.
         rotations: copies of each reference at so many angles over a full turn; 1 for none.
         window: how many rows and columns of patches apart a reference patch may lie; None for anywhere.
-        unlike: median distance of patches from the other images above which these are not of one kind, and are scored
+        unlike: median distance of patches from the other images, above which these are not of one kind and are scored
             by text alone; on the embedded backbone 0.007 to 0.098 for images of one kind, from 0.122 for unrelated ones.
-        image_shares: the score of an image is the mean of the highest share of its patches, averaged over these shares.
+        image_shares: an image is scored by the mean of the highest share of its patches, averaged over these shares.
     """
 
     text: str = "clip-ac"
