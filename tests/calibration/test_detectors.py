@@ -18,6 +18,8 @@ from zsad.errors import ConfigError, InputError, ZsadWarning
 from zsad.files import content_hash
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
+from zsad.methods.musc import MuSc
+from zsad.methods.patchcore import PatchCore
 from zsad.predictor import Detector, load
 
 OTHER_STATE = "was calibrated with other options, or another size, precision or memory bank"
@@ -104,6 +106,19 @@ def test_an_image_of_the_bank_is_compared_with_the_others_in_it() -> None:
     assert detector.predict(png(9)).score == outside
 
 
+def test_patchcore_leaves_out_an_image_as_well() -> None:
+    def fitted(bank: list[bytes]) -> Detector:
+        detector = Detector(Card("patchcore", backbone="small"), PatchCore(small.frozen()))
+        detector.fit_normal(bank)
+        return detector
+
+    bank = images(0, 3)
+    found = fitted(bank).calibrate(bank, criterion="fpr", target=0.4)
+    expected = [fitted([one for one in bank if one is not left]).predict(left).score for left in bank]
+    assert list(found.normal_scores) == pytest.approx(sorted(expected), abs=1e-6)
+    assert min(expected) > 0.01
+
+
 def test_of_an_image_that_was_remembered_twice_both_are_left_out() -> None:
     detector = few_shot([png(0), png(1), png(0), png(2)])
     found = detector.calibrate(images(0, 2), criterion="fpr", target=0.4)
@@ -177,6 +192,8 @@ def test_an_unlabelled_image_of_the_bank_calibrates_nothing() -> None:
 
 def test_images_that_score_one_another_are_no_calibration() -> None:
     detector = Detector(Card("clip"), BrightnessRank())
+    with pytest.raises(ConfigError, match="MuSc, which scores images by one another"):
+        Detector(Card("musc"), MuSc(small.frozen())).calibrate(images(0, 3), criterion="fpr", target=0.5)
     for count in (1, 3):
         with pytest.raises(ConfigError, match=r"BrightnessRank, which scores images by one another.*zsad fit"):
             detector.calibrate(images(0, count), criterion="fpr", target=0.5)
