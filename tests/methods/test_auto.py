@@ -230,9 +230,7 @@ def test_rotated_references_know_a_rotated_image() -> None:
     turned = torch.rot90(images[:1], 1, (2, 3))
     plain, rotated = (fitted(images, rotations=count) for count in (1, 4))
     with torch.inference_mode():
-        distances = [
-            method._from_remembered(method._observe(turned, ["object"]).patches) for method in (plain, rotated)
-        ]
+        distances = [method._from_remembered(method.observe(turned, ["object"]).patches) for method in (plain, rotated)]
     assert float(distances[1].median()) < float(distances[0].median()) - 1
 
 
@@ -243,6 +241,30 @@ def test_a_remembering_detector_is_saved_whole() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(other(images, ["a"] * 6).score, method(images, ["a"] * 6).score, rtol=0, atol=0)
     assert not any(name.startswith("text.") for name in method.state_dict())
+
+
+def test_more_unlabelled_images_join_those_that_were_kept() -> None:
+    images = folder(10, anomalous=[0, 9])
+    method = fitted(images[:0], images[:4])
+    before = set(method.unlabelled.image.tolist())
+    method.fit_unlabelled(images[4:])
+    method.finish_fit()
+    after = set(method.unlabelled.image.tolist())
+    assert before < after
+    assert len(after) == 2 + 3
+    assert not after & {0, 9}
+
+
+def test_a_fit_that_failed_leaves_nothing_for_the_next() -> None:
+    images = folder(5)
+    method, other = detector(), detector()
+    before = method.bank.copy()
+    method.fit_normal(images[:2] + 1)
+    method.bank = before  # as zsad.memory_bank.fit does
+    for each in (method, other):
+        each.fit_normal(images[2:])
+        each.finish_fit()
+    torch.testing.assert_close(method.scales, other.scales, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", ["fe-clip", "musc", "patchcore", "auto"])

@@ -72,7 +72,7 @@ class AutoConfig(Config):
         rotations: copies of each reference at so many angles over a full turn; 1 for none.
         window: how many rows and columns of patches apart a reference patch may lie; None for anywhere.
         unlike: median distance of patches from the other images, above which these are not of one kind and are scored
-            by text alone; on the embedded backbone 0.007 to 0.098 for images of one kind, from 0.122 for unrelated ones.
+            by text alone; on the embedded backbone 0.007 to 0.098 within one kind, and from 0.122 for unrelated images.
         image_shares: an image is scored by the mean of the highest share of its patches, averaged over these shares.
     """
 
@@ -158,11 +158,27 @@ class Auto(FewShot, TransductiveMethod):
         return len(self.bank) + len(self.unlabelled) > 0
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        seen = self._observe(images, class_names)
+        return self.compare(self.observe(images, class_names))
+
+    def observe(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Observation:
+        """What is seen of normalised images, in one pass through the tower; in two where the text method edits it."""
+        vision = self.clip.vision
+        if isinstance(self.text, ClipDetector):
+            tower = tower_features(vision, images, self.levels, self.config.features)
+            levels, evidence = tower.levels, self.text.predict_from_trace(tower.trace, class_names)
+        else:
+            levels = level_features(vision, images, self.levels, self.config.features)
+            evidence = self.text(images, class_names)
+        odds = evidence.maps.float().mean(1).flatten(1).logit(LEAST_ODDS)
+        return Observation(self._features(levels), odds, evidence)
+
+    def compare(self, observed: Observation) -> Evidence:
+        """Evidence from text and from the images that are remembered; from text alone where none are."""
         if not self.is_few_shot:
-            return seen.evidence
+            return observed.evidence
         text_scale, scale = (Scale(*values) for values in self.scales.tolist())
-        return self._joined(seen.text, self._from_remembered(seen.patches), text_scale, scale, seen.patches.grid)
+        distances = self._from_remembered(observed.patches)
+        return self._joined(observed.text, distances, text_scale, scale, observed.patches.grid)
 
     def reference_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> PatchFeatures:
         """Features of the patches; of rotated references, all copies of the first image come first."""
@@ -184,21 +200,34 @@ class Auto(FewShot, TransductiveMethod):
 
     @torch.inference_mode(False)
     @torch.no_grad()
+    def remember(self, patches: PatchFeatures, text: Float[Tensor, "batch cells"], bank: ReferenceBank) -> None:
+        """Add images that were seen before; :meth:`finish_fit` must follow.
+
+        Args:
+            patches: of all copies of each image.
+            text: log-odds of the patches of each image.
+            bank: ``bank`` or ``unlabelled`` of this method.
+        """
+        bank.add(patches, self.config.rotations)
+        # What a failed fit left belongs to a bank that was replaced since.
+        self._added = [*((other, values) for other, values in self._added if other is bank), (bank, text)]
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def finish_fit(self) -> None:
         """Keep the ordinary ones of unlabelled images, and measure how both kinds of evidence spread over patches."""
         (bank, *_), texts = zip(*self._added, strict=True)
         self._added, text = [], torch.cat(texts)
         text_scale, scale = Scale.of(text), USUAL
+        added = range(bank.images - len(text), bank.images)
         if bank is self.unlabelled and len(text) > 1:
-            found = ordinary_images(bank, text, self._mutual_options)
-            bank.keep(torch.isin(bank.image, torch.tensor(found.kept, device=bank.image.device)).nonzero().flatten())
-            scale = found.scale
-        elif len(text) > 1:
-            scale = Scale.of(
-                leave_one_out(
-                    bank, bank, range(bank.images - len(text), bank.images), nearest_distance, self.config.window
-                )
+            found = ordinary_images(bank.without(range(added.start)), added, text, self._mutual_options)
+            bank.keep(
+                torch.isin(bank.image, torch.tensor(found.dropped).to(bank.image), invert=True).nonzero().flatten()
             )
+            scale = found.scale
+        elif bank.images > 1:
+            scale = Scale.of(leave_one_out(bank, bank, added, nearest_distance, self.config.window))
         values = [[each.median, each.deviation] for each in (text_scale, scale)]
         self.scales = torch.tensor(values, device=self.scales.device)
 
@@ -217,7 +246,7 @@ class Auto(FewShot, TransductiveMethod):
         bank = ReferenceBank(self.bank.widths).to(self.scales.device)
         indices, seen = list[int](), list[Observation]()
         for batch, images in load(sorted(drawn.tolist())):
-            observed = self._observe(images, [class_name] * len(images))
+            observed = self.observe(images, [class_name] * len(images))
             is_rotated = self.config.rotations > 1
             bank.add(self.reference_features(images) if is_rotated else observed.patches, self.config.rotations)
             indices += batch
@@ -226,19 +255,19 @@ class Auto(FewShot, TransductiveMethod):
         if bank.images < 2:
             return self._by_text(indices, seen, load, rest, class_name, "fewer than two images could be compared")
         text = torch.cat([observed.text for observed in seen])
-        found = ordinary_images(bank, text, self._mutual_options)
+        found = ordinary_images(bank, range(bank.images), text, self._mutual_options)
         if found.scale.median > math.log(self.config.unlike):
             reason = "the images have too little in common to judge one another"
             return self._by_text(indices, seen, load, rest, class_name, reason)
         grid, scales = seen[0].patches.grid, (found.text_scale, found.scale)
         parts = [self._joined(text, found.log_distances, *scales, grid)]
         for batch, images in load(rest):
-            observed = self._observe(images, [class_name] * len(images))
+            observed = self.observe(images, [class_name] * len(images))
             distances = log_distances(observed.patches, found.bank, self._mutual, self.config.window)
             parts.append(self._joined(observed.text, distances, *scales, grid))
             indices += batch
         explanation = (
-            f"Each image was compared with the {len(found.kept)} most ordinary of {bank.images} images of "
+            f"Each image was compared with the {bank.images - len(found.dropped)} most ordinary of {bank.images} images of "
             f"this folder, and scored by text ({self.config.text}); nothing is known of which are normal."
         )
         return FolderScores(_together(parts), indices, explanation)
@@ -266,26 +295,13 @@ class Auto(FewShot, TransductiveMethod):
         config = self.config
         return MutualOptions(config.ordinary, config.share, config.image_shares, config.window)
 
-    def _observe(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Observation:
-        """One pass through the tower where the text method reads the plain tower, two where it edits it."""
-        vision = self.clip.vision
-        if isinstance(self.text, ClipDetector):
-            tower = tower_features(vision, images, self.levels, self.config.features)
-            levels, evidence = tower.levels, self.text.predict_from_trace(tower.trace, class_names)
-        else:
-            levels = level_features(vision, images, self.levels, self.config.features)
-            evidence = self.text(images, class_names)
-        odds = evidence.maps.float().mean(1).flatten(1).logit(LEAST_ODDS)
-        return Observation(self._features(levels), odds, evidence)
-
     def _features(self, levels: Sequence[Float[Tensor, "batch _ rows cols"]]) -> PatchFeatures:
         return patch_features(levels, self.config.neighbourhoods, projections=list(self.projections))
 
     def _remember(self, images: Float[Tensor, "batch 3 rows cols"], bank: ReferenceBank) -> None:
-        seen = self._observe(images, [ANY_CLASS] * len(images))
+        observed = self.observe(images, [ANY_CLASS] * len(images))
         is_rotated = self.config.rotations > 1
-        bank.add(self.reference_features(images) if is_rotated else seen.patches, self.config.rotations)
-        self._added.append((bank, seen.text))
+        self.remember(self.reference_features(images) if is_rotated else observed.patches, observed.text, bank)
 
     def _from_remembered(self, patches: PatchFeatures) -> Float[Tensor, "batch cells"]:
         """Log distances from the banks; their mean where both have entries."""

@@ -43,19 +43,21 @@ class Ordinary:
 
     Attributes:
         bank: of the images that were kept.
-        kept: their numbers in the bank.
+        dropped: numbers of the others.
         log_distances: of the patches of all images, each compared with the kept ones but itself.
         text_scale, scale: of log-odds by text and of log distances, over the patches of all images.
     """
 
     bank: ReferenceBank
-    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
     log_distances: Float[Tensor, "images cells"]
     text_scale: Scale
     scale: Scale
 
 
-def ordinary_images(bank: ReferenceBank, text: Float[Tensor, "images cells"], options: MutualOptions) -> Ordinary:
+def ordinary_images(
+    bank: ReferenceBank, images: Sequence[int], text: Float[Tensor, "images cells"], options: MutualOptions
+) -> Ordinary:
     """Score the images of a bank by one another and by text, and keep those of the lowest scores.
 
     Mutual scoring takes the mean of the lowest share of the distances (MuSc, Li et al., ICLR 2024). Where many of the
@@ -63,17 +65,17 @@ def ordinary_images(bank: ReferenceBank, text: Float[Tensor, "images cells"], op
 
     Args:
         bank: of at least two images.
+        images: their numbers in it.
         text: log-odds of the patches of these images.
         options: how they are scored.
     """
-    everything = list(range(bank.images))
-    first = leave_one_out(bank, bank, everything, mutual(options.share), options.window)
+    first = leave_one_out(bank, bank, images, mutual(options.share), options.window)
     scores = image_values(joined(text, first, Scale.of(text), Scale.of(first)), options.image_shares)
     count = max(2, math.ceil(options.ordinary * len(scores)))
-    kept = tuple(sorted(scores.argsort(stable=True)[:count].tolist()))
-    rest = bank.without([image for image in everything if image not in kept])
-    distances = leave_one_out(bank, rest, everything, mutual(options.share_of_kept), options.window)
-    return Ordinary(rest, kept, distances, Scale.of(text), Scale.of(distances))
+    dropped = tuple(images[index] for index in sorted(scores.argsort(stable=True)[count:].tolist()))
+    rest = bank.without(dropped)
+    distances = leave_one_out(bank, rest, images, mutual(options.share_of_kept), options.window)
+    return Ordinary(rest, dropped, distances, Scale.of(text), Scale.of(distances))
 
 
 def mutual(share: float) -> Statistic:
