@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from benchmarks import unchanged
 from benchmarks.command import zsad as run
-from benchmarks.unchanged import FOLDERS, JUDGED, LEARNED, NAMED, RESUMED, SAVED, Answers
+from benchmarks.unchanged import BACKBONE, FOLDERS, JUDGED, LEARNED, NAMED, RESUMED, SAVED, TRAINED, Answers
 
 import zsad
+from zsad.errors import ZsadWarning
 
 WITHIN = 1e-5
 """Kernels for other instruction sets (AVX2, SSE) move scores and maps by up to 3e-6 from those of AVX-512."""
@@ -42,6 +43,17 @@ def test_a_detector_gives_the_same_answers(detector: str) -> None:
     assert_same(unchanged.answers(detector if detector in NAMED else SAVED / detector), detector, WITHIN)
 
 
+def test_a_detector_says_once_that_its_weights_have_another_name(tmp_path: Path) -> None:
+    with pytest.warns(ZsadWarning, match=rf"weights that tiny had in version 0\.1\.0: .* as {BACKBONE}") as told:
+        detector = zsad.load(SAVED / FOLDERS[0])
+    assert len(told) == 1
+    assert detector.card.backbone == BACKBONE
+    detector.save(tmp_path / "again")
+    assert zsad.load(tmp_path / "again").card == detector.card
+    with pytest.raises(zsad.WeightsError):
+        zsad.load(SAVED / FOLDERS[0], activation="quick_gelu")
+
+
 def test_answers_tell_detectors_apart() -> None:
     theirs = expected()[0]
     names = sorted(theirs)
@@ -49,7 +61,7 @@ def test_answers_tell_detectors_apart() -> None:
     assert min(max(unchanged.difference(theirs[one], theirs[other])) for one, other in pairs) > 100 * TRAINED_WITHIN
 
 
-@pytest.mark.parametrize("method", NAMED[3:])
+@pytest.mark.parametrize("method", TRAINED)
 def test_a_recipe_trains_the_same_detector(method: str, tmp_path: Path) -> None:
     again = unchanged.answers(unchanged.trained(method, tmp_path / method))
     assert_same(again, f"detectors/{method}", TRAINED_WITHIN)
@@ -62,12 +74,12 @@ def test_a_training_run_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("detector", FOLDERS)
 def test_what_trained_a_detector_is_refused_as_a_test(detector: str, tmp_path: Path) -> None:
     with pytest.raises(zsad.ZsadError, match=r"3 of 3 of part .*3 of 3 of surface"):
-        zsad.evaluate(SAVED / detector, [LEARNED], tmp_path / "evaluation")
+        zsad.evaluate(unchanged.saved(SAVED / detector), [LEARNED], tmp_path / "evaluation")
 
 
 def test_what_a_detector_remembers_is_refused_as_a_test(tmp_path: Path) -> None:
     with pytest.raises(zsad.ZsadError, match=r" 2 of 3 of surface"):
-        zsad.evaluate(SAVED / "detectors" / "fe-clip-normal", [JUDGED], tmp_path / "evaluation")
+        zsad.evaluate(unchanged.saved(SAVED / "detectors" / "fe-clip-normal"), [JUDGED], tmp_path / "evaluation")
 
 
 def known(metrics: dict[str, float]) -> dict[str, float]:

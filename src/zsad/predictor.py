@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -19,15 +20,15 @@ from torch import Tensor
 from zsad import calibrator, checkpoint, memory_bank, methods
 from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
 from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import Activation, PositionResize, absolute_weights, image_size_for
+from zsad.backbones.config import EMBEDDED, FORMER, Activation, PositionResize, absolute_weights, image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
 from zsad.config import from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, DependencyError, InputError, WeightsError
+from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, ZsadWarning
 from zsad.files import content_hash
 from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
-from zsad.methods._base import Method
+from zsad.methods._base import Config, Method
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import TransductiveMethod
 from zsad.parts.maps import resize
@@ -454,15 +455,16 @@ def load(
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
     runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()
-    clip = backbone_weights.load(
-        card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
-    )
-    method = method_type(clip, config)
+    method = _on_its_backbone(method_type, config, card)
     # Tensors that were trained on a backbone do not fit it under other settings, which are then a mistake.
     swaps = {"backbone", "weights"} if checkpoint.trained_state(method) else {"backbone", "weights", *SETTINGS}
     another = _is_folder(detector) and given.keys() & swaps
     if card.fingerprint not in (None, method.fingerprint) and not another:
-        raise _of_another_backbone(detector, given, clip.weights)
+        former = _on_former_weights(method_type, config, card)
+        if former is None:
+            raise _of_another_backbone(detector, given, method.clip.weights)
+        _say_former(detector, card.backbone, former.clip.name)
+        method, card = former, replace(card, backbone=former.clip.name)
     if folder:
         checkpoint.load_trained_state(method, folder)
     elif any(parameter.requires_grad for parameter in method.parameters()):
@@ -474,6 +476,31 @@ def load(
     if loaded.calibration:
         loaded.training_record = calibrator.of_this_state(loaded.training_record, loaded.fingerprint, loaded.name)
     return loaded
+
+
+def _on_its_backbone(method_type: type[Method], config: Config, card: checkpoint.Card) -> Method:
+    """The method of a card on the backbone that the card names, without trained tensors."""
+    clip = backbone_weights.load(
+        card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
+    )
+    return method_type(clip, config)
+
+
+def _on_former_weights(method_type: type[Method], config: Config, card: checkpoint.Card) -> Method | None:
+    """The method on the weights that were embedded under the name of its backbone; None for one saved on others."""
+    name = FORMER.get(card.backbone)
+    if name is None or card.weights not in (None, EMBEDDED):
+        return None
+    method = _on_its_backbone(method_type, config, replace(card, backbone=name))
+    return method if method.fingerprint == card.fingerprint else None
+
+
+def _say_former(detector: str | os.PathLike[str], backbone: str, former: str) -> None:
+    text = (
+        f"{detector} was saved on the weights that {backbone} had in version 0.1.0: it runs on them as {former}, "
+        f"for research and tests."
+    )
+    warnings.warn(text, ZsadWarning, stacklevel=3)
 
 
 def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:

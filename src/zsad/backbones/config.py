@@ -19,6 +19,8 @@ RESIZES: tuple[PositionResize, ...] = get_args(PositionResize)
 T = TypeVar("T", bound=str)
 
 EMBEDDED, RANDOM = "embedded", "random"
+FORMER = {"tiny": "tiny-research"}
+"""Architectures whose embedded weights were replaced after version 0.1.0, and those that have the former weights."""
 MAX_IMAGE_SIZE = 4096
 """Maximum image size in px: eight times the largest of the papers; beyond it memory runs out."""
 
@@ -87,7 +89,8 @@ class ClipConfig:
 
     ``activation`` and ``position_resize`` differ between published checkpoints although no tensor shows it;
     ``mean`` and ``std`` normalise the RGB channels in [0, 1]. ``detection_size`` is the image size in px at which the
-    papers use this tower, where it differs from that of training.
+    papers use this tower, where it differs from that of training. ``about`` and ``terms`` describe the embedded
+    weights and their terms of use.
     """
 
     embed: int
@@ -100,6 +103,7 @@ class ClipConfig:
     std: tuple[float, float, float] = CLIP_STD
     detection_size: int | None = None
     about: str = ""
+    terms: str = ""
 
     @property
     def default_size(self) -> int:

@@ -145,9 +145,11 @@ def _random(backbone: str, config: ClipConfig) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         with as_file(embedded_weights(backbone)) as path:
-            clip = Clip(backbone, config, _tokenizer(config, merges_beside(path)))
+            merges = merges_beside(path)
+            clip = Clip(backbone, config, _tokenizer(config, merges))
+    vocabulary = f" {file_hash(merges)}" if merges else ""
     return clip.freeze(
-        "random (untrained; for tests and timing only)", f"random {torch.__version__} {_identity(config)}"
+        "random (untrained; for tests and timing only)", f"random {torch.__version__} {_identity(config)}{vocabulary}"
     )
 
 

@@ -58,7 +58,7 @@ def _method_row(name: str, method: "type[Method]") -> Row:
 
 
 def backbone_rows() -> list[Row]:
-    """Name, shape and weights of each architecture."""
+    """Name, shape, weights and, of embedded ones, terms of each architecture."""
     from zsad.backbones import config
 
     rows: list[Row] = []
@@ -69,6 +69,7 @@ def backbone_rows() -> list[Row]:
             {
                 "name": name,
                 "about": shape.about or f"{vision.depth} blocks of {vision.width}, patches of {vision.patch} px",
+                "terms": shape.terms,
                 "weights": config.weight_names(name),
                 "image_size": vision.image_size,
                 "detection_size": shape.default_size,
@@ -117,7 +118,7 @@ def _line(row: Row) -> str:
     """The name, and everything else next to it, wrapped to the terminal."""
     width = max(get_terminal_size().columns, 40)
     weights = row.get("weights")
-    rest = [str(row["about"])]
+    rest = [str(row["about"]), *([str(row["terms"])] if row.get("terms") else [])]
     if row.get("package", "zsad") != "zsad":
         rest.append(f"of the package {row['package']}")
     if isinstance(weights, list):

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from zsad.backbones.config import FORMER
 from zsad.reports.render import ANCHORS
 from zsad.results.leaderboard import Score
 from zsad.results.schema import Metric
@@ -60,7 +61,7 @@ def caveat(backbone: str, weights: str) -> str:
     """What a reader must know about a backbone before believing any number; empty where there is nothing."""
     if weights.startswith("random"):
         return "The weights are random: these numbers mean nothing."
-    if backbone == "tiny":
+    if backbone in ("tiny", *FORMER.values()):
         return (
             "The backbone is the embedded one: small, project-trained, for trying out and for tests. "
             "Real work names a real CLIP, for instance --backbone ViT-L-14-336 --weights openai."

@@ -226,12 +226,14 @@ def _comparable(run: dict[str, Any]) -> dict[str, Any]:
     """The identity of a run without its number of epochs, and without what is not set of its detector.
 
     Later versions add fields to a detector's card, which are None where an earlier one saved it. A threshold, which
-    version 0.1.0 always recorded, has no part in training.
+    version 0.1.0 always recorded, has no part in training, and the fingerprint tells more than the name of a backbone,
+    whose weights may have got another name since.
     """
     training, detector = run.get("training"), run.get("detector")
     if isinstance(training, dict):
         run = run | {"training": {key: value for key, value in training.items() if key != "epochs"}}
     if isinstance(detector, dict):
-        decisive = {key: value for key, value in detector.items() if value is not None and key != "threshold"}
+        others = ("threshold", "backbone")
+        decisive = {key: value for key, value in detector.items() if value is not None and key not in others}
         run = run | {"detector": decisive}
     return run

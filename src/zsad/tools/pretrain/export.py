@@ -20,8 +20,8 @@ from zsad.tools.pretrain.store import CorpusImage
 NOT_FOR = "Not for inspection or diagnosis. Real work names a real CLIP, for instance ViT-L-14-336 with weights openai."
 
 TERMS = (
-    "For any use, with the attribution that NOTICE gives: trained on drawn images and on public images whose terms "
-    "allow it (CC0, MIT, Apache-2.0, CC BY); the images are not in the package. docs/tiny.md lists every source."
+    "Trained on drawn images and on those of the sources whose entry 'trained' is true, under the terms that stand "
+    "with each; no image is in the package."
 )
 
 
