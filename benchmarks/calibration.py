@@ -73,7 +73,7 @@ def parsed(arguments: Sequence[str] | None) -> Namespace:
     """The options."""
     parser = ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="photographs of ELPV (default: those of elpv-dataset)")
-    parser.add_argument("--detector", default="fe-clip", help="with a few-shot mode (default: fe-clip)")
+    parser.add_argument("--detector", default="auto", help="with a few-shot mode (default: auto)")
     parser.add_argument("--bank", type=int, default=16, help="intact cells that it remembers (default: 16)")
     parser.add_argument("--good", type=int, default=120, help="other intact cells (default: 120; 0: all)")
     parser.add_argument("--defective", type=int, default=60, help="defective cells (default: 60; 0: all)")

@@ -16,6 +16,7 @@ from zsad.calibration import upper_anomaly
 from zsad.checkpoint import Card, RememberedImage, TrainingRecord
 from zsad.errors import ConfigError, InputError, ZsadWarning
 from zsad.files import content_hash
+from zsad.methods.auto import Auto
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
 from zsad.methods.musc import MuSc
@@ -197,6 +198,17 @@ def test_images_that_score_one_another_are_no_calibration() -> None:
     for count in (1, 3):
         with pytest.raises(ConfigError, match=r"BrightnessRank, which scores images by one another.*zsad fit"):
             detector.calibrate(images(0, count), criterion="fpr", target=0.5)
+
+
+def test_auto_is_calibrated_where_it_remembers_images() -> None:
+    detector = Detector(Card("auto"), Auto(small.frozen()))
+    with pytest.raises(ConfigError, match="Auto, which scores images by one another"):
+        detector.calibrate(images(0, 3), criterion="fpr", target=0.4)
+    detector.fit_normal(images(0, 3))
+    found = detector.calibrate(images(0, 5), criterion="fpr", target=0.4)
+    assert found.left_out == 3
+    decided = detector.predict([png(8), png(9)])
+    assert [one.p_value for one in decided] == [found.p_value(one.score) for one in decided]
 
 
 def test_another_class_is_not_decided(recwarn: pytest.WarningsRecorder) -> None:
