@@ -18,7 +18,7 @@ from zsad.types import DecodedImage, Prediction
 
 pytest.importorskip("elpv_dataset", reason="the demo's photographs are in the extra 'demo'")
 
-SMALL = ["--detector", "fe-clip", "--image-size", "96", "--images", "3", "--normal", "2"]
+SMALL = ["--image-size", "96", "--images", "3", "--normal", "2"]
 ROW = re.compile(r"^ *([01]\.\d{3}) +([01]\.\d{3}) +([01]\.\d{3})  (good|defective).*  (cell\d+\.png)$", re.MULTILINE)
 
 

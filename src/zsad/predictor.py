@@ -39,7 +39,7 @@ from zsad.tensors.reading import check_finite
 from zsad.threads import readers
 from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
 
-DEFAULT_DETECTOR = "clip-ac"
+DEFAULT_DETECTOR = "auto"
 SETTINGS = ("activation", "position_resize")
 """Settings of a backbone that its tensors do not determine."""
 

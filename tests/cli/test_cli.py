@@ -52,7 +52,7 @@ def test_predict_scores_what_can_be_read_and_names_the_rest(
     captured = capsys.readouterr()
     for name in ("truncated.jpg", "text.png", "empty.png"):
         assert re.search(rf"skipped: .*{re.escape(name)}", captured.err)
-    assert "5 images scored and ranked; none is called normal or anomalous.\nuncalibrated: zsad cal" in captured.out
+    assert "5 images scored and ranked; none is called normal or anomalous.\nuncalibrated: " in captured.out
     ranked = re.findall(r"^(0\.\d{3,})  (\S+)$", captured.out, re.MULTILINE)
     assert "3 without a score: see the lines above (exit status 1)" in captured.out
     found = json.loads((out / "predictions.json").read_text())
@@ -230,7 +230,7 @@ def test_known_good_images_are_compared_with_and_not_scored(
         (mixed / name).rename(mixed / "known" / name)
     for name in ("truncated.jpg", "text.png", "empty.png"):
         (mixed / name).unlink()
-    arguments = ["predict", str(mixed), "--detector", "fe-clip", "--image-size", "64", "--out"]
+    arguments = ["predict", str(mixed), "--image-size", "64", "--out"]
     assert main([*arguments, str(tmp_path / "with"), "--normal", str(mixed / "known")]) == 0
     out = capsys.readouterr().out
     assert "remembers: 2 normal images" in out

@@ -50,9 +50,7 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
     if positional:
         group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)
     else:
-        group.add_argument(
-            "--detector", default="clip-ac", metavar="NAME|DIR", help="default: clip-ac (see zsad methods)"
-        )
+        group.add_argument("--detector", default="auto", metavar="NAME|DIR", help="default: auto (see zsad methods)")
     group.add_argument("--backbone", metavar="NAME", help="default: tiny, for trying out (see zsad backbones)")
     add_backbone(group)
 
