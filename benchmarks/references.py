@@ -113,7 +113,7 @@ def observed(detector: zsad.Detector, sample: Sample) -> Seen:
         return Seen(sample, found, np.zeros((SIDE, SIDE), bool))
     if not sample.masks:
         return Seen(sample, found, None)
-    mask = read_ground_truth(sample.masks, image.size).mask
+    mask = read_ground_truth(sample.masks, image.size).pixels
     return Seen(sample, found, resize_mask(mask, (SIDE, SIDE)))
 
 

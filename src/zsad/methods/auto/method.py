@@ -266,8 +266,9 @@ class Auto(FewShot, TransductiveMethod):
             distances = log_distances(observed.patches, found.bank, self._mutual, self.config.window)
             parts.append(self._joined(observed.text, distances, *scales, grid))
             indices += batch
+        kept = bank.images - len(found.dropped)
         explanation = (
-            f"Each image was compared with the {bank.images - len(found.dropped)} most ordinary of {bank.images} images of "
+            f"Each image was compared with the {kept} most ordinary of {bank.images} images of "
             f"this folder, and scored by text ({self.config.text}); nothing is known of which are normal."
         )
         return FolderScores(_together(parts), indices, explanation)
