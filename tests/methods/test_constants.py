@@ -108,7 +108,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "auto": ANSWER  # all own, chosen on validation data: docs/methods/auto.md
     | {
         "text": "clip-ac",
-        "features": "blocks",
+        "features": "both",
         "levels": (),
         "neighbourhoods": (3,),
         "directions": 128,

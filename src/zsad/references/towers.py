@@ -13,9 +13,10 @@ from zsad.backbones.transformer import level_index
 from zsad.errors import ConfigError
 from zsad.types import Trace
 
-FeatureSource = Literal["auto", "blocks", "cnn"]
+FeatureSource = Literal["auto", "blocks", "cnn", "both"]
 """``"blocks"``: patch tokens of some blocks. ``"cnn"``: standardised features of the early, the middle and the deep
-stage of a hybrid's CNN. ``"auto"``: those of the CNN where there is one."""
+stage of a hybrid's CNN. ``"auto"``: those of the CNN where there is one. ``"both"``: blocks, and one level of all three
+stages of the CNN where there is one."""
 REFERENCE_DEPTH = 24
 CNN_WIDTHS = tuple(STAGES[stage].channels for stage in (EARLY, MIDDLE, DEEP))
 
@@ -49,7 +50,10 @@ def has_cnn(vision: VisionTower, source: FeatureSource) -> bool:
 
 def level_widths(vision: VisionTower, levels: Sequence[int], source: FeatureSource = "auto") -> tuple[int, ...]:
     """Widths of the levels that :func:`tower_features` gives."""
-    return CNN_WIDTHS if has_cnn(vision, source) else (vision.projection.shape[0],) * len(levels)
+    of_cnn = CNN_WIDTHS if has_cnn(vision, source) else ()
+    if of_cnn and source != "both":
+        return of_cnn
+    return (*(vision.projection.shape[0],) * len(levels), *((sum(of_cnn),) if of_cnn else ()))
 
 
 def tower_features(
@@ -63,23 +67,27 @@ def tower_features(
     Args:
         vision: the tower.
         images: of any size whose patch grid is at least 2 x 2.
-        levels: blocks, counted from 1 as for a tower of 24 blocks; without effect where the CNN is the source.
+        levels: blocks, counted from 1 as for a tower of 24 blocks; without effect where the CNN alone is the source.
         source: where features come from.
 
     Raises:
         ConfigError: the CNN is asked for, and the tower has none; or a level does not exist.
         InputError: the images are too small.
     """
-    if has_cnn(vision, source):
-        stem, grid = vision.patch_embedding, vision.grid(images.shape[-2], images.shape[-1])
-        assert isinstance(stem, Stem)
-        standardised = stem.standardised(stem.features(images))
-        trace = vision.run(vision.arrange(stem.projection(standardised)), grid)
-        found = _by_stage(standardised)
-    else:
-        blocks = [level_index(level, REFERENCE_DEPTH, len(vision.transformer.blocks)) for level in levels]
+    grid = vision.grid(images.shape[-2], images.shape[-1])
+    standardised = _standardised(vision, images) if has_cnn(vision, source) else None
+    is_of_cnn_alone = standardised is not None and source != "both"
+    depth = len(vision.transformer.blocks)
+    blocks = [] if is_of_cnn_alone else [level_index(level, REFERENCE_DEPTH, depth) for level in levels]
+    if standardised is None:
         trace = vision(images, keep=set(blocks))
-        found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, trace.grid) for block in blocks)
+    else:
+        stem = vision.patch_embedding
+        assert isinstance(stem, Stem)
+        trace = vision.run(vision.arrange(stem.projection(standardised)), grid, keep=set(blocks))
+    found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, grid) for block in blocks)
+    if standardised is not None:
+        found = (*found, standardised) if source == "both" else _by_stage(standardised)
     return TowerFeatures(found, trace, vision.project(trace.last[:, 0]))
 
 
@@ -93,12 +101,18 @@ def level_features(
 
     Args and raises as :func:`tower_features`.
     """
-    if not has_cnn(vision, source):
+    if source == "both" or not has_cnn(vision, source):
         return tower_features(vision, images, levels, source).levels
     vision.grid(images.shape[-2], images.shape[-1])  # refuses what is too small
+    return _by_stage(_standardised(vision, images))
+
+
+def _standardised(
+    vision: VisionTower, images: Float[Tensor, "batch 3 rows cols"]
+) -> Float[Tensor, "batch _ grid_rows grid_cols"]:
     stem = vision.patch_embedding
     assert isinstance(stem, Stem)
-    return _by_stage(stem.standardised(stem.features(images)))
+    return stem.standardised(stem.features(images))
 
 
 def _by_stage(standardised: Float[Tensor, "batch _ rows cols"]) -> tuple[Float[Tensor, "batch _ rows cols"], ...]:

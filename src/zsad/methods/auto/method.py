@@ -61,7 +61,7 @@ class AutoConfig(Config):
 
     Attributes:
         text: name of the training-free method whose map is joined.
-        features: what patches are compared by: "blocks" of the transformer, or the "cnn" of a hybrid backbone.
+        features: what patches are compared by: "blocks" of the transformer, the "cnn" of a hybrid backbone, or "both".
         levels: blocks, counted from 1 as for a tower of 24 blocks; where none is named, the 6th on a hybrid backbone,
             and the quarter points of MuSc on others.
         neighbourhoods: sides of the squares of patches that are averaged; odd.
@@ -77,7 +77,7 @@ class AutoConfig(Config):
     """
 
     text: str = "clip-ac"
-    features: FeatureSource = "blocks"
+    features: FeatureSource = "both"
     levels: tuple[int, ...] = ()
     neighbourhoods: tuple[int, ...] = (3,)
     directions: int | None = 128

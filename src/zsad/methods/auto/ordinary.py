@@ -90,8 +90,9 @@ def log_distances(
     window: int | None = None,
     without: Sequence[int | None] | None = None,
 ) -> Float[Tensor, "batch cells"]:
-    """Log distances of patches from a bank; see :func:`zsad.references.distances_by_image`."""
-    return log_distance(statistic(distances_by_image(patches, bank, window=window, without=without)))
+    """Log distances of patches from a bank, averaged over streams; see :func:`zsad.references.distances_by_image`."""
+    distances = distances_by_image(patches, bank, window=window, without=without)
+    return torch.stack([log_distance(statistic(stream[None])) for stream in distances]).mean(0)
 
 
 def leave_one_out(
