@@ -69,7 +69,9 @@ def test_evidence_is_joined_by_the_mean_of_both_deviations_from_the_median() -> 
     text, reference = torch.tensor([[1.0, 4.0]]), torch.tensor([[-3.0, -1.0]])
     found = joined(text, reference, Scale(1.0, 2.0), Scale(-3.0, 0.5))
     torch.testing.assert_close(found, torch.tensor([[0.0, (1.5 + 4.0) / 2]]))
-    torch.testing.assert_close(probability(found), torch.tensor([[0.5, 0.5 + math.atan(2.75) / math.pi]]))
+    torch.testing.assert_close(
+        probability(found), 0.5 + torch.tensor([[math.atan(-3.0), math.atan(2.75 - 3)]]) / math.pi
+    )
 
 
 def test_strong_evidence_of_one_kind_is_not_outvoted() -> None:
@@ -111,7 +113,7 @@ def test_a_folder_against_the_definition_written_out() -> None:
         away = (flat - middle).abs().sort().values
         return (values - middle) / (1.4826 * away[(len(away) - 1) // 2])
 
-    expected = 0.5 + ((z(text) + z(distances)) / 2).atan() / math.pi
+    expected = 0.5 + ((z(text) + z(distances)) / 2 - 3).atan() / math.pi
     maps = found.evidence.maps[torch.tensor(found.indices).argsort(), 0].flatten(1)
     torch.testing.assert_close(maps.double(), expected, rtol=0, atol=2e-4)
 

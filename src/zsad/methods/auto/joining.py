@@ -1,7 +1,7 @@
 """From two kinds of evidence to one anomaly map: log-odds by text, and log distances from references.
 
     z = (value - median) / deviation, with the median and the deviation (1.4826 MAD) over the patches of references
-    T = (z_text + z_reference) / 2,   P(anomalous) = 1/2 + arctan(T) / π
+    T = (z_text + z_reference) / 2,   P(anomalous) = 1/2 + arctan(T - 3) / π
 
 The Cauchy combination of p-values (Liu and Xie, "Cauchy Combination Test", JASA 2020): it needs no independence, and as
 the tails are heavy, the kind of evidence that stands out decides. Why logarithms, equal weights and these shares were
@@ -21,6 +21,9 @@ LEAST_DISTANCE = 1e-3
 LEAST_DEVIATION = 0.05
 """Of patches that are all but identical."""
 MAD_TO_DEVIATION = 1.4826
+UNUSUAL = 3.0
+"""T, in deviations of ordinary patches, at which P(anomalous) is 1/2; an ordinary patch has 0.1, which heat maps hardly
+show. No order of scores depends on it."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +75,5 @@ def image_values(cells: Float[Tensor, "batch cells"], shares: Sequence[float]) -
 
 
 def probability(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """1/2 + arctan(T) / π, in [0, 1]."""
-    return values.atan() / math.pi + 0.5
+    """1/2 + arctan(T - 3) / π, in [0, 1]."""
+    return (values - UNUSUAL).atan() / math.pi + 0.5
