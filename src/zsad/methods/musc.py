@@ -116,7 +116,7 @@ class _Group:
 
     indices: list[int]
     levels: list[Float[Tensor, "images _ rows cols"]]
-    class_tokens: list[Float[Tensor, "batch embed"]]
+    class_tokens: list[Float[Tensor, "_ embed"]]
     size: Size
 
     def preceded_by(self, other: "_Group | None") -> "_Group":
