@@ -11,6 +11,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.wording import pluralised
 
 Criterion = Literal["fpr", "tpr", "f1", "youden"]
+"""How a threshold is chosen: a false-positive rate, a true-positive rate, the highest F1, or the highest TPR - FPR."""
 FALSE_POSITIVE_RATE = 0.05
 """Where none is stated; it needs 19 normal images. Pixels have it under every criterion."""
 NAMES = {"f1": "highest F1", "youden": "highest TPR - FPR"}
