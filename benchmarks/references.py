@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 import zsad
 from zsad import demo
+from zsad.cli.options import key_value
 from zsad.data.decode import decode
 from zsad.data.layouts import Sample
 from zsad.data.masks.ground_truth import read_ground_truth, resize_mask
@@ -64,6 +65,7 @@ def parsed() -> Namespace:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--max-images", type=int, help="of each state, drawn with seed 0")
     parser.add_argument("--weights", help="of the embedded backbone")
+    parser.add_argument("--set", type=key_value, action="append", default=[], metavar="KEY=VALUE", help="of auto")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
@@ -71,9 +73,7 @@ def parsed() -> Namespace:
 def measured(data: DataSet, options: Namespace) -> dict[str, object]:
     """Mean and deviation over draws, for each number of shots, of a data set of one class."""
     began = time.monotonic()
-    detector = zsad.load("auto", weights=options.weights)
-    method = detector.method
-    assert isinstance(method, Auto)
+    detector = zsad.load("auto", weights=options.weights, options=dict(options.set))
     labelled = [sample for sample in data.samples if sample.label is not None]
     tested = subset([sample for sample in labelled if sample.split == "test"], options.max_images)
     paths = {sample.image for sample in tested}
@@ -89,7 +89,7 @@ def measured(data: DataSet, options: Namespace) -> dict[str, object]:
     for shots in options.shots:
         count = min(shots, len(pool) // 2 if not others else len(pool))
         values = [
-            scored(method, [seen[pool[index].image] for index in draw[:count]], [seen[s.image] for s in tested])
+            scored(detector, [seen[pool[index].image] for index in draw[:count]], [seen[s.image] for s in tested])
             for draw in (draws if shots else draws[:1])
         ]
         result[str(shots)] = {
@@ -118,8 +118,10 @@ def observed(detector: zsad.Detector, sample: Sample) -> Seen:
 
 
 @torch.inference_mode()
-def scored(method: Auto, references: Sequence[Seen], tested: Sequence[Seen]) -> tuple[float, float | None]:
+def scored(detector: zsad.Detector, references: Sequence[Seen], tested: Sequence[Seen]) -> tuple[float, float | None]:
     """Image and pixel AUROC of all test images that are not references."""
+    method = detector.method
+    assert isinstance(method, Auto)
     method.forget_normal()
     if references:
         remember(method, references)
@@ -131,7 +133,7 @@ def scored(method: Auto, references: Sequence[Seen], tested: Sequence[Seen]) -> 
         labels.append(int(each.sample.label or 0))
         if each.mask is not None:
             has_masks |= bool(each.mask.any())
-            pixels.update([pixel_map(evidence, method)], [each.mask])
+            pixels.update([pixel_map(evidence, detector)], [each.mask])
     return auroc(scores, labels), pixels.compute()["auroc"] if has_masks else None
 
 
@@ -142,10 +144,10 @@ def remember(method: Auto, references: Sequence[Seen]) -> None:
     method.finish_fit()
 
 
-def pixel_map(evidence: Evidence, method: Auto) -> np.ndarray:
+def pixel_map(evidence: Evidence, detector: zsad.Detector) -> np.ndarray:
     """At 224 px."""
-    side = method.clip.config.vision.image_size * 2
-    return resize(anomaly_maps(evidence, (side, side), method.config), (SIDE, SIDE))[0].numpy()
+    side = detector.image_size
+    return resize(anomaly_maps(evidence, (side, side), detector.method.config), (SIDE, SIDE))[0].numpy()
 
 
 def table(rows: Sequence[dict[str, object]], shots: Sequence[int]) -> list[str]:

@@ -17,7 +17,6 @@ from zsad.methods.auto.method import AutoConfig
 from zsad.methods.clip_ac import ClipAc
 
 SIDE = 64
-SHARES = (0.01, 0.1)
 
 
 def folder(count: int, anomalous: Sequence[int] = (), seed: int = 0) -> Tensor:
@@ -255,6 +254,11 @@ def test_more_unlabelled_images_join_those_that_were_kept() -> None:
     assert before < after
     assert len(after) == 2 + 3
     assert not after & {0, 9}
+
+
+def test_no_more_unlabelled_images_are_compared_than_may_be_references() -> None:
+    method = fitted(folder(0), folder(9), max_references=4)
+    assert len(method.unlabelled.image.unique()) == 2
 
 
 def test_a_fit_that_failed_leaves_nothing_for_the_next() -> None:

@@ -1,4 +1,4 @@
-"""Auto: text and references joined (the zsad authors, 2026).
+"""Auto: text and references joined, after MuSc (the zsad authors, 2026).
 
 Text evidence of a zero-shot method, and distances of patches from reference images:
 
@@ -125,7 +125,7 @@ class Auto(FewShot, TransductiveMethod):
     """Text and references joined."""
 
     paper = Paper(
-        title="text and references joined",
+        title="text and references joined, after MuSc",
         authors="the zsad authors",
         venue="unpublished",
         year=2026,
@@ -221,11 +221,13 @@ class Auto(FewShot, TransductiveMethod):
         text_scale, scale = Scale.of(text), USUAL
         added = range(bank.images - len(text), bank.images)
         if bank is self.unlabelled and len(text) > 1:
-            found = ordinary_images(bank.without(range(added.start)), added, text, self._mutual_options)
-            bank.keep(
-                torch.isin(bank.image, torch.tensor(found.dropped).to(bank.image), invert=True).nonzero().flatten()
-            )
-            scale = found.scale
+            drawn = self._drawn(len(text))
+            numbers, text = [added[index] for index in drawn], text[drawn]
+            fresh = bank.without({*range(bank.images)} - {*numbers})
+            found = ordinary_images(fresh, numbers, text, self._mutual_options)
+            dropped = torch.tensor(sorted({*added} - {*numbers} | {*found.dropped})).to(bank.image)
+            bank.keep(torch.isin(bank.image, dropped, invert=True).nonzero().flatten())
+            text_scale, scale = found.text_scale, found.scale
         elif bank.images > 1:
             scale = Scale.of(leave_one_out(bank, bank, added, nearest_distance, self.config.window))
         values = [[each.median, each.deviation] for each in (text_scale, scale)]
@@ -242,10 +244,10 @@ class Auto(FewShot, TransductiveMethod):
 
     def score_folder(self, load: LoadImages, count: int, class_name: str) -> FolderScores:
         """Text joined with distances from the more ordinary images; text alone where they are not of one kind."""
-        drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: self.config.max_references]
+        drawn = self._drawn(count)
         bank = ReferenceBank(self.bank.widths).to(self.scales.device)
         indices, seen = list[int](), list[Observation]()
-        for batch, images in load(sorted(drawn.tolist())):
+        for batch, images in load(drawn):
             observed = self.observe(images, [class_name] * len(images))
             is_rotated = self.config.rotations > 1
             bank.add(self.reference_features(images) if is_rotated else observed.patches, self.config.rotations)
@@ -286,6 +288,11 @@ class Auto(FewShot, TransductiveMethod):
             if len(bank)
         ]
         return f"Each image was compared with {' and '.join(counts)}, and scored by text ({self.config.text})."
+
+    def _drawn(self, count: int) -> list[int]:
+        """Which of so many unlabelled images serve as references."""
+        drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: self.config.max_references]
+        return sorted(drawn.tolist())
 
     @property
     def _mutual(self) -> Statistic:
