@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.test_kanoclip_vv_attention import slow_stream
+from tests.parts.test_vv_attention import slow_stream
 from tests.small import CONFIG, DEPTH, SIZE, frozen, images, tokenizer
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip

@@ -13,9 +13,11 @@ from itertools import chain
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.backbones.transformer import NO_EDITS, Edits
 from zsad.errors import ConfigError, ZsadWarning
 
 NORMAL_STATES = (
@@ -158,6 +160,31 @@ def insert_vectors(
     last = torch.cat([embed_text(clip, after)[:room], end])
     prompts = len(vectors)
     return torch.cat([first.expand(prompts, -1, -1), vectors.to(clip.dtype), last.expand(prompts, -1, -1)], dim=1)
+
+
+def encode_with_context(
+    clip: Clip,
+    contexts: Float[Tensor, "states length width"],
+    texts: Sequence[Sequence[str]],
+    *,
+    before: Edits = NO_EDITS,
+) -> Float[Tensor, "prompts embed"]:
+    """Features of prompts of a learned context and words, not normalised: those of the first state first.
+
+    Args:
+        clip: the backbone whose text tower reads the prompts.
+        contexts: the vectors that precede the words of each state.
+        texts: the words of each state.
+        before: edits of the text tower, such as deep prompts.
+    """
+    prompts = [
+        insert_vectors(clip, "", context[None], text)[0]
+        for context, wordings in zip(contexts, texts, strict=True)
+        for text in wordings
+    ]
+    ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=clip.device)
+    # Padding follows the end tokens and has no effect.
+    return clip.text(pad_sequence(prompts, batch_first=True), ends, before=before)
 
 
 def _ends(clip: Clip) -> tuple[Tensor, Tensor]:

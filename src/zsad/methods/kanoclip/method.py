@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import l2_normalize, level_index
@@ -31,12 +30,12 @@ from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
-from zsad.methods.kanoclip.vv_attention import run_with_tower
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
-from zsad.parts.prompts import fit_prompts, insert_vectors
+from zsad.parts.prompts import encode_with_context, fit_prompts
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds, state_features
+from zsad.parts.vv_attention import run_with_tower
 from zsad.types import BackboneFeatures, Evidence, Size, Target
 
 STATE_WORDS = (("normal", "perfect"), ("abnormal", "defective"))
@@ -287,16 +286,10 @@ class LearnedPrompts(nn.Module):
         self.prefixes = nn.Parameter(nn.init.normal_(torch.empty(2, length, width), std=PREFIX_STD))
 
     def forward(self, clip: Clip, class_name: str) -> Float[Tensor, "2 embed"]:
-        """Unit vectors of the two states of a class. Padding follows the end tokens and has no effect."""
+        """Unit vectors of the two states of a class."""
         wordings = tuple(tuple(f"{adjective} {{}}" for adjective in adjectives) for adjectives in STATE_WORDS)
         states = fit_prompts(clip.tokenizer, class_name, wordings, taken=self.prefixes.shape[1])
-        prompts = [
-            insert_vectors(clip, "", prefix[None], text)[0]
-            for prefix, texts in zip(self.prefixes, states, strict=True)
-            for text in texts
-        ]
-        ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=clip.device)
-        features = clip.text(pad_sequence(prompts, batch_first=True), ends)
+        features = encode_with_context(clip, self.prefixes, states)
         return state_features(features.unflatten(0, (len(STATE_WORDS), -1)))
 
 

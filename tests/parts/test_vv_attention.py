@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.small import CONFIG, DEPTH, assert_unchanged, frozen, images, snapshot
 from zsad.backbones.clip import Clip
 from zsad.errors import ConfigError
-from zsad.methods.kanoclip.vv_attention import needed_blocks, run_with_tower, vv_stream
+from zsad.parts.vv_attention import needed_blocks, run_with_tower, vv_stream
 
 
 @pytest.fixture(scope="module")
