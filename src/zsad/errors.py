@@ -47,6 +47,10 @@ class WeightsError(ZsadError):
     """Weights that cannot be found, cannot be read or do not fit their architecture."""
 
 
+class ImportRefused(WeightsError):  # noqa: N818  # what happened, as a sentence about the file
+    """A checkpoint of the authors that is damaged, or not of the method it is said to be of."""
+
+
 class DependencyError(ZsadError):
     """An optional package that is needed here and is not installed."""
 

@@ -6,6 +6,7 @@ and a program by :func:`register`.
 
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
+from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import FrozenBackboneMethod, Trainable, TrainingConfig, check_outside
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.registry import Origin, Registry, Unavailable
@@ -22,6 +23,7 @@ __all__ = [
     "Method",
     "Origin",
     "Paper",
+    "PublishedDetector",
     "Target",
     "Trainable",
     "TrainingConfig",

@@ -1,9 +1,9 @@
 """Methods with trained parameters: the loss, the optimisation, and the two steps of methods on a frozen backbone."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Method, Paper
+from zsad.methods._published import PublishedDetector
 from zsad.types import BackboneFeatures, Evidence, Target
 
 LARGEST = 1e30
@@ -91,6 +92,20 @@ class Trainable(Method):
 
     training_defaults: ClassVar[TrainingConfig]
     uses_descriptions: bool = False
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """What a checkpoint that the authors' code saved is here; methods whose authors published code override it.
+
+        Args:
+            state: content of the file: tensors, numbers, text and dictionaries of these.
+
+        Raises:
+            ConfigError: no form of a checkpoint is known for the method.
+            ImportRefused: names or shapes differ from those that the authors' code saves.
+        """
+        rule = "the form of the authors' checkpoints is known for the method"
+        raise ConfigError(rule, cls.__name__, "train it: zsad train")
 
     @abstractmethod
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:

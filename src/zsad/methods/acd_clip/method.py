@@ -18,7 +18,7 @@ differ; these and all other decisions are explained in ``docs/methods/acd-clip.m
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -29,7 +29,9 @@ from zsad.backbones.config import Activation
 from zsad.backbones.transformer import l2_normalize
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import Trainable, TrainingConfig
+from zsad.methods.acd_clip import published
 from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.methods.acd_clip.gateway import Gateway
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
@@ -217,6 +219,11 @@ class AcdClip(Trainable):
         """Plain GELU under OpenAI's weights, for the variant that follows their code."""
         assert isinstance(config, AcdClipConfig)
         return "gelu" if config.variant == "code" else None
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """``adapter_*.pth`` of the authors' training, for any number of groups."""
+        return published.read(state)
 
     def __init__(self, clip: Clip, config: AcdClipConfig | None = None) -> None:
         self.config: AcdClipConfig
