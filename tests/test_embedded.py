@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 import zsad
-from zsad import checkpoint, methods
+from zsad import checkpoint
 from zsad.backbones import weights
 from zsad.backbones.config import get
 from zsad.data.synthetic import draw_defect, part, surface
-from zsad.methods._trainable import Trainable
 from zsad.metrics import auroc
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
 from zsad.tools.pretrain.export import TERMS
@@ -87,11 +86,11 @@ def test_random_weights_have_the_vocabulary_of_the_embedded_ones(backbone: str) 
     assert len(others) == 2
 
 
-TRAINED = [name for name in methods.built_in() if issubclass(methods.get(name), Trainable)]
+HEADS = ("acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip")
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_every_trained_method_has_a_head_that_works_by_its_name(name: str) -> None:
+@pytest.mark.parametrize("name", HEADS)
+def test_a_method_with_a_head_works_by_its_name(name: str) -> None:
     head = checkpoint.head(name, "tiny")
     assert head is not None
     assert sum(file.stat().st_size for file in head.iterdir() if file.suffix == ".safetensors") <= 3 * 2**20

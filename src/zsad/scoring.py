@@ -4,15 +4,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.methods._base import Config
-from zsad.parts.maps import pixel_maps
+from zsad.parts.maps import evidence_maps
 from zsad.types import Evidence, Size
 
 
 def anomaly_maps(evidence: Evidence, size: Size, config: Config) -> Float[Tensor, "batch rows cols"]:
     """The levels fused into one map, upsampled to ``size`` and smoothed as configured; fp32 on the CPU, in [0, 1].
 
-    Where the evidence has log-odds, these are upsampled instead of the probabilities.
+    Levels with log-odds are upsampled as such, the others as probabilities.
     """
-    logits = evidence.logits is not None
-    levels = evidence.maps if evidence.logits is None else evidence.logits
-    return pixel_maps(levels.float().cpu(), size, **config.upsampling, logits=logits)
+    logits = None if evidence.logits is None else evidence.logits.float().cpu()
+    return evidence_maps(evidence.maps.float().cpu(), logits, size, **config.upsampling)

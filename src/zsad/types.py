@@ -74,14 +74,15 @@ class Evidence:
     Attributes:
         maps: P(anomalous) per level on the patch grid, in [0, 1].
         score: P(anomalous) of each image, in [0, 1], as the method combines it.
-        logits: log-odds of the maps, of a method that enlarges these instead of probabilities.
+        logits: log-odds of the maps, of a method that enlarges these instead of probabilities; where there are fewer
+            levels of them, they are those of the first maps, and the others are enlarged as probabilities.
 
     A method that trains may return a subclass that holds what only its loss needs.
     """
 
     maps: Float[Tensor, "batch levels rows cols"]
     score: Float[Tensor, "batch"]
-    logits: Float[Tensor, "batch levels rows cols"] | None = field(default=None, kw_only=True)
+    logits: Float[Tensor, "batch first_levels rows cols"] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

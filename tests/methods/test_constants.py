@@ -16,6 +16,7 @@ from zsad.methods.acd_clip import method as acd_clip
 from zsad.methods.acd_clip.method import VARIANTS, AcdClip
 from zsad.methods.afr_clip import method as afr_clip
 from zsad.methods.afr_clip import self_prompts
+from zsad.methods.april_gan import AprilGan
 from zsad.methods.clip import ClipDetector
 from zsad.methods.clip_ac import ClipAc
 from zsad.methods.fe_clip import method as fe_clip
@@ -27,6 +28,8 @@ from zsad.parts import losses, maps
 
 ANSWER = {"sigma": 4.0, "align_corners": False, "smoothing_window": None}
 """How AnomalyCLIP's code enlarges maps: each cell over its own patch, then a Gaussian of 4 px."""
+UNSMOOTHED = {"sigma": 0.0, "align_corners": True, "smoothing_window": None}
+"""How the code of APRIL-GAN and of those that took it over enlarges maps."""
 CONFIGS: dict[str, dict[str, Any]] = {
     "acd-clip": {
         "variant": "code",
@@ -104,6 +107,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "knowledge_weight": 1.0,  # α, section 3.1
         "global_weight": 1.0,  # β, section 3.1
         "local_weight": 1.0,  # γ, section 3.1
+    },
+    "april-gan": UNSMOOTHED  # all of it: code
+    | {
+        "levels": (6, 12, 18, 24),
+        "temperature": 0.01,  # cosines are multiplied by 100
+        "few_shot_levels": (6, 12, 18, 24),
+        "few_shot_score": "mean",
     },
     "auto": ANSWER  # all own, chosen on validation data: docs/methods/auto.md
     | {
@@ -200,6 +210,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     },
     # "Implementation Details": lr = 0.001 / (epoch + 1)
     "afr-clip": ADAM | {"epochs": 100, "batch_size": 4, "learning_rate": 1e-3, "schedule": "inverse"},
+    # train.py and train.sh, trained on VisA
+    "april-gan": ADAM | {"epochs": 15, "batch_size": 8, "learning_rate": 1e-3, "betas": (0.5, 0.999)},
     "fe-clip": ADAM | {"epochs": 9, "batch_size": 16, "learning_rate": 5e-4},  # section 4.2
     # AnomalyCLIP's; the rate of Bi-CMCI is our own.
     "kanoclip": ADAM
@@ -282,6 +294,59 @@ def test_the_sentences_of_acd_clip() -> None:
         "a nut with damage.",
         "a picture of a nut with damage.",
     ]
+
+
+def test_the_sentences_of_april_gan() -> None:
+    """prompt_ensemble.py: 7 normal and 5 anomalous states in 35 templates."""
+    normal, anomalous = AprilGan(frozen()).prompts("nut")
+    assert (len(normal), len(anomalous)) == (7 * 35, 5 * 35)
+    assert [anomalous[number * 35] for number in range(5)] == [
+        "a bad photo of a damaged nut.",
+        "a bad photo of a broken nut.",
+        "a bad photo of a nut with flaw.",
+        "a bad photo of a nut with defect.",
+        "a bad photo of a nut with damage.",
+    ]
+    assert [normal[number * 35] for number in range(7)] == [
+        "a bad photo of a nut.",
+        "a bad photo of a flawless nut.",
+        "a bad photo of a perfect nut.",
+        "a bad photo of a unblemished nut.",
+        "a bad photo of a nut without flaw.",
+        "a bad photo of a nut without defect.",
+        "a bad photo of a nut without damage.",
+    ]
+    both = (
+        "bad",
+        "low resolution",
+        "cropped",
+        "bright",
+        "dark",
+        "close-up",
+        "black and white",
+        "jpeg corrupted",
+        "blurry",
+        "good",
+        "cool",
+        "large",
+        "small",
+    )
+    inserted = ("cool", "large", "small")
+    expected = {
+        *(f"a {how} photo of {article} nut." for how in both if how not in inserted for article in ("a", "the")),
+        *(f"a photo of {article} {how} nut." for how in inserted for article in ("a", "the")),
+        "a photo of a nut.",
+        "a photo of the nut.",
+        "a photo of my nut.",
+        "a photo of one nut.",
+        "there is a nut in the scene.",
+        "there is the nut in the scene.",
+        "this is a nut in the scene.",
+        "this is the nut in the scene.",
+        "this is one nut in the scene.",
+    }
+    assert set(normal[:35]) == expected
+    assert len(expected) == 35
 
 
 def test_the_sentences_of_clip() -> None:

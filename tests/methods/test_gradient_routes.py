@@ -113,6 +113,7 @@ ROUTES: dict[str, dict[str, set[str]]] = {
         "focal": {"stages", "align"},
         "dice": {"stages", "align"},
     },
+    "april-gan": {"focal": {"linear"}, "dice": {"linear"}},
     "afr-clip": {"image": AFR, "focal": AFR, "dice": AFR},
     "acd-clip": {
         "focal": ACD_MAP,  # equation 7
@@ -231,6 +232,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("fe-clip", {"transform": "fft", "statistic": "log_abs"}),
     ("afr-clip", {}),
     ("afr-clip", {"placement": "replace", "map_loss": "stages", "rectifiers": "shared", "cnn": "none"}),
+    ("april-gan", {}),
     ("acd-clip", {}),
     ("acd-clip", {"variant": "paper"}),
     ("acd-clip", {"adapter": "lora", "fusion": "static"}),

@@ -50,6 +50,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "afr-clip/ablation/table_5_3_learned_prompts": {"cnn": "none"},
     "afr-clip/ablation/table_6_5x5": {"neighbourhood": 5},
     "afr-clip/ablation/equations": {"temperature": 1.0, "placement": "replace"},  # equations 9 and 13; 18
+    "april-gan/paper": {},
     # FE-CLIP, table 3: adapters; table 4: FFT
     "fe-clip/paper": {},
     "fe-clip/ablation/conv": {"adapters": "conv"},
@@ -80,7 +81,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "wmoe-clip/ablation/sample_scaled": {"sample": "scaled"},
 }
 UNDER_GELU = {row for row in ROWS if row.startswith("acd-clip") and ROWS[row].get("variant") != "paper"}
-"""ACD-CLIP's authors run OpenAI's weights under plain GELU."""
+UNDER_GELU |= {row for row in ROWS if row.startswith("april-gan")}
+"""Their authors run OpenAI's weights under plain GELU."""
 
 
 def test_every_recipe_is_in_the_table() -> None:

@@ -15,6 +15,7 @@ from zsad.methods.acd_clip.conv_lora import ConvLora, Lora
 from zsad.methods.acd_clip.method import AcdClip, AcdClipConfig
 from zsad.methods.afr_clip.method import AfrClip
 from zsad.methods.afr_clip.self_prompts import SelfPrompts
+from zsad.methods.april_gan import AprilGan
 from zsad.methods.fe_clip.method import FeClip
 from zsad.methods.kanoclip.deformable_attention import DeformableAttention
 from zsad.methods.kanoclip.method import KanoClip
@@ -140,7 +141,15 @@ def test_self_prompts_are_noise_and_heads() -> None:
     assert (made.learned.shape, made.heads.weight.shape) == ((5, WIDTH), (5 * WIDTH, 320))
 
 
-@pytest.mark.parametrize("make", [AcdClip, AfrClip, FeClip, KanoClip, WMoEClip])
+def test_april_gan_starts_with_pytorchs_linear_layers() -> None:
+    method = AprilGan(frozen())
+    assert len(method.linear) == 4
+    for layer in method.linear:
+        assert_uniform(layer.weight, 1 / math.sqrt(32))
+        assert layer.bias.abs().max() <= 1 / math.sqrt(32)
+
+
+@pytest.mark.parametrize("make", [AcdClip, AfrClip, AprilGan, FeClip, KanoClip, WMoEClip])
 def test_another_seed_is_another_start(make: Callable[..., torch.nn.Module]) -> None:
     first, second = make(frozen()), make(frozen())
     pairs = zip(first.named_parameters(), second.parameters(), strict=True)

@@ -45,6 +45,34 @@ def pixel_maps(
         return maps if window is not None else smooth(maps, sigma)
 
 
+def evidence_maps(
+    maps: Float[Tensor, "batch levels rows cols"],
+    logits: Float[Tensor, "batch first_levels rows cols"] | None,
+    size: Size,
+    *,
+    sigma: float,
+    align_corners: bool = False,
+    window: int | None = None,
+) -> Float[Tensor, "batch new_rows new_cols"]:
+    """The mean over all levels, those with log-odds enlarged as log-odds and the others as probabilities.
+
+    Args:
+        maps, logits: as :class:`zsad.types.Evidence` has them.
+        size, sigma, align_corners, window: as :func:`pixel_maps` takes them.
+    """
+
+    def enlarged(levels: Tensor, *, logits: bool) -> Tensor:
+        return pixel_maps(levels, size, sigma=sigma, align_corners=align_corners, window=window, logits=logits)
+
+    if logits is None:
+        return enlarged(maps, logits=False)
+    others = maps.shape[1] - logits.shape[1]
+    first = enlarged(logits, logits=True)
+    if not others:
+        return first
+    return first.lerp(enlarged(maps[:, -others:], logits=False), others / maps.shape[1])
+
+
 def interpolate(
     levels: Float[Tensor, "batch levels rows cols"], size: Size, *, align_corners: bool
 ) -> Float[Tensor, "batch levels new_rows new_cols"]:

@@ -1,6 +1,7 @@
 """Prompt ensembles: wordings of the normal and the anomalous state, and templates; learned context vectors.
 
-The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states in 22 templates.
+The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states in 22 templates. The code of APRIL-GAN
+(Chen et al. 2023), and of those that took it over, has a fifth anomalous state and 35 templates.
 ``{}`` takes the class name in a state, and the state in a template.
 """
 
@@ -47,6 +48,18 @@ TEMPLATES = tuple(
     )
     for article in ("a", "the")
 )
+
+APRIL_GAN_ANOMALOUS_STATES = (ANOMALOUS_STATES[0], "broken {}", *ANOMALOUS_STATES[1:])
+"""Beside the seven :data:`NORMAL_STATES`, which are the same."""
+_QUALITIES = "bad", "low resolution", "cropped", "bright", "dark", "close-up", "black and white", "jpeg corrupted"
+APRIL_GAN_TEMPLATES = (
+    *(f"a {how} photo of {which} {{}}." for how in (*_QUALITIES, "blurry", "good") for which in ("a", "the")),
+    *(f"a photo of {which} {{}}." for which in ("a", "the", "my", "one")),
+    *(f"a photo of {article} {which} {{}}." for which in ("cool", "large", "small") for article in ("a", "the")),
+    *(f"there is {article} {{}} in the scene." for article in ("a", "the")),
+    *(f"this is {article} {{}} in the scene." for article in ("a", "the", "one")),
+)
+"""30 of CLIP's sentences for ImageNet, and 5 of a scene."""
 
 
 def compose(states: Sequence[str], templates: Sequence[str], class_name: str) -> list[str]:

@@ -311,8 +311,9 @@ def no_file_is_opened(case: MethodCase) -> None:
 def bf16_is_near_fp32(case: MethodCase) -> None:
     full, half = _run(case.make()), _run(case.make().to(torch.bfloat16))
     _require(half.maps.dtype == half.score.dtype == torch.float32, f"{half.maps.dtype} and {half.score.dtype}")
-    _assert_same(half, full, atol=0.05)
-    _require((half.score - full.score).abs().mean() < 0.02, "scores further than 0.02 from those in fp32")
+    _assert_same(half, full, atol=0.1)  # some methods multiply cosines by 100, and their rounding with them
+    for name, ours, theirs in (("maps", half.maps, full.maps), ("scores", half.score, full.score)):
+        _require((ours - theirs).abs().mean() < 0.02, f"{name} further than 0.02 from those in fp32")
 
 
 @_promise("class names matter if, and only if, the method says so in uses_class_names")
@@ -417,7 +418,7 @@ def a_memory_is_filled_and_emptied(case: MethodCase) -> None:
     entries = method.bank.entries_by_image()
     _require(len({*entries}) == 1 and len(entries) == 4, f"{entries} entries of 4 images of one size")
     if without is not None:
-        _require(_distance(few_shot.maps, without.maps) > 1e-5, "the same maps with and without a memory")
+        _require(_distance(few_shot.maps.mean(1), without.maps.mean(1)) > 1e-5, "the same maps with and without one")
     _assert_unchanged(method.clip, before)
     method.forget_normal()
     again = _without_normal(method)
