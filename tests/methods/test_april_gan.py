@@ -1,6 +1,7 @@
 """APRIL-GAN against its equations written out, and against what the authors' code answers on the same weights."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from torch.nn import functional as F
 
 from tests.methods import reproducible
 from tests.small import SIZE, frozen, images
-from zsad.errors import ConfigError
+from zsad import checkpoint
+from zsad.config import from_mapping
+from zsad.errors import ConfigError, ImportRefused
 from zsad.methods.april_gan import AprilGan, AprilGanConfig
 from zsad.scoring import anomaly_maps
 from zsad.types import Target
@@ -130,3 +133,71 @@ def test_text_and_memory_may_read_different_layers() -> None:
 def test_no_layer_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="text and memory have at least one layer each"):
         AprilGanConfig(**{option: ()})  # type: ignore[arg-type]
+
+
+# --- checkpoints of the authors
+
+
+def published(width: int = 1024, embed: int = 768, layers: int = 4) -> dict[str, dict[str, Tensor]]:
+    """``trainable_linearlayer`` of train.py at commit f13b8a6."""
+    random = torch.Generator().manual_seed(0)
+    return {
+        "trainable_linearlayer": {
+            f"fc.{level}.{kind}": torch.randn(*shape, generator=random)
+            for level in range(layers)
+            for kind, shape in (("weight", (embed, width)), ("bias", (embed,)))
+        }
+    }
+
+
+def test_a_checkpoint_has_the_parameters_of_the_authors() -> None:
+    """4 · (1024 · 768 + 768), 12.6 MB."""
+    state = published()
+    found = AprilGan.from_published(state)
+    assert sum(tensor.numel() for tensor in found.tensors.values()) == 3_148_800
+    assert (found.backbone, found.image_size, found.activation, found.options) == ("ViT-L-14-336", 518, "gelu", {})
+    assert {name: tuple(tensor.shape) for name, tensor in found.tensors.items()} == {
+        f"linear.{level}.{kind}": shape
+        for level in range(4)
+        for kind, shape in (("weight", (768, 1024)), ("bias", (768,)))
+    }
+
+
+@torch.no_grad()
+def test_an_imported_detector_answers_as_its_layers_do() -> None:
+    found = AprilGan.from_published(published(32, 24))
+    method = AprilGan(frozen(), from_mapping(AprilGanConfig, found.options, "options")).eval()
+    assert found.tensors.keys() == checkpoint.trained_state(method).keys()  # an empty bank is not saved
+    method.load_state_dict(found.tensors, strict=False)
+    theirs = published(32, 24)["trainable_linearlayer"]
+    trace = method.clip.vision(images(1), keep=range(4))
+    for level in range(4):
+        patches = trace.kept[level][0, 1:] @ theirs[f"fc.{level}.weight"].T + theirs[f"fc.{level}.bias"]
+        cosines = F.normalize(patches, dim=-1) @ text(method, "carpet").T
+        logits = method(images(1), ["carpet"]).logits
+        assert logits is not None
+        torch.testing.assert_close(logits[0, level].flatten(), 100 * (cosines[:, 1] - cosines[:, 0]), rtol=0, atol=1e-4)
+
+
+def without(name: str) -> Callable[[dict[str, Tensor]], object]:
+    return lambda layers: layers.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("fc.3.bias"), "has the tensor fc.3.bias of shape"),
+        (without("fc.3.weight"), "has 4 linear layers"),
+        (lambda layers: layers.update({"fc.4.weight": torch.zeros(24, 32)}), "has 4 linear layers"),
+        (lambda layers: layers.update({"scale": torch.zeros(1)}), "every tensor of the checkpoint is known; got scale"),
+        (lambda layers: layers.update({"fc.1.weight": torch.zeros(24, 30)}), r"fc.1.weight has the shape \(24, 32\)"),
+        (lambda layers: layers.update({"fc.2.bias": torch.full((24,), torch.nan)}), "numbers of fc.2.bias are finite"),
+    ],
+)
+def test_another_checkpoint_is_refused(change: Callable[[dict[str, Tensor]], object], message: str) -> None:
+    state = published(32, 24)
+    change(state["trainable_linearlayer"])
+    with pytest.raises(ImportRefused, match=message):
+        AprilGan.from_published(state)
+    with pytest.raises(ImportRefused, match="trainable_linearlayer"):
+        AprilGan.from_published({"image_adapter": {}})

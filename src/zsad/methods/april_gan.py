@@ -16,9 +16,9 @@ the authors' code (commit f13b8a6); what differs from the paper is in ``docs/met
     score  = (score + maximum of the map) / 2
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import Activation
 from zsad.backbones.transformer import l2_normalize, level_index
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, ImportRefused
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
+from zsad.methods._published import REMEDY, PublishedDetector, checked, numbered, size, tensor_set
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.parts.losses import dice, focal, upsample
 from zsad.parts.maps import evidence_maps
@@ -38,7 +39,7 @@ from zsad.parts.similarity import anomaly_probability, class_states, log_odds
 from zsad.references import PatchFeatures
 from zsad.types import BackboneFeatures, Evidence, Target
 
-PAPER_DEPTH = 24
+PAPER_DEPTH, PAPER_SIZE = 24, 518
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,21 @@ class AprilGan(FewShot, FrozenBackboneMethod):
     def authors_activation(cls, config: Config) -> Activation | None:
         """Plain GELU under OpenAI's weights."""
         return "gelu"
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """``epoch_N.pth`` of the authors' training, or one of the two files that they published."""
+        layers, pattern = tensor_set(state, "trainable_linearlayer"), "fc.{}.weight"
+        count, levels = numbered(layers, pattern), len(AprilGanConfig.levels)
+        if count != levels:
+            rule = f"a checkpoint of APRIL-GAN has {levels} linear layers, one for each level that the authors read"
+            raise ImportRefused(rule, count, REMEDY)
+        embed, width = size(layers, "fc.0.weight", 0), size(layers, "fc.0.weight", 1)
+        shapes = {"weight": (embed, width), "bias": (embed,)}
+        expected = {f"fc.{level}.{kind}": shape for level in range(count) for kind, shape in shapes.items()}
+        found = checked(layers, expected)
+        tensors = {name.replace("fc.", "linear.", 1): tensor for name, tensor in found.items()}
+        return PublishedDetector({}, tensors, cls.paper_backbone, PAPER_SIZE, "gelu")
 
     def __init__(self, clip: Clip, config: AprilGanConfig | None = None) -> None:
         self.config: AprilGanConfig
