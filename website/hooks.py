@@ -10,13 +10,20 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from website.api import public_names
+from website.methods import of_methods, table_of_methods
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
 """Files of the repository's root that are pages of the site, by their names there."""
-GENERATED = ("api/index.md",)
+GENERATED = ("api/index.md", "methods/all.md")
 """Pages that are made from the code alone."""
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the pages of methods that the navigation does not name at the end of its section on methods."""
+    config.nav = of_methods(config.nav or [], Path(config.docs_dir))
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -24,6 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     files.append(File.generated(config, GENERATED[0], content=public_names(Path(config.docs_dir) / "api")))
+    files.append(File.generated(config, GENERATED[1], content=table_of_methods(Path(config.docs_dir))))
     for path in sorted(linked_files()):
         files.append(File.generated(config, copy_of(path), content=(ROOT / path).read_bytes()))
     return files

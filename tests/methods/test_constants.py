@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.methods.declared import ADAM, ANSWER, declared
 from tests.small import frozen
 from zsad import methods
 from zsad.methods._trainable import Trainable
@@ -26,8 +27,6 @@ from zsad.methods.winclip import WinClip
 from zsad.methods.wmoe_clip import method as wmoe_clip
 from zsad.parts import losses, maps
 
-ANSWER = {"sigma": 4.0, "align_corners": False, "smoothing_window": None}
-"""How AnomalyCLIP's code enlarges maps: each cell over its own patch, then a Gaussian of 4 px."""
 UNSMOOTHED = {"sigma": 0.0, "align_corners": True, "smoothing_window": None}
 """How the code of APRIL-GAN and of those that took it over enlarges maps."""
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -187,15 +186,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "balance_weight": 0.0,  # equation 11
     },
 }
-ADAM = {
-    "betas": (0.9, 0.999),
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "decay": 0.9,
-    "rates": {},
-    "clip_norms": {},
-    "augment": False,
-}
 TRAININGS: dict[str, dict[str, Any]] = {
     "acd-clip": ADAM
     | {
@@ -218,8 +208,10 @@ TRAININGS: dict[str, dict[str, Any]] = {
     | {"epochs": 15, "batch_size": 8, "learning_rate": 1e-3, "betas": (0.5, 0.999), "rates": {"stages": 1e-4}},
     "wmoe-clip": ADAM | {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4},  # section 3.1
 }
-BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-240"}
-READ_NO_NAMES = {"fe-clip", "musc", "patchcore", "wmoe-clip"}
+CONFIGS |= declared("CONSTANTS")
+TRAININGS |= declared("TRAINING")
+BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-240"} | declared("BACKBONE")
+READ_NO_NAMES = {"fe-clip", "musc", "patchcore", "wmoe-clip", *declared("READS_NO_NAMES")}
 
 
 def test_every_method_is_in_the_tables() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.methods.declared import declared
 from tests.small import CONFIG, SIZE, frozen, images
 from zsad import methods
 from zsad.config import from_mapping
@@ -121,6 +122,7 @@ ROUTES: dict[str, dict[str, set[str]]] = {
         "class": ACD_CLASS,  # code: the heads for detection, of adapted tokens, against T_j
     },
 }
+ROUTES |= declared("ROUTES")
 
 
 def module_of(name: str) -> str:
@@ -236,6 +238,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("acd-clip", {}),
     ("acd-clip", {"variant": "paper"}),
     ("acd-clip", {"adapter": "lora", "fusion": "static"}),
+    *((name, {}) for name in declared("ROUTES")),
+    *((name, options) for name, more in declared("VARIANTS").items() for options in more),
 ]
 
 

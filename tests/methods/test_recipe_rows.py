@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.methods.declared import declared
 from zsad.trainer.recipe import Recipe, read
 
 FOLDER = Path(__file__).parents[2] / "recipes"
@@ -80,6 +81,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "wmoe-clip/ablation/sample_latent": {"sample": "latent"},
     "wmoe-clip/ablation/sample_scaled": {"sample": "scaled"},
 }
+ROWS |= {f"{name}/{row}": options for name, rows in declared("RECIPE_ROWS").items() for row, options in rows.items()}
+ACTIVATIONS = declared("RECIPE_ACTIVATION")
 UNDER_GELU = {row for row in ROWS if row.startswith("acd-clip") and ROWS[row].get("variant") != "paper"}
 UNDER_GELU |= {row for row in ROWS if row.startswith("april-gan")}
 """Their authors run OpenAI's weights under plain GELU."""
@@ -100,7 +103,7 @@ def test_a_recipe_is_its_row(row: str) -> None:
         paper=recipe.paper,
         backbone="ViT-L-14-336",
         weights="openai",
-        activation="gelu" if row in UNDER_GELU else None,
+        activation="gelu" if row in UNDER_GELU else ACTIVATIONS.get(row.split("/")[0]),
         image_size=518,
         options=ROWS[row],
         training={},  # as the method says

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from website.hooks import GENERATED, PAGES
+from website.methods import of_methods, table_of_methods
 
 from zsad import methods, published
 
@@ -32,9 +33,29 @@ def leaves(entries: list[Any]) -> list[str]:
 
 
 def test_navigation_has_every_page_once() -> None:
-    navigation = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)["nav"]
+    navigation = of_methods(yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), Loader)["nav"], ROOT / "docs")
     written = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
     assert sorted(leaves(navigation)) == sorted([*written, *PAGES.values(), *GENERATED])
+
+
+def test_a_new_page_of_a_method_is_in_the_section_on_methods(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / "methods" / f"{name}.md").write_text(f"# {name}-clip\n")
+    navigation = [{"Guides": ["a.md"]}, {"Methods": ["methods.md", {"Old": "methods/old.md"}]}]
+    expected = ["methods.md", {"Old": "methods/old.md"}, {"new-clip": "methods/new.md"}]
+    assert of_methods(navigation, tmp_path) == [navigation[0], {"Methods": expected}]
+
+
+def test_table_of_methods_has_a_row_for_each_with_its_page_and_its_paper() -> None:
+    rows = [line for line in table_of_methods(ROOT / "docs").splitlines() if line.startswith(("| [`", "| `"))]
+    assert len(rows) == len(methods.built_in())
+    for name, row in zip(methods.built_in(), rows, strict=True):
+        assert f"`{name}`" in row
+        assert methods.get(name).paper.url in row
+    (acd,) = (row for row in rows if "`acd-clip`" in row)
+    assert acd.startswith("| [`acd-clip`](acd-clip.md) | adapters in both towers")
+    assert "| ViT-L-14-336 | 20 epochs, Adam 1e-3 (text_ 5e-4) |" in acd
 
 
 def test_citation_has_what_its_format_asks_for() -> None:
