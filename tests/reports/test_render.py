@@ -1,5 +1,6 @@
 """The fixed colour scale, overlays, legends and map files."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from zsad.errors import ConfigError, InputError
-from zsad.reports.render import ANCHORS, colourise, eight_bit, legend, overlay, save_map
+from zsad.reports.render import ANCHORS, colourise, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import DecodedImage
 
 RNG = np.random.default_rng(0)
@@ -46,6 +47,21 @@ def test_opacity_0_shows_no_heat() -> None:
     np.testing.assert_array_equal(overlay(PHOTO, constant(1.0), opacity=0.0), overlay(PHOTO, constant(0.0)))
 
 
+def test_an_overlay_is_within_three_levels_of_its_formula() -> None:
+    ramp = np.float32(np.linspace(0, 1, 40 * 60).reshape(40, 60))
+    grey = (PHOTO.pixels @ [0.299, 0.587, 0.114])[..., None]
+    cover = (0.85 * ramp**2 * (3 - 2 * ramp))[..., None]
+    blended = (1 - cover) * (grey + 0.7 * (PHOTO.pixels - grey)) + cover * colourise(ramp)
+    np.testing.assert_allclose(overlay(PHOTO, ramp), blended, atol=3)
+
+
+def test_an_overlay_of_many_strips_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ramp = np.float32(np.linspace(0, 1, 40 * 60).reshape(40, 60))
+    whole = overlay(PHOTO, ramp)
+    monkeypatch.setattr("zsad.reports.render.STRIP", 7 * 60)
+    np.testing.assert_array_equal(overlay(PHOTO, ramp), whole)
+
+
 def test_sixteen_bits_are_shown_over_their_full_range() -> None:
     deep = DecodedImage(PHOTO.pixels.astype(np.uint16) * 257, "deep.png")
     np.testing.assert_array_equal(eight_bit(deep.pixels), PHOTO.pixels)
@@ -62,11 +78,29 @@ def test_a_map_file_keeps_every_value_to_1_in_65535(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
 
 
+@pytest.mark.parametrize("strip", [1, 3 * 47, 10**6])
+def test_a_map_file_is_the_same_image_however_it_is_compressed(
+    strip: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.sort(RNG.random((33, 47), dtype=np.float32), axis=1)
+    monkeypatch.setattr("zsad.reports.png.STRIP", strip)
+    for name, has_libdeflate in (("libdeflate", True), ("zlib", False)):
+        monkeypatch.setattr("zsad.reports.png._has_libdeflate", lambda has=has_libdeflate: has)
+        save_map(values, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            image.verify()
+        with Image.open(tmp_path / f"{name}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), np.rint(values * np.float32(65535)).astype(np.uint16))
+
+
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(OSError, match="disk full"):
+        save_image(legend(), tmp_path / "legend.png")
+    monkeypatch.setattr(zlib, "crc32", broken)
     with pytest.raises(OSError, match="disk full"):
         save_map(constant(0.5), tmp_path / "map.png")
     assert not list(tmp_path.iterdir())

@@ -26,29 +26,36 @@ def to_batch(images: Sequence[DecodedImage], size: Size, mean: Sequence[float], 
         Float32 pixels of shape (batch, 3, rows, cols), contiguous, with the sizes and sources of the images.
     """
     batch = np.empty((len(images), 3, *size), dtype=np.float32)
+    channels = np.asarray([mean, std], dtype=np.float32).T
     for target, image in zip(batch, images, strict=True):
-        _fill(target, image, size)
-    batch -= np.asarray(mean, dtype=np.float32)[:, None, None]
-    batch /= np.asarray(std, dtype=np.float32)[:, None, None]
+        fill = _fill_8_bit if image.pixels.dtype == np.uint8 else _fill_16_bit
+        fill(target, image.pixels, channels)
     sizes, sources = tuple(image.size for image in images), tuple(image.source for image in images)
     return ImageBatch(torch.from_numpy(batch), sizes, sources)
 
 
-def _fill(target: Float32[np.ndarray, "3 rows cols"], image: DecodedImage, size: Size) -> None:
-    """Write an image into its place, resized, in [0, 1]."""
-    if image.pixels.dtype == np.uint8:
-        np.divide(_resize_8_bit(image.pixels, size).transpose(2, 0, 1), np.float32(255), out=target)
-        return
+def _fill_8_bit(
+    target: Float32[np.ndarray, "3 rows cols"],
+    pixels: UInt8[np.ndarray, "from_rows from_cols 3"],
+    channels: Float32[np.ndarray, "3 2"],
+) -> None:
+    """Write an image into its place, resized and normalised by a table of the 256 levels."""
+    resized = Image.fromarray(pixels).resize(target.shape[:0:-1], Image.Resampling.BICUBIC)
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    for place, band, (mean, std) in zip(target, resized.split(), channels, strict=True):
+        np.take((levels - mean) / std, np.asarray(band), out=place, mode="clip")  # other modes would copy
+
+
+def _fill_16_bit(
+    target: Float32[np.ndarray, "3 rows cols"],
+    pixels: UInt16[np.ndarray, "from_rows from_cols 3"],
+    channels: Float32[np.ndarray, "3 2"],
+) -> None:
+    """The same in floating point; bicubic filters may overshoot the range, which is clipped."""
     for channel in range(3):
-        target[channel] = _resize_16_bit(image.pixels[..., channel], size)
+        grey = Image.fromarray(pixels[..., channel].astype(np.float32))
+        target[channel] = np.asarray(grey.resize(target.shape[:0:-1], Image.Resampling.BICUBIC))
     np.clip(target, 0, 65535, out=target)
     target /= 65535
-
-
-def _resize_8_bit(pixels: UInt8[np.ndarray, "from_rows from_cols 3"], size: Size) -> UInt8[np.ndarray, "rows cols 3"]:
-    return np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC))
-
-
-def _resize_16_bit(pixels: UInt16[np.ndarray, "from_rows from_cols"], size: Size) -> Float32[np.ndarray, "rows cols"]:
-    """One channel; may overshoot the range a little, as bicubic filters do."""
-    return np.asarray(Image.fromarray(pixels.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC))
+    target -= channels[:, :1, None]
+    target /= channels[:, 1:, None]

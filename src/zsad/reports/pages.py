@@ -23,6 +23,9 @@ from zsad.wording import pluralised
 SCALE = ", ".join(f"rgb{colour}" for colour in ANCHORS)
 """Colours of the heat maps from 0 to 1, for a CSS gradient."""
 
+REDUCING_GAP = 1.2
+"""A thumbnail is first reduced by whole numbers, to a side of at least so many times its own."""
+
 
 def rendered(name: str, **values: object) -> str:
     """A page as a whole.
@@ -51,7 +54,7 @@ def embedded(data: Mapping[str, object]) -> Markup:
 def data_uri(image: Image.Image, side: int, quality: int = 80) -> str:
     """An image for the ``src`` of an image: JPEG, its longer side at most ``side`` px."""
     small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

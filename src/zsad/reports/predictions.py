@@ -3,7 +3,7 @@
 predictions.csv    one line an image, written as the run goes
 predictions.json   the run, warnings on its numbers, the predictions, the failures, and which files were no images
 maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
-overlays/*         heat maps or outlines over the images, at the images' own sizes: PNG, above 4 megapixels JPEG
+overlays/*         heat maps or outlines over the images, at the images' own sizes: PNG, above half a megapixel JPEG
 regions.json, regions.csv, coco.json, labelme/*   where there is a threshold for pixels: see zsad.reports.regions
 legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
@@ -31,7 +31,7 @@ from zsad.reports import earlier, pages
 from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
 from zsad.reports.outlines import outlined
-from zsad.reports.render import ANCHORS, check_map, eight_bit, legend, overlay, save_image, save_map
+from zsad.reports.render import ANCHORS, check_map, drawn_over, eight_bit, legend, save_image, save_map
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
 
@@ -43,8 +43,8 @@ A thousand images make a page of about 40 MB."""
 SHOWN_BOXES = 50
 """Regions of an image, those with the highest peaks, whose boxes the page knows."""
 
-LARGEST_PNG = 4_000_000
-"""Overlays of more pixels are JPEG: as PNG, a photograph of 12 megapixels would take 20 MB."""
+LARGEST_PNG = 500_000
+"""Overlays of more pixels are JPEG: as PNG, a photograph of one megapixel takes twenty times as long, and 1 MB."""
 
 COLUMNS = (
     "source",
@@ -239,7 +239,7 @@ class ReportWriter:
 
     def _drawn(self, image: DecodedImage, prediction: Prediction, regions: Sequence[Region]) -> Image.Image:
         if self.run.overlay == "heat":
-            return Image.fromarray(overlay(image, prediction.anomaly_map))
+            return drawn_over(image, prediction.anomaly_map)
         check_map(image, prediction.anomaly_map)
         return outlined(image, regions)
 
