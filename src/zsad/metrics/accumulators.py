@@ -29,10 +29,13 @@ from zsad.metrics.functional import (
     pro_points,
     region_shares,
 )
+from zsad.metrics.operating import fpr95_of
 
 Results = dict[str, float | Undefined]
 
 
+STRICT_LIMIT = 0.05
+"""Of the FPR of PRO in MVTec AD 2."""
 POINTS = 200
 """At most, of a curve."""
 
@@ -89,6 +92,10 @@ class ImageMetrics:
     def compute(self) -> Results:
         """``auroc``, ``average_precision`` and ``f1_max`` of all images so far; ``Undefined`` where there is none."""
         return _common(self._counter.counts(0))
+
+    def further(self) -> Results:
+        """``fpr95`` of all images so far (lower is better); ``Undefined`` where there is none."""
+        return {"fpr95": fpr95_of(self._counter.counts(0))}
 
     def curves(self) -> dict[str, Curve]:
         """``roc`` and ``pr`` (precision over recall), thinned for drawing; those that the images define."""
@@ -153,6 +160,11 @@ class PixelMetrics:
         """
         counts = self._counter.counts(self._regions)
         return {**_common(counts), "pro": pro_of(counts, self._limit), "pro_200": pro_200_of(counts)}
+
+    def further(self) -> Results:
+        """``fpr95`` (lower is better) and ``pro_5``, PRO up to a rate of 0.05, of all images so far."""
+        counts = self._counter.counts(self._regions)
+        return {"fpr95": fpr95_of(counts), "pro_5": pro_of(counts, STRICT_LIMIT)}
 
     def curves(self) -> dict[str, Curve]:
         """``roc``, ``pr`` (precision over recall) and ``pro``, thinned for drawing; those that the images define."""
