@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zsad
-from zsad import checkpoint
+from zsad import shipped
 from zsad.backbones import weights
 from zsad.backbones.config import get
 from zsad.data.synthetic import draw_defect, part, surface
@@ -91,7 +91,7 @@ HEADS = ("acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip")
 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_method_with_a_head_works_by_its_name(name: str) -> None:
-    head = checkpoint.head(name, "tiny")
+    head = shipped.head(name, "tiny")
     assert head is not None
     assert sum(file.stat().st_size for file in head.iterdir() if file.suffix == ".safetensors") <= 3 * 2**20
     detector = zsad.load(name)

@@ -17,11 +17,12 @@ from tests import small
 from zsad.checkpoint import CARD, Card
 from zsad.data.preprocess import to_batch
 from zsad.errors import ConfigError, InputError, WeightsError
+from zsad.loading import load
 from zsad.methods._base import Config, Method
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.winclip import WinClip
 from zsad.parts.maps import resize
-from zsad.predictor import Detector, load
+from zsad.predictor import Detector
 from zsad.runtime import RuntimeConfig
 from zsad.scoring import anomaly_maps
 from zsad.types import DecodedImage, Failure, Prediction

@@ -22,7 +22,8 @@ from zsad.checkpoint import trained_state
 from zsad.cli.evaluate import Bars, resolution
 from zsad.data.specification import DataSet, data_set
 from zsad.files import unique_name
-from zsad.predictor import DEFAULT_DETECTOR, Detector
+from zsad.loading import DEFAULT_DETECTOR
+from zsad.predictor import Detector
 from zsad.results.schema import TITLES
 
 EVALUATIONS = "evaluations"

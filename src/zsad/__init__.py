@@ -18,7 +18,8 @@ from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, 
 if TYPE_CHECKING:
     from zsad.evaluator.evaluation import evaluate
     from zsad.extending import register
-    from zsad.predictor import Detector, load
+    from zsad.loading import load
+    from zsad.predictor import Detector
     from zsad.trainer.training import train
     from zsad.types import DecodedImage, Failure, Prediction
 
@@ -43,7 +44,7 @@ __all__ = [
 _HOMES = {
     "Detector": "zsad.predictor",
     "evaluate": "zsad.evaluator.evaluation",
-    "load": "zsad.predictor",
+    "load": "zsad.loading",
     "register": "zsad.extending",
     "train": "zsad.trainer.training",
     "Failure": "zsad.types",

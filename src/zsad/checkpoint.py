@@ -1,16 +1,11 @@
-"""A detector on disk: a folder with a JSON card (its configuration), its trained tensors and its training record.
-
-The package brings such folders too: heads, the trained tensors of a method on an embedded backbone.
-"""
+"""A detector on disk: a folder with a JSON card (its configuration), its trained tensors and its training record."""
 
 import json
 import os
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,15 +14,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from zsad import methods
-from zsad.backbones import config as architectures
-from zsad.backbones.config import EMBEDDED, Activation, PositionResize
+from zsad.backbones.config import Activation, PositionResize
 from zsad.calibration import Calibration
 from zsad.config import from_mapping
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object, read_text
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import flush, replacing, write_atomically
 from zsad.locks import alone
-from zsad.methods._base import Config, Method
+from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.registry import Origin
 from zsad.tensors.reading import check_finite, read_safetensors
@@ -383,72 +377,6 @@ class _Recorded:
         if origin.package or self.card.package:
             return origin.package == self.card.package
         return origin.class_path.partition(":")[2] == str(self.card.class_path).partition(":")[2]
-
-
-def head(method: str, backbone: str) -> Path:
-    """The folder of the trained detector that the package brings for a method on the embedded weights of a backbone."""
-    with as_file(files("zsad") / "assets" / backbone / "heads" / method) as folder:
-        return folder
-
-
-def heads(method: str) -> list[str]:
-    """The architectures for which the package brings a trained detector of the method."""
-    return [name for name in architectures.names() if (head(method, name) / CARD).is_file()]
-
-
-def fitting_head(asked: Card) -> Path | None:
-    """The trained detector of the package that has the requested configuration; ``None`` where there is none.
-
-    Args:
-        asked: the requested configuration. Trained detectors are for the embedded weights as they are. Image size,
-            threshold and the options that all methods share (``sigma``) may differ, since they do not affect training;
-            all other options must be those of the training.
-
-    Raises:
-        ConfigError: an option does not exist, or the card of the trained detector cannot be read.
-    """
-    folder = head(asked.method, asked.backbone)
-    return folder if asked.backbone in heads(asked.method) and not _differences(asked, read(folder)) else None
-
-
-def untrained(asked: Card) -> ConfigError:
-    """The error for a method that is given by name and has to be trained first in the requested configuration."""
-    value = "the method's name alone"
-    remedy = (
-        f"run zsad train {asked.method}{_as_typed(asked)} --data LAYOUT:PATH --out DIR, then name DIR as the detector"
-    )
-    for backbone in heads(asked.method):
-        differences = ", ".join(_differences(asked, read(head(asked.method, backbone))))
-        value += f" (the trained one of the package differs in {differences})"
-        remedy += f"; that of the package is for {backbone} with its {EMBEDDED} weights"
-    return ConfigError(f"{asked.method} is trained before it is used", value, remedy)
-
-
-def _as_typed(asked: Card) -> str:
-    """The requested configuration as options of ``zsad train``."""
-    words = [
-        *(("--backbone", asked.backbone) if asked.backbone != Card.backbone else ()),
-        *(("--weights", asked.weights) if asked.weights not in (None, EMBEDDED) else ()),
-        *(("--activation", asked.activation) if asked.activation else ()),
-        *(("--position-resize", asked.position_resize) if asked.position_resize else ()),
-        *(word for key, value in asked.options.items() for word in ("--set", f"{key}={json.dumps(value)}")),
-    ]
-    return "".join(f" {shlex.quote(str(word))}" for word in words)
-
-
-def _differences(asked: Card, of_head: Card) -> list[str]:
-    """The parts of the requested configuration in which the trained detector differs."""
-    differs = {
-        "backbone": asked.backbone != of_head.backbone,
-        "weights": asked.weights not in (None, EMBEDDED),
-        "activation": asked.activation is not None,
-        "position_resize": asked.position_resize is not None,
-    }
-    kind, what = methods.get(asked.method).config_type, f"the options of {asked.method}"
-    ours, theirs = (from_mapping(kind, card.options, what) for card in (asked, of_head))
-    shared = {field.name for field in fields(Config)}
-    options = [name for name in sorted(asked.options.keys() - shared) if getattr(ours, name) != getattr(theirs, name)]
-    return [*(name for name, is_other in differs.items() if is_other), *options]
 
 
 def read_training_record(folder: Path) -> TrainingRecord:

@@ -1,15 +1,14 @@
-"""``zsad.load`` and ``Detector``: from images to predictions."""
+"""``Detector``: from images to predictions, fitting and calibration."""
 
 import hashlib
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -17,31 +16,25 @@ from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 
-from zsad import calibrator, checkpoint, memory_bank, methods
-from zsad.arguments import LoadArguments, check_detector, check_folder, plain, several
-from zsad.backbones import weights as backbone_weights
-from zsad.backbones.config import EMBEDDED, FORMER, Activation, PositionResize, absolute_weights, image_size_for
+from zsad import calibrator, checkpoint, memory_bank
+from zsad.arguments import check_folder, several
+from zsad.backbones.config import image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
-from zsad.config import from_mapping
 from zsad.data.decode import Source, decode
 from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, DependencyError, InputError, WeightsError, ZsadWarning
+from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.files import content_hash
 from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
-from zsad.methods._base import Config, Method
+from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import TransductiveMethod
 from zsad.parts.maps import resize
 from zsad.parts.prompts import check_class_name
-from zsad.runtime import Precision, RuntimeConfig, without_tf32
+from zsad.runtime import RuntimeConfig, without_tf32
 from zsad.scoring import anomaly_maps
 from zsad.tensors.reading import check_finite
 from zsad.threads import readers
 from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
-
-DEFAULT_DETECTOR = "auto"
-SETTINGS = ("activation", "position_resize")
-"""Settings of a backbone that its tensors do not determine."""
 
 
 class Detector:
@@ -395,138 +388,6 @@ class Detector:
             )
             for image, score, anomaly_map in zip(images, evidence.score, maps, strict=True)
         ]
-
-
-def load(
-    detector: str | os.PathLike[str] | type[Method] = DEFAULT_DETECTOR,
-    *,
-    backbone: str | None = None,
-    weights: str | None = None,
-    image_size: int | None = None,
-    threshold: float | None = None,
-    device: str = "auto",
-    precision: Precision = "fp32",
-    batch_size: int = 1,
-    runtime: RuntimeConfig | None = None,
-    activation: Activation | None = None,
-    position_resize: PositionResize | None = None,
-    options: dict[str, Any] | None = None,
-) -> Detector:
-    """Load a detector.
-
-    Args:
-        detector: name of a method (``zsad methods`` lists them), its class, or the folder of a saved detector, whose
-            card then says what is not given below. Of methods that are trained the package brings one that was trained
-            on the embedded backbone; a name stands for that one where nothing of the method or its backbone is changed.
-        backbone: name of an architecture (``zsad backbones``). The default, ``"tiny"``, is embedded: small and
-            project-trained, for trying out and for tests; real work names a real CLIP.
-        weights: a published tag, a path or a hub repository, see :func:`zsad.backbones.weights.load`.
-        image_size: side in px at which the method runs, rounded down to whole patches; by default what suits the
-            backbone.
-        threshold: score in [0, 1] from which an image counts as anomalous; by default that of the detector or
-            of its calibration. Without one, images are ranked by score, and none is called normal or anomalous.
-        device: ``"auto"`` takes a GPU where there is one.
-        precision: ``"fp32"`` or ``"bf16"``.
-        batch_size: images that go through the tower together.
-        runtime: instead of these three, as one object.
-        activation, position_resize: override what the weights were trained with.
-        options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
-
-    Raises:
-        ConfigError, WeightsError: a name does not exist, or values or weights do not fit.
-    """
-    asked: dict[str, Any] = {
-        "backbone": backbone,
-        "weights": os.fspath(weights) if isinstance(weights, os.PathLike) else weights,
-        "image_size": image_size,
-        "threshold": threshold,
-        "activation": activation,
-        "position_resize": position_resize,
-    }
-    detector = check_detector(detector)
-    given = {key: plain(value) for key, value in asked.items() if value is not None}
-    others = {"device": str(device), "precision": precision, "batch_size": plain(batch_size), "options": options or {}}
-    from_mapping(LoadArguments, given | others, "what is loaded")
-    named = checkpoint.Card(os.fspath(detector), options or {}, **given)
-    folder = Path(detector) if _is_folder(detector) else _head(named)
-    saved = checkpoint.read(folder) if folder else named
-    card = replace(saved, **given, options=saved.options | (options or {}))
-    method_type = checkpoint.method_of(card)
-    config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
-    image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
-    runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()
-    method = _on_its_backbone(method_type, config, card)
-    # Tensors that were trained on a backbone do not fit it under other settings, which are then a mistake.
-    swaps = {"backbone", "weights"} if checkpoint.trained_state(method) else {"backbone", "weights", *SETTINGS}
-    another = _is_folder(detector) and given.keys() & swaps
-    if card.fingerprint not in (None, method.fingerprint) and not another:
-        former = _on_former_weights(method_type, config, card)
-        if former is None:
-            raise _of_another_backbone(detector, given, method.clip.weights)
-        _say_former(detector, card.backbone, former.clip.name)
-        method, card = former, replace(card, backbone=former.clip.name)
-    if folder:
-        checkpoint.load_trained_state(method, folder)
-    elif any(parameter.requires_grad for parameter in method.parameters()):
-        raise checkpoint.untrained(named)
-    kept = replace(card, fingerprint=method.fingerprint, weights=absolute_weights(card.weights, card.backbone))
-    if not folder:
-        return Detector(kept, method, runtime)
-    loaded = Detector(kept, method, runtime, checkpoint.read_training_record(folder), folder.resolve().name)
-    if loaded.calibration:
-        loaded.training_record = calibrator.of_this_state(loaded.training_record, loaded.fingerprint, loaded.name)
-    return loaded
-
-
-def _on_its_backbone(method_type: type[Method], config: Config, card: checkpoint.Card) -> Method:
-    """The method of a card on the backbone that the card names, without trained tensors."""
-    clip = backbone_weights.load(
-        card.backbone, card.weights, activation=card.activation, position_resize=card.position_resize
-    )
-    return method_type(clip, config)
-
-
-def _on_former_weights(method_type: type[Method], config: Config, card: checkpoint.Card) -> Method | None:
-    """The method on the weights that were embedded under the name of its backbone; None for one saved on others."""
-    name = FORMER.get(card.backbone)
-    if name is None or card.weights not in (None, EMBEDDED):
-        return None
-    method = _on_its_backbone(method_type, config, replace(card, backbone=name))
-    return method if method.fingerprint == card.fingerprint else None
-
-
-def _say_former(detector: str | os.PathLike[str], backbone: str, former: str) -> None:
-    text = (
-        f"{detector} was saved on the weights that {backbone} had in version 0.1.0: it runs on them as {former}, "
-        f"for research and tests."
-    )
-    warnings.warn(text, ZsadWarning, stacklevel=3)
-
-
-def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any], weights: str) -> WeightsError:
-    settings = " and ".join(f"{key} {given[key]}" for key in SETTINGS if key in given)
-    remedy = "restore the weights, or name the backbone to say that another one is meant"
-    if not _is_folder(detector):
-        remedy = "install zsad again: its files are not of one version"
-    elif settings:
-        remedy = "leave them as they were in training, train anew with them, or name the backbone as well"
-    return WeightsError(
-        f"the backbone of {detector} must be the one that it was saved with",
-        settings or f"other weights or settings ({weights})",
-        remedy,
-    )
-
-
-def _head(named: checkpoint.Card) -> Path | None:
-    """The trained detector that the package brings for a method that is given by name; None where there is none."""
-    return checkpoint.fitting_head(named) if named.method in methods.names() else None
-
-
-def _is_folder(detector: str | os.PathLike[str]) -> bool:
-    """Whether it is a path: the name of a method always means the method, and ``./clip`` the folder of that name."""
-    path = Path(detector)
-    is_method = isinstance(detector, str) and detector in methods.names()
-    return not is_method and (len(path.parts) > 1 or os.path.isdir(path))
 
 
 def _prediction(

@@ -16,12 +16,13 @@ from zsad.calibration import upper_anomaly
 from zsad.checkpoint import Card, RememberedImage, TrainingRecord
 from zsad.errors import ConfigError, InputError, ZsadWarning
 from zsad.files import content_hash
+from zsad.loading import load
 from zsad.methods.auto import Auto
 from zsad.methods.clip import ClipDetector
 from zsad.methods.fe_clip.method import FeClip
 from zsad.methods.musc import MuSc
 from zsad.methods.patchcore import PatchCore
-from zsad.predictor import Detector, load
+from zsad.predictor import Detector
 
 OTHER_STATE = "was calibrated with other options, or another size, precision or memory bank"
 

@@ -17,13 +17,14 @@ import zsad
 from tests import small
 from tests.benchmark import making
 from tests.trainer.toys import ToyReader, draw, register_toys
-from zsad import checkpoint
+from zsad import checkpoint, shipped
 from zsad.backbones import config as configs
 from zsad.backbones import weight_files, weights
 from zsad.benchmark import running
 from zsad.cli.main import main
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.predictor import Detector, load
+from zsad.loading import load
+from zsad.predictor import Detector
 from zsad.runtime import RuntimeConfig
 from zsad.tools import heads
 from zsad.trainer.recipe import Recipe
@@ -46,7 +47,7 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (configs, weight_files, weights, heads):
         monkeypatch.setattr(module, "embedded_weights", embedded)
-    monkeypatch.setattr(checkpoint, "head", lambda method, backbone: assets / backbone / "heads" / method)
+    monkeypatch.setattr(shipped, "head", lambda method, backbone: assets / backbone / "heads" / method)
     embed(tmp_path)
 
 
@@ -269,7 +270,7 @@ def test_what_is_too_large_is_stored_in_half_precision_and_says_so(
     full = load_file(run / "trained_state.safetensors")
     between = 3 * sum(one.numel() for one in full.values()) / 2**20
     assert heads.main([str(run), "--most-mib", str(between), "--to", str(tmp_path / "assets" / "small" / "heads")]) == 0
-    folder = checkpoint.head("toy-reader", "small")
+    folder = shipped.head("toy-reader", "small")
     half = load_file(folder / "trained_state.safetensors")
     assert {one.dtype for one in half.values()} == {torch.float16}
     torch.testing.assert_close(half, {name: one.half() for name, one in full.items()}, rtol=0, atol=0)
@@ -287,7 +288,7 @@ def test_what_is_too_large_is_stored_in_half_precision_and_says_so(
 def test_what_is_too_large_even_so_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert heads.main([str(run), "--most-mib", "0.00001"]) == 2
     assert "a head takes up at most 1e-05 MiB; got" in capsys.readouterr().err
-    assert not checkpoint.heads("toy-reader")
+    assert not shipped.heads("toy-reader")
 
 
 def test_numbers_beyond_half_precision_are_refused(run: Path) -> None:
@@ -323,11 +324,11 @@ def test_runs_that_are_no_heads_are_refused(name: str, change: dict[str, object]
     edited(name, lambda words: words | change, run)
     with pytest.raises(ConfigError, match=message):
         heads.ship(run)
-    assert not checkpoint.heads("toy-reader")
+    assert not shipped.heads("toy-reader")
 
 
 def test_a_run_on_weights_that_are_no_longer_embedded_is_refused(run: Path, tmp_path: Path) -> None:
     embed(tmp_path, seed=1)
     with pytest.raises(WeightsError, match="must be the one that it was saved with"):
         heads.ship(run)
-    assert not checkpoint.heads("toy-reader")
+    assert not shipped.heads("toy-reader")

@@ -16,8 +16,9 @@ from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, ZsadError
 from zsad.evaluator.class_evaluator import Watch
 from zsad.evaluator.evaluation import evaluate
+from zsad.loading import load
 from zsad.locks import alone, alone_with
-from zsad.predictor import Detector, load
+from zsad.predictor import Detector
 from zsad.results import store
 from zsad.runtime import RuntimeConfig
 from zsad.trainer import state

@@ -71,11 +71,11 @@ def run(options: Namespace) -> int:
 
 def _training(detector: str) -> "RecordedTraining":
     """Of a folder, or of what the package brings for the name of a method."""
-    from zsad import checkpoint, methods
+    from zsad import checkpoint, methods, shipped
     from zsad.data.checking.check import RecordedTraining
 
-    heads = checkpoint.heads(detector) if detector in methods.names() else []
-    folder = checkpoint.head(detector, heads[0]) if heads else Path(detector)
+    heads = shipped.heads(detector) if detector in methods.names() else []
+    folder = shipped.head(detector, heads[0]) if heads else Path(detector)
     checkpoint.read(folder)  # says so where this is no detector
     record = checkpoint.read_training_record(folder)
     return RecordedTraining(folder.resolve().name, frozenset(record.seen), tuple(record.training.get("classes", ())))

@@ -101,7 +101,7 @@ def choose(available: list["GalleryCandidate"], first: "Detector", options: Name
 def _loaded(name: str, options: Namespace) -> "Detector":
     """A detector; backbone and weights apply to those that are given by name."""
     from zsad import methods
-    from zsad.predictor import load
+    from zsad.loading import load
 
     is_method = name in methods.names()
     return load(

@@ -37,11 +37,11 @@ def method_rows() -> list[Row]:
 
 def _method_row(name: str, method: "type[Method]") -> Row:
     """``package`` offers it; ``heads`` are the backbones for which the package contains trained weights."""
-    from zsad import checkpoint, methods
+    from zsad import methods, shipped
     from zsad.methods import FewShot, Trainable
     from zsad.registry import summary
 
-    origin, heads = methods.origin(name), checkpoint.heads(name)
+    origin, heads = methods.origin(name), shipped.heads(name)
     about = _first_line(sys.modules[method.__module__].__doc__) if origin is None else summary(method)
     trained, fitted = issubclass(method, Trainable), issubclass(method, FewShot) and method.needs_normal
     readiness = f"Ready on {', '.join(heads)}; trained before use on others" if heads else "Trained before use"

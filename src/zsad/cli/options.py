@@ -92,7 +92,7 @@ def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:
 
 def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":
     """The detector that the options describe."""
-    from zsad.predictor import load
+    from zsad.loading import load
 
     return load(
         options.detector,

@@ -24,9 +24,10 @@ from zsad.evaluator.checks import (
 )
 from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
 from zsad.evaluator.plan import PlannedSet, begin, plan
+from zsad.loading import load
 from zsad.locks import alone
 from zsad.methods import Method
-from zsad.predictor import Detector, load
+from zsad.predictor import Detector
 from zsad.reports import evaluation as page
 from zsad.results import store
 from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol, setting_of

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsad import checkpoint
+from zsad import checkpoint, shipped
 from zsad.backbones.config import EMBEDDED, embedded_weights
 from zsad.errors import ConfigError, ZsadError
-from zsad.predictor import load
+from zsad.loading import load
 from zsad.wording import say
 
 MOST_MIB = 3.0
@@ -57,7 +57,7 @@ def ship(run: Path, to: Path | None = None, most_mib: float = MOST_MIB) -> Path:
             "train with options that make it smaller, or raise --most-mib",
         )
     stored: dict[str, Any] = {"precision": "fp16" if half else "fp32", "greatest_rounding": _rounding(tensors, half)}
-    folder = to or checkpoint.head(card.method, card.backbone)
+    folder = to or shipped.head(card.method, card.backbone)
     kept = replace(record, calibration=None, training={**record.training, "stored": stored})
     checkpoint.write(replace(card, weights=EMBEDDED), method, kept, folder, torch.float16 if half else None)
     return folder
