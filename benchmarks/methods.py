@@ -20,7 +20,15 @@ from zsad.backbones import weights
 from zsad.methods._trainable import Trainable
 from zsad.types import Target
 
-BARS = {"acd-clip": 1.25, "afr-clip": 1.25, "april-gan": 1.1, "fe-clip": 1.25, "kanoclip": 1.5, "wmoe-clip": 1.25}
+BARS = {
+    "acd-clip": 1.25,
+    "afr-clip": 1.25,
+    "april-gan": 1.1,
+    "fe-clip": 1.25,
+    "kanoclip": 1.5,
+    "mvfa-ad": 1.1,
+    "wmoe-clip": 1.25,
+}
 """Most that inference may cost, in times of the bare tower."""
 
 

@@ -21,6 +21,7 @@ from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.methods._trainable import TrainingConfig
 from zsad.methods.afr_clip.method import PROMPTS, AfrClip, AfrClipConfig, aggregate
 from zsad.methods.afr_clip.self_prompts import Placement, prompted_blocks
+from zsad.parts.images import unnormalised
 from zsad.parts.losses import dice, focal, image_cross_entropy
 from zsad.types import Evidence, Target
 
@@ -313,7 +314,7 @@ def test_replaced_patches_are_the_last_ones_and_the_grid_keeps_its_size(stages: 
     assert method.prompts is not None
     assert method.cnn is not None
     with torch.inference_mode():
-        prompts = method.prompts(method.cnn(method._unnormalised(images(2))))
+        prompts = method.prompts(method.cnn(unnormalised(images(2), method.clip.config)))
     for index in range(1, DEEPER.vision.depth):
         replaced = 5 if index in prompted_blocks(stages, DEEPER.vision.depth) else 0
         assert seen[index].shape == (2, 17, DEEPER.vision.width)

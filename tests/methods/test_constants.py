@@ -3,6 +3,7 @@
 "Code" is that of ACD-CLIP's authors (commit 2026067); "own" is what a paper leaves open, see the docstrings.
 """
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,8 @@ from zsad.methods.clip_ac import ClipAc
 from zsad.methods.fe_clip import method as fe_clip
 from zsad.methods.kanoclip import cross_modal, deformable_attention
 from zsad.methods.kanoclip import method as kanoclip
+from zsad.methods.mvfa_ad import support
+from zsad.methods.mvfa_ad.method import MvfaAd
 from zsad.methods.winclip import WinClip
 from zsad.methods.wmoe_clip import method as wmoe_clip
 from zsad.parts import losses, maps
@@ -143,6 +146,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "features": "auto",  # own: blocks, where there is no CNN
         "cnn_directions": 128,  # own
     },
+    "mvfa-ad": UNSMOOTHED  # all of it: code
+    | {
+        "levels": (6, 12, 18, 24),
+        "share": 0.1,
+        "temperature": 0.01,
+        "clip_normalisation": False,
+        "score_logits": True,
+        "support_copies": True,
+        "few_shot_score": "map",
+    },
     "patchcore": ANSWER
     | {
         "levels": (12, 18),  # own: the second and third of four, as layers 2 and 3 of the paper's CNN
@@ -206,6 +219,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     # AnomalyCLIP's; the rate of Bi-CMCI is our own.
     "kanoclip": ADAM
     | {"epochs": 15, "batch_size": 8, "learning_rate": 1e-3, "betas": (0.5, 0.999), "rates": {"stages": 1e-4}},
+    # train_zero.py
+    "mvfa-ad": ADAM | {"epochs": 50, "batch_size": 1, "learning_rate": 1e-4, "betas": (0.5, 0.999)},
     "wmoe-clip": ADAM | {"epochs": 20, "batch_size": 32, "learning_rate": 2e-4},  # section 3.1
 }
 CONFIGS |= declared("CONSTANTS")
@@ -289,7 +304,8 @@ def test_the_sentences_of_acd_clip() -> None:
 
 
 def test_the_sentences_of_april_gan() -> None:
-    """prompt_ensemble.py: 7 normal and 5 anomalous states in 35 templates."""
+    """prompt_ensemble.py: 7 normal and 5 anomalous states in 35 templates; utils.py of MVFA-AD has the same."""
+    assert MvfaAd(frozen()).prompts("nut") == AprilGan(frozen()).prompts("nut")
     normal, anomalous = AprilGan(frozen()).prompts("nut")
     assert (len(normal), len(anomalous)) == (7 * 35, 5 * 35)
     assert [anomalous[number * 35] for number in range(5)] == [
@@ -425,3 +441,10 @@ def test_the_numbers_of_the_parts() -> None:
     assert kanoclip.PREFIX_STD == 0.02  # AnomalyCLIP
     for depth in (fe_clip.PAPER_DEPTH, kanoclip.REFERENCE_DEPTH, wmoe_clip.REFERENCE_DEPTH):
         assert depth == 24
+
+
+def test_the_copies_of_mvfa_ad() -> None:
+    """utils.py: four angles, four shifts, two mirrors, and the image."""
+    assert (-math.pi / 8, -math.pi / 16, math.pi / 16, math.pi / 8) == support.ANGLES
+    assert support.SHIFTS == ((0.1, 0.1), (-0.1, 0.1), (-0.1, -0.1), (0.1, -0.1))
+    assert support.COPIES == 11

@@ -114,6 +114,12 @@ ROUTES: dict[str, dict[str, set[str]]] = {
         "focal": {"stages", "align"},
         "dice": {"stages", "align"},
     },
+    "mvfa-ad": {
+        # Each level sees what the levels before it gave back, of both adapters.
+        "focal": {"adapters.segment", "adapters.detect"},
+        "dice": {"adapters.segment", "adapters.detect"},
+        "image": {"adapters.segment", "adapters.detect"},
+    },
     "april-gan": {"focal": {"linear"}, "dice": {"linear"}},
     "afr-clip": {"image": AFR, "focal": AFR, "dice": AFR},
     "acd-clip": {
@@ -155,6 +161,10 @@ IDLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("wmoe-clip", "s_txt"): NOT_CHOSEN,
     # What is injected after the last block is seen by no class token (3.2).
     ("fe-clip", "image"): ("stages.3",),
+    # The last level is compared with the text by one adapter for each purpose.
+    ("mvfa-ad", "focal"): ("adapters.3.detect",),
+    ("mvfa-ad", "dice"): ("adapters.3.detect",),
+    ("mvfa-ad", "image"): ("adapters.3.segment",),
 }
 """Parameters of a trained module which the term does not reach."""
 
@@ -235,6 +245,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("afr-clip", {}),
     ("afr-clip", {"placement": "replace", "map_loss": "stages", "rectifiers": "shared", "cnn": "none"}),
     ("april-gan", {}),
+    ("mvfa-ad", {}),
+    ("mvfa-ad", {"clip_normalisation": True, "score_logits": False}),
     ("acd-clip", {}),
     ("acd-clip", {"variant": "paper"}),
     ("acd-clip", {"adapter": "lora", "fusion": "static"}),

@@ -69,6 +69,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "kanoclip/ablation/margin": {"margin": 0.5},
     "kanoclip/ablation/layer_scale": {"layer_scale": 0.1},
     "kanoclip/ablation/without_knowledge": {"knowledge_weight": 0.0},
+    "mvfa-ad/paper": {},
+    "mvfa-ad/few_shot": {},
     # WMoE-CLIP, table 2: CTDS, WCMA, SA-MoE
     "wmoe-clip/paper": {},
     "wmoe-clip/ablation/table_2_1_none": {"distribution_sampling": False} | NO_WCMA | NO_SA_MOE,
@@ -84,8 +86,12 @@ ROWS: dict[str, dict[str, Any]] = {
 ROWS |= {f"{name}/{row}": options for name, rows in declared("RECIPE_ROWS").items() for row, options in rows.items()}
 ACTIVATIONS = declared("RECIPE_ACTIVATION")
 UNDER_GELU = {row for row in ROWS if row.startswith("acd-clip") and ROWS[row].get("variant") != "paper"}
-UNDER_GELU |= {row for row in ROWS if row.startswith("april-gan")}
+UNDER_GELU |= {row for row in ROWS if row.startswith(("april-gan", "mvfa-ad"))}
 """Their authors run OpenAI's weights under plain GELU."""
+SIZES = {"mvfa-ad": 240}
+"""Where it is not 518 px: the authors' code."""
+TRAININGS = {"mvfa-ad/few_shot": {"learning_rate": 1e-3}}
+"""Where it is not as the method says: train_few.py of MVFA-AD."""
 
 
 def test_every_recipe_is_in_the_table() -> None:
@@ -104,9 +110,9 @@ def test_a_recipe_is_its_row(row: str) -> None:
         backbone="ViT-L-14-336",
         weights="openai",
         activation="gelu" if row in UNDER_GELU else ACTIVATIONS.get(row.split("/")[0]),
-        image_size=518,
+        image_size=SIZES.get(row.split("/")[0], 518),
         options=ROWS[row],
-        training={},  # as the method says
+        training=TRAININGS.get(row, {}),
         published=recipe.published,
     )
 

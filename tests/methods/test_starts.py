@@ -20,6 +20,7 @@ from zsad.methods.april_gan import AprilGan
 from zsad.methods.fe_clip.method import FeClip
 from zsad.methods.kanoclip.deformable_attention import DeformableAttention
 from zsad.methods.kanoclip.method import KanoClip
+from zsad.methods.mvfa_ad.method import MvfaAd
 from zsad.methods.wmoe_clip.method import WMoEClip
 
 WIDTH, RANK = 512, 16
@@ -148,6 +149,17 @@ def test_april_gan_starts_with_pytorchs_linear_layers() -> None:
     for layer in method.linear:
         assert_uniform(layer.weight, 1 / math.sqrt(32))
         assert layer.bias.abs().max() <= 1 / math.sqrt(32)
+
+
+def test_mvfa_ad_starts_with_pytorchs_linear_layers() -> None:
+    method = MvfaAd(frozen())
+    assert len(method.adapters) == 4
+    for number, level in enumerate(method.adapters):
+        for adapter in (level.segment, level.detect):
+            assert_uniform(adapter.down.weight, 1 / math.sqrt(32))
+            assert (adapter.up is None) == (number == 3)
+            if adapter.up is not None:
+                assert_uniform(adapter.up.weight, 1 / math.sqrt(24))
 
 
 @pytest.mark.parametrize(

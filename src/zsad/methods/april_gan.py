@@ -32,9 +32,9 @@ from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
 from zsad.methods._published import REMEDY, PublishedDetector, checked, numbered, size, tensor_set
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
-from zsad.parts.losses import dice, focal, upsample
-from zsad.parts.maps import evidence_maps
-from zsad.parts.prompts import APRIL_GAN_ANOMALOUS_STATES, APRIL_GAN_TEMPLATES, NORMAL_STATES, compose
+from zsad.parts.losses import segmentation_losses
+from zsad.parts.maps import map_maximum
+from zsad.parts.prompts import APRIL_GAN_TEMPLATES, april_gan_prompts
 from zsad.parts.similarity import anomaly_probability, class_states, log_odds
 from zsad.references import PatchFeatures
 from zsad.types import BackboneFeatures, Evidence, Target
@@ -141,17 +141,11 @@ class AprilGan(FewShot, FrozenBackboneMethod):
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Focal and Dice loss, each a sum over the levels."""
         assert evidence.logits is not None
-        levels = evidence.logits.shape[1]
-        enlarged = upsample(evidence.logits, target.masks, align_corners=self.config.align_corners)
-        maps, masks = enlarged.sigmoid().flatten(0, 1), target.masks.repeat_interleave(levels, 0)
-        return {"focal": levels * focal(maps, masks), "dice": levels * dice(maps, masks)}
+        return segmentation_losses(evidence.logits, target.masks, align_corners=self.config.align_corners)
 
     def prompts(self, class_name: str) -> tuple[list[str], list[str]]:
         """The normal and the anomalous prompts of a class."""
-        normal, anomalous = (
-            compose(states, APRIL_GAN_TEMPLATES, class_name) for states in (NORMAL_STATES, APRIL_GAN_ANOMALOUS_STATES)
-        )
-        return normal, anomalous
+        return april_gan_prompts(class_name)
 
     def reference_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> PatchFeatures:
         """Raw patches of the layers of the memory."""
@@ -167,8 +161,5 @@ class AprilGan(FewShot, FrozenBackboneMethod):
         maps: Float[Tensor, "batch levels rows cols"],
         logits: Float[Tensor, "batch text_levels rows cols"],
     ) -> Float[Tensor, "batch"]:
-        """The maximum is that of the map at the size that the patches cover."""
-        patch = self.clip.vision.patch_size
-        size = maps.shape[-2] * patch, maps.shape[-1] * patch
-        greatest = evidence_maps(maps, logits, size, **self.config.upsampling).amax((1, 2))
+        greatest = map_maximum(maps, logits, self.clip.vision.patch_size, **self.config.upsampling)
         return {"text": text, "map": greatest, "mean": (text + greatest) / 2}[self.config.few_shot_score]

@@ -55,3 +55,22 @@ def upsample(
 ) -> Float[Tensor, "batch levels mask_rows mask_cols"]:
     """Maps of the grid upsampled to the size of the masks, aligned as in prediction, and not smoothed."""
     return interpolate(maps, (masks.shape[-2], masks.shape[-1]), align_corners=align_corners)
+
+
+def segmentation_losses(
+    logits: Float[Tensor, "batch levels rows cols"],
+    masks: Float[Tensor, "batch mask_rows mask_cols"],
+    *,
+    align_corners: bool,
+) -> dict[str, Float[Tensor, ""]]:
+    """Focal and Dice loss of the enlarged map of each level, each a sum over the levels (code of APRIL-GAN).
+
+    Args:
+        logits: log-odds of each level, which are enlarged before they become probabilities.
+        masks: 0 normal, 1 anomalous.
+        align_corners: as in prediction.
+    """
+    levels = logits.shape[1]
+    maps = upsample(logits, masks, align_corners=align_corners).sigmoid().flatten(0, 1)
+    repeated = masks.repeat_interleave(levels, 0)
+    return {"focal": levels * focal(maps, repeated), "dice": levels * dice(maps, repeated)}

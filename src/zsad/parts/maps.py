@@ -73,6 +73,26 @@ def evidence_maps(
     return first.lerp(enlarged(maps[:, -others:], logits=False), others / maps.shape[1])
 
 
+def map_maximum(
+    maps: Float[Tensor, "batch levels rows cols"],
+    logits: Float[Tensor, "batch first_levels rows cols"] | None,
+    patch: int,
+    *,
+    sigma: float,
+    align_corners: bool = False,
+    window: int | None = None,
+) -> Float[Tensor, "batch"]:
+    """The maximum of the map of each image at the size in px that its patches of ``patch`` px cover.
+
+    Args:
+        maps, logits, sigma, align_corners, window: as :func:`evidence_maps` takes them.
+        patch: side of a patch in px.
+    """
+    size = maps.shape[-2] * patch, maps.shape[-1] * patch
+    enlarged = evidence_maps(maps, logits, size, sigma=sigma, align_corners=align_corners, window=window)
+    return enlarged.amax((1, 2))
+
+
 def interpolate(
     levels: Float[Tensor, "batch levels rows cols"], size: Size, *, align_corners: bool
 ) -> Float[Tensor, "batch levels new_rows new_cols"]:

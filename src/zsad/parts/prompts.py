@@ -71,6 +71,14 @@ def compose(states: Sequence[str], templates: Sequence[str], class_name: str) ->
     return [template.format(state.format(class_name)) for state in states for template in templates]
 
 
+def april_gan_prompts(class_name: str) -> tuple[list[str], list[str]]:
+    """The normal and the anomalous prompts of a class in the code of APRIL-GAN: 7 and 5 states in 35 templates."""
+    normal, anomalous = (
+        compose(states, APRIL_GAN_TEMPLATES, class_name) for states in (NORMAL_STATES, APRIL_GAN_ANOMALOUS_STATES)
+    )
+    return normal, anomalous
+
+
 LONGEST_NAME = 1000
 """Maximum letters of a class name: more does not fit any context of CLIP, and tokenising a megabyte is slow."""
 

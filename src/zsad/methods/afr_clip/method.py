@@ -31,6 +31,7 @@ from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.afr_clip.rectification import Rectification
 from zsad.methods.afr_clip.self_prompts import STAGE_ENDS, Placement, SelfPrompts, prompt_edits, prompted_blocks
+from zsad.parts.images import unnormalised
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
 from zsad.parts.prompts import fit_prompts
 from zsad.parts.result_cache import ResultCache
@@ -171,15 +172,10 @@ class AfrClip(Trainable):
         """The tower's tokens, with the prompts in its first stage (equations 15-18)."""
         before = after = NO_EDITS
         if self.prompts is not None:
-            prompts = self.prompts(None if self.cnn is None else self.cnn(self._unnormalised(images)))
+            prompts = self.prompts(None if self.cnn is None else self.cnn(unnormalised(images, self.clip.config)))
             blocks = prompted_blocks(self.config.stages, self.clip.config.vision.depth)
             before, after = prompt_edits(prompts, blocks, self.config.placement)
         return self.clip.vision(images, before=before, after=after, keep=self._blocks())
-
-    def _unnormalised(self, images: Float[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
-        """Undo the normalisation: RGB in [0, 1]."""
-        mean, std = (images.new_tensor(of)[:, None, None] for of in (self.clip.config.mean, self.clip.config.std))
-        return images * std + mean
 
     def _blocks(self) -> list[int]:
         depth = self.clip.config.vision.depth

@@ -1,0 +1,5 @@
+"""MVFA-AD, see :mod:`zsad.methods.mvfa_ad.method`."""
+
+from zsad.methods.mvfa_ad.method import MvfaAd, MvfaAdConfig
+
+__all__ = ["MvfaAd", "MvfaAdConfig"]
