@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
-from zsad.backbones.config import ClipConfig
+from zsad.backbones.config import ClipConfig, VisionConfig
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.methods.clip import ClipDetector
 from zsad.methods.winclip import WinClip
@@ -20,6 +20,7 @@ __all__ = [
     "DEPTH",
     "PATCH",
     "SIZE",
+    "VISION_ONLY",
     "Tokenizer",
     "assert_unchanged",
     "build",
@@ -29,9 +30,38 @@ __all__ = [
     "snapshot",
     "states_of",
     "tokenizer",
+    "vision_only",
 ]
 
 WIDER = replace(CONFIG, vision=replace(CONFIG.vision, width=48), detection_size=48)
+
+DINOV2 = VisionConfig(
+    width=32,
+    depth=DEPTH,
+    heads=2,
+    image_size=SIZE,
+    patch=PATCH,
+    epsilon=1e-6,
+    layer_scale=True,
+    patch_bias=True,
+    norm_pre=False,
+)
+VISION_ONLY = {
+    "dinov2": ClipConfig(32, "gelu", DINOV2, position_resize="bicubic_offset"),
+    "dinov2-registers": ClipConfig(32, "gelu", replace(DINOV2, registers=4)),
+    "dinov3": ClipConfig(32, "gelu", replace(DINOV2, registers=4, rotary_base=100.0, epsilon=1e-5)),
+}
+"""The structure of the backbones that have no text tower."""
+
+
+def vision_only(kind: str, seed: int = 0) -> Clip:
+    """A frozen one with random weights, all of which matter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        clip = Clip(f"small-{kind}", VISION_ONLY[kind])
+        for parameter in clip.parameters():
+            parameter.data.add_(0.2 * torch.randn_like(parameter))
+    return clip.freeze("test", f"test {kind} {seed}")
 
 
 def frozen(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
@@ -55,7 +85,8 @@ def assert_unchanged(module: torch.nn.Module, before: dict[str, Tensor]) -> None
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make ``small`` and ``wider`` architectures that can be asked for by name."""
-    known, get, names = {"small": CONFIG, "wider": WIDER}, configs.get, configs.names()
+    """Make ``small``, ``wider`` and ``small-dinov2`` etc. architectures that can be asked for by name."""
+    known = {"small": CONFIG, "wider": WIDER} | {f"small-{kind}": config for kind, config in VISION_ONLY.items()}
+    get, names = configs.get, configs.names()
     monkeypatch.setattr(configs, "get", lambda name: known[name] if name in known else get(name))
     monkeypatch.setattr(configs, "names", lambda: sorted([*names, *known]))

@@ -329,8 +329,8 @@ def test_choices_that_there_are_not_are_refused() -> None:
     assert run("-c", CHOICES).splitlines() == [
         "a precision is one of fp32, bf16; got 'fp16'. Remedy: choose one of these.",
         "a kind of activation must be one of gelu, quick_gelu; got 'relu'. Remedy: did you mean 'gelu'?",
-        "a way of resizing positions must be one of bicubic, bicubic_antialias, bilinear; got 'nearest'. "
-        "Remedy: did you mean 'bilinear'?",
+        "a way of resizing positions must be one of bicubic, bicubic_antialias, bicubic_offset, bilinear; "
+        "got 'nearest'. Remedy: did you mean 'bilinear'?",
     ]
 
 

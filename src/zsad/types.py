@@ -59,7 +59,7 @@ class Trace:
     Attributes:
         kept: output of the requested blocks, by block index from 0; index -1 is the input of block 0.
         last: output of the last block.
-        grid: (rows, cols) of the patch tokens; tokens = 1 + rows * cols.
+        grid: (rows, cols) of the patch tokens; tokens = 1 + rows * cols, and registers of a backbone that has some.
     """
 
     kept: Mapping[int, Float[Tensor, "batch tokens width"]]

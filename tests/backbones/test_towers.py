@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.small import CONFIG, DEPTH, PATCH, SIZE, assert_unchanged, build, frozen, images, snapshot
-from zsad.backbones.clip import Clip, VisionTower
+from zsad.backbones.clip import Clip
 from zsad.backbones.config import PositionResize, TowerConfig
 from zsad.backbones.transformer import ACTIVATIONS, Mlp, l2_normalize, level_index
+from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError, InputError
 from zsad.types import Size
 

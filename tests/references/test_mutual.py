@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from tests import small
-from zsad.backbones.clip import VisionTower
 from zsad.backbones.config import get
 from zsad.backbones.stem import Stem
+from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError, InputError
 from zsad.references import (
     ReferenceBank,

@@ -52,34 +52,34 @@ def _said(config: ClipConfig) -> str:
 def _open_clip(path: Path, config: ClipConfig, asked: Activation | None) -> ClipConfig:
     if not path.is_file():
         return config
-    card = _read(path)
+    card = read(path)
     model, pixels = _table(card, "model_cfg", path), _table(card, "preprocess_cfg", path)
     vision, text = _table(model, "vision_cfg", path), _table(model, "text_cfg", path)
     if "width" in vision or "head_width" in vision:
         width = vision.get("head_width", HEAD_WIDTH)
-        _expect(path, "vision_cfg.head_width", width, config.vision.width // config.vision.heads)
-    _expect(path, "text_cfg.heads", text.get("heads", config.text.heads), config.text.heads)
+        expect(path, "vision_cfg.head_width", width, config.vision.width // config.vision.heads)
+    expect(path, "text_cfg.heads", text.get("heads", config.text.heads), config.text.heads)
     for name, tower, pool in (("vision_cfg", vision, "tok"), ("text_cfg", text, "argmax")):
-        _expect(path, f"{name}.pool_type", tower.get("pool_type", pool), pool)
+        expect(path, f"{name}.pool_type", tower.get("pool_type", pool), pool)
         for kind in ("norm_kwargs", "act_kwargs"):
-            _expect(path, f"{name}.{kind}", tower.get(kind) or {}, {})
-    _expect(path, "text_cfg.no_causal_mask", text.get("no_causal_mask", False), False)
+            expect(path, f"{name}.{kind}", tower.get(kind) or {}, {})
+    expect(path, "text_cfg.no_causal_mask", text.get("no_causal_mask", False), False)
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     return _normalised(replace(config, activation=asked or activation), pixels, "mean", "std", path)
 
 
 def _hugging_face(folder: Path, config: ClipConfig, asked: Activation | None, theirs: bool) -> ClipConfig:
     path, pixels = folder / HUGGING_FACE, folder / HUGGING_FACE_PIXELS
-    card = _read(path) if path.is_file() else {}
+    card = read(path) if path.is_file() else {}
     kind = card.get("model_type", "clip")
     if path.is_file() and not theirs and kind != "clip" and "vision_config" not in card:
         return config  # of another model in the same folder
-    _expect(path, "model_type", kind, "clip")
+    expect(path, "model_type", kind, "clip")
     if path.is_file():
         towers = {name: _tower(card, name, path) for name in ("vision", "text")}
         _expect_towers(path, towers, config)
         config = replace(config, activation=asked or _activation(path, towers))
-    return _pixels(pixels, config) if pixels.is_file() else config
+    return with_pixels(pixels, config)
 
 
 def _tower(card: Card, name: str, path: Path) -> Card:
@@ -101,8 +101,8 @@ DEFAULTS: dict[str, Card] = {
 def _expect_towers(path: Path, towers: Mapping[str, Card], config: ClipConfig) -> None:
     for name, shape in (("vision", config.vision), ("text", config.text)):
         tower = towers[name]
-        _expect(path, f"{name}_config.num_attention_heads", tower.get("num_attention_heads", shape.heads), shape.heads)
-        _expect(path, f"{name}_config.layer_norm_eps", tower.get("layer_norm_eps", EPSILON), EPSILON)
+        expect(path, f"{name}_config.num_attention_heads", tower.get("num_attention_heads", shape.heads), shape.heads)
+        expect(path, f"{name}_config.layer_norm_eps", tower.get("layer_norm_eps", EPSILON), EPSILON)
 
 
 def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
@@ -118,12 +118,15 @@ def _activation(path: Path, towers: Mapping[str, Card]) -> Activation:
     return activation
 
 
-def _pixels(path: Path, config: ClipConfig) -> ClipConfig:
-    card = _read(path)
-    _expect(path, "do_rescale", card.get("do_rescale", True), True)
+def with_pixels(path: Path, config: ClipConfig) -> ClipConfig:
+    """The configuration with the normalisation of a preprocessor's file; unchanged if there is none."""
+    if not path.is_file():
+        return config
+    card = read(path)
+    expect(path, "do_rescale", card.get("do_rescale", True), True)
     factor = card.get("rescale_factor", 1 / 255)
     if not isinstance(factor, int | float) or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
-        _expect(path, "rescale_factor", factor, 1 / 255)
+        expect(path, "rescale_factor", factor, 1 / 255)
     if card.get("do_normalize", True) is False:
         return replace(config, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return _normalised(config, card, "image_mean", "image_std", path)
@@ -144,9 +147,10 @@ def _channels(card: Card, key: str, default: tuple[float, float, float], path: P
             raise _wrong(path, f"{key} = {str(other)[:80]}")
 
 
-def _expect(path: Path, key: str, value: object, expected: object) -> None:
+def expect(path: Path, key: str, value: object, expected: object, model: str = "CLIP") -> None:
+    """Refuse a setting of another model."""
     if value != expected:
-        rule = f"{path} describes the CLIP that was asked for, with {key} = {expected}"
+        rule = f"{path} describes the {model} that was asked for, with {key} = {expected}"
         raise WeightsError(rule, str(value)[:80], "name the backbone and the weights that belong together")
 
 
@@ -160,7 +164,8 @@ def _table(card: Card, key: str, path: Path) -> Card:
     return table
 
 
-def _read(path: Path) -> Card:
+def read(path: Path) -> Card:
+    """The settings in a file."""
     try:
         return read_json_object(path)
     except (OSError, DocumentError) as error:

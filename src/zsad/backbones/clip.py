@@ -1,6 +1,7 @@
 """CLIP: a vision tower and a text tower with a joint space, open between their blocks; tokenizer and normalisation.
 
-Attention of the text tower is causal, so that tokens after the end token of a prompt need not be computed.
+Attention of the text tower is causal, so that tokens after the end token of a prompt need not be computed. The vision
+tower is also that of DINOv2 and DINOv3, which have no text tower.
 """
 
 from collections import defaultdict
@@ -9,117 +10,13 @@ from collections.abc import Collection, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zsad.backbones import prompt_cache
-from zsad.backbones.config import ClipConfig, PositionResize
-from zsad.backbones.stem import Stem
+from zsad.backbones.config import ClipConfig
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.backbones.transformer import NO_EDITS, Edits, Transformer
-from zsad.errors import InputError
-from zsad.types import Size, Trace
-
-MIN_GRID = 2
-
-
-class VisionTower(nn.Module):
-    """Vision transformer of CLIP (Radford et al. 2021): patches, class token, positions, norm, blocks, norm."""
-
-    def __init__(self, config: ClipConfig) -> None:
-        super().__init__()
-        vision = config.vision
-        self.patch_size = vision.patch
-        self.position_resize: PositionResize = config.position_resize
-        scale = vision.width**-0.5
-        self.patch_embedding = (
-            nn.Conv2d(3, vision.width, vision.patch, stride=vision.patch, bias=False)
-            if vision.stem == "patches"
-            else Stem(vision.width)
-        )
-        self.class_embedding = nn.Parameter(scale * torch.randn(vision.width))
-        self.position_embedding = nn.Parameter(scale * torch.randn(vision.grid**2 + 1, vision.width))
-        self.norm_pre = nn.LayerNorm(vision.width)
-        self.transformer = Transformer(vision, config.activation, causal=False)
-        self.norm_post = nn.LayerNorm(vision.width)
-        self.projection = nn.Parameter(scale * torch.randn(vision.width, config.embed))
-
-    def forward(
-        self,
-        images: Float[Tensor, "batch 3 rows cols"],
-        *,
-        before: Edits = NO_EDITS,
-        after: Edits = NO_EDITS,
-        keep: Collection[int] = (),
-    ) -> Trace:
-        """Run the tower on normalised images of any size whose patch grid is at least 2×2.
-
-        See :meth:`zsad.backbones.transformer.Transformer.forward` for ``before``, ``after`` and ``keep``.
-
-        Raises:
-            InputError: the images are too small for a 2×2 grid.
-        """
-        tokens, grid = self.embed(images)
-        return self.run(tokens, grid, before=before, after=after, keep=keep)
-
-    def embed(self, images: Float[Tensor, "batch 3 rows cols"]) -> tuple[Float[Tensor, "batch tokens width"], Size]:
-        """Tokens that enter block 0 (class token first), and their grid."""
-        grid = self.grid(images.shape[-2], images.shape[-1])
-        return self.arrange(self.patch_embedding(images)), grid
-
-    def grid(self, rows: int, cols: int) -> Size:
-        """The patch grid of images of so many pixels.
-
-        Raises:
-            InputError: it is smaller than 2×2.
-        """
-        grid = rows // self.patch_size, cols // self.patch_size
-        if min(grid) < MIN_GRID:
-            raise InputError(
-                f"an image covers at least {MIN_GRID}×{MIN_GRID} patches of {self.patch_size} px",
-                f"{rows}×{cols} px",
-                f"use an image size of at least {MIN_GRID * self.patch_size}",
-            )
-        return grid
-
-    def arrange(self, patches: Float[Tensor, "batch width grid_rows grid_cols"]) -> Float[Tensor, "batch tokens width"]:
-        """Embedded patches with the class token before them, their positions and the first norm."""
-        rows, cols = patches.shape[-2:]
-        first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)
-        return self.norm_pre(tokens + self.positions((rows, cols)).to(patches.dtype))
-
-    def run(
-        self,
-        tokens: Float[Tensor, "batch tokens width"],
-        grid: Size,
-        *,
-        before: Edits = NO_EDITS,
-        after: Edits = NO_EDITS,
-        keep: Collection[int] = (),
-    ) -> Trace:
-        """Run the blocks on tokens from :meth:`embed`, or on a selection of them."""
-        last, kept = self.transformer(tokens, grid, before=before, after=after, keep=keep)
-        return Trace(kept=kept, last=last, grid=grid)
-
-    def project(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape embed"]:
-        """Post-norm and projection into the joint space, as CLIP does with its class token."""
-        return self.norm_post(tokens) @ self.projection
-
-    def positions(self, grid: Size) -> Float[Tensor, "tokens width"]:
-        """The position embeddings, resized to the grid. The trained table is never changed."""
-        first, table = self.position_embedding[:1], self.position_embedding[1:]
-        side = round(len(table) ** 0.5)
-        if grid == (side, side):
-            return self.position_embedding
-        square = table.float().T.reshape(1, -1, side, side)
-        resized = F.interpolate(
-            square,
-            size=grid,
-            mode="bilinear" if self.position_resize == "bilinear" else "bicubic",
-            align_corners=False,
-            antialias=self.position_resize == "bicubic_antialias",
-        )
-        return torch.cat([first, resized.flatten(2)[0].T.to(table.dtype)])
+from zsad.backbones.vision import VisionTower
+from zsad.errors import ConfigError, InputError
 
 
 class TextTower(nn.Module):
@@ -190,21 +87,35 @@ KEPT = 256
 class Clip(nn.Module):
     """CLIP (Radford et al. 2021). A new one has random, trainable weights; see :meth:`freeze`.
 
+    A backbone that only sees (DINOv2, DINOv3) is one without ``text``, ``tokenizer`` and ``logit_scale``.
+
     Attributes:
         name: of the architecture, for instance ``"ViT-L-14-336"``.
         weights: a description of where the weights came from.
         fingerprint: content hash of weights and configuration; ``None`` while they can change.
     """
 
-    def __init__(self, name: str, config: ClipConfig, tokenizer: Tokenizer) -> None:
+    text: TextTower
+    tokenizer: Tokenizer
+    logit_scale: nn.Parameter
+
+    def __init__(self, name: str, config: ClipConfig, tokenizer: Tokenizer | None = None) -> None:
         super().__init__()
-        self.name, self.config, self.tokenizer = name, config, tokenizer
+        self.name, self.config = name, config
         self.weights = "random"
         self.fingerprint: str | None = None
         self._encoded: dict[str, Tensor] = {}
         self.vision = VisionTower(config)
-        self.text = TextTower(config)
-        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        if tokenizer is not None:
+            self.tokenizer = tokenizer
+        if config.has_text:
+            self.text = TextTower(config)
+            self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text tower."""
+        return self.config.has_text
 
     def freeze(self, weights: str, fingerprint: str) -> "Clip":
         """Freeze the weights: no gradients, always in evaluation mode, prompts cached by the fingerprint."""
@@ -220,16 +131,21 @@ class Clip(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return self.logit_scale.device
+        return self.vision.class_embedding.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the weights."""
-        return self.vision.projection.dtype
+        return self.vision.class_embedding.dtype
 
     def encode_prompts(self, prompts: Sequence[str]) -> Float[Tensor, "prompts embed"]:
         """Features of the prompts, not normalised, in the given order; from the cache where these weights have encoded
-        them before."""
+        them before.
+
+        Raises:
+            ConfigError: the backbone has no text tower.
+        """
+        check_text(self, "what encodes prompts")
         if self.fingerprint is None:
             return self._encode(prompts)
         key = prompt_cache.key(f"{self.fingerprint} {self.dtype}", prompts)
@@ -262,3 +178,18 @@ class Clip(nn.Module):
                 batch = torch.tensor([ids[number] for number in numbers], device=self.device)
                 features[numbers] = self.text(batch)
         return features
+
+
+def check_text(clip: Clip, what: str) -> None:
+    """Refuse a backbone without a text tower.
+
+    Args:
+        clip: the backbone.
+        what: that needs text, for instance the name of a method.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not clip.has_text:
+        remedy = "use a CLIP, such as ViT-L-14-336, or a method without text: musc, patchcore or auto"
+        raise ConfigError(f"{what} needs a backbone with a text tower", f"{clip.name}, which only sees", remedy)

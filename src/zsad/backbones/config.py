@@ -1,7 +1,7 @@
 """The architectures: one JSON file each in ``configs/``, read into these dataclasses."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -12,7 +12,8 @@ from zsad.config import check_within, from_mapping
 from zsad.errors import ConfigError, unknown_name
 
 Activation = Literal["quick_gelu", "gelu"]
-PositionResize = Literal["bicubic_antialias", "bicubic", "bilinear"]
+PositionResize = Literal["bicubic_antialias", "bicubic", "bicubic_offset", "bilinear"]
+"""``"bicubic_offset"`` is DINOv2's: bicubic, for a grid that is taken to be 0.1 cells larger than it is."""
 Stem = Literal["patches", "efficientnet-lite0"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 RESIZES: tuple[PositionResize, ...] = get_args(PositionResize)
@@ -26,15 +27,27 @@ MAX_IMAGE_SIZE = 4096
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Shape of a transformer: ``depth`` blocks of ``width`` channels in ``heads`` heads."""
+    """Shape of a transformer: ``depth`` blocks of ``width`` channels in ``heads`` heads.
+
+    Attributes:
+        epsilon: of all layer norms; 1e-5, and 1e-6 in DINOv2.
+        layer_scale: whether each block multiplies what it adds to the stream by a learnt vector (LayerScale, Touvron et
+            al., ICCV 2021).
+        rotary_base: base of rotary positions (Su et al., 2021) over the two axes of the patch grid; None for none.
+    """
 
     width: int
     depth: int
     heads: int
+    # Not in the repr, which is part of the fingerprints of towers from before there was a choice.
+    epsilon: float = field(default=EPSILON, kw_only=True, repr=False)
+    layer_scale: bool = field(default=False, kw_only=True, repr=False)
+    rotary_base: float | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -52,17 +65,32 @@ class VisionConfig(TowerConfig):
         patch: side in px of a patch.
         stem: the patch embedding: CLIP's one convolution, or those of a CNN (:class:`zsad.backbones.stem.Stem`, with
             patches of 16 px).
+        registers: tokens between the class token and the patches that stand for no patch (Darcet et al., ICLR 2024).
+        patch_bias: whether the convolution of the patch embedding has a bias.
+        norm_pre: whether tokens are normalised before the first block.
     """
 
     image_size: int
     patch: int
-    # Not in the repr, which is part of the fingerprints of towers from before there was a choice.
+    # Not in the repr, as above.
     stem: Stem = field(default="patches", repr=False)
+    registers: int = field(default=0, kw_only=True, repr=False)
+    patch_bias: bool = field(default=False, kw_only=True, repr=False)
+    norm_pre: bool = field(default=True, kw_only=True, repr=False)
 
     @property
     def grid(self) -> int:
         """Side of the trained patch grid."""
         return self.image_size // self.patch
+
+    @property
+    def additions(self) -> dict[str, object]:
+        """Settings that differ from those of CLIP and are not in the repr."""
+        unlike = {item.name: getattr(self, item.name) for item in fields(self) if not item.repr and item.name != "stem"}
+        return {name: value for name, value in unlike.items() if value != DEFAULTS[name]}
+
+
+DEFAULTS = {item.name: item.default for item in fields(VisionConfig) if not item.repr}
 
 
 @dataclass(frozen=True)
@@ -71,6 +99,10 @@ class TextConfig(TowerConfig):
 
     context: int
     vocabulary: int
+
+
+NO_TEXT = TextConfig(width=0, depth=0, heads=1, context=0, vocabulary=0)
+"""In place of a text tower, in backbones that only see."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +117,18 @@ class PublishedWeights:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """A pair of towers with a joint space of ``embed`` dimensions.
+    """A pair of towers with a joint space of ``embed`` dimensions, or a vision tower alone, whose width is ``embed``.
 
     ``activation`` and ``position_resize`` differ between published checkpoints although no tensor shows it;
     ``mean`` and ``std`` normalise the RGB channels in [0, 1]. ``detection_size`` is the image size in px at which the
-    papers use this tower, where it differs from that of training. ``about`` and ``terms`` describe the embedded
-    weights and their terms of use.
+    papers use this tower, where it differs from that of training. ``about`` and ``terms`` describe the weights
+    and their terms of use.
     """
 
     embed: int
     activation: Activation
     vision: VisionConfig
-    text: TextConfig
+    text: TextConfig = NO_TEXT
     weights: dict[str, PublishedWeights] = field(default_factory=dict)
     position_resize: PositionResize = "bicubic_antialias"
     mean: tuple[float, float, float] = CLIP_MEAN
@@ -104,6 +136,11 @@ class ClipConfig:
     detection_size: int | None = None
     about: str = ""
     terms: str = ""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text tower."""
+        return self.text.depth > 0
 
     @property
     def default_size(self) -> int:

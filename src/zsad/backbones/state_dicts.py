@@ -1,4 +1,7 @@
-"""State dicts of CLIP from a file or from shards, in every published layout and wrapper, under our names."""
+"""State dicts from a file or from shards, in every published layout and wrapper, under our names.
+
+Those of CLIP are renamed here, those of vision towers without text in :mod:`zsad.backbones.vision_layouts`.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zsad.backbones import vision_layouts
 from zsad.documents import DocumentError, read_json_object
 from zsad.errors import WeightsError
 from zsad.tensors.pickles import UnreadableTensor
@@ -19,17 +23,22 @@ PLAIN_NAME = re.compile(r"[\w-][\w.-]*\.(safetensors|bin|pt|pth)", re.ASCII)
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, *, vision_only: bool = False) -> dict[str, Tensor]:
     """The tensors of a file, or of the shards that an index names, under our names. No code in them runs.
 
+    Args:
+        path: of the file or the index.
+        vision_only: whether a DINOv2 or DINOv3 is looked for in it, and not a CLIP.
+
     Raises:
-        WeightsError: they are not the weights of exactly one CLIP.
+        WeightsError: they are not the weights of exactly one CLIP, or one vision tower.
     """
-    state = _joined(path) if path.name.endswith(INDEX) else _alone(path)
+    state = _joined(path) if path.name.endswith(INDEX) else _alone(path, vision_only)
     unreadable = [f"{name} is {tensor.what}" for name, tensor in state.items() if type(tensor) is UnreadableTensor]
     if unreadable:
         raise WeightsError(f"{path} holds dense tensors", unreadable[0], "save its dense, unquantised weights")
-    ours = to_our_names({name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)})
+    dense = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    ours = to_our_names(dense, vision_only=vision_only)
     for name, tensor in ours.items():
         if tensor.dtype not in NUMBERS:
             remedy = "use the weights in fp32, fp16 or bf16, not a quantised copy"
@@ -61,20 +70,20 @@ def _no_index(index: Path, value: object) -> WeightsError:
     return WeightsError(f"{index} must say in which file each tensor is", value, "copy it and its shards again")
 
 
-def _alone(path: Path) -> Mapping[str, Tensor | UnreadableTensor]:
-    """The one set of tensors in a file that is a CLIP."""
+def _alone(path: Path, vision_only: bool) -> Mapping[str, Tensor | UnreadableTensor]:
+    """The one set of tensors in a file that is what is looked for."""
     names: list[str] = []
 
-    def is_clip(tensor_names: set[str]) -> bool:
+    def is_it(tensor_names: set[str]) -> bool:
         names.extend(sorted(tensor_names)[:3])
-        return bool(roots(tensor_names))
+        return bool(roots(tensor_names, vision_only))
 
-    sets = read_sets(path, is_clip)
+    sets = read_sets(path, is_it)
     distinct = list(_distinct(sets))
     if len(distinct) > 1:
-        raise several_clips(place or "the file itself" for place in distinct)
+        raise several_models((place or "the file itself" for place in distinct), vision_only)
     if not distinct:
-        raise _one_shard(path) if SHARD.search(path.name) else unknown_layout(names, f"{path} holds ")
+        raise _one_shard(path) if SHARD.search(path.name) else unknown_layout(names, f"{path} holds ", vision_only)
     return sets[distinct[0]]
 
 
@@ -164,17 +173,22 @@ INSERTED = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_modu
 IGNORED = re.compile(r"(input_resolution|context_length|vocab_size|attn_mask|.*\.position_ids)$")
 
 
-def to_our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_our_names(state: Mapping[str, Tensor], *, vision_only: bool = False) -> dict[str, Tensor]:
     """Rename and reshape a state dict of any of the layouts (OpenAI, open_clip, Hugging Face, or our own).
 
     Prefixes and parts of names from wrappers ("module.", "model.", "student.") are removed.
 
     Raises:
-        WeightsError: unknown layout, several CLIPs, or a tensor that CLIP does not have.
+        WeightsError: unknown layout, several models, or a tensor that the model does not have.
     """
-    state = {name: tensor for name, tensor in _unwrapped(state).items() if not IGNORED.match(name)}
+    unwrapped = _unwrapped(state, vision_only)
+    state = {name: tensor for name, tensor in unwrapped.items() if not IGNORED.match(name)}
     if "vision.class_embedding" in state:
         return state
+    if vision_only and any(anchor in state for anchor in vision_layouts.ANCHORS):
+        return vision_layouts.to_our_names(state)
+    if vision_only:
+        raise unknown_layout(state, vision_only=True)
     if "visual.conv1.weight" in state:
         # open_clip's models with a separate text module add "text.".
         return {_rename(name.removeprefix("text."), OPENAI, _openai_block): tensor for name, tensor in state.items()}
@@ -184,21 +198,22 @@ def to_our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     raise unknown_layout(state)
 
 
-def roots(names: Iterable[str]) -> list[str]:
-    """The prefix of the names of each CLIP among these tensors; ``[""]`` is one without prefix.
+def roots(names: Iterable[str], vision_only: bool = False) -> list[str]:
+    """The prefix of the names of each CLIP, or vision tower, among these tensors; ``[""]`` is one without prefix.
 
     >>> roots(["module._orig_mod.visual.conv1.weight", "module._orig_mod.visual.proj"])
     ['module.']
     """
     plain = [INSERTED.sub("", name) for name in names]
-    prefixes = {name.removesuffix(anchor) for name in plain for anchor in ANCHORS if name.endswith(anchor)}
+    anchors = vision_layouts.ANCHORS if vision_only else ANCHORS
+    prefixes = {name.removesuffix(anchor) for name in plain for anchor in anchors if name.endswith(anchor)}
     return sorted(root for root in prefixes if not root or root.endswith("."))
 
 
-def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefixes = roots(state)
+def _unwrapped(state: Mapping[str, Tensor], vision_only: bool) -> dict[str, Tensor]:
+    prefixes = roots(state, vision_only)
     if len(prefixes) > 1:
-        raise several_clips(root.rstrip(".") or "the file itself" for root in prefixes)
+        raise several_models((root.rstrip(".") or "the file itself" for root in prefixes), vision_only)
     root = prefixes[0] if prefixes else ""
     plain = {INSERTED.sub("", name).removeprefix(root): tensor for name, tensor in state.items()}
     if len(plain) < len(state):
@@ -206,20 +221,24 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def unknown_layout(names: Iterable[str], where: str = "") -> WeightsError:
+def unknown_layout(names: Iterable[str], where: str = "", vision_only: bool = False) -> WeightsError:
     """The error for tensors of another model, or none at all."""
     examples = ", ".join(sorted(names)[:3])
+    found = f"tensors {examples} …" if examples else "no tensors"
+    if vision_only:
+        rule = f"{where}weights of DINOv2 or DINOv3 in the layout of their authors or Hugging Face (vision transformer)"
+        return WeightsError(rule, found, "use their weights, or name a CLIP with --backbone")
     return WeightsError(
         f"{where}weights of CLIP in the layout of OpenAI, open_clip or Hugging Face (vision transformer)",
-        f"tensors {examples} …" if examples else "no tensors",
+        found,
         "use a CLIP checkpoint with a ViT vision tower",
     )
 
 
-def several_clips(places: Iterable[str]) -> WeightsError:
-    """The error for a file with several CLIPs, where only its owner knows which is meant."""
+def several_models(places: Iterable[str], vision_only: bool = False) -> WeightsError:
+    """The error for a file with several models, where only its owner knows which is meant."""
     return WeightsError(
-        "a file of weights holds one CLIP",
+        f"a file of weights holds one {'vision tower' if vision_only else 'CLIP'}",
         f"several: {', '.join(sorted(places))}",
         "save the state dict that is meant in a file of its own",
     )

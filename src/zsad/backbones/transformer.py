@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zsad.backbones.config import Activation, TowerConfig
+from zsad.backbones.config import EPSILON, Activation, TowerConfig
+from zsad.backbones.rotary import Rotation, rotary_periods, rotation
 from zsad.errors import ConfigError
 from zsad.types import Size
 
@@ -41,8 +42,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], turn: Rotation | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Attention of all tokens to all; ``turn`` rotates queries and keys by the positions of their patches."""
         query, key, value = (self.heads_of(x, part) for part in (QUERY, KEY, VALUE))
+        if turn is not None:
+            query, key = turn(query), turn(key)
         return self.merge_heads(F.scaled_dot_product_attention(query, key, value, is_causal=self.causal))
 
     def heads_of(self, x: Float[Tensor, "batch tokens width"], part: int) -> Float[Tensor, "batch heads tokens head"]:
@@ -77,26 +83,52 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention, then MLP."""
+    """Pre-norm residual block: attention, then MLP; what each adds may be scaled by a vector (LayerScale)."""
 
-    def __init__(self, width: int, heads: int, activation: Activation, causal: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        activation: Activation,
+        causal: bool,
+        epsilon: float = EPSILON,
+        layer_scale: bool = False,
+    ) -> None:
         super().__init__()
-        self.norm_1 = nn.LayerNorm(width)
+        self.norm_1 = nn.LayerNorm(width, eps=epsilon)
         self.attention = Attention(width, heads, causal)
-        self.norm_2 = nn.LayerNorm(width)
+        self.norm_2 = nn.LayerNorm(width, eps=epsilon)
         self.mlp = Mlp(width, activation)
+        self.scale_1, self.scale_2 = (nn.Parameter(torch.ones(width)) if layer_scale else None for _ in range(2))
 
-    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        x = x + self.attention(self.norm_1(x))
-        return x + self.mlp(self.norm_2(x))
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], turn: Rotation | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        x = x + _scaled(self.attention(self.norm_1(x), turn), self.scale_1)
+        return x + _scaled(self.mlp(self.norm_2(x)), self.scale_2)
+
+
+def _scaled(x: Float[Tensor, "batch tokens width"], scale: Tensor | None) -> Float[Tensor, "batch tokens width"]:
+    return x if scale is None else x * scale
 
 
 class Transformer(nn.Module):
-    """A stack of blocks run as an open loop."""
+    """A stack of blocks run as an open loop.
+
+    Attributes:
+        periods: of rotary positions; a buffer, since published weights bring their own.
+    """
+
+    periods: Float[Tensor, "channels"] | None
 
     def __init__(self, config: TowerConfig, activation: Activation, causal: bool) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config.width, config.heads, activation, causal) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, activation, causal, config.epsilon, config.layer_scale)
+            for _ in range(config.depth)
+        )
+        base = config.rotary_base
+        self.register_buffer("periods", None if base is None else rotary_periods(config.width // config.heads, base))
         self._initialise(config.width, config.depth)
 
     def _initialise(self, width: int, depth: int) -> None:
@@ -124,7 +156,7 @@ class Transformer(nn.Module):
 
         Args:
             tokens: input of block 0.
-            grid: passed to the edits.
+            grid: passed to the edits; with rotary positions it says where the last rows × cols of the tokens are.
             before: edits of the input of a block, by block index from 0.
             after: edits of the output of a block; the edited tokens are kept and passed on.
             keep: block indices whose output is returned; -1 is the input of block 0.
@@ -137,10 +169,11 @@ class Transformer(nn.Module):
         """
         self._check(before, after, (index for index in keep if index != INPUT))
         kept = {INPUT: tokens} if INPUT in keep else {}
+        turn = None if self.periods is None else rotation(grid, self.periods, tokens.dtype)
         for index, block in enumerate(self.blocks):
             if index in before:
                 tokens = before[index](tokens, grid)
-            tokens = block(tokens)
+            tokens = block(tokens, turn)
             if index in after:
                 tokens = after[index](tokens, grid)
             if index in keep:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import as_file
 from pathlib import Path
 
-from zsad.backbones import cards
+from zsad.backbones import cards, vision_cards
 from zsad.backbones import config as configs
 from zsad.backbones.config import EMBEDDED, Activation, ClipConfig, embedded_weights
 from zsad.backbones.prompt_cache import cache_dir, trim
@@ -103,6 +103,7 @@ def _line(error: Exception) -> str:
 
 
 HUB_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+OPEN_CLIP_FILES, HUGGING_FACE_FILES = HUB_FILES[::2], HUB_FILES[1::2]
 SHARDED = tuple(name + INDEX for name in HUB_FILES)
 MERGES, TOKENIZER = "merges.txt.gz", "tokenizer.json"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", INDEX)
@@ -149,7 +150,8 @@ def locate(backbone: str, weights: str, activation: Activation | None = None) ->
     if weights in config.weights:
         known = config.weights[weights]
         used = replace(config, activation=known.activation, mean=known.mean, std=known.std)
-        downloaded = list_repository(known.repo).first((HUB_FILES[0], HUB_FILES[2]))
+        files = OPEN_CLIP_FILES if config.has_text else HUGGING_FACE_FILES
+        downloaded = list_repository(known.repo).first(files)
         return Source(downloaded, used, None, f"{weights} ({known.repo})")
     if Path(weights).exists():
         return _with_configuration(_on_disk(Path(weights)), config, weights, activation)
@@ -188,6 +190,8 @@ def _wrong_folder(folder: Path) -> tuple[str, str]:
 def _with_configuration(path: Path, config: ClipConfig, label: str, activation: Activation | None) -> Source:
     """Weights with the configuration files and the tokenizer next to them."""
     tokenizer = path.with_name(TOKENIZER)
+    if not config.has_text:
+        return Source(path, vision_cards.described(path, config, activation), None, label)
     own_tokenizer = tokenizer if tokenizer.is_file() else merges_beside(path)
     return Source(path, cards.described(path, config, activation), own_tokenizer, label)
 

@@ -57,9 +57,10 @@ def load(
         return _random(backbone, config.with_options(activation, position_resize))
     source = locate(backbone, tag, activation)
     options = source.config.with_options(activation, position_resize)
+    tokenizer = _tokenizer(options, source.tokenizer) if options.has_text else None
     with SkipInit():  # every tensor comes from the file
-        clip = Clip(backbone, options, _tokenizer(options, source.tokenizer))
-    _fill(clip, read_state(source.path), source.path)
+        clip = Clip(backbone, options, tokenizer)
+    _fill(clip, read_state(source.path, vision_only=not options.has_text), source.path)
     return clip.freeze(source.label, _fingerprint(source, options))
 
 
@@ -92,8 +93,13 @@ def _fitting(tokenizer: Tokenizer, config: ClipConfig, path: Path) -> Tokenizer:
     return tokenizer
 
 
+COMPUTED = ("vision.transformer.periods",)
+"""Tensors that not all weights have, since they follow from the configuration."""
+
+
 def _fill(clip: Clip, state: Mapping[str, Tensor], path: Path) -> None:
     expected = clip.state_dict()
+    state = {**{name: expected[name] for name in COMPUTED if name in expected}, **state}
     missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     wrong = [name for name in expected if name in state and expected[name].shape != state[name].shape]
     if missing or extra or wrong:
@@ -126,12 +132,18 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
     vision, text = config.vision, config.text
     shapes = {
         **_stem_shape(vision),
-        "vision.position_embedding": (vision.grid**2 + 1, vision.width),
-        "vision.projection": (vision.width, config.embed),
-        "text.token_embedding.weight": (text.vocabulary, text.width),
         f"vision.transformer.blocks.{vision.depth - 1}.norm_1.weight": (vision.width,),
-        f"text.transformer.blocks.{text.depth - 1}.norm_1.weight": (text.width,),
     }
+    if vision.rotary_base is None:
+        shapes["vision.position_embedding"] = (vision.grid**2 + 1, vision.width)
+    if vision.registers:
+        shapes["vision.registers"] = (vision.registers, vision.width)
+    if config.has_text:
+        shapes |= {
+            "vision.projection": (vision.width, config.embed),
+            "text.token_embedding.weight": (text.vocabulary, text.width),
+            f"text.transformer.blocks.{text.depth - 1}.norm_1.weight": (text.width,),
+        }
     return all(name in state and tuple(state[name].shape) == shape for name, shape in shapes.items())
 
 
@@ -146,7 +158,7 @@ def _random(backbone: str, config: ClipConfig) -> Clip:
         torch.manual_seed(0)
         with as_file(embedded_weights(backbone)) as path:
             merges = merges_beside(path)
-            clip = Clip(backbone, config, _tokenizer(config, merges))
+            clip = Clip(backbone, config, _tokenizer(config, merges) if config.has_text else None)
     vocabulary = f" {file_hash(merges)}" if merges else ""
     return clip.freeze(
         "random (untrained; for tests and timing only)", f"random {torch.__version__} {_identity(config)}{vocabulary}"
@@ -163,7 +175,8 @@ def _fingerprint(source: Source, config: ClipConfig) -> str:
 def _identity(config: ClipConfig) -> str:
     """The part of a configuration that changes features, without descriptions."""
     names = ("embed", "activation", "vision", "text", "position_resize", "mean", "std")
-    return repr([getattr(config, name) for name in names])
+    added = config.vision.additions
+    return repr([getattr(config, name) for name in names]) + (repr(added) if added else "")
 
 
 DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)

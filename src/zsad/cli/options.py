@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zsad.reports.predictions import RunInfo
 
 
-POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bilinear")
+POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bicubic_offset", "bilinear")
 WEIGHTS = "published tag, file, folder or hub repository"
 DETECTOR = "saved folder, or method (see zsad methods)"
 
@@ -62,7 +62,7 @@ def add_backbone(group: "ArgumentGroup") -> None:
     group.add_argument(
         "--position-resize",
         choices=POSITION_RESIZES,
-        help="of position embeddings; default: bicubic_antialias",
+        help="of position embeddings; default: that of the backbone",
     )
     group.add_argument("--image-size", type=int, metavar="PX", help="input size (default: that of the backbone)")
     group.add_argument(

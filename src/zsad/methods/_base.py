@@ -9,7 +9,7 @@ from typing import ClassVar, TypedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zsad.backbones.clip import Clip
+from zsad.backbones.clip import Clip, check_text
 from zsad.backbones.config import Activation
 from zsad.config import check_within
 from zsad.errors import ConfigError
@@ -102,6 +102,7 @@ class Method(nn.Module, ABC):
         config_type: the dataclass of its configuration.
         paper_backbone: the architecture that the paper uses, see ``zsad backbones``.
         uses_class_names: whether results depend on the class names.
+        needs_text: whether the method needs a text tower; it is refused on a backbone that only sees.
         foreign: names of the children whose weights come from elsewhere; they are hashed and never saved.
     """
 
@@ -109,10 +110,13 @@ class Method(nn.Module, ABC):
     config_type: ClassVar[type[Config]] = Config
     paper_backbone: ClassVar[str] = "ViT-L-14-336"
     uses_class_names: ClassVar[bool] = True
+    needs_text: ClassVar[bool] = True
     foreign: ClassVar[tuple[str, ...]] = ("clip",)
 
     def __init__(self, clip: Clip, config: Config) -> None:
         super().__init__()
+        if self.needs_text:
+            check_text(clip, type(self).__name__)
         self.clip, self.config = clip, config
 
     @classmethod

@@ -140,6 +140,7 @@ class MuSc(TransductiveMethod):
     )
     config_type = MuScConfig
     uses_class_names = False
+    needs_text = False
 
     def __init__(self, clip: Clip, config: MuScConfig | None = None) -> None:
         self.config: MuScConfig

@@ -112,6 +112,7 @@ class PatchCore(FewShot):
     )
     config_type = PatchCoreConfig
     uses_class_names = False
+    needs_text = False
     needs_normal = True
 
     def __init__(self, clip: Clip, config: PatchCoreConfig | None = None) -> None:

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsad.backbones.clip import VisionTower
 from zsad.backbones.transformer import VALUE, Attention, Block
+from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError
 from zsad.types import Size, Trace
 

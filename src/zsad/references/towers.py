@@ -7,9 +7,9 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from zsad.backbones.clip import VisionTower
 from zsad.backbones.stem import DEEP, EARLY, MIDDLE, STAGES, Stem
 from zsad.backbones.transformer import level_index
+from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError
 from zsad.types import Trace
 
@@ -28,7 +28,7 @@ class TowerFeatures:
     Attributes:
         levels: features of the patches, on the patch grid; widths may differ.
         trace: of the pass through the tower.
-        class_token: of the last block, in the joint space.
+        class_token: of the last block, in the joint space, or after the last norm where there is none.
     """
 
     levels: tuple[Float[Tensor, "batch _ grid_rows grid_cols"], ...]
@@ -53,7 +53,7 @@ def level_widths(vision: VisionTower, levels: Sequence[int], source: FeatureSour
     of_cnn = CNN_WIDTHS if has_cnn(vision, source) else ()
     if of_cnn and source != "both":
         return of_cnn
-    return (*(vision.projection.shape[0],) * len(levels), *((sum(of_cnn),) if of_cnn else ()))
+    return (*(vision.width,) * len(levels), *((sum(of_cnn),) if of_cnn else ()))
 
 
 def tower_features(
@@ -85,7 +85,7 @@ def tower_features(
         stem = vision.patch_embedding
         assert isinstance(stem, Stem)
         trace = vision.run(vision.arrange(stem.projection(standardised)), grid, keep=set(blocks))
-    found = tuple(trace.kept[block][:, 1:].transpose(1, 2).unflatten(2, grid) for block in blocks)
+    found = tuple(vision.patch_map(trace.kept[block], grid) for block in blocks)
     if standardised is not None:
         found = (*found, standardised) if source == "both" else _by_stage(standardised)
     return TowerFeatures(found, trace, vision.project(trace.last[:, 0]))

@@ -40,6 +40,11 @@ class Scale:
         deviation = MAD_TO_DEVIATION * float((values - median).abs().median())
         return cls(float(median), max(deviation, LEAST_DEVIATION))
 
+    @classmethod
+    def of_text(cls, odds: Float[Tensor, "*shape"] | None) -> "Scale":
+        """That of log-odds by text; one without effect where there is no text."""
+        return cls(0.0, 1.0) if odds is None else cls.of(odds)
+
     def standardised(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The values in deviations from the median."""
         return (values - self.median) / self.deviation
@@ -51,16 +56,17 @@ def log_distance(distance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def joined(
-    text: Float[Tensor, "batch cells"], reference: Float[Tensor, "batch cells"], text_scale: Scale, scale: Scale
+    text: Float[Tensor, "batch cells"] | None, reference: Float[Tensor, "batch cells"], text_scale: Scale, scale: Scale
 ) -> Float[Tensor, "batch cells"]:
-    """T of both kinds of evidence.
+    """T of both kinds of evidence, or z of the references alone.
 
     Args:
-        text: log-odds of the patches.
+        text: log-odds of the patches; None on a backbone without text.
         reference: log distances of the patches.
         text_scale, scale: of each.
     """
-    return (text_scale.standardised(text) + scale.standardised(reference)) / 2
+    by_reference = scale.standardised(reference)
+    return by_reference if text is None else (text_scale.standardised(text) + by_reference) / 2
 
 
 def image_values(cells: Float[Tensor, "batch cells"], shares: Sequence[float]) -> Float[Tensor, "batch"]:

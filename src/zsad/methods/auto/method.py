@@ -6,6 +6,8 @@ Text evidence of a zero-shot method, and distances of patches from reference ima
     several unlabelled images     text, and distances from the more ordinary half of these images
     normal images remembered      text, and the distance from the nearest normal patch
 
+On a backbone without text, distances alone; a single image then has no score.
+
 Its parts are known: mutual scoring (MuSc, Li et al., ICLR 2024), the nearest patch of a few normal images (PatchCore,
 Roth et al., CVPR 2022), rotated references and the mean of the highest scores (AnomalyDINO, Damm et al., WACV 2025).
 How they are joined, and on which data that was chosen, is in ``docs/methods/auto.md``.
@@ -23,7 +25,7 @@ from zsad import methods
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import level_index
 from zsad.config import check_within
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
@@ -112,13 +114,13 @@ class Observation:
 
     Attributes:
         patches: features of the patches.
-        text: log-odds of the patches by text.
-        evidence: of the text method.
+        text: log-odds of the patches by text; None on a backbone without text.
+        evidence: of the text method; None without one.
     """
 
     patches: PatchFeatures
-    text: Float[Tensor, "batch cells"]
-    evidence: Evidence
+    text: Float[Tensor, "batch cells"] | None
+    evidence: Evidence | None
 
 
 class Auto(FewShot, TransductiveMethod):
@@ -132,6 +134,7 @@ class Auto(FewShot, TransductiveMethod):
         url="https://arxiv.org/abs/2401.16753",
     )
     config_type = AutoConfig
+    needs_text = False
     takes_unlabelled = True
     scales: Float[Tensor, "kinds 2"]
 
@@ -149,8 +152,8 @@ class Auto(FewShot, TransductiveMethod):
             RandomProjection(width, narrow, number) if narrow < width else nn.Identity()
             for number, (width, narrow) in enumerate(zip(widths, reduced, strict=True))
         )
-        self.text = _text_method(clip, config.text)
-        self._added: list[tuple[ReferenceBank, Tensor]] = []
+        self.text = _text_method(clip, config.text) if clip.has_text else None
+        self._added: list[tuple[ReferenceBank, int, Tensor | None]] = []
 
     @property
     def is_few_shot(self) -> bool:
@@ -168,13 +171,21 @@ class Auto(FewShot, TransductiveMethod):
             levels, evidence = tower.levels, self.text.predict_from_trace(tower.trace, class_names)
         else:
             levels = level_features(vision, images, self.levels, self.config.features)
+            if self.text is None:
+                return Observation(self._features(levels), None, None)
             evidence = self.text(images, class_names)
         odds = evidence.maps.float().mean(1).flatten(1).logit(LEAST_ODDS)
         return Observation(self._features(levels), odds, evidence)
 
     def compare(self, observed: Observation) -> Evidence:
-        """Evidence from text and from the images that are remembered; from text alone where none are."""
+        """Evidence from text and from the images that are remembered; from text alone where none are.
+
+        Raises:
+            InputError: there is neither.
+        """
         if not self.is_few_shot:
+            if observed.evidence is None:
+                raise self._no_text("an image alone")
             return observed.evidence
         text_scale, scale = (Scale(*values) for values in self.scales.tolist())
         distances = self._from_remembered(observed.patches)
@@ -200,29 +211,30 @@ class Auto(FewShot, TransductiveMethod):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def remember(self, patches: PatchFeatures, text: Float[Tensor, "batch cells"], bank: ReferenceBank) -> None:
+    def remember(self, patches: PatchFeatures, text: Float[Tensor, "batch cells"] | None, bank: ReferenceBank) -> None:
         """Add images that were seen before; :meth:`finish_fit` must follow.
 
         Args:
             patches: of all copies of each image.
-            text: log-odds of the patches of each image.
+            text: log-odds of the patches of each image; None on a backbone without text.
             bank: ``bank`` or ``unlabelled`` of this method.
         """
         bank.add(patches, self.config.rotations)
+        count = len(patches) // self.config.rotations
         # What a failed fit left belongs to a bank that was replaced since.
-        self._added = [*((other, values) for other, values in self._added if other is bank), (bank, text)]
+        self._added = [*(added for added in self._added if added[0] is bank), (bank, count, text)]
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def finish_fit(self) -> None:
         """Keep the ordinary ones of unlabelled images, and measure how both kinds of evidence spread over patches."""
-        (bank, *_), texts = zip(*self._added, strict=True)
-        self._added, text = [], torch.cat(texts)
-        text_scale, scale = Scale.of(text), USUAL
-        added = range(bank.images - len(text), bank.images)
-        if bank is self.unlabelled and len(text) > 1:
-            drawn = self._drawn(len(text))
-            numbers, text = [added[index] for index in drawn], text[drawn]
+        (bank, *_), counts, texts = zip(*self._added, strict=True)
+        self._added, text, count = [], _concatenated(texts), sum(counts)
+        text_scale, scale = Scale.of_text(text), USUAL
+        added = range(bank.images - count, bank.images)
+        if bank is self.unlabelled and count > 1:
+            drawn = self._drawn(count)
+            numbers, text = [added[index] for index in drawn], None if text is None else text[drawn]
             fresh = bank.without({*range(bank.images)} - {*numbers})
             found = ordinary_images(fresh, numbers, text, self._mutual_options)
             dropped = torch.tensor(sorted({*added} - {*numbers} | {*found.dropped})).to(bank.image)
@@ -243,7 +255,11 @@ class Auto(FewShot, TransductiveMethod):
         return count >= 2 and not self.is_few_shot
 
     def score_folder(self, load: LoadImages, count: int, class_name: str) -> FolderScores:
-        """Text joined with distances from the more ordinary images; text alone where they are not of one kind."""
+        """Text joined with distances from the more ordinary images; text alone where they are not of one kind.
+
+        Raises:
+            InputError: on a backbone without text, fewer than two images can be read.
+        """
         drawn = self._drawn(count)
         bank = ReferenceBank(self.bank.widths).to(self.scales.device)
         indices, seen = list[int](), list[Observation]()
@@ -256,9 +272,10 @@ class Auto(FewShot, TransductiveMethod):
         rest = sorted({*range(count)} - {*indices}) if len(drawn) < count else []
         if bank.images < 2:
             return self._by_text(indices, seen, load, rest, class_name, "fewer than two images could be compared")
-        text = torch.cat([observed.text for observed in seen])
+        text = _concatenated([observed.text for observed in seen])
         found = ordinary_images(bank, range(bank.images), text, self._mutual_options)
-        if found.scale.median > math.log(self.config.unlike):
+        is_unlike = found.scale.median > math.log(self.config.unlike)
+        if is_unlike and self.text is not None:
             reason = "the images have too little in common to judge one another"
             return self._by_text(indices, seen, load, rest, class_name, reason)
         grid, scales = seen[0].patches.grid, (found.text_scale, found.scale)
@@ -271,8 +288,10 @@ class Auto(FewShot, TransductiveMethod):
         kept = bank.images - len(found.dropped)
         explanation = (
             f"Each image was compared with the {kept} most ordinary of {bank.images} images of "
-            f"this folder, and scored by text ({self.config.text}); nothing is known of which are normal."
+            f"this folder{self._by_what}; nothing is known of which are normal."
         )
+        if is_unlike:
+            explanation += f" They have too little in common for this, and {self.clip.name} has no text to judge by."
         return FolderScores(_together(parts), indices, explanation)
 
     def explain(self, count: int) -> str:
@@ -287,7 +306,17 @@ class Auto(FewShot, TransductiveMethod):
             for bank, kind in ((self.bank, "normal"), (self.unlabelled, "unlabelled"))
             if len(bank)
         ]
-        return f"Each image was compared with {' and '.join(counts)}, and scored by text ({self.config.text})."
+        return f"Each image was compared with {' and '.join(counts)}{self._by_what}."
+
+    @property
+    def _by_what(self) -> str:
+        by_text = f", and scored by text ({self.config.text})"
+        return by_text if self.text is not None else f"; {self.clip.name} has no text tower"
+
+    def _no_text(self, found: str) -> InputError:
+        rule = f"an image is judged by other images, or by text, which {self.clip.name} has none of"
+        remedy = "name normal images (--normal DIR), give more images of one kind, or use a CLIP as the backbone"
+        return InputError(rule, found, remedy)
 
     def _drawn(self, count: int) -> list[int]:
         """Which of so many unlabelled images serve as references."""
@@ -319,7 +348,7 @@ class Auto(FewShot, TransductiveMethod):
 
     def _joined(
         self,
-        text: Float[Tensor, "batch cells"],
+        text: Float[Tensor, "batch cells"] | None,
         distances: Float[Tensor, "batch cells"],
         text_scale: Scale,
         scale: Scale,
@@ -339,14 +368,22 @@ class Auto(FewShot, TransductiveMethod):
         reason: str,
     ) -> FolderScores:
         """All images by text alone, and why."""
-        parts = [observed.evidence for observed in seen]
+        if self.text is None and (indices or rest):
+            raise self._no_text(reason)
+        parts = [observed.evidence for observed in seen if observed.evidence is not None]
         for batch, images in load(rest):
+            assert self.text is not None
             parts.append(self.text(images, [class_name] * len(images)))
             indices = indices + batch
         if not parts:
             return FolderScores.of_none()
         explanation = f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
         return FolderScores(_together(parts), indices, explanation)
+
+
+def _concatenated(texts: Sequence[Tensor | None]) -> Tensor | None:
+    found = [text for text in texts if text is not None]
+    return torch.cat(found) if found else None
 
 
 def _together(parts: Sequence[Evidence]) -> Evidence:

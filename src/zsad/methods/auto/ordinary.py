@@ -56,7 +56,7 @@ class Ordinary:
 
 
 def ordinary_images(
-    bank: ReferenceBank, images: Sequence[int], text: Float[Tensor, "images cells"], options: MutualOptions
+    bank: ReferenceBank, images: Sequence[int], text: Float[Tensor, "images cells"] | None, options: MutualOptions
 ) -> Ordinary:
     """Score the images of a bank by one another and by text, and keep those of the lowest scores.
 
@@ -66,16 +66,16 @@ def ordinary_images(
     Args:
         bank: of at least two images.
         images: their numbers in it.
-        text: log-odds of the patches of these images.
+        text: log-odds of the patches of these images; None on a backbone without text.
         options: how they are scored.
     """
     first = leave_one_out(bank, bank, images, mutual(options.share), options.window)
-    scores = image_values(joined(text, first, Scale.of(text), Scale.of(first)), options.image_shares)
+    scores = image_values(joined(text, first, Scale.of_text(text), Scale.of(first)), options.image_shares)
     count = max(2, math.ceil(options.ordinary * len(scores)))
     dropped = tuple(images[index] for index in sorted(scores.argsort(stable=True)[count:].tolist()))
     rest = bank.without(dropped)
     distances = leave_one_out(bank, rest, images, mutual(options.share_of_kept), options.window)
-    return Ordinary(rest, dropped, distances, Scale.of(text), Scale.of(distances))
+    return Ordinary(rest, dropped, distances, Scale.of_text(text), Scale.of(distances))
 
 
 def mutual(share: float) -> Statistic:
