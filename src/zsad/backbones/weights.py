@@ -136,6 +136,8 @@ def _fits(config: ClipConfig, state: Mapping[str, Tensor]) -> bool:
     }
     if vision.rotary_base is None:
         shapes["vision.position_embedding"] = (vision.grid**2 + 1, vision.width)
+    if vision.layer_scale:
+        shapes["vision.transformer.blocks.0.scale_1"] = (vision.width,)
     if vision.registers:
         shapes["vision.registers"] = (vision.registers, vision.width)
     if config.has_text:
