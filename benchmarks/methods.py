@@ -23,6 +23,7 @@ from zsad.types import Target
 BARS = {
     "acd-clip": 1.25,
     "afr-clip": 1.25,
+    "anomalyclip": 1.5,
     "april-gan": 1.1,
     "fe-clip": 1.25,
     "kanoclip": 1.5,

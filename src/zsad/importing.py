@@ -114,7 +114,8 @@ def _card(method: str, kind: type[Method], published: PublishedDetector, setting
     tags = [tag for tag in architectures.weight_names(backbone) if tag != architectures.RANDOM]
     weights = settings.weights or (tags[0] if tags else None)
     activation = settings.activation or published.activation
-    return Card(method, chosen, backbone, weights, activation, settings.position_resize, image_size)
+    position_resize = settings.position_resize or published.position_resize
+    return Card(method, chosen, backbone, weights, activation, position_resize, image_size)
 
 
 def _filled(kind: type[Method], card: Card, tensors: Mapping[str, Tensor]) -> Method:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsad.backbones.clip import Clip, check_text
-from zsad.backbones.config import Activation
+from zsad.backbones.config import Activation, PositionResize
 from zsad.config import check_within
 from zsad.errors import ConfigError
 from zsad.types import Evidence
@@ -122,6 +122,11 @@ class Method(nn.Module, ABC):
     @classmethod
     def authors_activation(cls, config: Config) -> Activation | None:
         """The activation that the authors' code ran the paper's backbone under, where that is not the weights' own."""
+        return None
+
+    @classmethod
+    def authors_position_resize(cls, config: Config) -> PositionResize | None:
+        """How the authors' code resized the positions of the paper's backbone, where that is not open_clip's way."""
         return None
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsad.backbones.config import Activation
+from zsad.backbones.config import Activation, PositionResize
 from zsad.errors import ImportRefused
 from zsad.tensors.reading import is_finite
 
@@ -35,6 +35,7 @@ class PublishedDetector:
         backbone: the architecture that it was trained on, see ``zsad backbones``.
         image_size: side in px at which that code ran.
         activation: of the backbone in that code, which may not be that of the weights.
+        position_resize: how that code resized position embeddings; None is the way of the architecture.
     """
 
     options: dict[str, Any]
@@ -42,6 +43,7 @@ class PublishedDetector:
     backbone: str
     image_size: int
     activation: Activation
+    position_resize: PositionResize | None = None
 
 
 def tensor_set(state: Mapping[str, Any], *path: str) -> dict[str, Tensor]:

@@ -37,6 +37,13 @@ def dice(maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch row
     return (1 - (2 * both + 1) / (maps.sum((1, 2)) + masks.sum((1, 2)) + 1)).mean()
 
 
+def dice_of_both_states(
+    maps: Float[Tensor, "batch rows cols"], masks: Float[Tensor, "batch rows cols"]
+) -> Float[Tensor, ""]:
+    """The Dice loss of P(anomalous) in anomalous pixels, plus that of P(normal) in normal ones."""
+    return dice(maps, masks) + dice(1 - maps, 1 - masks)
+
+
 def image_cross_entropy(score: Float[Tensor, "*batch"], labels: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
     """Binary cross-entropy of P(anomalous) of whole images; kept finite where a probability is 0 or 1.
 

@@ -1,9 +1,12 @@
 """Results that depend on trained parameters, computed again only when these have changed."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from zsad.errors import InputError
 
 
 class ResultCache:
@@ -30,6 +33,22 @@ class ResultCache:
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
+
+    def of_classes(self, class_names: Sequence[str], images: int, compute: Callable[[str], Tensor]) -> Tensor:
+        """The result for the class of each image, stacked; each class is computed once.
+
+        Args:
+            class_names: of each image.
+            images: their number.
+            compute: gives the result for a class.
+
+        Raises:
+            InputError: there is not one class name for each image.
+        """
+        if len(class_names) != images:
+            raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
+        results = {name: self(name, partial(compute, name)) for name in dict.fromkeys(class_names)}
+        return torch.stack([results[name] for name in class_names])
 
     def _state(self) -> object:
         """Changes with every step, load or move of the parameters."""

@@ -117,6 +117,17 @@ class Recipe:
             return self.activation
         return method.authors_activation(from_mapping(method.config_type, self.options, f"options of {self.method}"))
 
+    def tower_position_resize(self) -> PositionResize | None:
+        """How positions of the backbone are resized: as the recipe says, or as the authors of the method did it.
+
+        None is the way of the architecture.
+        """
+        method = methods.get(self.method)
+        if self.position_resize is not None or self.backbone != method.paper_backbone:
+            return self.position_resize
+        config = from_mapping(method.config_type, self.options, f"options of {self.method}")
+        return method.authors_position_resize(config)
+
     def training_config(self) -> TrainingConfig:
         """The training configuration of the method's paper with the changes of this recipe."""
         values = asdict(self.method_type().training_defaults) | self.training

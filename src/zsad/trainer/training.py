@@ -116,9 +116,9 @@ def prepare_run(
     method_type, training = recipe.method_type(), recipe.training_config()
     config = from_mapping(method_type.config_type, recipe.options, f"the options of {recipe.method}")
     side = image_size_for(recipe.backbone, recipe.image_size)
-    activation = recipe.tower_activation()
+    activation, position_resize = recipe.tower_activation(), recipe.tower_position_resize()
     clip = backbone_weights.load(
-        recipe.backbone, recipe.weights, activation=activation, position_resize=recipe.position_resize
+        recipe.backbone, recipe.weights, activation=activation, position_resize=position_resize
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -129,7 +129,7 @@ def prepare_run(
         backbone=recipe.backbone,
         weights=absolute_weights(recipe.weights, recipe.backbone),
         activation=activation,
-        position_resize=recipe.position_resize,
+        position_resize=position_resize,
         image_size=side,
         fingerprint=method.fingerprint,
     )

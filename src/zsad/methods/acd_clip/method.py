@@ -17,7 +17,6 @@ differ; these and all other decisions are explained in ``docs/methods/acd-clip.m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -27,14 +26,14 @@ from torch import Tensor, nn
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import Activation
 from zsad.backbones.transformer import l2_normalize
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.acd_clip import published
 from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.methods.acd_clip.gateway import Gateway
-from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
+from zsad.parts.losses import dice, dice_of_both_states, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
 from zsad.parts.prompts import compose, fit_prompts
 from zsad.parts.result_cache import ResultCache
@@ -255,12 +254,10 @@ class AcdClip(Trainable):
         assert evidence.logits is not None
         maps, masks = upsample(evidence.logits, target.masks, align_corners=self.config.align_corners), target.masks
         maps = maps.sigmoid().mean(1)
-        overlap = dice(maps, masks)
-        if self.config.differences.dice_of_both_states:
-            overlap = overlap + dice(1 - maps, 1 - masks)
+        overlap = dice_of_both_states if self.config.differences.dice_of_both_states else dice
         return {
             "focal": self.config.focal_weight * focal(maps, masks),
-            "dice": self.config.dice_weight * overlap,
+            "dice": self.config.dice_weight * overlap(maps, masks),
             "class": self.config.class_weight * image_cross_entropy(evidence.image, target.labels),
         }
 
@@ -270,10 +267,7 @@ class AcdClip(Trainable):
 
     def _texts(self, class_names: Sequence[str], images: int) -> Float[Tensor, "batch groups 2 joint"]:
         """T_j^s of the class of each image; each class is encoded once."""
-        if len(class_names) != images:
-            raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
-        texts = {name: self._cache(name, partial(self._encode, name)) for name in dict.fromkeys(class_names)}
-        return torch.stack([texts[name] for name in class_names])
+        return self._cache.of_classes(class_names, images, self._encode)
 
     def _encode(self, class_name: str) -> Float[Tensor, "groups 2 joint"]:
         """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and has no effect."""

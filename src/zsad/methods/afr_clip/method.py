@@ -15,7 +15,6 @@ decided is in ``docs/methods/afr-clip.md``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 from zsad.backbones import cnn
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import NO_EDITS, l2_normalize, level_index
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.afr_clip.rectification import Rectification
@@ -187,10 +186,7 @@ class AfrClip(Trainable):
         Raises:
             InputError: there is not one class name for each image.
         """
-        if len(class_names) != images:
-            raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
-        texts = {name: self._cache(name, partial(self._encode, name)) for name in set(class_names)}
-        return torch.stack([texts[name] for name in class_names])
+        return self._cache.of_classes(class_names, images, self._encode)
 
     def _encode(self, class_name: str) -> Float[Tensor, "3 embed"]:
         states = fit_prompts(self.clip.tokenizer, class_name, tuple((prompt,) for prompt in PROMPTS))

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import l2_normalize, level_index
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.kanoclip.cross_modal import BiCmci
@@ -213,11 +213,7 @@ class KanoClip(FrozenBackboneMethod):
         """
         if self.prompts is None:
             return class_states(self.clip, class_names, images, _fixed_prompts)
-        if len(class_names) != images:
-            raise InputError("every image has one class name", f"{len(class_names)} for {images}", "give one for each")
-        encode = partial(self.prompts, self.clip)
-        states = {name: self._cache(name, partial(encode, name)) for name in dict.fromkeys(class_names)}
-        return torch.stack([states[name] for name in class_names])
+        return self._cache.of_classes(class_names, images, partial(self.prompts, self.clip))
 
     def _stage_maps(
         self, features: BackboneFeatures, states: Float[Tensor, "batch 2 embed"]
