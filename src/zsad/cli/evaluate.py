@@ -43,6 +43,9 @@ def configure(parser: ArgumentParser) -> None:
         "--shots", type=int, default=0, metavar="K", help="normal images per class (default: 0, zero-shot)"
     )
     protocol.add_argument("--shots-seed", type=int, default=0, metavar="S", help="of their random choice (default: 0)")
+    protocol.add_argument(
+        "--metrics", nargs="+", default=[], metavar="NAME", help="also: fpr95, aupimo, pro-5, spro, seg-f1; see docs"
+    )
     protocol.add_argument("--no-intervals", action="store_true", help="no bootstrap confidence intervals")
     add_runtime(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for metrics, curves and the report")
@@ -70,6 +73,7 @@ def run(options: Namespace) -> int:
             shots=options.shots,
             shots_seed=options.shots_seed,
             resamples=0 if options.no_intervals else 1000,
+            metrics=options.metrics,
             allow_training_data=options.allow_training_data,
             overwrite=options.overwrite,
             command=command_line(),
@@ -115,15 +119,15 @@ def format_evaluation(evaluation: "Evaluation") -> str:
     """The results, for a terminal of 80 columns."""
     from textwrap import wrap
 
-    from zsad.reports.terminal import WIDTH, evaluation_table
+    from zsad.reports.terminal import WIDTH, evaluation_table, further_table
     from zsad.results.schema import SETTINGS
 
     parts = []
     for result in evaluation.data_sets:
         warnings = [line for text in result.warnings for line in wrap(f"! {text}", WIDTH, subsequent_indent="  ")]
-        parts.append(
-            "\n".join([evaluation_table(result, evaluation.protocol.confidence), *warnings, format_cost(result)])
-        )
+        table = evaluation_table(result, evaluation.protocol.confidence)
+        further = further_table(result) if result.further else []
+        parts.append("\n".join([table, *further, *warnings, format_cost(result)]))
     at = evaluation.protocol.resolution
     where = f"{at}×{at} px" if at else "each image's own size"
     legend = [f"Percent; classes count alike; maps and masks compared at {where}."]

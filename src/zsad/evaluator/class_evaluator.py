@@ -16,6 +16,7 @@ from jaxtyping import Bool
 from zsad.data.masks.ground_truth import read_ground_truth, resize_mask
 from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
+from zsad.evaluator.further import FurtherMetrics
 from zsad.evaluator.plan import PlannedClass, PlannedImage
 from zsad.evaluator.worst_images import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
@@ -41,7 +42,7 @@ class ClassEvaluator:
         self.without_mask = 0
         self.mask_warnings: Counter[MaskWarning] = Counter()
         self._image_metrics, self._pixel_metrics = ImageMetrics(), PixelMetrics()
-        self._counts, self._worst = ImageCounts(), WorstImages()
+        self._counts, self._worst, self._further = ImageCounts(), WorstImages(), FurtherMetrics(protocol)
 
     def add(self, item: PlannedImage, answer: tuple[DecodedImage, Prediction] | Failure) -> None:
         """Count an image, or note why it cannot be counted."""
@@ -51,6 +52,7 @@ class ClassEvaluator:
         image, prediction = answer
         try:
             mask, warnings = ground_truth(item, image.size, prediction.size)
+            self._further.add(item, image.size, prediction, mask)
         except InputError as error:
             self.unreadable[item.source] = str(error)
             return
@@ -84,6 +86,12 @@ class ClassEvaluator:
             return dict.fromkeys(METRICS, Metric(None, reason=NO_IMAGES))
         metrics = {name: self._metric(name, value, draws) for name, value in (image | pixel).items()}
         return metrics | (dict.fromkeys(PIXEL_METRICS, Metric(None, reason=NO_MASKS)) if self.has_no_masks else {})
+
+    def further(self) -> dict[str, Metric]:
+        """The metrics that the protocol asks for besides."""
+        reason = NO_MASKS if self.has_no_masks else ""
+        found = self._further.metrics(self._image_metrics, self._pixel_metrics, reason)
+        return found if self.images else dict.fromkeys(found, Metric(None, reason=NO_IMAGES))
 
     def write(self, folder: Path, draws: Draws) -> None:
         """Write all files of the class except the last."""
@@ -214,6 +222,7 @@ def evaluate_class(
         shots={shot.source: shot.content for shot in planned.shots},
         is_transductive=detector.scored_together,
         explanation=detector.explanation,
+        further=evaluator.further(),
     )
     store.write_class(result, folder)
     return result

@@ -23,6 +23,7 @@ from zsad.evaluator.checks import (
     shots_warnings,
 )
 from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
+from zsad.evaluator.further import means as further_means
 from zsad.evaluator.plan import PlannedSet, begin, plan
 from zsad.loading import load
 from zsad.locks import alone
@@ -30,7 +31,7 @@ from zsad.methods import Method
 from zsad.predictor import Detector
 from zsad.reports import evaluation as page
 from zsad.results import store
-from zsad.results.schema import DataSetResult, DetectorInfo, Evaluation, Protocol, setting_of
+from zsad.results.schema import FURTHER, DataSetResult, DetectorInfo, Evaluation, Protocol, setting_of
 from zsad.statistics.intervals import means
 
 
@@ -47,6 +48,7 @@ def evaluate(
     shots_seed: int = 0,
     confidence: float = 0.95,
     resamples: int = 1000,
+    metrics: Sequence[str] = (),
     allow_training_data: bool = False,
     overwrite: bool = False,
     command: str = "",
@@ -63,6 +65,7 @@ def evaluate(
         resolution, split, confidence, resamples, max_images, shots, shots_seed: the protocol, see
             :class:`zsad.results.schema.Protocol`.
         classes: the classes that are wanted; all where not given.
+        metrics: further ones, see :data:`zsad.results.schema.FURTHER`; they have no intervals.
         allow_training_data: evaluate also on images that the detector was trained on or remembers; results say so.
         overwrite: replace another evaluation in ``out``; no other file is deleted or written over.
         command: what the user typed, for the record.
@@ -76,7 +79,7 @@ def evaluate(
             written by another process, or a detector that is to be shown shots cannot be or remembers images already.
         InputError: data cannot be read, the detector has seen some of them, or a class has too few to show.
     """
-    protocol = Protocol(resolution, split, confidence, resamples, max_images, shots, shots_seed)
+    protocol = Protocol(resolution, split, confidence, resamples, max_images, shots, shots_seed, several_names(metrics))
     loaded = detector if isinstance(detector, Detector) else load(detector)
     if shots:
         check_few_shot(loaded)
@@ -103,6 +106,12 @@ def evaluate(
         page.write(evaluation, folder)
         store.write(evaluation, folder)
     return evaluation
+
+
+def several_names(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Names of further metrics, each once, in the order of tables; unknown ones come last."""
+    known = [name for name in FURTHER if name in metrics]
+    return (*known, *dict.fromkeys(name for name in metrics if name not in FURTHER))
 
 
 def machine(device: str) -> str:
@@ -134,7 +143,8 @@ def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: 
         *data_warnings(planned, results, protocol),
     ]
     averages = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
-    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averages, tuple(warnings))
+    besides = further_means({result.class_name: result.further for result in results})
+    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averages, tuple(warnings), besides)
 
 
 def _ignore(_: Progress) -> None:

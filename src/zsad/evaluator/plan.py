@@ -297,7 +297,7 @@ def _class(planned: PlannedClass) -> dict[str, Any]:
 def _different(existing: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
     """Keys of a plan whose values differ; a key that an older plan lacks has its default."""
     old, new = _with_new_names(existing), _with_new_names(identity)
-    old["protocol"] = asdict(Protocol()) | old["protocol"]
+    old["protocol"] = asdict(Protocol()) | {"further": []} | old["protocol"]
     old["detector"] = {"remembers": {}, "memory": 0} | old["detector"]
     return [key for key in new if old.get(key) != new[key]]
 

@@ -15,6 +15,7 @@ from zsad.reports import pages
 from zsad.reports.evaluation_class import SIDE, class_section
 from zsad.results import store
 from zsad.results.schema import (
+    FURTHER_TITLES,
     IMAGE_METRICS,
     METRICS,
     PIXEL_METRICS,
@@ -142,6 +143,7 @@ def in_words(protocol: Protocol) -> list[str]:
             f"Few-shot: for each class the memory bank holds {pluralised(protocol.shots, 'normal image')} of the train "
             f"split of that class, drawn with seed {protocol.shots_seed}, and none of any other class."
         ]
+    further = protocol.further
     intervals = "There are no intervals."
     if protocol.resamples:
         intervals = (
@@ -158,6 +160,7 @@ def in_words(protocol: Protocol) -> list[str]:
         "F1-max is taken at the threshold that is best for the very images it is measured on, so it flatters.",
         "PRO is exact: the mean share of a defect that is found, up to a false positive rate of 0.3.",
         "PRO-200 is PRO as most published code takes it, at 200 thresholds: compare this one with tables in papers.",
+        *(["FPR95 is a false positive rate at which 95 % are found: lower is better."] if "fpr95" in further else []),
         "Results of different protocols are not comparable.",
     ]
 
@@ -237,11 +240,23 @@ def _section(
         "name": data_set.name,
         "size": _size(data_set),
         "table": MetricTable(caption, "class", rows, mean, place),
+        "further": _further(data_set),
         "classes": [
             class_section(result, folders.get((data_set.name, result.class_name)), link, max_worst)
             for result, link in zip(data_set.classes, links, strict=True)
         ],
     }
+
+
+def _further(data_set: DataSetResult) -> tuple[list[str], list[tuple[str, list[Metric]]]] | None:
+    """Titles of the metrics that were asked for besides, and these for each class and on average; None without any."""
+    if not data_set.further:
+        return None
+    names = [*data_set.further]
+    rows = [
+        (result.class_name, [result.further.get(name, UNMEASURED) for name in names]) for result in data_set.classes
+    ]
+    return [FURTHER_TITLES[name] for name in names], [*rows, ("mean", [data_set.further[name] for name in names])]
 
 
 def _class_row(result: ClassResult, link: str) -> TableRow:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from zsad.results.schema import (
+    FURTHER_TITLES,
     IMAGE_METRICS,
     METRICS,
     PIXEL_METRICS,
@@ -54,6 +55,32 @@ def evaluation_table(data_set: DataSetResult, confidence: float) -> str:
     return "\n".join(
         [*lines, *(line for note in _notes(data_set) for line in wrap(note, WIDTH, subsequent_indent="  "))]
     )
+
+
+def further_table(data_set: DataSetResult) -> list[str]:
+    """The metrics that were asked for besides: a line a class, the mean, and why there is no number."""
+    names = [*data_set.further]
+    titles = [FURTHER_TITLES[name] for name in names]
+    widths = [max(len(title), 6) + 2 for title in titles]
+    room = 80 - sum(widths)
+
+    def line(first: str, cells: Sequence[str]) -> str:
+        first = printable(first)
+        first = first if len(first) <= room else first[: room - 1] + "…"
+        return f"{first:<{room}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+    lines = [line("further metrics", titles)]
+    lines += [
+        line(result.class_name, [_percent(result.further[name].value) for name in names]) for result in data_set.classes
+    ]
+    lines.append(line("mean", [_percent(data_set.further[name].value) for name in names]))
+    reasons = {
+        f"n/a: {FURTHER_TITLES[name]}: {result.further[name].reason}"
+        for result in data_set.classes
+        for name in names
+        if result.further[name].value is None
+    }
+    return [*lines, *_wrapped(sorted(reasons))]
 
 
 def _notes(data_set: DataSetResult) -> list[str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from zsad.config import check_seed, check_within
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, unknown_name
 from zsad.wording import pluralised
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
@@ -35,6 +35,23 @@ TITLES = {
     "pixel_pro_200": "PRO-200",
 }
 """Names of the metrics for people. A PRO in the papers' tables is ``pixel_pro_200`` here."""
+FURTHER = {
+    "fpr95": ("image_fpr95", "pixel_fpr95"),
+    "aupimo": ("pixel_aupimo",),
+    "pro-5": ("pixel_pro_5",),
+    "spro": ("pixel_spro",),
+    "seg-f1": ("pixel_seg_f1",),
+}
+"""Further metrics, which are measured where they are asked for, by their names on the command line."""
+FURTHER_TITLES = {
+    "image_fpr95": "image FPR95",
+    "pixel_fpr95": "pixel FPR95",
+    "pixel_aupimo": "AUPIMO",
+    "pixel_pro_5": "PRO-5",
+    "pixel_spro": "sPRO",
+    "pixel_seg_f1": "SegF1",
+}
+"""Names of these for people. Of FPR95, lower is better."""
 
 
 Setting = Literal["zero-shot", "few-shot", "transductive"]
@@ -62,6 +79,7 @@ class Protocol:
         shots: normal images of the train split of each class that the memory bank of the detector holds while that
             class is scored; 0 is zero-shot.
         shots_seed: of the draw of these.
+        further: metrics that are measured besides those of all evaluations, names of ``FURTHER``.
     """
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"most": "max_images"}
@@ -73,6 +91,7 @@ class Protocol:
     max_images: int | None = None
     shots: int = 0
     shots_seed: int = 0
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.resolution is not None and self.resolution < 1:
@@ -88,6 +107,9 @@ class Protocol:
         check_seed(self.shots_seed)
         if self.shots < 0:
             raise ConfigError("the number of shots is not negative", self.shots, "say --shots 4, or 0 for none")
+        for name in self.further:
+            if name not in FURTHER:
+                raise unknown_name("further metric", name, FURTHER)
         if self.shots_seed and not self.shots:
             raise ConfigError("a seed of shots draws shots", f"seed {self.shots_seed} of none", "say --shots 4, too")
 
@@ -193,6 +215,7 @@ class ClassResult:
         shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
         is_transductive: whether the images were scored by one another.
         explanation: what judged them, and why, in a sentence; often empty.
+        further: the metrics that were asked for besides, by the names of ``FURTHER_TITLES``.
     """
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"doubts": "mask_warnings"}
@@ -214,6 +237,7 @@ class ClassResult:
     shots: Mapping[str, str] = field(default_factory=dict)
     is_transductive: bool = False
     explanation: str = ""
+    further: Mapping[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,6 +249,7 @@ class DataSetResult:
         classes: in natural order.
         means: over the classes, each counting alike, as in the papers' tables; by the names of ``METRICS``.
         warnings: what a reader must know before believing the numbers, in full sentences.
+        further: means of the metrics that were asked for besides, by the names of ``FURTHER_TITLES``.
     """
 
     name: str
@@ -232,6 +257,7 @@ class DataSetResult:
     classes: tuple[ClassResult, ...]
     means: Mapping[str, Metric]
     warnings: tuple[str, ...] = ()
+    further: Mapping[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

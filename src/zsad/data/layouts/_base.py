@@ -44,6 +44,7 @@ class Sample:
         split: ``"train"`` or ``"test"``.
         lost_mask: the mask that a list names, where that was never made: neither it nor any other is in its folder.
         further_masks: where each defect has a mask of its own, those after the first.
+        saturation: the file that says how many pixels of each mask suffice; see :mod:`zsad.data.masks.saturation`.
     """
 
     image: Path
@@ -54,6 +55,7 @@ class Sample:
     split: str
     lost_mask: Path | None = None
     further_masks: tuple[Path, ...] = ()
+    saturation: Path | None = None
 
     @property
     def picture(self) -> Path:
