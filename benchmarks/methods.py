@@ -25,6 +25,7 @@ BARS = {
     "afr-clip": 1.25,
     "anomalyclip": 1.5,
     "april-gan": 1.1,
+    "coop": 1.1,
     "fe-clip": 1.25,
     "kanoclip": 1.5,
     "mvfa-ad": 1.1,
