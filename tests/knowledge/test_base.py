@@ -39,6 +39,9 @@ CLASSES = {
     "tn3k": "thyroid",
     "covid19": "chest",
     "bmad": "Brain Liver Retina",
+    "mvtec_loco": "breakfast_box juice_bottle pushpins screw_bag splicing_connectors",
+    "mvtec_ad_2": "can fabric fruit_jelly rice sheet_metal vial wallplugs walnuts",
+    "autovi": "engine_wiring pipe_clip pipe_staple tank_screw underbody_pipes underbody_screw",
 }
 NAMES = {
     "metal nut": "mvtec/metal_nut",

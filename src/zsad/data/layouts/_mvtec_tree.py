@@ -26,7 +26,7 @@ def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good:
     Raises:
         InputError: ``root`` does not exist, has another tree or other classes, or contains no image.
     """
-    folders = [folder for folder in _class_folders(root) if not classes or name_of(folder) in classes]
+    folders = [folder for folder in class_folders(root) if not classes or name_of(folder) in classes]
     if not folders:
         raise _another_tree(title, root, classes)
     samples = [sample for folder in folders for sample in _samples_of_class(folder, good)]
@@ -37,7 +37,7 @@ def samples_in_tree(title: str, root: Path, classes: Collection[str] = (), good:
 
 def is_tree(root: Path) -> bool:
     """Whether this is the folder of a class, or of classes."""
-    return bool(_class_folders(root))
+    return bool(class_folders(root))
 
 
 def _another_tree(title: str, root: Path, classes: Collection[str]) -> InputError:
@@ -48,7 +48,8 @@ def _another_tree(title: str, root: Path, classes: Collection[str]) -> InputErro
     return another_tree(title, "folders <class>/test/<kind>", root, remedy)
 
 
-def _class_folders(root: Path) -> list[Path]:
+def class_folders(root: Path) -> list[Path]:
+    """The folders of the classes; the root itself where it is the folder of one; none in another tree."""
     return [root] if _is_class(root) else [folder for folder in folders_in(root) if _is_class(folder)]
 
 

@@ -33,7 +33,7 @@ class MVTec(Layout):
 
     The mask of ``test/<kind>/<stem>.png`` is ``<stem>_mask.png`` or ``<stem>.png`` in ``ground_truth/<kind>``; several
     are numbered, ``<stem>_mask_1.png``, or lie in ``ground_truth/<kind>/<stem>``, as in MVTec LOCO AD, whose saturation
-    thresholds have no part in the metrics here. The root is the data set, or the folder of one class.
+    thresholds the layout ``mvtec-loco`` reads. The root is the data set, or the folder of one class.
     """
 
     title = "MVTec AD"
