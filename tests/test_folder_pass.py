@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests import small
-from zsad import predictor
+from zsad import pipeline
 from zsad.checkpoint import Card
 from zsad.errors import InputError
 from zsad.folder_pass import FirstPass, digest
@@ -242,7 +242,7 @@ def test_memory_does_not_hold_images_of_the_folder(tmp_path: Path, monkeypatch: 
 
     paths = [write(tmp_path, f"{number}.png", number) for number in range(24)]
     alive, most = list[weakref.ref[DecodedImage]](), 0
-    decode = predictor.decode
+    decode = pipeline.decode
 
     def watched(path: Path) -> DecodedImage:
         nonlocal most
@@ -251,7 +251,7 @@ def test_memory_does_not_hold_images_of_the_folder(tmp_path: Path, monkeypatch: 
         most = max(most, sum(one() is not None for one in alive))
         return image
 
-    monkeypatch.setattr(predictor, "decode", watched)
+    monkeypatch.setattr(pipeline, "decode", watched)
     for answer in make().stream(paths):
         del answer
         gc.collect()

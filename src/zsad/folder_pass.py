@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zsad.errors import InputError
 from zsad.methods._transductive import FolderScores
-from zsad.threads import readers
+from zsad.threads import in_order, readers
 from zsad.types import DecodedImage, Evidence, Failure
 
 T = TypeVar("T")
@@ -36,9 +36,10 @@ class FirstPass:
 
     Args:
         read: an image by its index; called in a thread, ahead of its use.
-        to_pixels: from images to the batch that the method takes.
+        to_pixels: from images to the batch that the method takes; called in the same thread.
         batch_size: images in a batch, at most.
         progress: called after each batch with the number of images that were tried so far.
+        threads: that read.
     """
 
     def __init__(
@@ -47,22 +48,20 @@ class FirstPass:
         to_pixels: Callable[[Sequence[DecodedImage]], Tensor],
         batch_size: int,
         progress: Progress | None = None,
+        threads: int = 1,
     ) -> None:
-        self._read, self._to_pixels, self._batch_size = read, to_pixels, batch_size
+        self._read, self._to_pixels, self._batch_size, self._threads = read, to_pixels, batch_size, threads
         self._progress = progress or (lambda _: None)
         self._digests: dict[int, bytes | None] = {}
         self._tried: set[int] = set()
 
     def load(self, indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
         """See :class:`zsad.methods.LoadImages`. What was read before and looks different now counts as unreadable."""
-        with readers(1) as reader:
+        with readers(self._threads) as pool:
             batches = chunks(indices, self._batch_size)
-            pending = [reader.submit(self._batch, batch) for batch in islice(batches, 1)]
-            while pending:
-                pending += [reader.submit(self._batch, batch) for batch in islice(batches, 1)]
-                batch = pending.pop(0).result()
-                if images := {index: image for index, image in batch.items() if image is not None}:
-                    yield list(images), self._to_pixels(list(images.values()))
+            for batch, found, pixels in in_order(pool, self._batch, batches, self._threads):
+                if pixels is not None:
+                    yield found, pixels
                 self._tried.update(batch)
                 self._progress(len(self._tried))
 
@@ -70,8 +69,10 @@ class FirstPass:
         """Whether an image is what was loaded."""
         return self._digests.get(index) == digest(image)
 
-    def _batch(self, indices: Sequence[int]) -> dict[int, DecodedImage | None]:
-        return {index: self._image(index) for index in indices}
+    def _batch(self, indices: list[int]) -> tuple[list[int], list[int], Tensor | None]:
+        """The indices of a batch, those that can be read, and their pixels."""
+        images = {index: image for index in indices if (image := self._image(index)) is not None}
+        return indices, list(images), self._to_pixels(list(images.values())) if images else None
 
     def _image(self, index: int) -> DecodedImage | None:
         """The image, if it can be read and is the one that was read before."""

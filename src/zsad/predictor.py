@@ -1,10 +1,8 @@
 """``Detector``: from images to predictions, fitting and calibration."""
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import overload
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 
@@ -21,20 +18,17 @@ from zsad.arguments import check_folder, several
 from zsad.backbones.config import image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
 from zsad.data.decode import Source, decode
-from zsad.data.preprocess import to_batch
-from zsad.errors import ConfigError, DependencyError, InputError
+from zsad.errors import ConfigError
 from zsad.files import content_hash
 from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import TransductiveMethod
-from zsad.parts.maps import resize
 from zsad.parts.prompts import check_class_name
-from zsad.runtime import RuntimeConfig, without_tf32
-from zsad.scoring import anomaly_maps
+from zsad.pipeline import Pipeline, Stages, read_file
+from zsad.runtime import RuntimeConfig
 from zsad.tensors.reading import check_finite
-from zsad.threads import readers
-from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
+from zsad.types import DecodedImage, Failure, Prediction, Size
 
 
 class Detector:
@@ -130,7 +124,9 @@ class Detector:
             return self.predict([images], class_name)[0]
         decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
         folder = self._scored_folder(len(decoded), decoded.__getitem__, class_name)
-        return [_scored(result) for _, result in self._batches(dict(enumerate(decoded)), class_name, None, folder)]
+        pipeline = Pipeline(self._stages, class_name, self.decision(class_name), folder=folder, raises=True)
+        answers = pipeline.run(range(len(decoded)), decoded.__getitem__)
+        return [answer[1] for answer in answers if not isinstance(answer, Failure)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write card, trained tensors and the training record into a folder that ``zsad.load`` and ``--detector`` take.
@@ -189,7 +185,7 @@ class Detector:
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
         hashes = [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
-        batches = (self._pixels(chunk).pixels for chunk in chunks(decoded, self.runtime.batch_size))
+        batches = (self._stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.batch_size))
         patches = memory_bank.fit(self.few_shot(), batches, add)
         memory = [
             checkpoint.RememberedImage(class_name.strip(), content, count, is_normal)
@@ -286,11 +282,9 @@ class Detector:
         """Warnings about scoring images of these classes with the memory bank, in full sentences; often none."""
         return memory_bank.warnings(self.method, self.training_record, class_names)
 
-    def _pixels(self, images: Sequence[DecodedImage]) -> ImageBatch:
-        """The batch as the method takes it, on its device and in its precision."""
-        size, config = (self.image_size, self.image_size), self.method.clip.config
-        batch = to_batch(images, size, config.mean, config.std)
-        return replace(batch, pixels=batch.pixels.to(self.runtime.device, self.runtime.dtype))
+    @property
+    def _stages(self) -> Stages:
+        return Stages(self.method, self.image_size, self.runtime)
 
     def stream(
         self,
@@ -317,15 +311,9 @@ class Detector:
         """
         check_class_name(class_name)
         paths = several(sources)
-        folder = self._scored_folder(len(paths), lambda index: _read(paths[index]), class_name, progress)
-        with readers(1) as reader:
-            pending: list[Future[list[tuple[int, DecodedImage | Failure]]]] = []
-            for batch in chunks(enumerate(paths), self.runtime.batch_size):
-                pending.append(reader.submit(_read_batch, batch))
-                if len(pending) > 1:
-                    yield from self._results(pending.pop(0).result(), class_name, size, folder)
-            for future in pending:
-                yield from self._results(future.result(), class_name, size, folder)
+        folder = self._scored_folder(len(paths), lambda index: read_file(paths[index]), class_name, progress)
+        pipeline = Pipeline(self._stages, class_name, self.decision(class_name), size, folder)
+        yield from pipeline.run(paths, read_file)
 
     @torch.inference_mode()
     def _scored_folder(
@@ -342,80 +330,12 @@ class Detector:
         if not method.scores_folder(count):
             self.explanation = method.explain(count)
             return None
-        first_pass = FirstPass(read, lambda batch: self._pixels(batch).pixels, self.runtime.batch_size, progress)
-        with without_tf32():
+        stages, runtime = self._stages, self.runtime
+        first_pass = FirstPass(read, stages.pixels, runtime.batch_size, progress, runtime.workers)
+        with stages.exact():
             folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
         self.explanation, self.scored_together = folder.explanation, True
         return folder
-
-    def _results(
-        self,
-        read: list[tuple[int, DecodedImage | Failure]],
-        class_name: str,
-        size: Size | None,
-        folder: ScoredFolder | None,
-    ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
-        items = dict(read) if folder is None else {index: folder.checked(index, item) for index, item in read}
-        images = {index: item for index, item in items.items() if isinstance(item, DecodedImage)}
-        results = self._batches(images, class_name, size, folder)
-        for item in items.values():
-            yield item if isinstance(item, Failure) else _with_failures(*next(results))
-
-    def _batches(
-        self, images: dict[int, DecodedImage], class_name: str, size: Size | None, folder: ScoredFolder | None
-    ) -> Iterator[tuple[DecodedImage, Prediction | InputError]]:
-        for batch in chunks(images.items(), self.runtime.batch_size):
-            decoded = [image for _, image in batch]
-            indices = [index for index, _ in batch]
-            evidence = self._evidence(decoded, class_name) if folder is None else folder.evidence(indices)
-            yield from zip(decoded, self._predictions(decoded, evidence, class_name, size), strict=True)
-
-    @torch.inference_mode()
-    def _evidence(self, images: Sequence[DecodedImage], class_name: str) -> Evidence:
-        with without_tf32():
-            evidence: Evidence = self.method(self._pixels(images).pixels, [class_name] * len(images))
-        return evidence
-
-    @torch.inference_mode()
-    def _predictions(
-        self, images: Sequence[DecodedImage], evidence: Evidence, class_name: str, size: Size | None
-    ) -> list[Prediction | InputError]:
-        maps = anomaly_maps(evidence, (self.image_size, self.image_size), self.method.config)
-        decided = self.decision(class_name)
-        return [
-            _prediction(
-                image.source, class_name, float(score), decided, resize(anomaly_map[None], size or image.size)[0]
-            )
-            for image, score, anomaly_map in zip(images, evidence.score, maps, strict=True)
-        ]
-
-
-def _prediction(
-    source: str, class_name: str, score: float, decided: Decision, anomaly_map: Float32[Tensor, "rows cols"]
-) -> Prediction | InputError:
-    """The prediction for an image, or the error where its score is not finite."""
-    try:
-        return Prediction(
-            source,
-            class_name,
-            score,
-            decided.threshold,
-            anomaly_map.numpy(),
-            decided.p_value(score) if math.isfinite(score) else None,
-            decided.pixel_threshold,
-        )
-    except InputError as error:
-        return error
-
-
-def _scored(result: Prediction | InputError) -> Prediction:
-    if isinstance(result, InputError):
-        raise result
-    return result
-
-
-def _with_failures(image: DecodedImage, result: Prediction | InputError) -> tuple[DecodedImage, Prediction] | Failure:
-    return Failure(image.source, str(result)) if isinstance(result, InputError) else (image, result)
 
 
 def _name(image: Source, number: int) -> str | None:
@@ -427,16 +347,3 @@ def _content_hash(image: Source) -> str | None:
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()
     return content_hash(Path(image)) if isinstance(image, str | os.PathLike) else None
-
-
-def _read_batch(
-    batch: Sequence[tuple[int, str | os.PathLike[str]]],
-) -> list[tuple[int, DecodedImage | Failure]]:
-    return [(index, _read(path)) for index, path in batch]
-
-
-def _read(path: str | os.PathLike[str]) -> DecodedImage | Failure:
-    try:
-        return decode(path)
-    except (InputError, DependencyError) as error:
-        return Failure(os.fspath(path), str(error))

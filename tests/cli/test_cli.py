@@ -290,7 +290,7 @@ def test_a_disk_that_is_full_is_told_and_what_was_done_stays(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zsad.reports.predictions.save_map", full)
+    monkeypatch.setattr("zsad.reports.predictions.ReportWriter._write", full)
     assert main(["predict", str(mixed / "good.png"), *RANDOM, "--out", str(out)]) == 2
     assert "zsad: [Errno 28] No space left on device" in capsys.readouterr().err
     assert (out / "report.html").is_file()

@@ -12,6 +12,7 @@ from zsad.references import (
     PatchFeatures,
     RandomProjection,
     ReferenceBank,
+    distances_among,
     distances_by_image,
     greedy_coreset,
     lowest_share_mean,
@@ -183,6 +184,24 @@ def test_the_distance_from_an_image_is_that_of_its_most_similar_entry(
                     ]
                     expected = min(distance(stream[image, cell], entries[reference, other], kind) for other in near)
                     assert float(distances[number, image, reference, cell]) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "euclidean"])
+@pytest.mark.parametrize("window", [None, 0, 1])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_images_of_a_bank_are_compared_with_the_others(
+    kind: statistics.Distance, window: int | None, copies: int
+) -> None:
+    bank = ReferenceBank(WIDTHS)
+    bank.add(patch_features(levels(6 * copies, 3)), copies)
+    bank = bank.without([2])
+    images = [4, 0, 3]
+    found = distances_among(bank, images, distance=kind, window=window)
+    assert found.shape == (2, 3, 6, ROWS * COLS)
+    for row, image in enumerate(images):
+        expected = distances_by_image(bank.patches_of(image), bank, distance=kind, window=window, without=[image])
+        torch.testing.assert_close(found[:, row], expected[:, 0], rtol=0, atol=1e-3 if kind == "euclidean" else 1e-6)
+        assert found[:, row, [2, image]].isinf().all()
 
 
 def test_the_nearest_is_of_the_whole_bank_and_streams_are_averaged() -> None:

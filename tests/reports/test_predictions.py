@@ -85,6 +85,50 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "predictions.json").read_text())["predictions"][0]["source"] == names[0]
 
 
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_a_report_is_the_same_whatever_number_of_threads_encodes_it(
+    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zsad.reports.predictions.ROOM", room)
+    for writers in (0, 3):
+        run = replace(RUN, pixel_threshold=0.5)
+        with ReportWriter(tmp_path / str(writers), run, writers=writers) as report:
+            for number in range(9):
+                add(report, f"{number}.png", number / 10, (20 + number, 300 - 30 * number))
+                if number in (2, 7):
+                    report.add_failure(f"bad {number}.png", "an image must be whole")
+    files = [sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*")) for name in "03"]
+    assert files[0] == files[1]
+    assert len(table(tmp_path / "3")) == 11
+    for name in files[0]:
+        if (tmp_path / "0" / name).is_file():
+            assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "3" / name).read_bytes(), name
+
+
+def test_files_of_images_that_were_added_are_written_before_an_error_ends_the_report(tmp_path: Path) -> None:
+    def stopped() -> None:
+        with ReportWriter(tmp_path, RUN, writers=2) as report:
+            add(report, "a.png", 0.25)
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        stopped()
+    assert [row["map"] for row in table(tmp_path)] == ["maps/a.png"]
+    assert (tmp_path / "maps" / "a.png").is_file()
+    assert json.loads((tmp_path / "predictions.json").read_text())["run"]["stopped_by"] == "ValueError"
+
+
+def test_an_image_that_cannot_be_drawn_is_told_and_the_report_is_finished(tmp_path: Path) -> None:
+    image = DecodedImage(np.zeros((4, 5, 3), np.uint8), "b.png")
+    report = ReportWriter(tmp_path, RUN, writers=2)
+    add(report, "a.png", 0.25)
+    report.add(image, Prediction("b.png", "nut", 0.5, 0.5, np.zeros((5, 4), np.float32)))
+    with pytest.raises(InputError, match="size of its image"):
+        report.close()
+    assert [row["source"] for row in table(tmp_path)] == ["a.png"]
+    assert (tmp_path / "predictions.json").is_file()
+
+
 def test_the_json_says_the_same(out: Path) -> None:
     found = json.loads((out / "predictions.json").read_text())
     assert [item["source"] for item in found["predictions"]] == [row["source"] for row in table(out)[:3]]
@@ -161,7 +205,7 @@ def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: 
 
 
 def test_a_large_overlay_is_a_jpeg_of_the_same_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zsad.reports.predictions.LARGEST_PNG", 30 * 50)
+    monkeypatch.setattr("zsad.reports.rendered.LARGEST_PNG", 30 * 50)
     with ReportWriter(tmp_path, RUN) as report:
         add(report, "small.png", 0.1, (30, 50))
         add(report, "large.png", 0.1, (30, 51))
@@ -230,13 +274,14 @@ def test_a_file_of_a_reports_name_from_elsewhere_is_refused_and_kept(tmp_path: P
 def test_what_a_kill_left_of_a_report_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image is listed before its files are there."""
     seen: list[list[str]] = []
-    save = report_module.save_map
+    write = report_module.write_atomically
 
-    def look_and_save(anomaly_map: np.ndarray, path: Path) -> None:
-        seen.append([row["map"] for row in table(tmp_path)])
-        save(anomaly_map, path)
+    def look_and_write(path: Path, content: bytes, lasting: bool = False) -> None:
+        if path.parent.name == "maps":
+            seen.append([row["map"] for row in table(tmp_path)])
+        write(path, content, lasting)
 
-    monkeypatch.setattr(report_module, "save_map", look_and_save)
+    monkeypatch.setattr(report_module, "write_atomically", look_and_write)
     with ReportWriter(tmp_path, RUN) as report:
         add(report, "a.png", 0.1)
         add(report, "b.png", 0.1)
@@ -263,12 +308,16 @@ def test_an_empty_table_is_of_a_report_that_had_just_begun(tmp_path: Path) -> No
 
 
 def test_an_image_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    write = report_module.write_atomically
 
+    def full(path: Path, content: bytes, lasting: bool = False) -> None:
+        if path.name == "b.png":
+            raise OSError(28, "No space left on device")
+        write(path, content, lasting)
+
+    monkeypatch.setattr(report_module, "write_atomically", full)
     with ReportWriter(tmp_path, RUN) as report:
         add(report, "a.png", 0.1)
-        monkeypatch.setattr(report_module, "save_image", full)
         with pytest.raises(OSError, match="No space left"):
             add(report, "b.png", 0.1)
         report.add_failure("c.png", "broken")

@@ -71,6 +71,7 @@ def run(options: Namespace) -> int:
     from tqdm import tqdm
 
     from zsad.reports.predictions import ReportWriter
+    from zsad.threads import helpers
 
     normal = readable(options.normal)
     scanned = _scan(options, normal)
@@ -91,7 +92,7 @@ def run(options: Namespace) -> int:
         for line in wrapped(detector.explanation):
             tqdm.write(printable(line))  # above the progress bar
         about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
-        with ReportWriter(options.out, about, warnings, scanned.describe_ignored()) as report:
+        with ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers()) as report:
             for failure in scanned.skipped_files:
                 report.add_failure(failure.source, failure.message)
             _write(report, chain(first_answers, answers))

@@ -30,6 +30,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.parts.maps import pixel_maps
+from zsad.passes import forward_passes
 from zsad.references import (
     FeatureSource,
     RandomProjection,
@@ -218,10 +219,13 @@ class MuSc(TransductiveMethod):
         """The features of those images that can be read; None where none can."""
         held: _Group | None = None
         filled = 0
-        for numbers, images in load(indices):
-            levels, class_tokens = self._features(images)
+
+        def look(batch: tuple[list[int], Tensor]) -> tuple[list[int], Size, list[Tensor], Tensor]:
+            numbers, images = batch
+            return numbers, (images.shape[-2], images.shape[-1]), *self._features(images)
+
+        for numbers, size, levels, class_tokens in forward_passes(look, load(indices), self.clip.device.type):
             if held is None:
-                size = (images.shape[-2], images.shape[-1])
                 held = _Group([], [level.new_empty(len(indices), *level.shape[1:]) for level in levels], [], size)
             for room, level in zip(held.levels, levels, strict=True):
                 room[filled : filled + len(numbers)] = level

@@ -30,9 +30,10 @@ class ResultCache:
         stamp = self._state()
         if stamp != self._stamp:
             self._kept, self._stamp = {}, stamp
-        if key not in self._kept:
-            self._kept[key] = compute()
-        return self._kept[key]
+        kept = self._kept  # another thread may begin a new one
+        if key not in kept:
+            kept[key] = compute()
+        return kept[key]
 
     def of_classes(self, class_names: Sequence[str], images: int, compute: Callable[[str], Tensor]) -> Tensor:
         """The result for the class of each image, stacked; each class is computed once.

@@ -11,6 +11,7 @@ from zsad.references.coreset import greedy_coreset
 from zsad.references.features import PatchFeatures, RandomProjection, neighbourhood_average, patch_features, rotations
 from zsad.references.mutual import mutual_scores
 from zsad.references.statistics import (
+    distances_among,
     distances_by_image,
     lowest_share_mean,
     nearest_cosine,
@@ -26,6 +27,7 @@ __all__ = [
     "RandomProjection",
     "ReferenceBank",
     "TowerFeatures",
+    "distances_among",
     "distances_by_image",
     "greedy_coreset",
     "has_cnn",

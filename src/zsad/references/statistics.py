@@ -1,10 +1,11 @@
 """How far a patch is from its references: the nearest of all, the lowest share over images, the same position."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -88,6 +89,80 @@ def distances_by_image(
     return distances
 
 
+def distances_among(
+    bank: ReferenceBank, images: Sequence[int], *, distance: Distance = "cosine", window: int | None = None
+) -> Float[Tensor, "streams images others cells"]:
+    """Distance of each patch of images of a bank from the most similar entry of each other image of it.
+
+    As :func:`distances_by_image` of these images, each without itself. A product of the patches of two images serves
+    both of them; of images with copies it serves one.
+
+    Args:
+        bank: that holds all entries of these images.
+        images: their numbers in it.
+        distance, window: as of :func:`distances_by_image`.
+
+    Returns:
+        infinite for an image itself, and for numbers of which the bank has no entry.
+    """
+    grid = bank.patches_of(images[0]).grid
+    places = _places(bank)
+    if {place.stop - place.start for place in places.values()} != {math.prod(grid)}:
+        each = ((bank.patches_of(image), [image]) for image in images)
+        rows = [distances_by_image(own, bank, distance=distance, window=window, without=out) for own, out in each]
+        return torch.cat(rows, 1)
+    far = _apart(bank, grid, places[images[0]], window)
+    by_stream = []
+    for entries in bank.streams:
+        halved = ((1 - _cosines_among(entries, places, images, far, bank.images)) / 2).clamp_min(0)
+        by_stream.append(halved if distance == "cosine" else halved.sqrt())
+    return torch.stack(by_stream)
+
+
+def _places(bank: ReferenceBank) -> dict[int, slice]:
+    """Where the entries of each image are, by its number."""
+    numbers, counts = bank.image.unique_consecutive(return_counts=True)
+    ends = counts.cumsum(0)
+    return {
+        image: slice(end - count, end)
+        for image, end, count in zip(numbers.tolist(), ends.tolist(), counts.tolist(), strict=True)
+    }
+
+
+def _cosines_among(
+    entries: Float[Tensor, "entries width"],
+    places: Mapping[int, slice],
+    images: Sequence[int],
+    far: Bool[Tensor, "cells cells"] | None,
+    count: int,
+) -> Float[Tensor, "images others cells"]:
+    """Greatest of each patch with those of each other image; -infinity for the image itself."""
+    row_of = {image: row for row, image in enumerate(images)}
+    cells = places[images[0]].stop - places[images[0]].start
+    greatest = entries.new_full((len(images), count, cells), -torch.inf)
+    for image, row in row_of.items():
+        for other, place in places.items():
+            other_row = row_of.get(other)
+            if other == image or (other_row is not None and other_row < row):
+                continue
+            cosines = entries[places[image]] @ entries[place].mT
+            if far is not None:
+                cosines = cosines.masked_fill(far, -torch.inf)
+            greatest[row, other] = cosines.amax(1)
+            if other_row is not None:
+                greatest[other_row, image] = cosines.amax(0)
+    return greatest
+
+
+def _apart(bank: ReferenceBank, grid: Size, place: slice, window: int | None) -> Bool[Tensor, "cells entries"] | None:
+    """Which entries of an image lie outside the window around each cell; None without a window."""
+    if window is None:
+        return None
+    rows, cols = grid
+    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2).to(bank.position)
+    return (positions[:, None] - bank.position[place]).abs().amax(-1) > window
+
+
 def _greatest_cosines(
     query: Float[Tensor, "batch cells width"],
     grid: Size,
@@ -98,13 +173,10 @@ def _greatest_cosines(
     """Of each patch with the entries of each image; -infinity where there are none to compare with."""
     batch, cells, _ = query.shape
     greatest = query.new_full((batch, bank.images, cells), -torch.inf)
-    rows, cols = grid
-    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2).to(bank.position)
     for image, chunk in _chunks(bank, batch * cells):
         cosines = query @ entries[chunk].to(query.dtype).mT
-        if window is not None:
-            apart = (positions[:, None] - bank.position[chunk]).abs().amax(-1)
-            cosines = cosines.masked_fill(apart > window, -torch.inf)
+        if (apart := _apart(bank, grid, chunk, window)) is not None:
+            cosines = cosines.masked_fill(apart, -torch.inf)
         greatest[:, image] = torch.maximum(greatest[:, image], cosines.amax(-1))
     return greatest
 

@@ -9,7 +9,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,17 +21,12 @@ STRIP = 2**22
 LEVEL = 1
 
 
-def write_grey_16(values: Float32[np.ndarray, "rows cols"], path: Path) -> None:
-    """Write values in [0, 1] as round(65535 * value).
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def grey_16(values: Float32[np.ndarray, "rows cols"]) -> bytes:
+    """The content of a file of values in [0, 1], each stored as round(65535 * value)."""
     rows, cols = values.shape
-    with path.open("wb") as file:
-        file.write(SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, 0, 0, 0, 0)))
-        file.writelines(_chunk(b"IDAT", data) for data in _compressed(values))
-        file.write(_chunk(b"IEND", b""))
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, 0, 0, 0, 0))
+    pixels = b"".join(_chunk(b"IDAT", data) for data in _compressed(values))
+    return SIGNATURE + header + pixels + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

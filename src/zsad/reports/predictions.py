@@ -10,41 +10,37 @@ report.html        self-contained: no other file, no network
 """
 
 import json
+import math
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Literal
 
 from markupsafe import Markup
-from PIL import Image
 
 from zsad import spreadsheets
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
-from zsad.regions import Region
 from zsad.reports import earlier, pages
 from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
-from zsad.reports.outlines import outlined
-from zsad.reports.render import ANCHORS, check_map, drawn_over, eight_bit, legend, save_image, save_map
+from zsad.reports.render import ANCHORS, legend, save_image
+from zsad.reports.rendered import Overlay, RenderedImage, render_image
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
-
-THUMBNAIL = 360
-"""Longer side of an image on the page, in px: about 40 kB an image with its overlay.
-
-A thousand images make a page of about 40 MB."""
 
 SHOWN_BOXES = 50
 """Regions of an image, those with the highest peaks, whose boxes the page knows."""
 
-LARGEST_PNG = 500_000
-"""Overlays of more pixels are JPEG: as PNG, a photograph of one megapixel takes twenty times as long, and 1 MB."""
+ROOM = 2**25
+"""Pixels of images that wait to be written, at most, unless there is one alone; bounds memory."""
 
 COLUMNS = (
     "source",
@@ -63,7 +59,6 @@ COLUMNS = (
     "error",
 )
 FOLDERS = ("maps", "overlays")
-Overlay = Literal["heat", "outline"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,8 @@ class ReportEntry:
 class ReportWriter:
     """Writes a report while images are being scored; a context manager.
 
-    Maps, overlays and the table are on disk when :meth:`add` returns. JSON and page are written at the end, also when
+    Maps, overlays and the table are on disk when :meth:`add` returns, or with ``writers`` some images later, in the
+    order of the images. JSON and page are written at the end, also when
     the block ends with an exception, and then say so. An earlier report in the same folder is replaced: its own files,
     and the maps and overlays that its table lists. No other file is deleted or written over. The table is there before
     all other files and lists an image before its files are written, so that what a kill leaves is known to be ours.
@@ -136,17 +132,22 @@ class ReportWriter:
         run: what ran.
         warnings: sentences that a reader of all the numbers should know; it may grow until the report is closed.
         ignored: the files that were no images, in words.
+        writers: threads that encode the files of images; with 0 it is the thread that adds them.
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
         ConfigError: another process writes into the folder, or outlines are to be drawn without a threshold for pixels.
     """
 
-    def __init__(self, out: Path, run: RunInfo, warnings: Sequence[str] = (), ignored: str = "") -> None:
+    def __init__(
+        self, out: Path, run: RunInfo, warnings: Sequence[str] = (), ignored: str = "", writers: int = 0
+    ) -> None:
         self.out, self.run = out, run
         self.entries: list[ReportEntry] = []
         self.failures: list[dict[str, str]] = []
         self._warnings, self._ignored = warnings, ignored
+        self._writers = ThreadPoolExecutor(writers, "zsad-writer") if writers else None
+        self._waiting, self._most_waiting = deque[tuple[int, Future[RenderedImage]]](), 2 * writers
         check_overlay(run.overlay, run.pixel_threshold)
         with ExitStack() as stack:
             stack.enter_context(alone(out, *FOLDERS, region_files.FOLDER))
@@ -154,6 +155,8 @@ class ReportWriter:
                 self._begin(stack)
             except OSError as error:
                 raise InputError("the output folder must be writable", error, "choose another --out") from error
+            if self._writers is not None:
+                stack.callback(self._writers.shutdown, cancel_futures=True)
             self._until_closed = stack.pop_all()
         # Thumbnails wait on disk for the page; the file is nobody else's and goes with the run.
         self._cards = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed with the report
@@ -190,58 +193,51 @@ class ReportWriter:
         """
         if not 0 <= prediction.score <= 1:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
-        regions = None if self._regions is None else self._regions.find(prediction.anomaly_map)
-        drawn = self._drawn(image, prediction, regions or [])
-        name = unique_name(Path(prediction.source).stem, self._names, "image")
-        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{_suffix(drawn)}"
-        rows, cols = prediction.size
-        row = {
-            "source": prediction.source,
-            "class_name": prediction.class_name,
-            "score": f"{prediction.score:.6f}",
-            "threshold": _cell(prediction.threshold),
-            "is_anomalous": _cell(prediction.is_anomalous),
-            "p_value": _cell(prediction.p_value),
-            "pixel_threshold": _cell(prediction.pixel_threshold),
-            "rows": str(rows),
-            "cols": str(cols),
-            "map": map_path,
-            "overlay": overlay_path,
-            "regions": "" if regions is None else str(len(regions)),
-            "notes": "; ".join(image.notes),
-        }
-        with self._listed(row):
-            save_map(prediction.anomaly_map, self.out / map_path)
-            save_image(drawn, self.out / overlay_path)
-            if self._regions is not None and regions is not None:
-                self._regions.add(regions, prediction.source, prediction.size, name)
-        self.entries.append(
-            ReportEntry(
-                source=prediction.source,
-                class_name=prediction.class_name,
-                score=prediction.score,
-                threshold=prediction.threshold,
-                is_anomalous=prediction.is_anomalous,
-                rows=rows,
-                cols=cols,
-                map=map_path,
-                overlay=overlay_path,
-                notes=image.notes,
-                p_value=prediction.p_value,
-                pixel_threshold=prediction.pixel_threshold,
-                regions=None if regions is None else len(regions),
-            )
-        )
-        photo = Image.fromarray(eight_bit(image.pixels))
-        thumbnails = {"photo_uri": pages.data_uri(photo, THUMBNAIL), "overlay_uri": pages.data_uri(drawn, THUMBNAIL)}
-        boxes = [region.box for region in (regions or [])[:SHOWN_BOXES]]
-        self._cards.write(pages.embedded(asdict(self.entries[-1]) | thumbnails | {"boxes": boxes}) + "\n")
+        find = None if self._regions is None else self._regions.find
+        render = partial(render_image, image, prediction, self.run.overlay, find)
+        if self._writers is None:
+            self._write(render())
+            return
+        self._waiting.append((math.prod(image.size), self._writers.submit(render)))
+        while len(self._waiting) > self._most_waiting or self._is_full():
+            self._write_next()
 
-    def _drawn(self, image: DecodedImage, prediction: Prediction, regions: Sequence[Region]) -> Image.Image:
-        if self.run.overlay == "heat":
-            return drawn_over(image, prediction.anomaly_map)
-        check_map(image, prediction.anomaly_map)
-        return outlined(image, regions)
+    def _is_full(self) -> bool:
+        return len(self._waiting) > 1 and sum(pixels for pixels, _ in self._waiting) > ROOM
+
+    def _write_next(self) -> None:
+        _, rendered = self._waiting.popleft()
+        self._write(rendered.result())
+
+    def _write(self, image: RenderedImage) -> None:
+        """Write the files of an image, after its line of the table."""
+        name = unique_name(Path(image.source).stem, self._names, "image")
+        map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{image.suffix}"
+        rows, cols = image.size
+        entry = ReportEntry(
+            source=image.source,
+            class_name=image.class_name,
+            score=image.score,
+            threshold=image.threshold,
+            is_anomalous=image.is_anomalous,
+            rows=rows,
+            cols=cols,
+            map=map_path,
+            overlay=overlay_path,
+            notes=image.notes,
+            p_value=image.p_value,
+            pixel_threshold=image.pixel_threshold,
+            regions=None if image.regions is None else len(image.regions),
+        )
+        with self._listed(_row(entry)):
+            for path, content in ((map_path, image.map), (overlay_path, image.overlay)):
+                write_atomically(self.out / path, content)
+            if self._regions is not None and image.regions is not None:
+                self._regions.add(image.regions, image.source, image.size, name)
+        self.entries.append(entry)
+        boxes = [region.box for region in (image.regions or [])[:SHOWN_BOXES]]
+        shown = {"photo_uri": image.photo_uri, "overlay_uri": image.overlay_uri, "boxes": boxes}
+        self._cards.write(pages.embedded(asdict(entry) | shown) + "\n")
 
     @property
     def warnings(self) -> list[str]:
@@ -250,21 +246,30 @@ class ReportWriter:
 
     def add_failure(self, source: str, message: str) -> None:
         """Note an image that has no score, and why."""
+        while self._waiting:  # the table keeps the order
+            self._write_next()
         self.failures.append({"source": source, "message": message})
         self._write_row(source=source, error=message)
 
     def close(self, stopped_by: str = "") -> None:
         """Finish the table, and write the JSON and the page, which name the exception that ended the run early."""
         with self._until_closed, self._table, self._cards:
-            run = asdict(self.run) | {"stopped_by": stopped_by}
-            predictions = [asdict(entry) for entry in self.entries]
-            notes = {"run": run, "warnings": self.warnings, "failures": self.failures, "ignored": self._ignored}
-            listing = json.dumps(notes | {"predictions": predictions}, indent=2) + "\n"
-            write_atomically(self.out / "predictions.json", listing.encode())
-            if self._regions is not None:
-                self._regions.finish()
-            with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
-                page.writelines(self._page(notes))
+            try:
+                while self._waiting:
+                    self._write_next()
+            finally:
+                self._finish(stopped_by)
+
+    def _finish(self, stopped_by: str) -> None:
+        run = asdict(self.run) | {"stopped_by": stopped_by}
+        predictions = [asdict(entry) for entry in self.entries]
+        notes = {"run": run, "warnings": self.warnings, "failures": self.failures, "ignored": self._ignored}
+        listing = json.dumps(notes | {"predictions": predictions}, indent=2) + "\n"
+        write_atomically(self.out / "predictions.json", listing.encode())
+        if self._regions is not None:
+            self._regions.finish()
+        with replacing(self.out / "report.html") as temporary, temporary.open("w", encoding="utf-8") as page:
+            page.writelines(self._page(notes))
 
     def _page(self, notes: Mapping[str, object]) -> Iterator[str]:
         """The page in pieces: the cards of a long run are more than memory should hold."""
@@ -289,6 +294,25 @@ class ReportWriter:
             raise
 
 
+def _row(entry: ReportEntry) -> dict[str, str]:
+    """The line of an image in the table."""
+    return {
+        "source": entry.source,
+        "class_name": entry.class_name,
+        "score": f"{entry.score:.6f}",
+        "threshold": _cell(entry.threshold),
+        "is_anomalous": _cell(entry.is_anomalous),
+        "p_value": _cell(entry.p_value),
+        "pixel_threshold": _cell(entry.pixel_threshold),
+        "rows": str(entry.rows),
+        "cols": str(entry.cols),
+        "map": entry.map,
+        "overlay": entry.overlay,
+        "regions": "" if entry.regions is None else str(entry.regions),
+        "notes": "; ".join(entry.notes),
+    }
+
+
 def _cell(value: float | bool | None) -> str:
     """A number or a truth value of the table; empty where there is none.
 
@@ -309,8 +333,3 @@ def check_overlay(overlay: Overlay, pixel_threshold: float | None) -> None:
     if overlay == "outline" and pixel_threshold is None:
         remedy = "give --pixel-threshold, calibrate the detector (zsad calibrate), or choose --overlay heat"
         raise ConfigError("outlines need a threshold for pixels", "none", remedy)
-
-
-def _suffix(drawn: Image.Image) -> str:
-    """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
-    return ".jpg" if drawn.width * drawn.height > LARGEST_PNG and max(drawn.size) <= 65500 else ".png"

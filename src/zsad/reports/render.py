@@ -5,6 +5,7 @@ maximum: that makes the hottest spot of a good part look as bad as a defect.
 """
 
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing
-from zsad.reports.png import write_grey_16
+from zsad.reports.png import grey_16
 from zsad.types import DecodedImage
 
 ANCHORS = (
@@ -155,18 +156,32 @@ def save_map(anomaly_map: Float32[np.ndarray, "rows cols"], path: Path) -> None:
     Raises:
         InputError: for a value outside [0, 1], or one that is not a number.
     """
-    _check_range(anomaly_map)
+    content = encoded_map(anomaly_map)
     with replacing(path) as temporary:
-        write_grey_16(anomaly_map, temporary)
+        temporary.write_bytes(content)
+
+
+def encoded_map(anomaly_map: Float32[np.ndarray, "rows cols"]) -> bytes:
+    """The content of the file of :func:`save_map`, which names the errors."""
+    _check_range(anomaly_map)
+    return grey_16(anomaly_map)
 
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write an image as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
+    content = encoded_image(image, path.suffix)
     with replacing(path) as temporary:
-        if path.suffix == ".jpg":
-            image.save(temporary, "JPEG", quality=92, subsampling=0)
-        else:
-            image.save(temporary, "PNG", compress_level=3)
+        temporary.write_bytes(content)
+
+
+def encoded_image(image: Image.Image, suffix: str) -> bytes:
+    """The content of the file of :func:`save_image`."""
+    buffer = BytesIO()
+    if suffix == ".jpg":
+        image.save(buffer, "JPEG", quality=92, subsampling=0)
+    else:
+        image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
 
 
 def _check_width(width: int, least: int) -> None:

@@ -33,6 +33,7 @@ from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMet
 from zsad.methods.auto.joining import Scale, image_values, joined, probability
 from zsad.methods.auto.ordinary import MutualOptions, Statistic, leave_one_out, log_distances, mutual, ordinary_images
 from zsad.methods.clip import ClipDetector
+from zsad.passes import forward_passes
 from zsad.references import (
     FeatureSource,
     PatchFeatures,
@@ -263,10 +264,14 @@ class Auto(FewShot, TransductiveMethod):
         drawn = self._drawn(count)
         bank = ReferenceBank(self.bank.widths).to(self.scales.device)
         indices, seen = list[int](), list[Observation]()
-        for batch, images in load(drawn):
-            observed = self.observe(images, [class_name] * len(images))
-            is_rotated = self.config.rotations > 1
-            bank.add(self.reference_features(images) if is_rotated else observed.patches, self.config.rotations)
+        is_rotated, device = self.config.rotations > 1, self.scales.device.type
+
+        def look(batch: tuple[list[int], Tensor]) -> tuple[list[int], Observation, PatchFeatures]:
+            observed = self.observe(batch[1], [class_name] * len(batch[1]))
+            return batch[0], observed, self.reference_features(batch[1]) if is_rotated else observed.patches
+
+        for batch, observed, references in forward_passes(look, load(drawn), device):
+            bank.add(references, self.config.rotations)
             indices += batch
             seen.append(observed)
         rest = sorted({*range(count)} - {*indices}) if len(drawn) < count else []
@@ -280,10 +285,14 @@ class Auto(FewShot, TransductiveMethod):
             return self._by_text(indices, seen, load, rest, class_name, reason)
         grid, scales = seen[0].patches.grid, (found.text_scale, found.scale)
         parts = [self._joined(text, found.log_distances, *scales, grid)]
-        for batch, images in load(rest):
-            observed = self.observe(images, [class_name] * len(images))
+
+        def judge(batch: tuple[list[int], Tensor]) -> tuple[list[int], Evidence]:
+            observed = self.observe(batch[1], [class_name] * len(batch[1]))
             distances = log_distances(observed.patches, found.bank, self._mutual, self.config.window)
-            parts.append(self._joined(observed.text, distances, *scales, grid))
+            return batch[0], self._joined(observed.text, distances, *scales, grid)
+
+        for batch, evidence in forward_passes(judge, load(rest), device):
+            parts.append(evidence)
             indices += batch
         kept = bank.images - len(found.dropped)
         explanation = (
@@ -371,9 +380,13 @@ class Auto(FewShot, TransductiveMethod):
         if self.text is None and (indices or rest):
             raise self._no_text(reason)
         parts = [observed.evidence for observed in seen if observed.evidence is not None]
-        for batch, images in load(rest):
+
+        def judge(batch: tuple[list[int], Tensor]) -> tuple[list[int], Evidence]:
             assert self.text is not None
-            parts.append(self.text(images, [class_name] * len(images)))
+            return batch[0], self.text(batch[1], [class_name] * len(batch[1]))
+
+        for batch, evidence in forward_passes(judge, load(rest), self.scales.device.type):
+            parts.append(evidence)
             indices = indices + batch
         if not parts:
             return FolderScores.of_none()

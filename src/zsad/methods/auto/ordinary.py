@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsad.methods.auto.joining import Scale, image_values, joined, log_distance
-from zsad.references import PatchFeatures, ReferenceBank, distances_by_image, lowest_share_mean
+from zsad.references import PatchFeatures, ReferenceBank, distances_among, distances_by_image, lowest_share_mean
 
 Statistic = Callable[[Float[Tensor, "streams batch images cells"]], Float[Tensor, "batch cells"]]
 """From the distances of patches from each reference image to one distance, for instance that of the nearest."""
@@ -69,12 +69,14 @@ def ordinary_images(
         text: log-odds of the patches of these images; None on a backbone without text.
         options: how they are scored.
     """
-    first = leave_one_out(bank, bank, images, mutual(options.share), options.window)
+    among = distances_among(bank, images, window=options.window)
+    first = _joined_streams(among, mutual(options.share))
     scores = image_values(joined(text, first, Scale.of_text(text), Scale.of(first)), options.image_shares)
     count = max(2, math.ceil(options.ordinary * len(scores)))
     dropped = tuple(images[index] for index in sorted(scores.argsort(stable=True)[count:].tolist()))
     rest = bank.without(dropped)
-    distances = leave_one_out(bank, rest, images, mutual(options.share_of_kept), options.window)
+    among[:, :, list(dropped)] = torch.inf
+    distances = _joined_streams(among, mutual(options.share_of_kept))
     return Ordinary(rest, dropped, distances, Scale.of_text(text), Scale.of(distances))
 
 
@@ -91,7 +93,12 @@ def log_distances(
     without: Sequence[int | None] | None = None,
 ) -> Float[Tensor, "batch cells"]:
     """Log distances of patches from a bank, averaged over streams; see :func:`zsad.references.distances_by_image`."""
-    distances = distances_by_image(patches, bank, window=window, without=without)
+    return _joined_streams(distances_by_image(patches, bank, window=window, without=without), statistic)
+
+
+def _joined_streams(
+    distances: Float[Tensor, "streams batch images cells"], statistic: Statistic
+) -> Float[Tensor, "batch cells"]:
     return torch.stack([log_distance(statistic(stream[None])) for stream in distances]).mean(0)
 
 

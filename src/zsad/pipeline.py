@@ -1,0 +1,220 @@
+"""From images to predictions, several at a time.
+
+on a CPU    a few threads, each of which takes a batch through all stages
+on a GPU    threads decode and resize; passes follow one another, each begun before the maps of the last are fetched
+
+decode -> resize, normalise -> tower and method -> levels fused, enlarged, smoothed -> at the size of the image
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from zsad.calibration import Decision
+from zsad.data.decode import decode
+from zsad.data.preprocess import to_batch
+from zsad.errors import DependencyError, InputError
+from zsad.folder_pass import ScoredFolder, chunks
+from zsad.methods._base import Method
+from zsad.parts.maps import resize
+from zsad.passes import forward_passes
+from zsad.runtime import RuntimeConfig, without_tf32
+from zsad.scoring import anomaly_maps
+from zsad.threads import helpers, in_order, readers
+from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
+
+T = TypeVar("T")
+Answer = tuple[DecodedImage, Prediction] | Failure
+Read = Callable[[T], DecodedImage | Failure]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What happens to images, and where.
+
+    Attributes:
+        method: on its device, in its precision.
+        image_size: side in px at which it runs.
+        runtime: device, precision, batch size.
+    """
+
+    method: Method
+    image_size: int
+    runtime: RuntimeConfig
+
+    @property
+    def size(self) -> Size:
+        """(rows, cols) of the images that the method takes."""
+        return self.image_size, self.image_size
+
+    def prepare(self, images: Sequence[DecodedImage]) -> ImageBatch:
+        """Images resized and normalised, on the CPU."""
+        config = self.method.clip.config
+        return to_batch(images, self.size, config.mean, config.std)
+
+    def moved(self, batch: Float32[Tensor, "batch 3 rows cols"]) -> Float[Tensor, "batch 3 rows cols"]:
+        """A prepared batch on the device and in the precision of the method."""
+        if self.runtime.device_type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.runtime.device, self.runtime.dtype, non_blocking=True)
+
+    def pixels(self, images: Sequence[DecodedImage]) -> Float[Tensor, "batch 3 rows cols"]:
+        """The batch as the method takes it, on its device and in its precision."""
+        return self.moved(self.prepare(images).pixels)
+
+    def exact(self) -> AbstractContextManager[None]:
+        """fp32 is fp32 within; not entered on a CPU, where several threads would switch one setting of a GPU."""
+        return nullcontext() if self.runtime.device_type == "cpu" else without_tf32()
+
+    def evidence(self, pixels: Float[Tensor, "batch 3 rows cols"], class_name: str) -> Evidence:
+        """Of the method; a batch that does not fit into the memory of a GPU is split."""
+        try:
+            with self.exact():
+                evidence: Evidence = self.method(pixels, [class_name] * len(pixels))
+            return evidence
+        except torch.OutOfMemoryError:
+            if len(pixels) == 1:
+                raise
+        return together([self.evidence(half, class_name) for half in pixels.split(-(-len(pixels) // 2))])
+
+    def maps(self, evidence: Evidence, sizes: Sequence[Size]) -> list[Float32[Tensor, "_ _"]]:
+        """A map for each image at the size asked for, on the device of the evidence."""
+        with self.exact():
+            found = anomaly_maps(evidence, self.size, self.method.config)
+            return [resize(each[None], size)[0] for each, size in zip(found, sizes, strict=True)]
+
+
+def together(parts: Sequence[Evidence]) -> Evidence:
+    """The evidence of several batches as that of one."""
+    logits = [part.logits for part in parts if part.logits is not None]
+    maps, score = torch.cat([part.maps for part in parts]), torch.cat([part.score for part in parts])
+    return Evidence(maps, score, logits=torch.cat(logits) if logits else None)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A batch that was read: decoded images or why there is none, by index, and their pixels for the method."""
+
+    items: dict[int, DecodedImage | Failure]
+    pixels: Float32[Tensor, "batch 3 rows cols"] | None
+
+    @property
+    def images(self) -> list[DecodedImage]:
+        return [item for item in self.items.values() if isinstance(item, DecodedImage)]
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A batch whose scores and maps may still be in the making on the device."""
+
+    items: dict[int, DecodedImage | Failure]
+    scores: Float[Tensor, "batch"]
+    maps: list[Float32[Tensor, "_ _"]]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Predictions for images of one class.
+
+    Attributes:
+        stages: of the detector.
+        class_name: what the images show.
+        decided: how they are decided.
+        size: (rows, cols) of all maps; None for that of each image.
+        folder: their scores, of a method that scored them by one another.
+        raises: whether a score that is not finite is an error; else that image has no score, and the others go on.
+    """
+
+    stages: Stages
+    class_name: str
+    decided: Decision
+    size: Size | None = None
+    folder: ScoredFolder | None = None
+    raises: bool = False
+
+    def run(self, sources: Iterable[T], read: Read[T]) -> Iterator[Answer]:
+        """Answers in the order of the sources; a source without a score gives a failure.
+
+        Args:
+            sources: indices of a folder count from 0 in this order.
+            read: called in threads, ahead of its use.
+        """
+        runtime = self.stages.runtime
+        batches = chunks(enumerate(sources), runtime.batch_size)
+        prepare = partial(self._prepare, read)
+        if runtime.device_type == "cpu":
+            whole = forward_passes(lambda batch: self._collect(self._launch(prepare(batch))), batches, "cpu")
+            for answers in whole:
+                yield from answers
+            return
+        with readers(helpers()) as pool:
+            waiting: _Launched | None = None
+            ahead = max(2, -(-helpers() // runtime.batch_size))
+            for prepared in in_order(pool, prepare, batches, ahead):
+                launched = self._launch(prepared)
+                if waiting:
+                    yield from self._collect(waiting)
+                waiting = launched
+            if waiting:
+                yield from self._collect(waiting)
+
+    def _prepare(self, read: Read[T], batch: Sequence[tuple[int, T]]) -> _Prepared:
+        items = {index: read(source) for index, source in batch}
+        if self.folder is not None:
+            return _Prepared({index: self.folder.checked(index, item) for index, item in items.items()}, None)
+        images = [item for item in items.values() if isinstance(item, DecodedImage)]
+        return _Prepared(items, self.stages.prepare(images).pixels if images else None)
+
+    @torch.inference_mode()
+    def _launch(self, batch: _Prepared) -> _Launched:
+        images = batch.images
+        if not images:
+            return _Launched(batch.items, torch.empty(0), [])
+        if self.folder is None:
+            assert batch.pixels is not None
+            evidence = self.stages.evidence(self.stages.moved(batch.pixels), self.class_name)
+        else:
+            scored = [index for index, item in batch.items.items() if isinstance(item, DecodedImage)]
+            evidence = self.folder.evidence(scored)
+        maps = self.stages.maps(evidence, [self.size or image.size for image in images])
+        return _Launched(batch.items, evidence.score, maps)
+
+    @torch.inference_mode()
+    def _collect(self, batch: _Launched) -> list[Answer]:
+        results = zip(batch.scores.tolist(), batch.maps, strict=True)
+        return [
+            item if isinstance(item, Failure) else self._answer(item, *next(results)) for item in batch.items.values()
+        ]
+
+    def _answer(self, image: DecodedImage, score: float, anomaly_map: Float32[Tensor, "rows cols"]) -> Answer:
+        """The prediction for an image, or the failure where its score is not finite."""
+        try:
+            return image, Prediction(
+                image.source,
+                self.class_name,
+                score,
+                self.decided.threshold,
+                anomaly_map.cpu().numpy(),
+                self.decided.p_value(score) if math.isfinite(score) else None,
+                self.decided.pixel_threshold,
+            )
+        except InputError as error:
+            if self.raises:
+                raise
+            return Failure(image.source, str(error))
+
+
+def read_file(path: str | os.PathLike[str]) -> DecodedImage | Failure:
+    """The image in a file, or why there is none."""
+    try:
+        return decode(path)
+    except (InputError, DependencyError) as error:
+        return Failure(os.fspath(path), str(error))
