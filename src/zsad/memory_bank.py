@@ -57,22 +57,25 @@ def takes_unlabelled(method: FewShot, name: str) -> FewShot:
     raise ConfigError("the detector must be able to compare with unlabelled images", name, remedy)
 
 
-def fit(method: FewShot, batches: Iterable[Tensor], add: Callable[[Tensor], None]) -> list[int]:
+def fit(method: FewShot, batches: Iterable[Tensor], add: Callable[[Tensor], None], class_name: str = "") -> list[int]:
     """Add batches of images to a method, and let it finish.
 
     Args:
         method: that remembers them.
         batches: normalised images [batch, 3, rows, cols] on the device of the method.
         add: its ``fit_normal`` or ``fit_unlabelled``.
+        class_name: what they show, if that is known.
 
     Returns:
         Entries that are left of each of these images.
 
     Raises:
-        whatever stops the fit; the banks of the method are then as they were.
+        whatever stops the fit; what the method remembers is then as it was.
     """
-    before = {name: bank.copy() for name, bank in method.banks().items()}
+    before = remembered(method)
+    images_before = {name: bank.images for name, bank in method.banks().items()}
     try:
+        method.start_fit(class_name)
         for images in batches:
             with without_tf32():
                 add(images)
@@ -82,14 +85,20 @@ def fit(method: FewShot, batches: Iterable[Tensor], add: Callable[[Tensor], None
         restore(method, before)
         raise
     return [
-        entries for name, bank in method.banks().items() for entries in bank.entries_by_image()[before[name].images :]
+        entries for name, bank in method.banks().items() for entries in bank.entries_by_image()[images_before[name] :]
     ]
 
 
-def restore(method: FewShot, banks: Mapping[str, ReferenceBank]) -> None:
-    """Give a method the banks back that :meth:`~zsad.methods.FewShot.banks` named, or copies of them."""
-    for name, bank in banks.items():
-        setattr(method, name, bank)
+def remembered(method: FewShot) -> dict[str, ReferenceBank | Tensor]:
+    """All that a method has of its images: copies of its banks, and the buffers that it sets when it finishes a fit."""
+    banks = {name: bank.copy() for name, bank in method.banks().items()}
+    return {**banks, **dict(method.named_buffers(recurse=False))}
+
+
+def restore(method: FewShot, before: Mapping[str, ReferenceBank | Tensor]) -> None:
+    """Give a method back what :func:`remembered` found."""
+    for name, value in before.items():
+        setattr(method, name, value)
 
 
 def size(method: Method) -> int:

@@ -186,7 +186,7 @@ class Detector:
         hashes = [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
         batches = (self._stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.batch_size))
-        patches = memory_bank.fit(self.few_shot(), batches, add)
+        patches = memory_bank.fit(self.few_shot(), batches, add, class_name)
         memory = [
             checkpoint.RememberedImage(class_name.strip(), content, count, is_normal)
             for content, count in zip(hashes, patches, strict=True)
@@ -253,13 +253,13 @@ class Detector:
         Args and raises as :meth:`fit_normal`.
         """
         method, training_record = self.few_shot(), self.training_record
-        banks = {name: bank.copy() for name, bank in method.banks().items()}
+        before = memory_bank.remembered(method)
         self.training_record = replace(training_record, calibration=None)
         try:
             self.fit_normal(images, class_name)
             yield
         finally:
-            memory_bank.restore(method, banks)
+            memory_bank.restore(method, before)
             self.training_record = training_record
 
     def few_shot(self) -> FewShot:

@@ -4,12 +4,13 @@ The promises to authors of other packages are those of ``zsad.testing``; what fo
 """
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.methods.declared import declared
 from tests.small import SIZE
 from zsad import methods
 from zsad.backbones import config as configs
@@ -23,18 +24,20 @@ from zsad.testing._methods import _target as target
 OF_MAPS = {"focal", "dice", "local"}
 """Terms of losses that compare maps with masks."""
 
+QUICK = declared("QUICK")
+
 every_method = pytest.mark.parametrize("name", methods.built_in())
 
 
 def make(name: str, config: Config) -> Method:
     """Drawn from a seed, as training draws it: a method has none of its own."""
-    return MethodCase(methods.get(name)).make(config)
+    return MethodCase(methods.get(name)).make(replace(config, **QUICK.get(name, {})))
 
 
 @every_method
 @pytest.mark.parametrize("promise", METHOD_PROMISES, ids=lambda promise: promise.name)
 def test_what_every_method_promises(name: str, promise: Promise) -> None:
-    promise(MethodCase(methods.get(name)))
+    promise(MethodCase(methods.get(name), tuple(QUICK.get(name, {}).items())))
 
 
 @every_method

@@ -9,6 +9,7 @@ A module ``tests/methods/test_<name>.py`` may define (all but the first two are 
 * ``RECIPE_ROWS``: {row: options} of each file below ``recipes/<name>``, without suffix, such as ``"ablation/fft"``
 * ``RECIPE_ACTIVATION``: that its recipes name
 * ``ROUTES``: {term of the loss: names of the modules that it trains}
+* ``QUICK``: options with which the promises of all methods are checked, where the defaults take seconds
 * ``VARIANTS``: further options with which the derivatives of its loss are checked
 
 Older methods are in the tables of those tests themselves.

@@ -49,6 +49,15 @@ class FewShot(Method):
         """Whether the bank has entries."""
         return len(self.bank) > 0
 
+    def start_fit(self, class_name: str) -> None:
+        """Called once before the first of the images that are added together.
+
+        Methods that learn something from the images of a class, in :meth:`finish_fit`, override it.
+
+        Args:
+            class_name: what the images show, in plain English; empty where nobody said.
+        """
+
     # The bank may be used in training as well, and tensors made in inference mode cannot.
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -68,7 +77,8 @@ class FewShot(Method):
         raise ConfigError(rule, type(self).__name__, "give images that are known to be normal")
 
     def finish_fit(self) -> None:
-        """Called once after the last of the images that are added together, for instance to drop entries."""
+        """Called once after the last of the images that are added together, for instance to drop entries or to learn
+        prompts; what is learnt is kept in buffers, which are saved with the detector."""
 
     def forget_normal(self) -> None:
         """Empty all banks, for instance between classes."""

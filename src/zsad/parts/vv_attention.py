@@ -4,7 +4,7 @@ There are two ways to the same tokens: :func:`run_with_tower` computes the strea
 of tokens, and :func:`vv_stream` computes it afterwards from a trace that has kept every block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from jaxtyping import Float
@@ -18,18 +18,24 @@ from zsad.types import Size, Trace
 
 
 def run_with_tower(
-    tower: VisionTower, images: Float[Tensor, "batch 3 rows cols"], start: int, levels: Sequence[int]
+    tower: VisionTower,
+    images: Float[Tensor, "batch 3 rows cols"],
+    start: int,
+    levels: Sequence[int],
+    *,
+    keep: Collection[int] = (),
 ) -> tuple[Trace, dict[int, Tensor]]:
     """Run the tower on images, and with it the V-V stream of :func:`vv_stream`.
 
-    Only the last output of the original path is kept, and of the stream its current tokens and the requested outputs.
+    Of the original path the last output and those of the blocks in ``keep`` are kept, and of the stream its current
+    tokens and the requested outputs.
 
     Returns:
         The trace of the unchanged tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
     """
     stream = _VVStream(tower, levels)
     inputs = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
-    trace = tower(images, before=inputs)
+    trace = tower(images, before=inputs, keep=keep)
     return trace, stream.read
 
 
