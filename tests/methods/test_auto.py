@@ -58,25 +58,25 @@ def scores_of(scores: FolderScores) -> Tensor:
 # --- the formulas ---
 
 
-def test_scale_is_the_median_and_the_scaled_absolute_deviation() -> None:
-    scale = Scale.of(torch.tensor([1.0, 2.0, 3.0, 5.0, 90.0]))
-    assert scale.median == 3.0
-    assert scale.deviation == pytest.approx(1.4826 * 2.0)
+def test_scale_is_the_median_and_the_highest_percent_in_deviations() -> None:
+    scale = Scale.of(torch.arange(101.0)[torch.randperm(101, generator=torch.Generator().manual_seed(0))])
+    assert scale.median == 50.0
+    assert scale.deviation == pytest.approx((99 - 50) / 2.3263)
 
 
-def test_evidence_is_joined_by_the_mean_of_both_deviations_from_the_median() -> None:
+def test_evidence_is_joined_by_the_weighted_mean_of_deviations_from_the_median() -> None:
     text, reference = torch.tensor([[1.0, 4.0]]), torch.tensor([[-3.0, -1.0]])
-    found = joined(text, reference, Scale(1.0, 2.0), Scale(-3.0, 0.5))
-    torch.testing.assert_close(found, torch.tensor([[0.0, (1.5 + 4.0) / 2]]))
+    found = joined(text, reference, Scale(1.0, 2.0), Scale(-3.0, 0.5), text_weight=0.25)
+    torch.testing.assert_close(found, torch.tensor([[0.0, (0.25 * 1.5 + 4.0) / 1.25]]))
     torch.testing.assert_close(
-        probability(found), 0.5 + torch.tensor([[math.atan(-3.0), math.atan(2.75 - 3)]]) / math.pi
+        probability(found), 0.5 + torch.tensor([[math.atan(-3.0), math.atan(3.5 - 3)]]) / math.pi
     )
 
 
 def test_strong_evidence_of_one_kind_is_not_outvoted() -> None:
     """A defect that the text does not see: ten deviations against half a one."""
-    alone = joined(torch.tensor([[-0.5]]), torch.tensor([[10.0]]), Scale(0, 1), Scale(0, 1))
-    both = joined(torch.tensor([[2.0]]), torch.tensor([[2.0]]), Scale(0, 1), Scale(0, 1))
+    alone = joined(torch.tensor([[-0.5]]), torch.tensor([[10.0]]), Scale(0, 1), Scale(0, 1), 1.0)
+    both = joined(torch.tensor([[2.0]]), torch.tensor([[2.0]]), Scale(0, 1), Scale(0, 1), 1.0)
     assert float(alone) > float(both)
 
 
@@ -109,10 +109,9 @@ def test_a_folder_against_the_definition_written_out() -> None:
     def z(values: Tensor) -> Tensor:
         flat = values.flatten().sort().values
         middle = flat[(len(flat) - 1) // 2]
-        away = (flat - middle).abs().sort().values
-        return (values - middle) / (1.4826 * away[(len(away) - 1) // 2])
+        return (values - middle) / ((flat[round(0.99 * (len(flat) - 1))] - middle) / 2.3263)
 
-    expected = 0.5 + ((z(text) + z(distances)) / 2 - 3).atan() / math.pi
+    expected = 0.5 + ((0.5 * z(text) + z(distances)) / 1.5 - 3).atan() / math.pi
     maps = found.evidence.maps[torch.tensor(found.indices).argsort(), 0].flatten(1)
     torch.testing.assert_close(maps.double(), expected, rtol=0, atol=2e-4)
 

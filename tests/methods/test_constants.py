@@ -120,17 +120,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "auto": ANSWER  # all own, chosen on validation data: docs/methods/auto.md
     | {
         "text": "clip-ac",
-        "features": "both",
+        "text_weight": 0.5,
+        "features": "blocks",
         "levels": (),
         "neighbourhoods": (3,),
-        "directions": 128,
-        "max_references": 32,
+        "directions": 64,
+        "max_references": 64,
         "ordinary": 0.5,
         "share": 0.3,
         "rotations": 1,
         "window": None,
         "unlike": 0.11,
-        "image_shares": (0.01, 0.1),
+        "image_shares": (0.02, 0.2),
     },
     "musc": {
         "sigma": 0.0,  # all of it: code, unless said otherwise

@@ -1,11 +1,11 @@
 """From two kinds of evidence to one anomaly map: log-odds by text, and log distances from references.
 
-    z = (value - median) / deviation, with the median and the deviation (1.4826 MAD) over the patches of references
-    T = (z_text + z_reference) / 2,   P(anomalous) = 1/2 + arctan(T - 3) / π
+    z = (value - median) / deviation, the deviation from the highest 1 % of the patches of references
+    T = (z_reference + w z_text) / (1 + w),   P(anomalous) = 1/2 + arctan(T - 3) / π
 
-The Cauchy combination of p-values (Liu and Xie, "Cauchy Combination Test", JASA 2020): it needs no independence, and as
-the tails are heavy, the kind of evidence that stands out decides. Why logarithms, equal weights and these shares were
-chosen: ``docs/methods/auto.md``.
+A weighted Cauchy combination of p-values (Liu and Xie, "Cauchy Combination Test", JASA 2020): it needs no independence,
+and as the tails are heavy, the kind of evidence that stands out decides. Why logarithms, this weight and these shares
+were chosen: ``docs/methods/auto.md``.
 """
 
 import math
@@ -20,7 +20,9 @@ LEAST_DISTANCE = 1e-3
 """Added to distances before the logarithm; below it, images differ by sensor noise."""
 LEAST_DEVIATION = 0.05
 """Of patches that are all but identical."""
-MAD_TO_DEVIATION = 1.4826
+UPPER = 0.99
+UPPER_DEVIATIONS = 2.3263
+"""So many deviations lie between the median and this quantile of a normal distribution."""
 UNUSUAL = 3.0
 """T, in deviations of ordinary patches, at which P(anomalous) is 1/2; an ordinary patch has 0.1, which heat maps hardly
 show. No order of scores depends on it."""
@@ -35,10 +37,13 @@ class Scale:
 
     @classmethod
     def of(cls, values: Float[Tensor, "*shape"]) -> "Scale":
-        """The median, and the deviation by the median absolute deviation, which anomalies hardly change."""
-        median = values.median()
-        deviation = MAD_TO_DEVIATION * float((values - median).abs().median())
-        return cls(float(median), max(deviation, LEAST_DEVIATION))
+        """The median, and the deviation by the 99 % quantile.
+
+        By the median absolute deviation, evidence whose noise has a heavy upper tail would outvote the other kind.
+        """
+        ordered = values.flatten().sort().values
+        median, upper = ordered[(len(ordered) - 1) // 2], ordered[round(UPPER * (len(ordered) - 1))]
+        return cls(float(median), max(float(upper - median) / UPPER_DEVIATIONS, LEAST_DEVIATION))
 
     @classmethod
     def of_text(cls, odds: Float[Tensor, "*shape"] | None) -> "Scale":
@@ -56,7 +61,11 @@ def log_distance(distance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def joined(
-    text: Float[Tensor, "batch cells"] | None, reference: Float[Tensor, "batch cells"], text_scale: Scale, scale: Scale
+    text: Float[Tensor, "batch cells"] | None,
+    reference: Float[Tensor, "batch cells"],
+    text_scale: Scale,
+    scale: Scale,
+    text_weight: float,
 ) -> Float[Tensor, "batch cells"]:
     """T of both kinds of evidence, or z of the references alone.
 
@@ -64,9 +73,12 @@ def joined(
         text: log-odds of the patches; None on a backbone without text.
         reference: log distances of the patches.
         text_scale, scale: of each.
+        text_weight: w, the weight of text where that of the references is 1.
     """
     by_reference = scale.standardised(reference)
-    return by_reference if text is None else (text_scale.standardised(text) + by_reference) / 2
+    if text is None:
+        return by_reference
+    return (by_reference + text_weight * text_scale.standardised(text)) / (1 + text_weight)
 
 
 def image_values(cells: Float[Tensor, "batch cells"], shares: Sequence[float]) -> Float[Tensor, "batch"]:

@@ -52,7 +52,7 @@ from zsad.wording import pluralised
 
 DEPTH = 24
 HYBRID_LEVELS, VIT_LEVELS = (6,), (6, 12, 18, 24)
-USUAL = Scale(median=-3.0, deviation=0.55)
+USUAL = Scale(median=-3.4, deviation=0.52)
 """Of log distances of patches, where a single reference cannot tell: the median over the validation sets."""
 LEAST_ODDS = 1e-6
 ANY_CLASS = "object"
@@ -64,6 +64,7 @@ class AutoConfig(Config):
 
     Attributes:
         text: name of the training-free method whose map is joined.
+        text_weight: of the text's evidence where that of the references has the weight 1; in 0..10.
         features: what patches are compared by: "blocks" of the transformer, the "cnn" of a hybrid backbone, or "both".
         levels: blocks, counted from 1 as for a tower of 24 blocks; where none is named, the 6th on a hybrid backbone,
             and the quarter points of MuSc on others.
@@ -80,17 +81,18 @@ class AutoConfig(Config):
     """
 
     text: str = "clip-ac"
-    features: FeatureSource = "both"
+    text_weight: float = 0.5
+    features: FeatureSource = "blocks"
     levels: tuple[int, ...] = ()
     neighbourhoods: tuple[int, ...] = (3,)
-    directions: int | None = 128
-    max_references: int = 32
+    directions: int | None = 64
+    max_references: int = 64
     ordinary: float = 0.5
     share: float = 0.3
     rotations: int = 1
     window: int | None = None
     unlike: float = 0.11
-    image_shares: tuple[float, ...] = (0.01, 0.1)
+    image_shares: tuple[float, ...] = (0.02, 0.2)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,6 +101,7 @@ class AutoConfig(Config):
         if not self.neighbourhoods or not self.image_shares:
             rule = "patches are compared in at least one neighbourhood, and images scored by at least one share of them"
             raise ConfigError(rule, "none", "name some")
+        check_within("the weight of text", self.text_weight, 0, 10)
         check_within("the number of references", self.max_references, 2, 1024)
         check_within("the number of angles of a reference", self.rotations, 1, 72)
         for share in (self.ordinary, self.share, self.unlike, *self.image_shares):
@@ -339,7 +342,7 @@ class Auto(FewShot, TransductiveMethod):
     @property
     def _mutual_options(self) -> MutualOptions:
         config = self.config
-        return MutualOptions(config.ordinary, config.share, config.image_shares, config.window)
+        return MutualOptions(config.ordinary, config.share, config.text_weight, config.image_shares, config.window)
 
     def _features(self, levels: Sequence[Float[Tensor, "batch _ rows cols"]]) -> PatchFeatures:
         return patch_features(levels, self.config.neighbourhoods, projections=list(self.projections))
@@ -363,7 +366,7 @@ class Auto(FewShot, TransductiveMethod):
         scale: Scale,
         grid: Size,
     ) -> Evidence:
-        values = joined(text, distances, text_scale, scale)
+        values = joined(text, distances, text_scale, scale, self.config.text_weight)
         score = probability(image_values(values, self.config.image_shares))
         return Evidence(maps=probability(values).unflatten(1, (1, *grid)), score=score)
 

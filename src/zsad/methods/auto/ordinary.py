@@ -22,12 +22,14 @@ class MutualOptions:
     Attributes:
         ordinary: share of the images that is kept; at least two are.
         share: of the distances from all images, the lowest, which are averaged.
+        text_weight: see :func:`zsad.methods.auto.joining.joined`.
         image_shares: see :func:`zsad.methods.auto.joining.image_values`.
         window: see :func:`zsad.references.distances_by_image`.
     """
 
     ordinary: float
     share: float
+    text_weight: float
     image_shares: Sequence[float]
     window: int | None
 
@@ -71,7 +73,8 @@ def ordinary_images(
     """
     among = distances_among(bank, images, window=options.window)
     first = _joined_streams(among, mutual(options.share))
-    scores = image_values(joined(text, first, Scale.of_text(text), Scale.of(first)), options.image_shares)
+    evidence = joined(text, first, Scale.of_text(text), Scale.of(first), options.text_weight)
+    scores = image_values(evidence, options.image_shares)
     count = max(2, math.ceil(options.ordinary * len(scores)))
     dropped = tuple(images[index] for index in sorted(scores.argsort(stable=True)[count:].tolist()))
     rest = bank.without(dropped)
