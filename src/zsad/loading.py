@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from zsad.backbones.config import EMBEDDED, FORMER, Activation, PositionResize, 
 from zsad.config import from_mapping
 from zsad.errors import WeightsError, ZsadWarning
 from zsad.methods._base import Config, Method
+from zsad.methods._trainable import Trainable
 from zsad.predictor import Detector
 from zsad.runtime import Precision, RuntimeConfig
 
@@ -76,6 +78,7 @@ def load(
     saved = checkpoint.read(folder) if folder else named
     card = replace(saved, **given, options=saved.options | (options or {}))
     method_type = checkpoint.method_of(card)
+    card, inner_folders = _with_inner_detectors(card, method_type, options or {})
     config = from_mapping(method_type.config_type, card.options, f"the options of {card.method}")
     image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
     runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()
@@ -91,7 +94,9 @@ def load(
         method, card = former, replace(card, backbone=former.clip.name)
     if folder:
         checkpoint.load_trained_state(method, folder)
-    elif any(parameter.requires_grad for parameter in method.parameters()):
+    for name, inner in inner_folders.items():
+        _load_inner(getattr(method, name), inner)
+    if not folder and any(parameter.requires_grad for parameter in method.parameters()):
         raise shipped.untrained(named)
     kept = replace(card, fingerprint=method.fingerprint, weights=absolute_weights(card.weights, card.backbone))
     if not folder:
@@ -100,6 +105,47 @@ def load(
     if loaded.calibration:
         loaded.training_record = calibrator.of_this_state(loaded.training_record, loaded.fingerprint, loaded.name)
     return loaded
+
+
+def _with_inner_detectors(
+    card: checkpoint.Card, method_type: type[Method], asked: Mapping[str, Any]
+) -> tuple[checkpoint.Card, dict[str, Path]]:
+    """The card with the methods and the configurations of the detectors that its options name, and their folders.
+
+    Args:
+        card: of the detector that has them.
+        method_type: its method.
+        asked: options that were given, rather than saved: tensors of those that were saved are saved with them.
+    """
+    folders = dict[str, Path]()
+    for name in method_type.detector_options:
+        inner = asked.get(name)
+        if not isinstance(inner, str):
+            continue
+        key = f"{name}_options"
+        named = replace(checkpoint.Card(inner, dict(asked.get(key, {}))), backbone=card.backbone, weights=card.weights)
+        folder = Path(inner) if _is_folder(inner) else _head(named)
+        if folder is None and issubclass(methods.get(inner), Trainable):
+            raise shipped.untrained(named)
+        if folder is not None:
+            saved = checkpoint.read(folder)
+            card = replace(card, options=card.options | {name: saved.method, key: saved.options | named.options})
+            folders[name] = folder
+    return card, folders
+
+
+def _load_inner(method: Method, folder: Path) -> None:
+    """Load the trained tensors of a detector into a module of another one.
+
+    Raises:
+        WeightsError: it was trained on another backbone.
+    """
+    trained_on = checkpoint.read(folder).fingerprint
+    if trained_on not in (None, method.fingerprint):
+        rule = f"{folder} was trained on the backbone that it is joined with"
+        raise WeightsError(rule, f"another one ({method.clip.weights})", "name the backbone of its training")
+    checkpoint.load_trained_state(method, folder)
+    method.requires_grad_(False)
 
 
 def _on_its_backbone(method_type: type[Method], config: Config, card: checkpoint.Card) -> Method:

@@ -120,17 +120,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "auto": ANSWER  # all own, chosen on validation data: docs/methods/auto.md
     | {
         "text": "clip-ac",
+        "text_options": {},
         "text_weight": 0.5,
-        "features": "blocks",
+        "features": "both",
         "levels": (),
         "neighbourhoods": (3,),
         "directions": 64,
         "max_references": 64,
-        "ordinary": 0.5,
+        "ordinary": 0.4,
         "share": 0.3,
         "rotations": 1,
         "window": None,
-        "unlike": 0.11,
+        "unlike": 0.15,
         "image_shares": (0.02, 0.2),
     },
     "musc": {

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
+from operator import attrgetter
 from typing import ClassVar, TypedDict
 
 from jaxtyping import Float
@@ -103,7 +104,9 @@ class Method(nn.Module, ABC):
         paper_backbone: the architecture that the paper uses, see ``zsad backbones``.
         uses_class_names: whether results depend on the class names.
         needs_text: whether the method needs a text tower; it is refused on a backbone that only sees.
-        foreign: names of the children whose weights come from elsewhere; they are hashed and never saved.
+        foreign: names of the modules whose weights come from elsewhere; they are hashed and never saved.
+        detector_options: options that name another detector, by its method or its folder, whose trained tensors
+            :func:`zsad.load` puts into the module of the same name. Beside each there is an option ``<name>_options``.
     """
 
     paper: ClassVar[Paper]
@@ -111,7 +114,8 @@ class Method(nn.Module, ABC):
     paper_backbone: ClassVar[str] = "ViT-L-14-336"
     uses_class_names: ClassVar[bool] = True
     needs_text: ClassVar[bool] = True
-    foreign: ClassVar[tuple[str, ...]] = ("clip",)
+    foreign: tuple[str, ...] = ("clip",)
+    detector_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, clip: Clip, config: Config) -> None:
         super().__init__()
@@ -132,7 +136,7 @@ class Method(nn.Module, ABC):
     @property
     def fingerprint(self) -> str | None:
         """Content hash of all weights that come from elsewhere; ``None`` while those of the CLIP are trainable."""
-        modules = [getattr(self, name) for name in self.foreign if name != "clip"]
+        modules = [attrgetter(name)(self) for name in self.foreign if name != "clip"]
         states = [module.state_dict() for module in modules if module is not None]
         if not states or self.clip.fingerprint is None:
             return self.clip.fingerprint

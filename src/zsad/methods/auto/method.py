@@ -14,21 +14,22 @@ How they are joined, and on which data that was chosen, is in ``docs/methods/aut
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zsad import methods
 from zsad.backbones.clip import Clip
 from zsad.backbones.transformer import level_index
-from zsad.config import check_within
+from zsad.config import check_within, from_mapping
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
-from zsad.methods._trainable import Trainable
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.methods.auto.joining import Scale, image_values, joined, probability
 from zsad.methods.auto.ordinary import MutualOptions, Statistic, leave_one_out, log_distances, mutual, ordinary_images
@@ -63,7 +64,9 @@ class AutoConfig(Config):
     """How text and references are compared and joined; the defaults were chosen on validation data.
 
     Attributes:
-        text: name of the training-free method whose map is joined.
+        text: the zero-shot method whose map is joined, by name; a trained one by its name where the package brings
+            its tensors for the backbone, or by its folder. A trained method takes a second pass through the tower.
+        text_options: its configuration; taken from the trained detector where there is one.
         text_weight: of the text's evidence where that of the references has the weight 1; in 0..10.
         features: what patches are compared by: "blocks" of the transformer, the "cnn" of a hybrid backbone, or "both".
         levels: blocks, counted from 1 as for a tower of 24 blocks; where none is named, the 6th on a hybrid backbone,
@@ -76,22 +79,23 @@ class AutoConfig(Config):
         rotations: copies of each reference at so many angles over a full turn; 1 for none.
         window: how many rows and columns of patches apart a reference patch may lie; None for anywhere.
         unlike: median distance of patches from the other images, above which these are not of one kind and are scored
-            by text alone; on the embedded backbone 0.007 to 0.098 within one kind, and from 0.122 for unrelated images.
+            by text alone; on the embedded backbone up to 0.116 for 16 images of one kind, from 0.162 for unrelated ones.
         image_shares: an image is scored by the mean of the highest share of its patches, averaged over these shares.
     """
 
     text: str = "clip-ac"
+    text_options: dict[str, Any] = field(default_factory=dict)
     text_weight: float = 0.5
-    features: FeatureSource = "blocks"
+    features: FeatureSource = "both"
     levels: tuple[int, ...] = ()
     neighbourhoods: tuple[int, ...] = (3,)
     directions: int | None = 64
     max_references: int = 64
-    ordinary: float = 0.5
+    ordinary: float = 0.4
     share: float = 0.3
     rotations: int = 1
     window: int | None = None
-    unlike: float = 0.11
+    unlike: float = 0.15
     image_shares: tuple[float, ...] = (0.02, 0.2)
 
     def __post_init__(self) -> None:
@@ -140,6 +144,7 @@ class Auto(FewShot, TransductiveMethod):
     config_type = AutoConfig
     needs_text = False
     takes_unlabelled = True
+    detector_options = ("text",)
     scales: Float[Tensor, "kinds 2"]
 
     def __init__(self, clip: Clip, config: AutoConfig | None = None) -> None:
@@ -156,7 +161,9 @@ class Auto(FewShot, TransductiveMethod):
             RandomProjection(width, narrow, number) if narrow < width else nn.Identity()
             for number, (width, narrow) in enumerate(zip(widths, reduced, strict=True))
         )
-        self.text = _text_method(clip, config.text) if clip.has_text else None
+        self.text = _text_method(clip, config.text, config.text_options) if clip.has_text else None
+        if self.text is not None:
+            self.foreign = ("clip", *(f"text.{name}" for name in self.text.foreign if name != "clip"))
         self._added: list[tuple[ReferenceBank, int, Tensor | None]] = []
 
     @property
@@ -178,8 +185,11 @@ class Auto(FewShot, TransductiveMethod):
             if self.text is None:
                 return Observation(self._features(levels), None, None)
             evidence = self.text(images, class_names)
-        odds = evidence.maps.float().mean(1).flatten(1).logit(LEAST_ODDS)
-        return Observation(self._features(levels), odds, evidence)
+        patches = self._features(levels)
+        maps = evidence.maps.float().mean(1, keepdim=True)
+        if maps.shape[-2:] != patches.grid:
+            maps = F.interpolate(maps, patches.grid, mode="bilinear", antialias=True)
+        return Observation(patches, maps.flatten(1).logit(LEAST_ODDS), evidence)
 
     def compare(self, observed: Observation) -> Evidence:
         """Evidence from text and from the images that are remembered; from text alone where none are.
@@ -406,15 +416,17 @@ def _together(parts: Sequence[Evidence]) -> Evidence:
     return Evidence(torch.cat([part.maps.cpu() for part in parts]), torch.cat([part.score.cpu() for part in parts]))
 
 
-def _text_method(clip: Clip, name: str) -> Method:
-    """The training-free method of that name; it shares the CLIP, which is saved and moved once."""
+def _text_method(clip: Clip, name: str, options: Mapping[str, Any]) -> Method:
+    """The method of that name, frozen; it shares the CLIP, which is saved and moved once."""
     method_type = methods.get(name)
-    if issubclass(method_type, Trainable | TransductiveMethod) or (
+    needs_others = issubclass(method_type, TransductiveMethod) or (
         issubclass(method_type, FewShot) and method_type.needs_normal
-    ):
-        rule = "the text method needs no training and no other images"
-        raise ConfigError(rule, name, "say clip-ac, clip or winclip")
-    method = method_type(clip)  # type: ignore[call-arg]  # all methods have a default configuration
+    )
+    if needs_others:
+        raise ConfigError(
+            "the text method needs no other images", name, "say clip-ac, winclip or fe-clip"
+        )
+    method = method_type(clip, from_mapping(method_type.config_type, options, f"the options of {name}"))
     del method.clip
     object.__setattr__(method, "clip", clip)
-    return method
+    return method.requires_grad_(False)
