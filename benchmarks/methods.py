@@ -21,6 +21,7 @@ from zsad.methods._trainable import Trainable
 from zsad.types import Target
 
 BARS = {
+    "aa-clip": 1.1,
     "acd-clip": 1.25,
     "afr-clip": 1.25,
     "anomalyclip": 1.5,

@@ -7,10 +7,12 @@ A module ``tests/methods/test_<name>.py`` may define (all but the first two are 
 * ``BACKBONE``: the architecture of the paper, where that is not ViT-L-14-336
 * ``READS_NO_NAMES``: true where results do not depend on class names
 * ``RECIPE_ROWS``: {row: options} of each file below ``recipes/<name>``, without suffix, such as ``"ablation/fft"``
-* ``RECIPE_ACTIVATION``: that its recipes name
+* ``RECIPE_ACTIVATION``, ``RECIPE_SIZE``: that its recipes name
+* ``RECIPE_TRAINING``: {row: what differs of the training}
+* ``RECIPE_BACKBONE``, ``RECIPE_WEIGHTS``: that its recipes name, where not ViT-L-14-336 with OpenAI's weights
 * ``ROUTES``: {term of the loss: names of the modules that it trains}
 * ``QUICK``: options with which the promises of all methods are checked, where the defaults take seconds
-* ``VARIANTS``: further options with which the derivatives of its loss are checked
+* ``LOSS_VARIANTS``: further options with which the derivatives of its loss are checked
 
 Older methods are in the tables of those tests themselves.
 """
@@ -32,6 +34,8 @@ ADAM = {
     "rates": {},
     "clip_norms": {},
     "augment": False,
+    "milestones": (),
+    "first_stage": None,
 }
 
 

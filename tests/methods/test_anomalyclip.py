@@ -39,7 +39,7 @@ RECIPE_ROWS = {
     "ablation/no_deep_prompts": {"prompt_depth": 1},
 }
 ROUTES = {term: {"prompts.contexts", "prompts.deep"} for term in ("image", "focal", "dice")}
-VARIANTS = [{"levels": (12, 24)}]
+LOSS_VARIANTS = [{"levels": (12, 24)}]
 
 NAMES = ["metal nut", "carpet", "carpet"]
 TARGET = Target(torch.tensor([0.0, 1.0, 1.0]), torch.zeros(3, 48, 48))

@@ -251,7 +251,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("acd-clip", {"variant": "paper"}),
     ("acd-clip", {"adapter": "lora", "fusion": "static"}),
     *((name, {}) for name in declared("ROUTES")),
-    *((name, options) for name, more in declared("VARIANTS").items() for options in more),
+    *((name, options) for name, more in declared("LOSS_VARIANTS").items() for options in more),
 ]
 
 

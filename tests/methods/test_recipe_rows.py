@@ -88,10 +88,13 @@ ACTIVATIONS = declared("RECIPE_ACTIVATION")
 UNDER_GELU = {row for row in ROWS if row.startswith("acd-clip") and ROWS[row].get("variant") != "paper"}
 UNDER_GELU |= {row for row in ROWS if row.startswith(("april-gan", "mvfa-ad"))}
 """Their authors run OpenAI's weights under plain GELU."""
-SIZES = {"mvfa-ad": 240}
+SIZES = {"mvfa-ad": 240} | declared("RECIPE_SIZE")
 """Where it is not 518 px: the authors' code."""
 TRAININGS = {"mvfa-ad/few_shot": {"learning_rate": 1e-3}}
 """Where it is not as the method says: train_few.py of MVFA-AD."""
+TRAININGS |= {
+    f"{name}/{row}": options for name, rows in declared("RECIPE_TRAINING").items() for row, options in rows.items()
+}
 
 
 def test_every_recipe_is_in_the_table() -> None:
@@ -107,8 +110,8 @@ def test_a_recipe_is_its_row(row: str) -> None:
     assert recipe == Recipe(
         method=row.split("/")[0],
         paper=recipe.paper,
-        backbone="ViT-L-14-336",
-        weights="openai",
+        backbone=declared("RECIPE_BACKBONE").get(row.split("/")[0], "ViT-L-14-336"),
+        weights=declared("RECIPE_WEIGHTS").get(row.split("/")[0], "openai"),
         activation="gelu" if row in UNDER_GELU else ACTIVATIONS.get(row.split("/")[0]),
         image_size=SIZES.get(row.split("/")[0], 518),
         options=ROWS[row],

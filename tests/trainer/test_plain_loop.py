@@ -16,8 +16,9 @@ from tests.small import CONFIG
 from tests.trainer.toys import PAPER, TOYS, draw, register_toys
 from zsad.backbones import weights as backbone_weights
 from zsad.backbones.clip import Clip
+from zsad.errors import ConfigError
 from zsad.methods._base import Config
-from zsad.methods._trainable import Trainable, TrainingConfig
+from zsad.methods._trainable import FirstStage, Trainable, TrainingConfig
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.augmentation import augment
 from zsad.trainer.batch_loss import mixed
@@ -51,6 +52,10 @@ class Noted(Trainable):
         self.edit, self.head = nn.Linear(width, width), nn.Linear(width, 1)
         self.names: list[tuple[str, ...]] = []
         self.half: list[bool] = []
+        self.stages: list[int] = []
+
+    def begin_stage(self, stage: int) -> None:
+        self.stages.append(stage)
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
         self.names.append(tuple(class_names))
@@ -113,14 +118,21 @@ def plain(
     ]
     adam = torch.optim.Adam(groups, betas=told["betas"], weight_decay=told["weight_decay"])
     firsts = [group["lr"] for group in adam.param_groups]
-    history = []
+    history, steps = [], 0
     for epoch in range(told["epochs"]):
-        for group, first in zip(adam.param_groups, firsts, strict=True):
-            group["lr"] = first * told["decay"] ** epoch
+        first_stage = told.get("first_stage", {"epochs": 0})
+        is_first = epoch < first_stage["epochs"]
+        batch_size = first_stage["batch_size"] if is_first else told["batch_size"]
         order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed_of(SEED, epoch)))
         sums = {"pixels": 0.0, "labels": 0.0}
-        for start in range(0, len(samples), told["batch_size"]):
-            numbers = order[start : start + told["batch_size"]].tolist()
+        for start in range(0, len(samples), batch_size):
+            for group, first in zip(adam.param_groups, firsts, strict=True):
+                if told["schedule"] == "exponential":
+                    group["lr"] = first * told["decay"] ** epoch
+                else:
+                    group["lr"] = first * told["decay"] ** sum(steps >= one for one in told["milestones"])
+            steps += not is_first
+            numbers = order[start : start + batch_size].tolist()
             pairs = [read(samples[number]) for number in numbers]
             if change is not None:
                 pairs = [change(*pair, seed_of(SEED, epoch, n)) for pair, n in zip(pairs, numbers, strict=True)]
@@ -183,6 +195,28 @@ def test_a_last_batch_that_is_smaller_is_trained_on(data: str, tmp_path: Path) -
     ours = trained(data, tmp_path / "run", batch_size=7)
     assert [len(names) for names in ours[0].names] == [7, 7, 6] * 3
     assert_agree(ours, plain(data, batch_size=7))
+
+
+def test_two_stages_and_milestones_are_a_plain_loop(data: str, tmp_path: Path) -> None:
+    """20 images: 3 steps of up to 7 in the first epoch, then twice 5 of 4, with the rate halved twice."""
+    told = {
+        "first_stage": {"epochs": 1, "batch_size": 7},
+        "schedule": "steps",
+        "milestones": (2, 6),
+    }
+    ours = trained(data, tmp_path / "run", **told)
+    assert [len(names) for names in ours[0].names] == [7, 7, 6] + [4] * 10
+    assert ours[0].stages == [0, 1, 1]
+    assert_agree(ours, plain(data, **told))
+    assert trained(data, tmp_path / "other")[0].stages == []
+
+
+def test_a_training_of_a_first_stage_alone_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"goes on after its first stage of 3 epochs; got 3 in all"):
+        TrainingConfig(epochs=3, batch_size=4, learning_rate=0.1, first_stage=FirstStage(3, 16))
+    for epochs, batch_size in ((0, 4), (4, 0)):
+        with pytest.raises(ConfigError, match="of a first stage"):
+            FirstStage(epochs, batch_size)
 
 
 def test_augmented_training_is_a_plain_loop_over_other_images(data: str, tmp_path: Path) -> None:

@@ -22,6 +22,23 @@ MOST_EPOCHS, MOST_IMAGES = 100_000, 4096
 
 
 @dataclass(frozen=True)
+class FirstStage:
+    """The first epochs of a training in two stages; what each stage trains is the method's to say.
+
+    Attributes:
+        epochs: of this stage.
+        batch_size: images a step in these epochs.
+    """
+
+    epochs: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        check_within("the number of epochs of a first stage", self.epochs, 1, MOST_EPOCHS)
+        check_within("the number of images a step of a first stage", self.batch_size, 1, MOST_IMAGES)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """How a paper trains its method: the hyperparameters of its optimisation, always with Adam.
 
@@ -32,11 +49,13 @@ class TrainingConfig:
         betas: of Adam.
         weight_decay: of Adam.
         schedule: the rate of epoch e, counted from 0, is the first times 1 (``constant``), decay^e (``exponential``) or
-            1 / (e + 1) (``inverse``).
-        decay: of the exponential schedule.
+            1 / (e + 1) (``inverse``); or it is multiplied by decay at each of the ``milestones`` (``steps``).
+        decay: of the exponential schedule, and of each milestone.
+        milestones: numbers of steps, counted from the end of the first stage.
         rates: other first rates for parameters whose name contains the key.
         clip_norms: bounds on the norm of the gradient of parameters whose name contains the key.
         augment: whether images are augmented: rotation, translation, flip, colour jitter and noise.
+        first_stage: of a training in two stages; its epochs are among ``epochs``.
     """
 
     epochs: int
@@ -44,11 +63,13 @@ class TrainingConfig:
     learning_rate: float
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    schedule: Literal["constant", "exponential", "inverse"] = "constant"
+    schedule: Literal["constant", "exponential", "inverse", "steps"] = "constant"
     decay: float = 0.9
     rates: dict[str, float] = field(default_factory=dict)
     clip_norms: dict[str, float] = field(default_factory=dict)
     augment: bool = False
+    milestones: tuple[int, ...] = ()
+    first_stage: FirstStage | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -73,13 +94,30 @@ class TrainingConfig:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError("Adam's betas lie in [0, 1)", self.betas, "say (0.9, 0.999)")
 
-    def rate(self, epoch: int) -> float:
-        """The factor of all learning rates at an epoch, counted from 0.
+        if self.first_epochs >= self.epochs:
+            rule = f"a training goes on after its first stage of {self.first_epochs} epochs"
+            raise ConfigError(rule, f"{self.epochs} in all", "say more epochs, or fewer of first_stage in a recipe")
+
+    @property
+    def first_epochs(self) -> int:
+        """Epochs of the first stage; 0 where there is none."""
+        return 0 if self.first_stage is None else self.first_stage.epochs
+
+    def batch_size_of(self, epoch: int) -> int:
+        """Images a step in an epoch, counted from 0."""
+        return (
+            self.batch_size if self.first_stage is None or epoch >= self.first_epochs else self.first_stage.batch_size
+        )
+
+    def rate(self, epoch: int, step: int = 0) -> float:
+        """The factor of all learning rates at an epoch, counted from 0, and after so many steps since the first stage.
 
         >>> TrainingConfig(epochs=9, batch_size=16, learning_rate=5e-4, schedule="inverse").rate(3)
         0.25
         """
-        return {"constant": 1.0, "exponential": self.decay**epoch, "inverse": 1 / (epoch + 1)}[self.schedule]
+        passed = sum(milestone <= step for milestone in self.milestones)
+        factors = {"constant": 1.0, "exponential": self.decay**epoch, "inverse": 1 / (epoch + 1)}
+        return (factors | {"steps": self.decay**passed})[self.schedule]
 
 
 class Trainable(Method):
@@ -106,6 +144,9 @@ class Trainable(Method):
         """
         rule = "the form of the authors' checkpoints is known for the method"
         raise ConfigError(rule, cls.__name__, "train it: zsad train")
+
+    def begin_stage(self, stage: int) -> None:
+        """Called before each epoch of a training in two stages: 0 in the first, then 1. By default nothing changes."""
 
     @abstractmethod
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:

@@ -69,6 +69,7 @@ def segmentation_losses(
     masks: Float[Tensor, "batch mask_rows mask_cols"],
     *,
     align_corners: bool,
+    both_states: bool = False,
 ) -> dict[str, Float[Tensor, ""]]:
     """Focal and Dice loss of the enlarged map of each level, each a sum over the levels (code of APRIL-GAN).
 
@@ -76,8 +77,10 @@ def segmentation_losses(
         logits: log-odds of each level, which are enlarged before they become probabilities.
         masks: 0 normal, 1 anomalous.
         align_corners: as in prediction.
+        both_states: whether Dice is that of the anomalous and of the normal state (code of AA-CLIP).
     """
     levels = logits.shape[1]
     maps = upsample(logits, masks, align_corners=align_corners).sigmoid().flatten(0, 1)
     repeated = masks.repeat_interleave(levels, 0)
-    return {"focal": levels * focal(maps, repeated), "dice": levels * dice(maps, repeated)}
+    overlap = dice(maps, repeated) + (dice(1 - maps, 1 - repeated) if both_states else 0)
+    return {"focal": levels * focal(maps, repeated), "dice": levels * overlap}

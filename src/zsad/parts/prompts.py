@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -159,6 +159,18 @@ def _cut(tokenizer: Tokenizer, class_name: str, texts: Sequence[str], room: int)
     raise ConfigError(
         "prompts leave room for a class name", f"{room} tokens for {texts[0]!r}", "learn fewer vectors (prompt_length)"
     )
+
+
+def padded_ids(clip: Clip, prompts: Sequence[str]) -> tuple[Int[Tensor, "prompts tokens"], Int[Tensor, "prompts"]]:
+    """Token ids of prompts, each filled up to the longest with its end token, and the index of its end token.
+
+    Attention of the text tower is causal, so what follows the end token has no effect on it.
+    """
+    ids = [clip.tokenizer.encode(prompt) for prompt in prompts]
+    longest = max(map(len, ids))
+    filled = [[*tokens, *[tokens[-1]] * (longest - len(tokens))] for tokens in ids]
+    ends = [len(tokens) - 1 for tokens in ids]
+    return torch.tensor(filled, device=clip.device), torch.tensor(ends, device=clip.device)
 
 
 def embed_text(clip: Clip, text: str) -> Float[Tensor, "tokens width"]:

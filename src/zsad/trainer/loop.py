@@ -176,16 +176,18 @@ class TrainingRun:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         self.method.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = group["first"] * self.training.rate(epoch)
+        first, batch_size = self.training.first_epochs, self.training.batch_size_of(epoch)
+        if first:
+            self.method.begin_stage(int(epoch >= first))
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
-        steps = order.split(self.training.batch_size)
-        micro_batch = self.runtime.micro_batch or self.training.batch_size
+        steps = order.split(batch_size)
+        micro_batch = self.runtime.micro_batch or batch_size
         indices = [part.tolist() for step in steps for part in step.split(micro_batch)]
         batches = self.images.batches(indices, self.runtime.workers, self._loss.needs_pixels)
         sums: dict[str, float] = {}
         for number, step in enumerate(steps):
             torch.manual_seed(mixed(self.seed, epoch, number))
+            self._set_rates(epoch, (epoch - first) * len(steps) + number)
             self._optimiser.zero_grad()
             for _ in range(math.ceil(len(step) / micro_batch)):
                 batch = next(batches)
@@ -197,6 +199,10 @@ class TrainingRun:
             self._clip_gradients()
             self._optimiser.step()
         return {name: total / len(self.images) for name, total in sums.items()}
+
+    def _set_rates(self, epoch: int, step: int) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["first"] * self.training.rate(epoch, step)
 
     def _check_finite(self, what: str, values: dict[str, Any], when: str) -> None:
         not_finite = [name for name, value in values.items() if not value.isfinite().all()]
@@ -223,15 +229,16 @@ class TrainingRun:
 
 
 def _comparable(run: dict[str, Any]) -> dict[str, Any]:
-    """The identity of a run without its number of epochs, and without what is not set of its detector.
+    """The identity of a run without its number of epochs, and without what is not set of its training and detector.
 
-    Later versions add fields to a detector's card, which are None where an earlier one saved it. A threshold, which
+    Later versions add fields to both, which are None or empty where an earlier one saved them. A threshold, which
     version 0.1.0 always recorded, has no part in training, and the fingerprint tells more than the name of a backbone,
     whose weights may have got another name since.
     """
     training, detector = run.get("training"), run.get("detector")
     if isinstance(training, dict):
-        run = run | {"training": {key: value for key, value in training.items() if key != "epochs"}}
+        set_ones = {key: value for key, value in training.items() if value not in (None, []) and key != "epochs"}
+        run = run | {"training": set_ones}
     if isinstance(detector, dict):
         others = ("threshold", "backbone")
         decisive = {key: value for key, value in detector.items() if value is not None and key not in others}

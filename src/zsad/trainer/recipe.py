@@ -36,11 +36,13 @@ class RecipeChanges(TypedDict, total=False):
     learning_rate: float | None
     betas: tuple[float, float] | None
     weight_decay: float | None
-    schedule: Literal["constant", "exponential", "inverse"] | None
+    schedule: Literal["constant", "exponential", "inverse", "steps"] | None
     decay: float | None
     rates: dict[str, float] | None
     clip_norms: dict[str, float] | None
     augment: bool | None
+    milestones: tuple[int, ...] | None
+    first_stage: Mapping[str, int] | None
 
 
 @dataclass(frozen=True)

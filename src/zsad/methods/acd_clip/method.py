@@ -35,7 +35,7 @@ from zsad.methods.acd_clip.conv_lora import Adapter, ConvLora, Lora
 from zsad.methods.acd_clip.gateway import Gateway
 from zsad.parts.losses import dice, dice_of_both_states, focal, image_cross_entropy, upsample
 from zsad.parts.maps import pixel_maps
-from zsad.parts.prompts import compose, fit_prompts
+from zsad.parts.prompts import compose, fit_prompts, padded_ids
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import state_features
 from zsad.types import Evidence, Target, Trace
@@ -273,17 +273,12 @@ class AcdClip(Trainable):
         """T_j^s of a class: the end tokens at the end of every text group. Padding follows them and has no effect."""
         normal, anomalous = (tuple(state) for state in self.prompts("{}"))
         states = fit_prompts(self.clip.tokenizer, class_name, (normal, anomalous), len(TEMPLATES))
-        ids = [self.clip.tokenizer.encode(prompt) for prompts in states for prompt in prompts]
-        longest, device = max(map(len, ids)), self.clip.device
-        tokens = torch.tensor(
-            [[*prompt_ids, *[prompt_ids[-1]] * (longest - len(prompt_ids))] for prompt_ids in ids], device=device
-        )
-        ends = torch.tensor([len(prompt_ids) - 1 for prompt_ids in ids], device=device)
+        tokens, ends = padded_ids(self.clip, [prompt for prompts in states for prompt in prompts])
         groups = cast("list[TextGroup]", self.text_groups)
         edits = {end: group.adapter for end, group in zip(self.text_ends, groups, strict=True)}
         _, kept = self.clip.text.run(tokens, after=edits, keep=self.text_ends)
         levels = [
-            group.norm(kept[end][torch.arange(len(ids), device=device), ends]).split([len(state) for state in states])
+            group.norm(kept[end][torch.arange(len(ends)), ends]).split([len(state) for state in states])
             for end, group in zip(self.text_ends, groups, strict=True)
         ]
         return torch.stack([torch.cat([state_features(state[None]) for state in level]) for level in levels])
