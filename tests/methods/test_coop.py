@@ -21,7 +21,7 @@ CONSTANTS = ANSWER | {
 TRAINING = ADAM | {"epochs": 15, "batch_size": 8, "learning_rate": 1e-3, "betas": (0.5, 0.999)}  # AnomalyCLIP
 RECIPE_ROWS = {"paper": {}}
 ROUTES = {"image": {"context"}}
-VARIANTS = [{"shared_context": False, "local_weight": 4.0}]
+LOSS_VARIANTS = [{"shared_context": False, "local_weight": 4.0}]
 
 NAMES = ["metal nut", "carpet", "metal nut"]
 
