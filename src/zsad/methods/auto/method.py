@@ -3,7 +3,7 @@
 Text evidence of a zero-shot method, and distances of patches from reference images:
 
     one image                     text alone
-    several unlabelled images     text, and distances from the more ordinary half of these images
+    several unlabelled images     text, and distances from the more ordinary of these images
     normal images remembered      text, and the distance from the nearest normal patch
 
 On a backbone without text, distances alone; a single image then has no score.
