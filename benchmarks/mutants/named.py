@@ -52,7 +52,7 @@ TRAINER = (
         "torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))",
         "torch.arange(len(self.images))",
     ),
-    Named("schedule ignored", LOOP, 'group["first"] * self.training.rate(epoch)', 'group["first"]'),
+    Named("schedule ignored", LOOP, 'group["first"] * self.training.rate(epoch, step)', 'group["first"]'),
     Named("weight decay dropped", LOOP, "weight_decay=self.training.weight_decay", "weight_decay=0.0"),
     Named("betas dropped", LOOP, "betas=self.training.betas, ", ""),
     Named("pixels not divided by std", FORWARD, "((pixels - mean) / std)", "(pixels - mean)"),
@@ -79,8 +79,8 @@ TRAINER = (
     Named(
         "the last batch dropped",
         LOOP,
-        "order.split(self.training.batch_size)",
-        "order.split(self.training.batch_size)[:-1]",
+        "order.split(batch_size)",
+        "order.split(batch_size)[:-1]",
     ),
     Named("the same augmentation every epoch", FORWARD, "mixed(self.seed, epoch, index)", "mixed(self.seed, index)"),
     Named(
