@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from benchmarks.mutants.named import NAMED, Named
 
 ROOT = Path(__file__).parents[1]
