@@ -25,6 +25,7 @@ BARS = {
     "acd-clip": 1.25,
     "afr-clip": 1.25,
     "anomalyclip": 1.5,
+    "anomalygpt": 1.1,
     "april-gan": 1.1,
     "coop": 1.1,
     "fe-clip": 1.25,

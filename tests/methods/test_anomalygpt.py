@@ -36,6 +36,7 @@ TRAINING = ADAM | {
 }
 BACKBONE = "ViT-H-14"
 RECIPE_ROWS = {"paper": {}}
+RECIPE_BACKBONE, RECIPE_WEIGHTS, RECIPE_SIZE = "ViT-H-14", "laion2b_s32b_b79k", 224
 ROUTES = {"focal": {"linear"}, "dice": {"linear"}}
 
 NAMES = ["metal nut", "carpet"]
