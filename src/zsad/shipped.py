@@ -43,6 +43,10 @@ def fitting_head(asked: Card) -> Path | None:
 
 def untrained(asked: Card) -> ConfigError:
     """The error for a method that is given by name and has to be trained first in the requested configuration."""
+    if not issubclass(methods.get(asked.method), methods.Trainable):
+        remedy = f"put trained detectors together: zsad {asked.method} DETECTOR ... --out DIR"
+        rule = f"the members of the {asked.method} are trained before it is used"
+        return ConfigError(rule, "their names alone", remedy)
     value = "the method's name alone"
     remedy = (
         f"run zsad train {asked.method}{_as_typed(asked)} --data LAYOUT:PATH --out DIR, then name DIR as the detector"

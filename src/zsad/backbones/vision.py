@@ -1,6 +1,9 @@
 """The vision tower of CLIP, which is also that of DINOv2 and DINOv3 where it is so configured."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,6 +21,21 @@ MIN_GRID = 2
 
 OFFSET = 0.1
 """Cells by which DINOv2's code enlarges a grid when it resizes positions, against rounding errors of the size."""
+
+
+@dataclass
+class _SharedPass:
+    """The last images that a tower embedded, and the pass of their tokens."""
+
+    tower: "VisionTower"
+    images: Tensor | None = None
+    tokens: Tensor | None = None
+    grid: Size = (0, 0)
+    trace: Trace | None = None
+
+
+_SHARED: ContextVar[_SharedPass | None] = ContextVar("shared pass", default=None)
+"""Of each thread, since passes run side by side."""
 
 
 class VisionTower(nn.Module):
@@ -54,6 +72,7 @@ class VisionTower(nn.Module):
         self.norm_pre = nn.LayerNorm(vision.width, eps=vision.epsilon) if vision.norm_pre else None
         self.transformer = Transformer(vision, config.activation, causal=False)
         self.norm_post = nn.LayerNorm(vision.width, eps=vision.epsilon)
+        self._asked_for: set[int] = set()
         self.has_projection = config.has_text
         if self.has_projection:
             self.projection = nn.Parameter(scale * torch.randn(vision.width, config.embed))
@@ -76,10 +95,34 @@ class VisionTower(nn.Module):
         tokens, grid = self.embed(images)
         return self.run(tokens, grid, before=before, after=after, keep=keep)
 
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """While the block lasts, passes of the same tensor of images that no edit changes are one pass.
+
+        It keeps every block that was asked for in such a block before, so that the first images may need more passes
+        than those that follow. What is handed out must not be modified in place.
+        """
+        token = _SHARED.set(_SharedPass(self))
+        try:
+            yield
+        finally:
+            _SHARED.reset(token)
+
+    @property
+    def _shared(self) -> _SharedPass | None:
+        shared = _SHARED.get()
+        return shared if shared is not None and shared.tower is self else None
+
     def embed(self, images: Float[Tensor, "batch 3 rows cols"]) -> tuple[Float[Tensor, "batch tokens width"], Size]:
         """Tokens that enter block 0 (class token, registers, patches), and their grid."""
+        shared = self._shared
+        if shared is not None and shared.tokens is not None and shared.images is images:
+            return shared.tokens, shared.grid
         grid = self.grid(images.shape[-2], images.shape[-1])
-        return self.arrange(self.patch_embedding(images)), grid
+        tokens = self.arrange(self.patch_embedding(images))
+        if shared is not None:
+            shared.images, shared.tokens, shared.grid, shared.trace = images, tokens, grid, None
+        return tokens, grid
 
     def grid(self, rows: int, cols: int) -> Size:
         """The patch grid of images of so many pixels.
@@ -118,8 +161,20 @@ class VisionTower(nn.Module):
         keep: Collection[int] = (),
     ) -> Trace:
         """Run the blocks on tokens from :meth:`embed`, or on a selection of them."""
+        shared = self._shared
+        if shared is not None and tokens is shared.tokens and not before and not after:
+            return self._run_shared(shared, tokens, grid, set(keep))
         last, kept = self.transformer(tokens, grid, before=before, after=after, keep=keep)
         return Trace(kept=kept, last=last, grid=grid)
+
+    def _run_shared(self, shared: _SharedPass, tokens: Tensor, grid: Size, keep: set[int]) -> Trace:
+        """The pass of these tokens, run again only if a block is asked for that it did not keep."""
+        self._asked_for |= keep
+        if shared.trace is None or not keep <= shared.trace.kept.keys():
+            last, kept = self.transformer(tokens, grid, keep=set(self._asked_for))
+            shared.trace = Trace(kept=kept, last=last, grid=grid)
+        trace = shared.trace
+        return Trace(kept={block: trace.kept[block] for block in keep}, last=trace.last, grid=grid)
 
     def project(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape embed"]:
         """Post-norm and projection into the joint space, as CLIP does with its class token; the norm alone in a tower

@@ -26,6 +26,7 @@ COMMANDS = {
     "gallery": ("gallery", "draw the maps of detectors side by side"),
     "fit": ("fit", "fit a detector to normal images (few-shot)"),
     "fit-normal": ("fit", "the same: an older name of fit"),
+    "ensemble": ("ensemble", "put several detectors together"),
     "import": ("import_", "make a detector of a published checkpoint"),
     "calibrate": ("calibrate", "choose thresholds on images of known state"),
     "demo": ("demo", "try a detector on photographs of solar cells"),

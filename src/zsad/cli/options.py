@@ -62,7 +62,8 @@ def add_backbone(group: "ArgumentGroup") -> None:
     group.add_argument(
         "--position-resize",
         choices=POSITION_RESIZES,
-        help="of position embeddings; default: that of the backbone",
+        metavar="HOW",
+        help="of position embeddings: bicubic_antialias, bicubic, bicubic_offset, bilinear (default: as published)",
     )
     group.add_argument("--image-size", type=int, metavar="PX", help="input size (default: that of the backbone)")
     group.add_argument(
