@@ -26,7 +26,7 @@ def configure(parser: ArgumentParser) -> None:
     group.add_argument("--backbone", metavar="NAME", help="default: that of saved detectors, or tiny")
     group.add_argument("--weights", metavar="TAG|PATH|REPO", help=WEIGHTS)
     group.add_argument("--activation", choices=("quick_gelu", "gelu"), help="default: that of the weights")
-    group.add_argument("--position-resize", choices=POSITION_RESIZES, metavar="HOW", help="of position embeddings")
+    group.add_argument("--position-resize", choices=POSITION_RESIZES, metavar="HOW", help="see zsad predict --help")
     group.add_argument("--image-size", type=int, metavar="PX", help="input size (default: that of the backbone)")
     add_runtime(parser)
     parser.set_defaults(run=run)

@@ -63,7 +63,7 @@ def add_backbone(group: "ArgumentGroup") -> None:
         "--position-resize",
         choices=POSITION_RESIZES,
         metavar="HOW",
-        help="of position embeddings: bicubic_antialias, bicubic, bicubic_offset, bilinear (default: as published)",
+        help="bicubic_antialias, bicubic, bicubic_offset or bilinear",
     )
     group.add_argument("--image-size", type=int, metavar="PX", help="input size (default: that of the backbone)")
     group.add_argument(
