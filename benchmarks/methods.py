@@ -22,6 +22,7 @@ from zsad.types import Target
 
 BARS = {
     "aa-clip": 1.1,
+    "clip-ad": 1.5,
     "acd-clip": 1.25,
     "afr-clip": 1.25,
     "anomalyclip": 1.5,
