@@ -1,5 +1,7 @@
 """Enlarging and smoothing of maps, against SciPy and by their properties."""
 
+from dataclasses import asdict, dataclass, field
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,17 @@ from torch.nn import functional as F
 from zsad.errors import ConfigError
 from zsad.methods._base import Config
 from zsad.parts.maps import resize, smooth, smooth_within
-from zsad.scoring import anomaly_maps
+from zsad.scoring import anomaly_maps, maps_of_images
 from zsad.types import Evidence, Size
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of smoothing is SciPy")
+
+
+@dataclass(frozen=True)
+class Listed(Config):
+    """A configuration that cannot be hashed, as those of some methods."""
+
+    of_classes: dict[str, str] = field(default_factory=dict)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -185,3 +194,27 @@ def test_log_odds_beyond_the_precision_of_probabilities_are_enlarged() -> None:
 def test_a_window_without_a_middle_is_refused(window: int) -> None:
     with pytest.raises(ConfigError, match=f"the window of a Gaussian has an odd side; got {window}"):
         Config(smoothing_window=window)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(sigma=0.0),
+        Config(sigma=4.0),
+        Config(sigma=6.5, align_corners=True),
+        Config(sigma=8.0, smoothing_window=7),
+    ],
+)
+@pytest.mark.parametrize("sizes", [((40, 40), (40, 40)), ((100, 37), (5, 3)), ((17, 64), (1, 1)), ((4, 40), (9, 200))])
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("logits", [False, True])
+def test_maps_at_the_sizes_of_images_are_enlarged_smoothed_and_resized(
+    config: Config, sizes: tuple[Size, Size], levels: int, logits: bool
+) -> None:
+    config = Listed(**asdict(config))
+    maps = noise(2, levels, 6, 6)
+    evidence = Evidence(maps, torch.zeros(2), logits=(8 * maps - 4) if logits else None)
+    found = maps_of_images(evidence, 40, config, sizes)
+    assert [tuple(each.shape) for each in found] == list(sizes)
+    for ours, whole, size in zip(found, anomaly_maps(evidence, (40, 40), config), sizes, strict=True):
+        torch.testing.assert_close(ours, resize(whole[None], size)[0], rtol=0, atol=2e-6)

@@ -24,10 +24,9 @@ from zsad.data.preprocess import to_batch
 from zsad.errors import DependencyError, InputError
 from zsad.folder_pass import ScoredFolder, chunks
 from zsad.methods._base import Method
-from zsad.parts.maps import resize
 from zsad.passes import forward_passes
 from zsad.runtime import RuntimeConfig, without_tf32
-from zsad.scoring import anomaly_maps
+from zsad.scoring import maps_of_images
 from zsad.threads import helpers, in_order, readers
 from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
 
@@ -88,8 +87,7 @@ class Stages:
     def maps(self, evidence: Evidence, sizes: Sequence[Size]) -> list[Float32[Tensor, "_ _"]]:
         """A map for each image at the size asked for, on the device of the evidence."""
         with self.exact():
-            found = anomaly_maps(evidence, self.size, self.method.config)
-            return [resize(each[None], size)[0] for each, size in zip(found, sizes, strict=True)]
+            return maps_of_images(evidence, self.image_size, self.method.config, sizes)
 
 
 def together(parts: Sequence[Evidence]) -> Evidence:
@@ -148,7 +146,7 @@ class Pipeline:
             read: called in threads, ahead of its use.
         """
         runtime = self.stages.runtime
-        batches = chunks(enumerate(sources), runtime.batch_size)
+        batches = chunks(enumerate(sources), runtime.images_at_once)
         prepare = partial(self._prepare, read)
         if runtime.device_type == "cpu":
             whole = forward_passes(lambda batch: self._collect(self._launch(prepare(batch))), batches, "cpu")
@@ -157,7 +155,7 @@ class Pipeline:
             return
         with readers(helpers()) as pool:
             waiting: _Launched | None = None
-            ahead = max(2, -(-helpers() // runtime.batch_size))
+            ahead = max(2, -(-helpers() // runtime.images_at_once))
             for prepared in in_order(pool, prepare, batches, ahead):
                 launched = self._launch(prepared)
                 if waiting:

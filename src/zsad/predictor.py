@@ -124,7 +124,7 @@ class Detector:
             return self.predict([images], class_name)[0]
         decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
         folder = self._scored_folder(len(decoded), decoded.__getitem__, class_name)
-        pipeline = Pipeline(self._stages, class_name, self.decision(class_name), folder=folder, raises=True)
+        pipeline = Pipeline(self.stages, class_name, self.decision(class_name), folder=folder, raises=True)
         answers = pipeline.run(range(len(decoded)), decoded.__getitem__)
         return [answer[1] for answer in answers if not isinstance(answer, Failure)]
 
@@ -185,7 +185,7 @@ class Detector:
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
         hashes = [_content_hash(image) or "" for image in images]
         decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
-        batches = (self._stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.batch_size))
+        batches = (self.stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.images_at_once))
         patches = memory_bank.fit(self.few_shot(), batches, add, class_name)
         memory = [
             checkpoint.RememberedImage(class_name.strip(), content, count, is_normal)
@@ -237,7 +237,7 @@ class Detector:
             for sources, is_anomalous in ((normal, False), (abnormal, True))
             for number, image in enumerate(several(sources))
         ]
-        request = calibrator.Request(criterion, target, class_name.strip(), self.runtime.batch_size, progress)
+        request = calibrator.Request(criterion, target, class_name.strip(), self.runtime.images_at_once, progress)
         found = calibrator.calibrate(
             images, lambda batch: self.predict(batch, class_name), self.method, self.training_record, request
         )
@@ -283,7 +283,8 @@ class Detector:
         return memory_bank.warnings(self.method, self.training_record, class_names)
 
     @property
-    def _stages(self) -> Stages:
+    def stages(self) -> Stages:
+        """What happens to images on their way to a prediction, and where."""
         return Stages(self.method, self.image_size, self.runtime)
 
     def stream(
@@ -312,7 +313,7 @@ class Detector:
         check_class_name(class_name)
         paths = several(sources)
         folder = self._scored_folder(len(paths), lambda index: read_file(paths[index]), class_name, progress)
-        pipeline = Pipeline(self._stages, class_name, self.decision(class_name), size, folder)
+        pipeline = Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
         yield from pipeline.run(paths, read_file)
 
     @torch.inference_mode()
@@ -330,8 +331,8 @@ class Detector:
         if not method.scores_folder(count):
             self.explanation = method.explain(count)
             return None
-        stages, runtime = self._stages, self.runtime
-        first_pass = FirstPass(read, stages.pixels, runtime.batch_size, progress, runtime.workers)
+        stages, runtime = self.stages, self.runtime
+        first_pass = FirstPass(read, stages.pixels, runtime.images_at_once, progress, runtime.workers)
         with stages.exact():
             folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
         self.explanation, self.scored_together = folder.explanation, True

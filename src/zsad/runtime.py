@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "bf16"]
 MAX_BATCH_SIZE = 4096
 """Images that go through a backbone together, at most."""
+AUTO: Literal["auto"] = "auto"
+BATCH_OF_GPU = 32
 MAX_CACHE_GB = 1e6
 """No disk has a petabyte."""
 
@@ -24,10 +26,16 @@ if hasattr(os, "register_at_fork"):
     # A child that is forked has none of the threads that PyTorch believes to be there, and would wait for them forever.
     os.register_at_fork(after_in_child=lambda: "torch" in sys.modules and sys.modules["torch"].set_num_threads(1))
 
+
+def number_or_auto(text: str) -> int | Literal["auto"]:
+    """A whole number, or ``auto``."""
+    return AUTO if text == AUTO else int(text)
+
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "device": {"metavar": "NAME", "help": "cpu, cuda, cuda:1 … (default: {})"},
     "precision": {"choices": get_args(Precision), "help": "default: {}"},
-    "batch_size": {"type": int, "metavar": "N", "help": "images predicted together (default: {})"},
+    "batch_size": {"type": number_or_auto, "metavar": "N|auto", "help": "images predicted together (default: {})"},
     "micro_batch": {"type": int, "metavar": "N", "help": "split batches into N images (default: whole)"},
     "workers": {"type": int, "metavar": "N", "help": "parallel workers that read images (default: {})"},
     "cache": {"type": Path, "metavar": "DIR", "help": "of features of frozen backbones (default: user cache)"},
@@ -43,7 +51,8 @@ class RuntimeConfig:
         device: ``"auto"`` takes a GPU where there is one; any other name is PyTorch's own.
         precision: of weights and activations in prediction, and of the forward pass in training, where parameters,
             losses and steps are always fp32. Maps and scores are always fp32.
-        batch_size: images that are predicted together. In training the batch size is a part of the optimisation.
+        batch_size: images that are predicted together; ``"auto"`` is 1 on a CPU, where more are slower, and 32 on a
+            GPU, where a batch that does not fit is split. In training the batch size is a part of the optimisation.
         micro_batch: images of a training batch that are in memory at a time; their gradients are accumulated. None
             takes the whole batch.
         workers: threads that read images.
@@ -56,7 +65,7 @@ class RuntimeConfig:
 
     device: str = "auto"
     precision: Precision = "fp32"
-    batch_size: int = 1
+    batch_size: int | Literal["auto"] = 1
     micro_batch: int | None = None
     workers: int = 2
     cache: Path | None = None
@@ -66,9 +75,10 @@ class RuntimeConfig:
         if self.precision not in get_args(Precision):
             names = ", ".join(get_args(Precision))
             raise ConfigError(f"a precision is one of {names}", repr(self.precision), "choose one of these")
-        if self.batch_size < 1:
-            raise ConfigError("a batch has at least one image", self.batch_size, "say --batch-size 1 or more")
-        check_within("the number of images in a batch", self.batch_size, 1, MAX_BATCH_SIZE)
+        if self.batch_size != AUTO:
+            if self.batch_size < 1:
+                raise ConfigError("a batch has at least one image", self.batch_size, "say --batch-size 1 or more")
+            check_within("the number of images in a batch", self.batch_size, 1, MAX_BATCH_SIZE)
         if self.micro_batch is not None:
             check_within("the number of images that go through at once", self.micro_batch, 1, MAX_BATCH_SIZE)
         check_workers(self.workers)
@@ -85,6 +95,13 @@ class RuntimeConfig:
         import torch
 
         return torch.device(self.device).type
+
+    @property
+    def images_at_once(self) -> int:
+        """The batch size, as a number."""
+        if self.batch_size == AUTO:
+            return 1 if self.device_type == "cpu" else BATCH_OF_GPU
+        return self.batch_size
 
     @property
     def cache_bytes(self) -> int:

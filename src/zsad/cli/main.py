@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("train", "train a method on an auxiliary data set"),
     "evaluate": ("evaluate", "measure a detector on labelled data"),
     "compare": ("compare", "compare two evaluations"),
+    "bench": ("bench", "time a detector on this machine, stage by stage"),
     "benchmark": ("benchmark", "train and evaluate many detectors"),
     "gallery": ("gallery", "draw the maps of detectors side by side"),
     "fit": ("fit", "fit a detector to normal images (few-shot)"),

@@ -45,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     _add_regions(parser)
     add_detector(parser)
-    add_runtime(parser)
+    add_runtime(parser, batch_size="auto")
     parser.set_defaults(run=run)
 
 

@@ -53,8 +53,9 @@ def embedded(data: Mapping[str, object]) -> Markup:
 
 def data_uri(image: Image.Image, side: int, quality: int = 80) -> str:
     """An image for the ``src`` of an image: JPEG, its longer side at most ``side`` px."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    scale = min(1.0, side / max(image.size))
+    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
+    small = image if scale == 1 else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
