@@ -61,7 +61,7 @@ def assemble(
     if normal:
         stages = Stages(method, made.image_size, made.runtime)
         decoded = (decode(path) for path in normal)
-        batches = (stages.pixels(batch) for batch in chunks(decoded, made.runtime.batch_size))
+        batches = (stages.pixels(batch) for batch in chunks(decoded, made.runtime.images_at_once))
         method.calibrate(batches, class_name)
     made.training_record = _record(detectors, normal)
     return made

@@ -82,7 +82,7 @@ class Ensemble(TransductiveMethod):
         pairs = zip(self.config.members, settings, strict=True)
         self.parts = nn.ModuleList(_member(clip, name, chosen) for name, chosen in pairs)
         elsewhere = [f"parts.{number}.{name}" for number, part in enumerate(self.members) for name in _unsaved(part)]
-        self.foreign = ("clip", *elsewhere)  # type: ignore[misc]  # it depends on the members
+        self.foreign = ("clip", *elsewhere)  # it depends on the members
         if self.config.fusion == "p-values":
             count = len(self.parts)
             self.register_buffer("normal_scores", torch.zeros(count, self.config.normal_images))
