@@ -95,9 +95,12 @@ def patch_features(
         features = level.float()
         if normalise_image:
             features = F.layer_norm(features, features.shape[1:])
+        projection = projections[number] if projections is not None else nn.Identity()
+        if isinstance(projection, RandomProjection):  # as linear as the average is, which then has less to do
+            features, projection = projection(features.movedim(1, -1)).movedim(-1, 1), nn.Identity()
         for side in neighbourhoods:
             cells = neighbourhood_average(features, side).flatten(2).transpose(1, 2)
-            streams.append(l2_normalize(projections[number](cells) if projections is not None else cells))
+            streams.append(l2_normalize(projection(cells)))
     rows, cols = levels[0].shape[-2:]
     return PatchFeatures(tuple(streams), (rows, cols))
 
