@@ -1,5 +1,6 @@
 """Enlarging and smoothing of maps, against SciPy and by their properties."""
 
+import math
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from zsad.errors import ConfigError
 from zsad.methods._base import Config
 from zsad.parts.maps import resize, smooth, smooth_within
-from zsad.scoring import anomaly_maps, maps_of_images
+from zsad.scoring import anomaly_maps, image_scores, maps_of_images
 from zsad.types import Evidence, Size
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="the oracle of smoothing is SciPy")
@@ -218,3 +219,19 @@ def test_maps_at_the_sizes_of_images_are_enlarged_smoothed_and_resized(
     assert [tuple(each.shape) for each in found] == list(sizes)
     for ours, whole, size in zip(found, anomaly_maps(evidence, (40, 40), config), sizes, strict=True):
         torch.testing.assert_close(ours, resize(whole[None], size)[0], rtol=0, atol=2e-6)
+
+
+def test_an_image_is_scored_by_its_method_its_map_or_both() -> None:
+    levels = torch.tensor([[[[0.1, 0.2], [0.3, 0.4]], [[0.3, 0.4], [0.5, 0.8]]]])  # mean: .2 .3 .4 .6
+    evidence = Evidence(levels, torch.tensor([0.9]))
+    upper = (0.6 + 0.4) / 2
+    both = 1 / (1 + math.exp(-(math.log(0.9 / 0.1) + math.log(upper / (1 - upper))) / 2))
+    for source, expected in (("method", 0.9), ("map", upper), ("both", both)):
+        config = Config(image_score=source, map_share=0.5)  # type: ignore[arg-type]
+        assert float(image_scores(evidence, config)) == pytest.approx(expected, abs=1e-6)
+    assert float(image_scores(evidence, Config(image_score="map", map_share=0.01))) == pytest.approx(0.6)
+
+
+def test_a_share_of_the_map_is_a_share() -> None:
+    with pytest.raises(ConfigError, match="share of a map that scores an image"):
+        Config(map_share=0.0)

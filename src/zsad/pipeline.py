@@ -26,7 +26,7 @@ from zsad.folder_pass import ScoredFolder, chunks
 from zsad.methods._base import Method
 from zsad.passes import forward_passes
 from zsad.runtime import RuntimeConfig, without_tf32
-from zsad.scoring import maps_of_images
+from zsad.scoring import image_scores, maps_of_images
 from zsad.threads import helpers, in_order, readers
 from zsad.types import DecodedImage, Evidence, Failure, ImageBatch, Prediction, Size
 
@@ -183,7 +183,7 @@ class Pipeline:
             scored = [index for index, item in batch.items.items() if isinstance(item, DecodedImage)]
             evidence = self.folder.evidence(scored)
         maps = self.stages.maps(evidence, [self.size or image.size for image in images])
-        return _Launched(batch.items, evidence.score, maps)
+        return _Launched(batch.items, image_scores(evidence, self.stages.method.config), maps)
 
     @torch.inference_mode()
     def _collect(self, batch: _Launched) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""From evidence to anomaly maps: fuse the levels, upsample, smooth; the same for every method and every command."""
+"""From evidence to anomaly maps and image scores, the same for every method and every command."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,9 +9,11 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from zsad.methods._base import Config, Upsampling
-from zsad.parts.maps import pixel_maps, resize
+from zsad.parts.maps import evidence_maps, pixel_maps, resize
 from zsad.types import Evidence, Size
 
+LEAST_ODDS = 1e-6
+"""Probabilities nearer to 0 or 1 count as that near."""
 REMEMBERED = 64
 """Operators that are remembered; images of one folder mostly have one size, or few."""
 
@@ -19,11 +21,10 @@ REMEMBERED = 64
 def anomaly_maps(evidence: Evidence, size: Size, config: Config) -> Float[Tensor, "batch rows cols"]:
     """The levels fused into one map, upsampled to ``size`` and smoothed as configured; fp32, in [0, 1].
 
-    Where the evidence has log-odds, these are upsampled instead of the probabilities. On the device of the evidence.
+    Levels with log-odds are upsampled as such, the others as probabilities. On the device of the evidence.
     """
-    logits = evidence.logits is not None
-    levels = evidence.maps if evidence.logits is None else evidence.logits
-    return pixel_maps(levels.float(), size, **config.upsampling, logits=logits)
+    logits = None if evidence.logits is None else evidence.logits.float()
+    return evidence_maps(evidence.maps.float(), logits, size, **config.upsampling)
 
 
 def maps_of_images(
@@ -64,3 +65,15 @@ def _operator(
         unit = torch.eye(cells)[:, None, :, None].repeat(1, 1, 1, 2)
         maps = pixel_maps(unit, (side, 2), **upsampling)
         return resize(maps, (pixels, 2))[..., 0].mT.contiguous().to(device)
+
+
+def image_scores(evidence: Evidence, config: Config) -> Float[Tensor, "batch"]:
+    """P(anomalous) of each image, in [0, 1]: of the method, of the upper part of its map, or of both, as configured."""
+    if config.image_score == "method":
+        return evidence.score
+    cells = evidence.maps.float().mean(1).flatten(1)
+    upper = cells.topk(max(1, round(config.map_share * cells.shape[1])), 1).values.mean(1)
+    if config.image_score == "map":
+        return upper
+    log_odds = torch.stack([evidence.score.float(), upper]).logit(LEAST_ODDS)
+    return log_odds.mean(0).sigmoid()

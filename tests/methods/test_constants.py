@@ -238,7 +238,8 @@ def test_every_method_is_in_the_tables() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_constants_of_a_method(name: str) -> None:
-    assert asdict(methods.get(name).config_type()) == CONFIGS[name]
+    by_the_method = {"image_score": "method", "map_share": 0.1}  # every paper has a rule of its own
+    assert asdict(methods.get(name).config_type()) == by_the_method | CONFIGS[name]
 
 
 @pytest.mark.parametrize("name", TRAININGS)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from operator import attrgetter
-from typing import ClassVar, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class Upsampling(TypedDict):
     window: int | None
 
 
+ImageScore = Literal["method", "map", "both"]
+"""Where the score of an image comes from, see :class:`Config`."""
+
+
 @dataclass(frozen=True)
 class Config:
     """The configuration that all methods share; each adds the constants of its paper.
@@ -54,11 +58,16 @@ class Config:
             cell lies over its own patch (AnomalyCLIP).
         smoothing_window: side, in cells, of the window in which the grid is smoothed before it is enlarged; without
             one the enlarged map is smoothed.
+        image_score: an image is scored as its method says, by the upper part of its map, or by the mean log-odds of
+            both. Training is not affected.
+        map_share: of the cells of the map, the highest, whose mean is that upper part; in (0, 1].
     """
 
     sigma: float = 4.0
     align_corners: bool = False
     smoothing_window: int | None = None
+    image_score: ImageScore = "method"
+    map_share: float = 0.1
 
     def __post_init__(self) -> None:
         if not self.sigma >= 0:
@@ -69,6 +78,7 @@ class Config:
                 self.smoothing_window,
                 "say 7, or sigma = 0 for no smoothing",
             )
+        check_within("the share of a map that scores an image", self.map_share, 1e-6, 1)
         check_within("the sigma of a Gaussian in px", self.sigma, 0, GREATEST_SIGMA)
         for field in fields(self):
             _check_size(field.name, getattr(self, field.name))
