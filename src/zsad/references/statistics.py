@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zsad.config import check_within
 from zsad.errors import ConfigError
+from zsad.passes import forward_passes
 from zsad.references.bank import ReferenceBank
 from zsad.references.features import PatchFeatures
 from zsad.types import Size
@@ -140,7 +141,9 @@ def _cosines_among(
     row_of = {image: row for row, image in enumerate(images)}
     cells = places[images[0]].stop - places[images[0]].start
     greatest = entries.new_full((len(images), count, cells), -torch.inf)
-    for image, row in row_of.items():
+
+    def compare(image: int) -> None:
+        row = row_of[image]
         for other, place in places.items():
             other_row = row_of.get(other)
             if other == image or (other_row is not None and other_row < row):
@@ -151,6 +154,10 @@ def _cosines_among(
             greatest[row, other] = cosines.amax(1)
             if other_row is not None:
                 greatest[other_row, image] = cosines.amax(0)
+
+    # The last has the least to do, and the first of these passes is alone.
+    for _ in forward_passes(compare, reversed(images), entries.device.type):
+        pass
     return greatest
 
 
