@@ -24,6 +24,7 @@ BARS = {
     "aa-clip": 1.1,
     "clip-ad": 1.5,
     "acd-clip": 1.25,
+    "adaclip": 2.6,
     "afr-clip": 1.25,
     "anomalyclip": 1.5,
     "anomalygpt": 1.1,

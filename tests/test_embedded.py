@@ -86,7 +86,7 @@ def test_random_weights_have_the_vocabulary_of_the_embedded_ones(backbone: str) 
     assert len(others) == 2
 
 
-HEADS = ("acd-clip", "afr-clip", "anomalyclip", "coop", "fe-clip", "kanoclip", "wmoe-clip")
+HEADS = ("acd-clip", "adaclip", "afr-clip", "anomalyclip", "coop", "fe-clip", "kanoclip", "wmoe-clip")
 
 
 @pytest.mark.parametrize("name", HEADS)

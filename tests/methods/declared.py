@@ -36,6 +36,7 @@ ADAM = {
     "augment": False,
     "milestones": (),
     "first_stage": None,
+    "decoupled_weight_decay": False,
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.formula import waves
+from tests.formula import noise
 from tests.methods.declared import ADAM, ANSWER
 from tests.methods.test_starts import assert_normal
 from tests.small import SIZE, frozen, images
@@ -30,7 +30,7 @@ def stirred(config: CoOpConfig | None = None) -> CoOp:
     """With a context as large as tokens."""
     method = CoOp(frozen(), config)
     with torch.no_grad():
-        method.context.copy_(waves("context", method.context.shape))
+        method.context.copy_(noise("context", method.context.shape))
     return method.eval()
 
 

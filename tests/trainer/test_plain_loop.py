@@ -116,7 +116,8 @@ def plain(
         {"params": list(method.head.parameters()), "lr": 0.1},
         {"params": list(method.edit.parameters()), "lr": told["learning_rate"]},
     ]
-    adam = torch.optim.Adam(groups, betas=told["betas"], weight_decay=told["weight_decay"])
+    kind = torch.optim.AdamW if told.get("decoupled_weight_decay") else torch.optim.Adam
+    adam = kind(groups, betas=told["betas"], weight_decay=told["weight_decay"])
     firsts = [group["lr"] for group in adam.param_groups]
     history, steps = [], 0
     for epoch in range(told["epochs"]):
@@ -226,6 +227,11 @@ def test_augmented_training_is_a_plain_loop_over_other_images(data: str, tmp_pat
     assert_agree(trained(data, tmp_path / "run", augment=True), plain(data, change=change))
 
 
+def test_decoupled_weight_decay_is_that_of_adamw(data: str, tmp_path: Path) -> None:
+    ours = trained(data, tmp_path / "run", decoupled_weight_decay=True)
+    assert_agree(ours, plain(data, decoupled_weight_decay=True))
+
+
 def test_half_precision_is_that_of_the_forward_alone(data: str, tmp_path: Path) -> None:
     ours = trained(data, tmp_path / "run", precision="bf16")
     assert all(ours[0].half)
@@ -241,6 +247,7 @@ def test_half_precision_is_that_of_the_forward_alone(data: str, tmp_path: Path) 
     [
         ("betas", (0.9, 0.999)),
         ("weight_decay", 0.0),
+        ("decoupled_weight_decay", True),
         ("schedule", "constant"),
         ("decay", 0.9),
         ("learning_rate", 0.03),

@@ -40,14 +40,15 @@ class FirstStage:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a paper trains its method: the hyperparameters of its optimisation, always with Adam.
+    """How a paper trains its method: the hyperparameters of its optimisation, always with Adam or AdamW.
 
     Attributes:
         epochs: passes over the data.
         batch_size: images a step.
         learning_rate: at the first epoch.
         betas: of Adam.
-        weight_decay: of Adam.
+        weight_decay: of Adam; added to the gradient.
+        decoupled_weight_decay: whether parameters are decayed beside the gradient instead (AdamW).
         schedule: the rate of epoch e, counted from 0, is the first times 1 (``constant``), decay^e (``exponential``) or
             1 / (e + 1) (``inverse``); or it is multiplied by decay at each of the ``milestones`` (``steps``).
         decay: of the exponential schedule, and of each milestone.
@@ -70,6 +71,7 @@ class TrainingConfig:
     augment: bool = False
     milestones: tuple[int, ...] = ()
     first_stage: FirstStage | None = None
+    decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:

@@ -60,7 +60,8 @@ class TrainingRun:
                 "switch a module on, or use the detector untrained",
             )
         self._check_patterns()
-        self._optimiser = torch.optim.Adam(
+        kind = torch.optim.AdamW if self.training.decoupled_weight_decay else torch.optim.Adam
+        self._optimiser = kind(
             self._parameter_groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
         )
         self._loss = BatchLoss(self.method, self.images, self.seed, self.training.augment, self.runtime, self.describe)
@@ -231,13 +232,14 @@ class TrainingRun:
 def _comparable(run: dict[str, Any]) -> dict[str, Any]:
     """The identity of a run without its number of epochs, and without what is not set of its training and detector.
 
-    Later versions add fields to both, which are None or empty where an earlier one saved them. A threshold, which
-    version 0.1.0 always recorded, has no part in training, and the fingerprint tells more than the name of a backbone,
-    whose weights may have got another name since.
+    Later versions add fields to both, which are None, empty or false where an earlier one saved them. A threshold,
+    which version 0.1.0 always recorded, has no part in training, and the fingerprint tells more than the name of a
+    backbone, whose weights may have got another name since.
     """
     training, detector = run.get("training"), run.get("detector")
     if isinstance(training, dict):
-        set_ones = {key: value for key, value in training.items() if value not in (None, []) and key != "epochs"}
+        unset: tuple[Any, ...] = (None, [], False)
+        set_ones = {key: value for key, value in training.items() if value not in unset and key != "epochs"}
         run = run | {"training": set_ones}
     if isinstance(detector, dict):
         others = ("threshold", "backbone")

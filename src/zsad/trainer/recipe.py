@@ -43,6 +43,7 @@ class RecipeChanges(TypedDict, total=False):
     augment: bool | None
     milestones: tuple[int, ...] | None
     first_stage: Mapping[str, int] | None
+    decoupled_weight_decay: bool | None
 
 
 @dataclass(frozen=True)
