@@ -33,6 +33,7 @@ BARS = {
     "fe-clip": 1.25,
     "kanoclip": 1.5,
     "mvfa-ad": 1.1,
+    "vcp-clip": 1.25,
     "wmoe-clip": 1.25,
 }
 """Most that inference may cost, in times of the bare tower."""
