@@ -118,6 +118,16 @@ def test_maps_and_scores_are_those_of_the_equations(
     torch.testing.assert_close(scores_of(found).double(), scores, rtol=0, atol=1e-4)
 
 
+def test_a_cosine_distance_is_the_square_of_half_the_euclidean_one() -> None:
+    """Of unit vectors; with one level, one neighbourhood and one other image nothing is averaged."""
+    euclidean, cosine = (
+        maps_of(score(folder(2), levels=(24,), neighbourhoods=(1,), distance=distance))
+        for distance in ("euclidean", "cosine")
+    )
+    torch.testing.assert_close(cosine, euclidean**2, rtol=0, atol=1e-6)
+    assert float(cosine.max()) > 0.01
+
+
 def test_the_constants_are_those_of_the_paper() -> None:
     config = MuScConfig()
     assert (config.levels, config.neighbourhoods, config.share) == ((6, 12, 18, 24), (1, 3, 5), 0.3)
