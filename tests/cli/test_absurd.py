@@ -68,6 +68,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
             "gallery": ["clip", *data, "--out", str(root / "figure.png")],
             "fit": ["fe-clip", "--normal", str(good), *out],
             "fit-normal": ["fe-clip", "--normal", str(good), *out],
+            "bench": ["clip"],
             "ensemble": ["clip", *out],
             "import": [str(good), "--as", "acd-clip", *out],
             "calibrate": ["clip", "--normal", str(good), *out],

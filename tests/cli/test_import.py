@@ -46,7 +46,7 @@ def test_a_published_checkpoint_becomes_a_detector(
     by_hand = AcdClip(weights.load("tiny", activation="gelu"), config).eval()
     by_hand.load_state_dict(AcdClip.from_published(published(4, 192, 192, (3,), 4)).tensors, strict=False)
     image = part(np.random.default_rng(0), (64, 64))[0]
-    pixels = detector._pixels([decode(image)]).pixels
+    pixels = detector.stages.pixels([decode(image)])
     with torch.inference_mode():
         expected = float(by_hand(pixels, ["nut"]).score)
     assert detector.predict(image, "nut").score == pytest.approx(expected, abs=1e-6)

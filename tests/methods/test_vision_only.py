@@ -111,5 +111,5 @@ def test_auto_says_that_images_have_too_little_in_common() -> None:
 def test_without_text_the_deviations_of_distances_are_all() -> None:
     distances = torch.tensor([[-3.0, -1.0]])
     assert Scale.of_text(None) == Scale(0.0, 1.0)
-    assert joined(None, distances, Scale.of_text(None), Scale(-3.0, 0.5)).tolist() == [[0.0, 4.0]]
-    assert math.isclose(float(joined(distances, distances, Scale(-3.0, 1.0), Scale(-3.0, 0.5))[0, 1]), 3.0)
+    assert joined(None, distances, Scale.of_text(None), Scale(-3.0, 0.5), 0.5).tolist() == [[0.0, 4.0]]
+    assert math.isclose(float(joined(distances, distances, Scale(-3.0, 1.0), Scale(-3.0, 0.5), 1.0)[0, 1]), 3.0)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SENT_SIDE = 1024
 """Longer side in px, at most, of an image that is sent."""
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Within names, so that no line ends there."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -86,7 +88,8 @@ def _list(options: Namespace) -> int:
         data_set, _, name = key.rpartition("/")
         by_data_set.setdefault(data_set, []).append(name)
     for data_set, names in sorted(by_data_set.items()):
-        say("\n".join(_wrapped(data_set or "(yours)", ", ".join(names))))
+        whole = ", ".join(name.replace(" ", UNBROKEN) for name in names)
+        say("\n".join(_wrapped(data_set or "(yours)", whole)).replace(UNBROKEN, " "))
     return 0
 
 
