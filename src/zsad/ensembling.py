@@ -74,7 +74,8 @@ def _check_like(first: Detector, other: Detector) -> None:
     ):
         if ours != theirs:
             rule = f"the members of an ensemble have one {what}"
-            raise ConfigError(rule, f"{ours} of {first.name} and {theirs} of {other.name}", "load them alike")
+            remedy = "give all the same: --image-size, --backbone and --weights hold for every member"
+            raise ConfigError(rule, f"{ours} of {first.name} and {theirs} of {other.name}", remedy)
 
 
 def _backbone(detector: Detector) -> str:
