@@ -99,9 +99,10 @@ def load(
     if not folder and any(parameter.requires_grad for parameter in method.parameters()):
         raise shipped.untrained(named)
     kept = replace(card, fingerprint=method.fingerprint, weights=absolute_weights(card.weights, card.backbone))
-    if not folder:
-        return Detector(kept, method, runtime)
-    loaded = Detector(kept, method, runtime, checkpoint.read_training_record(folder), folder.resolve().name)
+    record = checkpoint.read_training_record(folder) if folder else checkpoint.TrainingRecord()
+    for inner in inner_folders.values():
+        record = _with_images_of(record, inner)
+    loaded = Detector(kept, method, runtime, record, folder.resolve().name if folder else None)
     if loaded.calibration:
         loaded.training_record = calibrator.of_this_state(loaded.training_record, loaded.fingerprint, loaded.name)
     return loaded
@@ -131,7 +132,16 @@ def _with_inner_detectors(
             saved = checkpoint.read(folder)
             card = replace(card, options=card.options | {name: saved.method, key: saved.options | named.options})
             folders[name] = folder
+        elif key not in asked:  # those that were saved are of another method
+            card = replace(card, options=card.options | {key: {}})
     return card, folders
+
+
+def _with_images_of(record: checkpoint.TrainingRecord, folder: Path) -> checkpoint.TrainingRecord:
+    """The record of a detector into which a trained one was loaded: images of either training are no test images."""
+    other = checkpoint.read_training_record(folder)
+    training = {"members": [checkpoint.read(folder).method], "classes": other.training.get("classes", {})}
+    return replace(record, images=tuple(dict.fromkeys([*record.images, *other.images])), training=training)
 
 
 def _load_inner(method: Method, folder: Path) -> None:

@@ -58,3 +58,22 @@ def test_a_method_of_another_backbone_is_refused(tmp_path: Path) -> None:
     zsad.load("fe-clip", image_size=SIZE).save(tmp_path / "mine")
     with pytest.raises(WeightsError, match="was trained on the backbone that it is joined with"):
         zsad.load("auto", backbone="tiny-research", image_size=SIZE, options={"text": str(tmp_path / "mine")})
+
+
+def test_images_that_the_text_was_trained_on_are_on_record(tmp_path: Path) -> None:
+    trained = zsad.load("fe-clip", image_size=SIZE)
+    joined = zsad.load("auto", image_size=SIZE, options={"text": "fe-clip"})
+    assert trained.training_record.images
+    assert joined.training_record.images == trained.training_record.images
+    assert joined.training_record.is_on_record
+    joined.fit_normal(images(tmp_path)[:2])
+    joined.save(tmp_path / "saved")
+    again = zsad.load(tmp_path / "saved").training_record
+    assert {*trained.training_record.images} < {*again.images}
+
+
+def test_another_text_takes_none_of_the_options_of_the_former(tmp_path: Path) -> None:
+    zsad.load("auto", image_size=SIZE, options={"text": "kanoclip"}).save(tmp_path / "saved")
+    assert zsad.load(tmp_path / "saved").card.options["text_options"]
+    with pytest.raises(WeightsError, match="check the options"):
+        zsad.load(tmp_path / "saved", options={"text": "clip-ac"})
