@@ -309,9 +309,11 @@ def no_file_is_opened(case: MethodCase) -> None:
 
 @_promise("in bf16 the answer is near that in fp32, and is returned in fp32")
 def bf16_is_near_fp32(case: MethodCase) -> None:
-    full, half = _run(case.make()), _run(case.make().to(torch.bfloat16))
+    method = case.make()
+    full, half = _run(method), _run(case.make().to(torch.bfloat16))
     _require(half.maps.dtype == half.score.dtype == torch.float32, f"{half.maps.dtype} and {half.score.dtype}")
-    _assert_same(half, full, atol=0.15)  # some methods multiply cosines by 100, and their rounding with them
+    # Cosines that are multiplied by 100 have their rounding multiplied with them.
+    _assert_same(half, full, atol=0.15 if getattr(method.config, "temperature", 1.0) <= 0.01 else 0.05)
     for name, ours, theirs in (("maps", half.maps, full.maps), ("scores", half.score, full.score)):
         _require((ours - theirs).abs().mean() < 0.02, f"{name} further than 0.02 from those in fp32")
 
