@@ -9,11 +9,9 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from zsad.methods._base import Config, Upsampling
-from zsad.parts.maps import evidence_maps, pixel_maps, resize
+from zsad.parts.maps import evidence_maps, pixel_maps, resize, scores_of
 from zsad.types import Evidence, Size
 
-LEAST_ODDS = 1e-6
-"""Probabilities nearer to 0 or 1 count as that near."""
 REMEMBERED = 64
 """Operators that are remembered; images of one folder mostly have one size, or few."""
 
@@ -69,11 +67,4 @@ def _operator(
 
 def image_scores(evidence: Evidence, config: Config) -> Float[Tensor, "batch"]:
     """P(anomalous) of each image, in [0, 1]: of the method, of the upper part of its map, or of both, as configured."""
-    if config.image_score == "method":
-        return evidence.score
-    cells = evidence.maps.float().mean(1).flatten(1)
-    upper = cells.topk(max(1, round(config.map_share * cells.shape[1])), 1).values.mean(1)
-    if config.image_score == "map":
-        return upper
-    log_odds = torch.stack([evidence.score.float(), upper]).logit(LEAST_ODDS)
-    return log_odds.mean(0).sigmoid()
+    return scores_of(evidence.score, evidence.maps, config.image_score, config.map_share)

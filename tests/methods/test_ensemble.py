@@ -161,6 +161,14 @@ def test_settings_are_those_of_each_member() -> None:
         make(("clip",), settings=({"sigmma": 1},))
 
 
+@torch.inference_mode()
+def test_the_score_of_a_member_is_what_its_options_say() -> None:
+    method = make(("clip", "clip"), settings=({}, {"image_score": "map", "map_share": 0.01}), fusion="mean")
+    scores, maps = method.answers(images(2), CLASSES[:2])
+    torch.testing.assert_close(scores[:, 1], maps[:, 1].flatten(1).amax(1), rtol=0, atol=0)
+    assert (scores[:, 0] - scores[:, 1]).abs().max() > 1e-4
+
+
 def test_what_is_saved_is_what_the_members_learnt_and_no_backbone() -> None:
     from zsad.checkpoint import trained_state
 

@@ -26,6 +26,7 @@ from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
+from zsad.parts.maps import scores_of
 from zsad.types import Evidence
 
 MOST_MEMBERS = 16
@@ -116,7 +117,11 @@ class Ensemble(TransductiveMethod):
         with self.clip.vision.sharing():
             found = [part(images, class_names) for part in self.members]
         maps = torch.stack([evidence.maps.float().mean(1) for evidence in found], 1)
-        return torch.stack([evidence.score.float() for evidence in found], 1), maps
+        scores = [
+            scores_of(evidence.score, evidence.maps, part.config.image_score, part.config.map_share)
+            for part, evidence in zip(self.members, found, strict=True)
+        ]
+        return torch.stack(scores, 1).float(), maps
 
     @torch.inference_mode(False)
     @torch.no_grad()

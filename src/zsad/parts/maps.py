@@ -1,4 +1,6 @@
-"""Anomaly maps of the patch grid at the size of images: upsampled, smoothed."""
+"""Anomaly maps of the patch grid at the size of images: upsampled, smoothed; and what they say of the whole image."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -7,6 +9,8 @@ from torch.nn import functional as F
 
 from zsad.types import Size
 
+LEAST_ODDS = 1e-6
+"""Probabilities nearer to 0 or 1 count as that near where log-odds are taken."""
 TRUNCATE = 4.0
 """The Gaussian ends after this many standard deviations, as in SciPy, which published code uses."""
 
@@ -141,3 +145,26 @@ def _mirrored(side: int, radius: int, repeat_edge: bool) -> Int[Tensor, "positio
     period = 2 * side if repeat_edge else max(2 * side - 2, 1)
     index = torch.arange(-radius, side + radius) % period
     return torch.minimum(index, (period - 1 if repeat_edge else period) - index).clamp_min(0)
+
+
+def scores_of(
+    score: Float[Tensor, "batch"],
+    maps: Float[Tensor, "batch levels rows cols"],
+    source: Literal["method", "map", "both"],
+    share: float,
+) -> Float[Tensor, "batch"]:
+    """P(anomalous) of each image: its score, the mean of the highest share of its map, or the mean log-odds of both.
+
+    Args:
+        score: of each image as its method combines it, in [0, 1].
+        maps: P(anomalous) per level.
+        source: which of the three.
+        share: of the cells, in (0, 1]; at least one counts.
+    """
+    if source == "method":
+        return score
+    cells = maps.float().mean(1).flatten(1)
+    upper = cells.topk(max(1, round(share * cells.shape[1])), 1).values.mean(1)
+    if source == "map":
+        return upper
+    return torch.stack([score.float(), upper]).logit(LEAST_ODDS).mean(0).sigmoid()

@@ -34,6 +34,7 @@ from zsad.methods.auto.config import AutoConfig
 from zsad.methods.auto.joining import Scale, image_values, joined, probability
 from zsad.methods.auto.ordinary import MutualOptions, Statistic, leave_one_out, log_distances, mutual, ordinary_images
 from zsad.methods.clip import ClipDetector
+from zsad.parts.maps import LEAST_ODDS
 from zsad.passes import forward_passes
 from zsad.references import (
     PatchFeatures,
@@ -53,7 +54,6 @@ from zsad.wording import pluralised
 HYBRID_LEVELS, VIT_LEVELS = (6,), (6, 12, 18, 24)
 USUAL = Scale(median=-2.6, deviation=0.36)
 """Of log distances of patches, where a single reference cannot tell: the median over the validation sets."""
-LEAST_ODDS = 1e-6
 ANY_CLASS = "object"
 
 
