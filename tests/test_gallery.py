@@ -13,6 +13,7 @@ from tests.evaluator.making import data, detector
 from zsad.checkpoint import Card, TrainingRecord
 from zsad.data.masks.ground_truth import read_mask
 from zsad.data.specification import data_set
+from zsad.drawing.render import colourise, overlay
 from zsad.errors import ConfigError, InputError
 from zsad.evaluator.evaluation import evaluate
 from zsad.files import content_hash
@@ -32,7 +33,6 @@ from zsad.gallery.panels import BLANK, SIDE, Panel, Style, panels
 from zsad.methods.clip import ClipDetector
 from zsad.methods.musc import MuSc
 from zsad.predictor import Detector
-from zsad.reports.render import colourise, overlay
 from zsad.types import DecodedImage, Failure, Prediction
 
 STYLE = Style()

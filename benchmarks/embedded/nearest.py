@@ -11,7 +11,7 @@ from benchmarks.embedded.corpus import image_features, text_features
 from benchmarks.embedded.markdown import table
 from zsad.backbones.clip import Clip
 from zsad.data.decode import decode
-from zsad.reports.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
+from zsad.drawing.render import INK, PAPER, QUIET, eight_bit, save_image, shortened
 from zsad.tools.pretrain.store import CorpusImage
 
 IMAGES, TEXTS, SEED = 12, 5, 0

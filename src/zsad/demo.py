@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from zsad.config import check_seed
 from zsad.data.layouts._base import Sample
+from zsad.drawing.render import eight_bit
 from zsad.errors import ConfigError, DependencyError, InputError
 from zsad.gallery.figure import pages
 from zsad.gallery.panels import Panel, Style, map_panel
 from zsad.metrics import auroc, bootstrap_interval
 from zsad.predictor import Detector
-from zsad.reports.render import eight_bit
 from zsad.types import DecodedImage, Failure, Prediction
 from zsad.wording import shorten_middle
 

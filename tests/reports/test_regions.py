@@ -289,8 +289,8 @@ def test_outlines_are_drawn_over_the_unchanged_image(tmp_path: Path) -> None:
 
 
 def test_outlines_can_be_seen_on_any_background() -> None:
-    from zsad.reports.outlines import LINE
-    from zsad.reports.render import INK
+    from zsad.drawing.outlines import LINE
+    from zsad.drawing.render import INK
 
     def luminance(colour: tuple[int, ...]) -> float:  # WCAG 2.2
         parts = [value / 255 for value in colour]
@@ -306,7 +306,7 @@ def test_outlines_can_be_seen_on_any_background() -> None:
 
 
 def test_lines_grow_with_the_image() -> None:
-    from zsad.reports.outlines import outlined
+    from zsad.drawing.outlines import outlined
 
     shares = []
     for scale in (1, 4):

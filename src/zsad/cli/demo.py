@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
 
     from zsad import demo
     from zsad.data.layouts import get
-    from zsad.reports.render import save_image
+    from zsad.drawing.render import save_image
 
     elpv = get("elpv")
     samples, normal = demo.choose(elpv.samples(demo.photographs()), options.images, options.normal, options.seed)

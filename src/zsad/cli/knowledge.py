@@ -167,7 +167,7 @@ def _to_png(path: Path) -> bytes:
     from PIL import Image
 
     from zsad.data.decode import decode
-    from zsad.reports.render import eight_bit
+    from zsad.drawing.render import eight_bit
 
     image, file = Image.fromarray(eight_bit(decode(path).pixels)), BytesIO()
     image.thumbnail((SENT_SIDE, SENT_SIDE), Image.Resampling.LANCZOS)

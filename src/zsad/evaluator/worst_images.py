@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from zsad.data.masks.ground_truth import resize_mask
+from zsad.drawing.render import eight_bit, overlay, save_image
 from zsad.parts.maps import resize
-from zsad.reports.render import eight_bit, overlay, save_image
 from zsad.results.schema import ImageResult, WorstImage
 from zsad.results.store import WORST, write_worst_images
 from zsad.types import DecodedImage, Prediction, Size

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
+from zsad.drawing.render import INK, PAPER, QUIET, legend, shortened
 from zsad.errors import ConfigError
 from zsad.gallery.panels import SIDE, Panel, Style, edged
-from zsad.reports.render import INK, PAPER, QUIET, legend, shortened
 
 MARGIN, GAP, GUTTER = 14, 6, 26
 """Around a page, between panels, and between images that stand beside each other; in units."""

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zsad.data.masks.ground_truth import read_mask, resize_mask
 from zsad.data.specification import in_words
+from zsad.drawing.render import PAPER, QUIET, colourise, eight_bit, overlay
 from zsad.gallery.choice import GalleryCandidate
 from zsad.parts.maps import resize
-from zsad.reports.render import PAPER, QUIET, colourise, eight_bit, overlay
 from zsad.types import DecodedImage, Prediction, Size
 
 BLANK = (238, 239, 242)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from zsad.backbones.config import FORMER
-from zsad.reports.render import ANCHORS
+from zsad.drawing.render import ANCHORS
 from zsad.results.leaderboard import Score
 from zsad.results.schema import Metric
 from zsad.wording import pluralised

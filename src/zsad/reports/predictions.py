@@ -25,13 +25,13 @@ from types import TracebackType
 from markupsafe import Markup
 
 from zsad import spreadsheets
+from zsad.drawing.render import ANCHORS, legend, save_image
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
 from zsad.reports import earlier, pages
 from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
-from zsad.reports.render import ANCHORS, legend, save_image
 from zsad.reports.rendered import Overlay, RenderedImage, render_image
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
@@ -189,7 +189,7 @@ class ReportWriter:
         """Write the map, the overlay and the regions of an image, and its line of the table.
 
         Raises:
-            InputError: a score outside [0, 1], or as :func:`zsad.reports.render.overlay`.
+            InputError: a score outside [0, 1], or as :func:`zsad.drawing.render.overlay`.
         """
         if not 0 <= prediction.score <= 1:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")

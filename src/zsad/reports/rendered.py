@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
+from zsad.drawing.outlines import outlined
+from zsad.drawing.render import check_map, drawn_over, eight_bit, encoded_image, encoded_map
 from zsad.regions import Region
 from zsad.reports import pages
-from zsad.reports.outlines import outlined
-from zsad.reports.render import check_map, drawn_over, eight_bit, encoded_image, encoded_map
 from zsad.types import DecodedImage, Prediction, Size
 
 THUMBNAIL = 360
@@ -68,7 +68,7 @@ def render_image(
         find: the regions of a map; None where none are written.
 
     Raises:
-        InputError: as :func:`zsad.reports.render.overlay`.
+        InputError: as :func:`zsad.drawing.render.overlay`.
     """
     regions = None if find is None else find(prediction.anomaly_map)
     drawn = _drawn(image, prediction, regions or [], overlay)

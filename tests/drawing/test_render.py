@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zsad.drawing.render import ANCHORS, colourise, eight_bit, legend, overlay, save_image, save_map
 from zsad.errors import ConfigError, InputError
-from zsad.reports.render import ANCHORS, colourise, eight_bit, legend, overlay, save_image, save_map
 from zsad.types import DecodedImage
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_an_overlay_is_within_three_levels_of_its_formula() -> None:
 def test_an_overlay_of_many_strips_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     ramp = np.float32(np.linspace(0, 1, 40 * 60).reshape(40, 60))
     whole = overlay(PHOTO, ramp)
-    monkeypatch.setattr("zsad.reports.render.STRIP", 7 * 60)
+    monkeypatch.setattr("zsad.drawing.render.STRIP", 7 * 60)
     np.testing.assert_array_equal(overlay(PHOTO, ramp), whole)
 
 
@@ -83,9 +83,9 @@ def test_a_map_file_is_the_same_image_however_it_is_compressed(
     strip: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = np.sort(RNG.random((33, 47), dtype=np.float32), axis=1)
-    monkeypatch.setattr("zsad.reports.png.STRIP", strip)
+    monkeypatch.setattr("zsad.drawing.png.STRIP", strip)
     for name, has_libdeflate in (("libdeflate", True), ("zlib", False)):
-        monkeypatch.setattr("zsad.reports.png._has_libdeflate", lambda has=has_libdeflate: has)
+        monkeypatch.setattr("zsad.drawing.png._has_libdeflate", lambda has=has_libdeflate: has)
         save_map(values, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
             image.verify()

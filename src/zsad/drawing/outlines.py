@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
+from zsad.drawing.picture import Picture
+from zsad.drawing.render import INK, eight_bit
 from zsad.regions import Region
 from zsad.regions.contours import Contour, simplify
-from zsad.reports.render import INK, eight_bit
-from zsad.types import DecodedImage
 
 LINE = (255, 214, 10)
 """Bright, between dark edges: against any background one of the two has a contrast of at least 3 to 1."""
@@ -15,7 +15,7 @@ THICKNESS = 200
 """Longer side of an image over the width of a line: outlines look alike in images of all sizes, and on thumbnails."""
 
 
-def outlined(image: DecodedImage, regions: Sequence[Region]) -> Image.Image:
+def outlined(image: Picture, regions: Sequence[Region]) -> Image.Image:
     """The unchanged image, in 8 bits, with a bright line between dark edges around each region and its holes.
 
     Args:

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image, ImageDraw, ImageFont
 
+from zsad.drawing.picture import Picture
+from zsad.drawing.png import grey_16
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing
-from zsad.reports.png import grey_16
-from zsad.types import DecodedImage
 
 ANCHORS = (
     (13, 8, 135),
@@ -59,7 +59,7 @@ def colourise(anomaly_map: Float32[np.ndarray, "rows cols"]) -> UInt8[np.ndarray
 
 
 def overlay(
-    image: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
+    image: Picture, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
 ) -> UInt8[np.ndarray, "rows cols 3"]:
     """The heat map laid over its image, at the image's own size.
 
@@ -78,9 +78,7 @@ def overlay(
     return np.asarray(drawn_over(image, anomaly_map, opacity))
 
 
-def drawn_over(
-    image: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY
-) -> Image.Image:
+def drawn_over(image: Picture, anomaly_map: Float32[np.ndarray, "rows cols"], opacity: float = OPACITY) -> Image.Image:
     """The :func:`overlay` as an image of Pillow, without another copy."""
     check_map(image, anomaly_map)
     if not 0 <= opacity <= 1:
@@ -96,7 +94,7 @@ def drawn_over(
     return whole
 
 
-def check_map(image: DecodedImage, anomaly_map: Float32[np.ndarray, "rows cols"]) -> None:
+def check_map(image: Picture, anomaly_map: Float32[np.ndarray, "rows cols"]) -> None:
     """Check that a map can be drawn over an image.
 
     Raises:
