@@ -145,24 +145,8 @@ class Pipeline:
             sources: indices of a folder count from 0 in this order.
             read: called in threads, ahead of its use.
         """
-        runtime = self.stages.runtime
-        batches = chunks(enumerate(sources), runtime.images_at_once)
-        prepare = partial(self._prepare, read)
-        if runtime.device_type == "cpu":
-            whole = forward_passes(lambda batch: self._collect(self._launch(prepare(batch))), batches, "cpu")
-            for answers in whole:
-                yield from answers
-            return
-        with readers(helpers()) as pool:
-            waiting: _Launched | None = None
-            ahead = max(2, -(-helpers() // runtime.images_at_once))
-            for prepared in in_order(pool, prepare, batches, ahead):
-                launched = self._launch(prepared)
-                if waiting:
-                    yield from self._collect(waiting)
-                waiting = launched
-            if waiting:
-                yield from self._collect(waiting)
+        for (answer,) in run_together([self], sources, read):
+            yield answer
 
     def _prepare(self, read: Read[T], batch: Sequence[tuple[int, T]]) -> _Prepared:
         items = {index: read(source) for index, source in batch}
@@ -172,13 +156,13 @@ class Pipeline:
         return _Prepared(items, self.stages.prepare(images).pixels if images else None)
 
     @torch.inference_mode()
-    def _launch(self, batch: _Prepared) -> _Launched:
+    def _launch(self, batch: _Prepared, pixels: Float[Tensor, "batch 3 rows cols"] | None) -> _Launched:
         images = batch.images
         if not images:
             return _Launched(batch.items, torch.empty(0), [])
         if self.folder is None:
-            assert batch.pixels is not None
-            evidence = self.stages.evidence(self.stages.moved(batch.pixels), self.class_name)
+            assert pixels is not None
+            evidence = self.stages.evidence(pixels, self.class_name)
         else:
             scored = [index for index, item in batch.items.items() if isinstance(item, DecodedImage)]
             evidence = self.folder.evidence(scored)
@@ -208,6 +192,42 @@ class Pipeline:
             if self.raises:
                 raise
             return Failure(image.source, str(error))
+
+
+def run_together(pipelines: Sequence[Pipeline], sources: Iterable[T], read: Read[T]) -> Iterator[tuple[Answer, ...]]:
+    """For each source the answers of several pipelines, which share what is read and, on one tower, the pass over it.
+
+    Args:
+        pipelines: with equal stages but for their methods, whose images are normalised alike; one with a folder is
+            alone.
+        sources: as of :meth:`Pipeline.run`.
+        read: called in threads, ahead of its use.
+    """
+    first = pipelines[0]
+    runtime, vision = first.stages.runtime, first.stages.method.clip.vision
+    batches = chunks(enumerate(sources), runtime.images_at_once)
+
+    def launch(batch: _Prepared) -> list[_Launched]:
+        pixels = None if batch.pixels is None else first.stages.moved(batch.pixels)
+        with vision.sharing() if len(pipelines) > 1 else nullcontext():
+            return [pipeline._launch(batch, pixels) for pipeline in pipelines]
+
+    def collect(launched: list[_Launched]) -> list[tuple[Answer, ...]]:
+        answers = (pipeline._collect(batch) for pipeline, batch in zip(pipelines, launched, strict=True))
+        return list(zip(*answers, strict=True))
+
+    prepare = partial(first._prepare, read)
+    if runtime.device_type == "cpu":
+        for whole in forward_passes(lambda batch: collect(launch(prepare(batch))), batches, "cpu"):
+            yield from whole
+        return
+    with readers(helpers()) as pool:
+        waiting = list[_Launched]()
+        for prepared in in_order(pool, prepare, batches, max(2, -(-helpers() // runtime.images_at_once))):
+            launched = launch(prepared)
+            yield from collect(waiting) if waiting else ()
+            waiting = launched
+        yield from collect(waiting) if waiting else ()
 
 
 def read_file(path: str | os.PathLike[str]) -> DecodedImage | Failure:

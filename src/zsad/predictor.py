@@ -310,11 +310,23 @@ class Detector:
             ConfigError: the class name is not text on one line.
             InputError: the method needs several images, and fewer are there or can be read.
         """
-        check_class_name(class_name)
         paths = several(sources)
+        yield from self.pipeline(paths, class_name, size, progress).run(paths, read_file)
+
+    def pipeline(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        class_name: str = "object",
+        size: Size | None = None,
+        progress: Progress | None = None,
+    ) -> Pipeline:
+        """What :meth:`stream` runs the files through; where they are scored by one another, they are by now.
+
+        Args and raises as :meth:`stream`.
+        """
+        check_class_name(class_name)
         folder = self._scored_folder(len(paths), lambda index: read_file(paths[index]), class_name, progress)
-        pipeline = Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
-        yield from pipeline.run(paths, read_file)
+        return Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
 
     @torch.inference_mode()
     def _scored_folder(

@@ -9,6 +9,8 @@ from zsad.cli.options import add_data, add_detector, add_runtime, command_line, 
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tqdm import tqdm
 
     from zsad.evaluator.class_evaluator import Progress
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Measure a detector on labelled data: exact metrics of each class and their means, with confidence
 intervals, and a report with the worst errors. The same command again resumes where it was interrupted. --shots K
-first shows the detector K normal images of the train split of each class (methods with a few-shot mode)."""
+first shows the detector K normal images of the train split of each class (methods with a few-shot mode). Several
+detectors are measured on the same pass over each image, each in a folder of its name in DIR."""
 
 
 def configure(parser: ArgumentParser) -> None:
     """Add description and options."""
     parser.description = DESCRIPTION
-    add_detector(parser, positional=True)
+    add_detector(parser, several=True)
     data = parser.add_argument_group("data")
     add_data(data, "[NAME=]LAYOUT:PATH")
     data.add_argument(
@@ -55,37 +58,33 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Evaluate with a progress bar, and print the tables."""
-    from zsad.evaluator.evaluation import evaluate
+    from zsad.evaluator.evaluation import Request, evaluate_into, folders_of, several_names
+    from zsad.results.schema import Protocol
     from zsad.results.store import PAGE
 
-    detector = load_detector(options)
-    say(describe(detector))
+    protocol = Protocol(
+        resolution=options.resolution,
+        split=options.split,
+        max_images=options.max_images,
+        shots=options.shots,
+        shots_seed=options.shots_seed,
+        resamples=0 if options.no_intervals else 1000,
+        further=several_names(options.metrics),
+    )
+    detectors = [load_detector(options, detector=name) for name in options.detectors]
+    say("\n".join(map(describe, detectors)))
+    folders = folders_of(detectors, options.out) if len(detectors) > 1 else {options.out: detectors[0]}
     bars = Bars()
     try:
-        evaluation = evaluate(
-            detector,
-            options.data,
-            options.out,
-            resolution=options.resolution,
-            split=options.split,
-            classes=options.classes,
-            max_images=options.max_images,
-            shots=options.shots,
-            shots_seed=options.shots_seed,
-            resamples=0 if options.no_intervals else 1000,
-            metrics=options.metrics,
-            allow_training_data=options.allow_training_data,
-            overwrite=options.overwrite,
-            command=command_line(),
-            watch=bars.show,
-        )
+        request = Request(options.classes, options.allow_training_data, options.overwrite, command_line(), bars.show)
+        first, *more = evaluations = evaluate_into(folders, options.data, protocol, request)
     finally:
         bars.close()
-    say(format_evaluation(evaluation))
-    say(f"report: {options.out / PAGE}")
-    unreadable = [
-        reason for data in evaluation.data_sets for result in data.classes for reason in result.unreadable.values()
-    ]
+    say(format_evaluations(evaluations) if more else format_evaluation(first))
+    for folder in folders:
+        say(f"report: {folder / PAGE}")
+    results = [result for evaluation in evaluations for data in evaluation.data_sets for result in data.classes]
+    unreadable = dict.fromkeys(reason for result in results for reason in result.unreadable.values())
     for reason in unreadable:
         say(f"zsad: left out: {reason}", stderr=True)
     return 1 if unreadable else 0
@@ -142,6 +141,26 @@ def format_evaluation(evaluation: "Evaluation") -> str:
     return "\n\n".join([*parts, "\n".join(legend)])
 
 
+def format_evaluations(evaluations: "Sequence[Evaluation]") -> str:
+    """The means of several detectors on the same data, for a terminal of 80 columns."""
+    from textwrap import wrap
+
+    from zsad.reports.terminal import WIDTH, detectors_table
+
+    first = evaluations[0]
+    parts = [
+        "\n".join([*detectors_table(evaluations, index), format_cost(data_set)])
+        for index, data_set in enumerate(first.data_sets)
+    ]
+    settings = {evaluation.detector.setting for evaluation in evaluations}
+    at = first.protocol.resolution
+    where = f"{at}×{at} px" if at else "each image's own size"
+    legend = f"Percent, means over classes, which count alike; maps and masks compared at {where}."
+    if len(settings) > 1:
+        legend += " Settings differ: do not compare across them."
+    return "\n\n".join([*parts, "\n".join(wrap(legend, WIDTH))])
+
+
 def format_cost(result: "DataSetResult") -> str:
     """Time and memory of a data set."""
     images, seconds = (
@@ -149,7 +168,9 @@ def format_cost(result: "DataSetResult") -> str:
         sum(scored.seconds for scored in result.classes),
     )
     memory = max(scored.peak_memory_mb for scored in result.classes)
-    return f"{images} images in {seconds:.1f} s, {images / seconds:.1f} a second; peak memory {memory:.0f} MB"
+    shared = max(scored.detectors for scored in result.classes)
+    by = f" by {shared} detectors together" if shared > 1 else ""
+    return f"{images} images in {seconds:.1f} s{by}, {images / seconds:.1f} a second; peak memory {memory:.0f} MB"
 
 
 def resolution(text: str) -> int | None:

@@ -44,10 +44,12 @@ def show_warnings() -> Iterator[list[str]]:
         warnings.showwarning = original
 
 
-def add_detector(parser: ArgumentParser, *, positional: bool = False) -> None:
-    """How a detector is chosen: by an option, or by the argument of the command."""
+def add_detector(parser: ArgumentParser, *, positional: bool = False, several: bool = False) -> None:
+    """How a detector is chosen: by an option, or by the argument of the command, which may be several."""
     group = parser.add_argument_group("detector")
-    if positional:
+    if several:
+        group.add_argument("detectors", nargs="+", metavar="DETECTOR", help=f"{DETECTOR}; several share a pass")
+    elif positional:
         group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)
     else:
         group.add_argument("--detector", default="auto", metavar="NAME|DIR", help="default: auto (see zsad methods)")
@@ -91,12 +93,12 @@ def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:
     RuntimeConfig.add_options(parser, "device", "precision", "batch_size", **defaults)
 
 
-def load_detector(options: Namespace, threshold: float | None = None) -> "Detector":
-    """The detector that the options describe."""
+def load_detector(options: Namespace, threshold: float | None = None, detector: str | None = None) -> "Detector":
+    """The detector that the options describe, under another name or folder where one is given."""
     from zsad.loading import load
 
     return load(
-        options.detector,
+        detector or options.detector,
         backbone=options.backbone,
         weights=options.weights,
         image_size=options.image_size,

@@ -4,7 +4,7 @@ import hashlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from zsad.metrics.per_image import ImageCounts
 from zsad.predictor import Detector
 from zsad.results import store
 from zsad.results.schema import METRICS, PIXEL_METRICS, ClassResult, ImageResult, Metric, Protocol
+from zsad.side_by_side import stream
 from zsad.statistics.intervals import Draws, class_draws, interval, lack_masks, named, resamples
 from zsad.types import DecodedImage, Failure, Prediction, Size
 
@@ -176,34 +177,58 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class ClassTask:
+    """One class as one detector is to score it.
+
+    Attributes:
+        detector: scores the images, with the planned shots in its memory bank.
+        folder: for the files of the class.
+        seen: how many of the images the detector was trained on.
+    """
+
+    detector: Detector
+    folder: Path
+    seen: int
+
+
 def evaluate_class(
-    detector: Detector, planned: PlannedClass, protocol: Protocol, folder: Path, seen: int, watch: Watch
-) -> ClassResult:
-    """Score the images of a class; its files are in ``folder`` when this returns, ``class.json`` last of all.
+    tasks: Sequence[ClassTask], planned: PlannedClass, protocol: Protocol, watch: Watch
+) -> list[ClassResult]:
+    """Score the images of a class; its files are in the folders when this returns, ``class.json`` last of all.
 
     Args:
-        detector: scores the images, with the planned shots in its memory bank.
+        tasks: of one detector, or of several that can share the pass over an image; then no shots are planned.
         planned: the images.
         protocol: how maps and masks are compared.
-        folder: of the class.
-        seen: how many of the images the detector was trained on.
         watch: called before the first image and after each.
     """
-    start, on_gpu = time.perf_counter(), detector.runtime.device_type == "cuda"
+    start, device = time.perf_counter(), tasks[0].detector.runtime.device
+    on_gpu = tasks[0].detector.runtime.device_type == "cuda"
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats(detector.runtime.device)
-    evaluator = ClassEvaluator(protocol)
+        torch.cuda.reset_peak_memory_stats(device)
+    evaluators = [ClassEvaluator(protocol) for _ in tasks]
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
-    with showing_shots(detector, planned):
-        answers = detector.stream([item.sample.image for item in planned.items], planned.prompt, size)
-        for number, (item, answer) in enumerate(zip(planned.items, answers, strict=True), 1):
-            evaluator.add(item, answer)
+    detectors = [task.detector for task in tasks]
+    with showing_shots(detectors[0], planned):
+        answers = stream(detectors, [item.sample.image for item in planned.items], planned.prompt, size)
+        for number, (item, of_detectors) in enumerate(zip(planned.items, answers, strict=True), 1):
+            for evaluator, answer in zip(evaluators, of_detectors, strict=True):
+                evaluator.add(item, answer)
             watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
-    seconds = time.perf_counter() - start
+    cost = time.perf_counter() - start, _peak_memory(device if on_gpu else None), len(tasks)
+    return [_written(evaluator, task, planned, cost) for evaluator, task in zip(evaluators, tasks, strict=True)]
+
+
+def _written(
+    evaluator: ClassEvaluator, task: ClassTask, planned: PlannedClass, cost: tuple[float, float, int]
+) -> ClassResult:
+    """The result of a class, after its files were written."""
     draws = evaluator.draws(planned.data_set, planned.name)
-    evaluator.write(folder, draws)
+    evaluator.write(task.folder, draws)
     labels = [image.label for image in evaluator.images]
+    seconds, memory, detectors = cost
     result = ClassResult(
         data_set=planned.data_set,
         class_name=planned.name,
@@ -213,18 +238,19 @@ def evaluate_class(
         unlabelled=planned.unlabelled,
         without_mask=evaluator.without_mask,
         unreadable=evaluator.unreadable,
-        seen_in_training=seen,
+        seen_in_training=task.seen,
         metrics=evaluator.metrics(draws),
         seconds=seconds,
-        peak_memory_mb=_peak_memory(detector.runtime.device if on_gpu else None),
+        peak_memory_mb=memory,
         blank_masks=sum(image.label == 1 and image.anomalous_share == 0 for image in evaluator.images),
         mask_warnings=dict(sorted(evaluator.mask_warnings.items())),
         shots={shot.source: shot.content for shot in planned.shots},
-        is_transductive=detector.scored_together,
-        explanation=detector.explanation,
+        is_transductive=task.detector.scored_together,
+        explanation=task.detector.explanation,
         further=evaluator.further(),
+        detectors=detectors,
     )
-    store.write_class(result, folder)
+    store.write_class(result, task.folder)
     return result
 
 

@@ -2,8 +2,9 @@
 
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +23,10 @@ from zsad.evaluator.checks import (
     seen_in_training,
     shots_warnings,
 )
-from zsad.evaluator.class_evaluator import Progress, Watch, evaluate_class
+from zsad.evaluator.class_evaluator import ClassTask, Progress, Watch, evaluate_class
 from zsad.evaluator.further import means as further_means
-from zsad.evaluator.plan import PlannedSet, begin, plan
+from zsad.evaluator.plan import PlannedClass, PlannedSet, begin, plan
+from zsad.files import unique_name
 from zsad.loading import load
 from zsad.locks import alone
 from zsad.methods import Method
@@ -32,6 +34,7 @@ from zsad.predictor import Detector
 from zsad.reports import evaluation as page
 from zsad.results import store
 from zsad.results.schema import FURTHER, DataSetResult, DetectorInfo, Evaluation, Protocol, setting_of
+from zsad.side_by_side import groups, share_backbones
 from zsad.statistics.intervals import means
 
 
@@ -80,19 +83,121 @@ def evaluate(
         InputError: data cannot be read, the detector has seen some of them, or a class has too few to show.
     """
     protocol = Protocol(resolution, split, confidence, resamples, max_images, shots, shots_seed, several_names(metrics))
-    loaded = detector if isinstance(detector, Detector) else load(detector)
-    if shots:
-        check_few_shot(loaded)
-    else:
-        check_fitted(loaded)
-    planned = plan(each(data), protocol, classes)
-    if not allow_training_data:
-        refuse_seen(planned, loaded.training_record)
+    request = Request(classes, allow_training_data, overwrite, command, watch or ignore)
+    return evaluate_into({Path(out): _loaded(detector)}, data, protocol, request)[0]
+
+
+def evaluate_all(
+    detectors: Sequence[Detector | str | os.PathLike[str] | type[Method]],
+    data: str | DataSet | Sequence[str | DataSet],
+    out: str | os.PathLike[str],
+    protocol: Protocol | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    allow_training_data: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    watch: Watch | None = None,
+) -> dict[str, Evaluation]:
+    """Evaluate several detectors on the same labelled data; each image is read once for all of them.
+
+    Detectors on one backbone, at one image size, share the pass over an image, unless images are scored by one another
+    or shots are shown. Results are those of :func:`evaluate`, but for ``seconds``: those of the shared pass.
+
+    Args:
+        detectors: loaded ones, or what :func:`zsad.load` takes.
+        data, classes, allow_training_data, overwrite, command, watch: as of :func:`evaluate`.
+        out: folder in which each detector has one of its name, as :func:`evaluate` writes it.
+        protocol: how they are evaluated.
+
+    Returns:
+        What the ``evaluation.json`` of each folder holds, by the name of the folder, in the order of the detectors.
+
+    Raises:
+        ConfigError, InputError: as :func:`evaluate`.
+    """
+    folders = folders_of([_loaded(detector) for detector in detectors], Path(out))
+    request = Request(classes, allow_training_data, overwrite, command, watch or ignore)
+    evaluations = evaluate_into(folders, data, protocol or Protocol(), request)
+    return dict(zip((folder.name for folder in folders), evaluations, strict=True))
+
+
+def folders_of(detectors: Sequence[Detector], out: Path) -> dict[Path, Detector]:
+    """A folder for each detector, of its name, below another one."""
+    taken = set[str]()
+    return {out / unique_name(detector.name, taken, "detector"): detector for detector in detectors}
+
+
+def ignore(_: Progress) -> None:
+    """The callback where none is given."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for besides the protocol, see :func:`evaluate`."""
+
+    classes: Sequence[str] | None = None
+    allow_training_data: bool = False
+    overwrite: bool = False
+    command: str = ""
+    watch: Watch = ignore
+
+
+def _loaded(detector: Detector | str | os.PathLike[str] | type[Method]) -> Detector:
+    return detector if isinstance(detector, Detector) else load(detector)
+
+
+def evaluate_into(
+    detectors: Mapping[Path, Detector],
+    data: str | DataSet | Sequence[str | DataSet],
+    protocol: Protocol,
+    request: Request,
+) -> list[Evaluation]:
+    """Evaluate detectors, each into its folder; those that can share the pass over an image do.
+
+    Args and raises as :func:`evaluate`.
+    """
+    runs = [_Run(detector, out) for out, detector in detectors.items()]
+    for run in runs:
+        (check_few_shot if protocol.shots else check_fitted)(run.detector)
+    planned = plan(each(data), protocol, request.classes)
+    for run in runs if not request.allow_training_data else ():
+        refuse_seen(planned, run.detector.training_record)
     check_shots(planned)
-    info, folder = detector_info(loaded), Path(out)
-    with alone(folder, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"):
-        begin(folder, info, loaded.training_record.images, protocol, planned, overwrite)
-        data_sets = tuple(_data_set(loaded, data_set, protocol, folder, watch or _ignore) for data_set in planned)
+    with ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(alone(run.out, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"))
+        for run in runs:
+            run.begin(protocol, planned, request.overwrite)
+        if len(runs) > 1:
+            share_backbones([run.detector for run in runs])
+        for planned_class in (planned_class for planned_set in planned for planned_class in planned_set.classes):
+            _score(runs, planned_class, protocol, request.watch)
+        return [run.finish(protocol, planned, request.command) for run in runs]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A detector and the folder of its evaluation."""
+
+    detector: Detector
+    out: Path
+
+    def begin(self, protocol: Protocol, planned: Sequence[PlannedSet], overwrite: bool) -> None:
+        """Make the folder that of this evaluation."""
+        info = detector_info(self.detector)
+        begin(self.out, info, self.detector.training_record.images, protocol, planned, overwrite)
+
+    def task(self, planned: PlannedClass) -> ClassTask:
+        """A class as this detector scores it."""
+        return ClassTask(
+            self.detector, self.out / planned.folder, seen_in_training(planned, self.detector.training_record)
+        )
+
+    def finish(self, protocol: Protocol, planned: Sequence[PlannedSet], command: str) -> Evaluation:
+        """The evaluation, from the classes that are written; it is written, too."""
+        info = detector_info(self.detector)
+        data_sets = tuple(self._data_set(planned_set, protocol) for planned_set in planned)
         results = [result for data_set in data_sets for result in data_set.classes]
         evaluation = Evaluation(
             detector=replace(info, setting=setting_of(info, protocol, results)),
@@ -100,12 +205,38 @@ def evaluate(
             data_sets=data_sets,
             version=version("zsad"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=machine(loaded.runtime.device),
+            machine=machine(self.detector.runtime.device),
             command=command,
         )
-        page.write(evaluation, folder)
-        store.write(evaluation, folder)
-    return evaluation
+        page.write(evaluation, self.out)
+        store.write(evaluation, self.out)
+        return evaluation
+
+    def _data_set(self, planned: PlannedSet, protocol: Protocol) -> DataSetResult:
+        detector, folders = self.detector, [self.out / planned_class.folder for planned_class in planned.classes]
+        results = [store.read_class(folder) for folder in folders]
+        is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
+        warnings = [
+            *detector.memory_warnings(*(planned_class.prompt for planned_class in planned.classes)),
+            *leakage_warnings(planned, detector.training_record, is_trained),
+            *shots_warnings(planned),
+            *data_warnings(planned, results, protocol),
+        ]
+        averages = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
+        besides = further_means({result.class_name: result.further for result in results})
+        return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averages, tuple(warnings), besides)
+
+
+def _score(runs: Sequence[_Run], planned: PlannedClass, protocol: Protocol, watch: Watch) -> None:
+    """Score a class with all detectors that have not done so before."""
+    left = [run for run in runs if not store.is_done(run.out / planned.folder)]
+    if not left:
+        count = len(planned.items)
+        watch(Progress(planned.data_set, planned.name, count, count))
+    detectors = [run.detector for run in left]
+    together = [[index] for index in range(len(left))] if planned.shots else groups(detectors, len(planned.items))
+    for indices in together:
+        evaluate_class([left[index].task(planned) for index in indices], planned, protocol, watch)
 
 
 def several_names(metrics: Sequence[str]) -> tuple[str, ...]:
@@ -121,34 +252,6 @@ def machine(device: str) -> str:
     else:
         name = f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
     return f"{name}, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
-
-
-def _data_set(detector: Detector, planned: PlannedSet, protocol: Protocol, out: Path, watch: Watch) -> DataSetResult:
-    results, folders = [], [out / planned_class.folder for planned_class in planned.classes]
-    for planned_class, folder in zip(planned.classes, folders, strict=True):
-        if store.is_done(folder):
-            result = store.read_class(folder)
-            watch(
-                Progress(planned_class.data_set, planned_class.name, len(planned_class.items), len(planned_class.items))
-            )
-        else:
-            seen = seen_in_training(planned_class, detector.training_record)
-            result = evaluate_class(detector, planned_class, protocol, folder, seen, watch)
-        results.append(result)
-    is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
-    warnings = [
-        *detector.memory_warnings(*(planned_class.prompt for planned_class in planned.classes)),
-        *leakage_warnings(planned, detector.training_record, is_trained),
-        *shots_warnings(planned),
-        *data_warnings(planned, results, protocol),
-    ]
-    averages = means(results, [store.read_draws(folder) for folder in folders], protocol.confidence)
-    besides = further_means({result.class_name: result.further for result in results})
-    return DataSetResult(planned.data.name, planned.data.layout, tuple(results), averages, tuple(warnings), besides)
-
-
-def _ignore(_: Progress) -> None:
-    """The callback where none is given."""
 
 
 def detector_info(detector: Detector) -> DetectorInfo:

@@ -12,6 +12,7 @@ from zsad.results.schema import (
     ClassResult,
     DataSetResult,
     DetectorInfo,
+    Evaluation,
 )
 from zsad.statistics.comparison import ComparedSet, Comparison
 from zsad.statistics.differences import A_BETTER, B_BETTER, Difference
@@ -55,6 +56,25 @@ def evaluation_table(data_set: DataSetResult, confidence: float) -> str:
     return "\n".join(
         [*lines, *(line for note in _notes(data_set) for line in wrap(note, WIDTH, subsequent_indent="  "))]
     )
+
+
+def detectors_table(evaluations: Sequence[Evaluation], index: int) -> list[str]:
+    """One line for the means of each detector, and its setting where that is not zero-shot.
+
+    Args:
+        evaluations: of the same data.
+        index: of the data set.
+    """
+    data_set = evaluations[0].data_sets[index]
+    lines = [
+        _cut(data_set.name) + "".join(f" {f' {level} ':-^{_wide(level) - 1}}" for level in ("image", "pixel")),
+        _cut("detector") + "".join(f"{title:>{width}}" for title, width in COLUMNS.values()),
+    ]
+    for evaluation in evaluations:
+        detector, means = evaluation.detector, evaluation.data_sets[index].means
+        mark = "" if detector.setting == "zero-shot" else f" ({detector.setting})"
+        lines.append(_line(detector.name + mark, [_percent(means[name].value) for name in COLUMNS]))
+    return lines
 
 
 def further_table(data_set: DataSetResult) -> list[str]:

@@ -209,13 +209,14 @@ class ClassResult:
         unreadable: images left out, and why, by source.
         seen_in_training: images whose content the detector was trained on.
         metrics: by the names of ``METRICS``.
-        seconds: for the images: reading, the detector, and counting.
+        seconds: for the images: reading, the detector, and counting; of all detectors that shared the pass.
         peak_memory_mb: highest resident memory of the process by the end of the class; of a GPU, its own.
         mask_warnings: images whose masks may have been read wrongly, by the reasons of ``zsad.data.masks.warnings``.
         shots: the normal images that the detector was shown for this class, and their SHA-256, by source.
         is_transductive: whether the images were scored by one another.
         explanation: what judged them, and why, in a sentence; often empty.
         further: the metrics that were asked for besides, by the names of ``FURTHER_TITLES``.
+        detectors: that shared the pass over the images, this one included.
     """
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"doubts": "mask_warnings"}
@@ -238,6 +239,7 @@ class ClassResult:
     is_transductive: bool = False
     explanation: str = ""
     further: Mapping[str, Metric] = field(default_factory=dict)
+    detectors: int = 1
 
 
 @dataclass(frozen=True)
