@@ -226,6 +226,16 @@ def test_a_stream_gives_maps_of_the_size_that_is_asked_for(tmp_path: Path) -> No
         assert [image.size for image, _ in answers] == [(ROWS + number, COLS) for number in range(3)]
 
 
+def test_a_stream_takes_what_its_reader_takes(detector: Detector) -> None:
+    def read(number: int) -> DecodedImage | Failure:
+        return DecodedImage(pixels(number), f"{number}") if number else Failure("0", "none")
+
+    failure, (image, prediction) = detector.stream([0, 1], "nut", read=read)
+    assert failure == Failure("0", "none")
+    assert image.source == prediction.source == "1"
+    np.testing.assert_array_equal(prediction.anomaly_map, detector.predict(pixels(1), "nut").anomaly_map)
+
+
 def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
     assert list(detector.stream([])) == []
 

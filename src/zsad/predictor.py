@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from zsad.pipeline import Pipeline, Stages, read_file
 from zsad.runtime import RuntimeConfig
 from zsad.tensors.reading import check_finite
 from zsad.types import DecodedImage, Failure, Prediction, Size
+
+T = TypeVar("T")
 
 
 class Detector:
@@ -289,10 +291,11 @@ class Detector:
 
     def stream(
         self,
-        sources: Sequence[str | os.PathLike[str]],
+        sources: Sequence[T],
         class_name: str = "object",
         size: Size | None = None,
         progress: Progress | None = None,
+        read: Callable[[T], DecodedImage | Failure] | None = None,
     ) -> Iterator[tuple[DecodedImage, Prediction] | Failure]:
         """Score files batch by batch, in order; a file without a score gives a :class:`Failure`, and the rest goes on.
 
@@ -300,32 +303,35 @@ class Detector:
         for its answer; a file that changed in between gives a failure. Memory does not grow with the number of files.
 
         Args:
-            sources: paths.
+            sources: paths, or what ``read`` takes.
             class_name: what they show, in plain English.
             size: (rows, cols) of all maps; by default each has the size of its image.
             progress: called with the number of files that were read before the first answer; never where files are
                 scored one by one.
+            read: from a source to its image, called in threads; by default, files are decoded.
 
         Raises:
             ConfigError: the class name is not text on one line.
             InputError: the method needs several images, and fewer are there or can be read.
         """
-        paths = several(sources)
-        yield from self.pipeline(paths, class_name, size, progress).run(paths, read_file)
+        listed = several(sources)
+        yield from self.pipeline(listed, class_name, size, progress, read).run(listed, read or read_file)
 
     def pipeline(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        sources: Sequence[T],
         class_name: str = "object",
         size: Size | None = None,
         progress: Progress | None = None,
+        read: Callable[[T], DecodedImage | Failure] | None = None,
     ) -> Pipeline:
-        """What :meth:`stream` runs the files through; where they are scored by one another, they are by now.
+        """What :meth:`stream` runs the images through; where they are scored by one another, they are by now.
 
         Args and raises as :meth:`stream`.
         """
         check_class_name(class_name)
-        folder = self._scored_folder(len(paths), lambda index: read_file(paths[index]), class_name, progress)
+        decoded: Callable[[Any], DecodedImage | Failure] = read or read_file
+        folder = self._scored_folder(len(sources), lambda index: decoded(sources[index]), class_name, progress)
         return Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
 
     @torch.inference_mode()

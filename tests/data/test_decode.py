@@ -518,6 +518,16 @@ def test_size_limit_is_inclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "5 x 7 = 35 pixels" in refusal(Image.fromarray(COLOURS)).value
 
 
+def test_a_thread_can_have_a_lower_limit_of_pixels() -> None:
+    content = png_header(20, 30)
+    with guard.at_most(599):
+        assert "at most 599 pixels" in refusal(content).rule
+        with ThreadPoolExecutor(1) as pool:
+            assert "pixels" not in pool.submit(refusal, content).result().rule
+    with guard.at_most(600):
+        assert "pixels" not in refusal(content).rule
+
+
 def test_pillows_warning_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between one and two times Pillow's limit it warns, and warnings are errors here."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from io import BufferedReader, BytesIO
 
@@ -20,6 +21,8 @@ Stream = BytesIO | BufferedReader
 
 MAX_PIXELS = 178_956_970
 """Maximum number of pixels (rows x cols), the limit of Pillow's own check. 512 MiB of 8-bit RGB."""
+
+_lower = ContextVar("pixels of an image, at most, where that is less", default=MAX_PIXELS)
 
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
@@ -79,18 +82,27 @@ def unreadable(name: str, reason: str) -> InputError:
     )
 
 
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """A lower limit than ``MAX_PIXELS`` for the images that this thread decodes within."""
+    before = _lower.set(pixels)
+    try:
+        yield
+    finally:
+        _lower.reset(before)
+
+
 def check_size(rows: int, cols: int, name: str) -> None:
-    """Refuse an image without pixels or with more than ``MAX_PIXELS``; to be called before its pixels are decoded."""
+    """Refuse an image without pixels or with more than the limit; to be called before its pixels are decoded."""
     if rows < 1 or cols < 1:
         raise InputError("an image must have at least one pixel", f"{name} ({rows} x {cols})", "replace the image")
-    if rows * cols > MAX_PIXELS:
+    if rows * cols > min(_lower.get(), MAX_PIXELS):
         raise _too_large(name, f"{rows} x {cols} = {rows * cols} pixels")
 
 
 def _too_large(name: str, value: str) -> InputError:
-    return InputError(
-        f"an image has at most {MAX_PIXELS} pixels", f"{name} ({value})", "scale it down or cut it into pieces first"
-    )
+    rule = f"an image has at most {min(_lower.get(), MAX_PIXELS)} pixels"
+    return InputError(rule, f"{name} ({value})", "scale it down or cut it into pieces first")
 
 
 def _reason(error: BaseException) -> str:
