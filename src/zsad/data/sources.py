@@ -5,7 +5,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zsad.data.kinds import HEAD_LENGTH, READ, FileKind, kind_of, kind_of_name, refusal
@@ -81,6 +81,11 @@ class ImageScan:
         self.other_files += more.other_files
         self.skipped_folders += more.skipped_folders
 
+    def without_repetitions(self) -> "ImageScan":
+        """The same, with each file under the first of its paths."""
+        skipped_files = list({left_out.source: left_out for left_out in self.skipped_files}.values())
+        return replace(self, images=_once(self.images), skipped_files=skipped_files)
+
     def describe_ignored(self) -> str:
         """The ignored files and folders as a sentence; empty if there are none.
 
@@ -119,9 +124,7 @@ def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
     listing = ImageScan()
     for argument in arguments:
         listing.add(_expand(Path(argument)))
-    listing.images = _once(listing.images)
-    listing.skipped_files = list({left_out.source: left_out for left_out in listing.skipped_files}.values())
-    return listing
+    return listing.without_repetitions()
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
