@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "run" not in options:
                 command_line.print_help(sys.stderr)
                 return FAILED
-            with listening(), show_warnings():
+            with listening(), show_warnings(getattr(options, "quiet", False)):
                 status: int = options.run(options)
     except ZsadError as error:
         say(f"zsad: {error}", stderr=True)

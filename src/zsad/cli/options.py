@@ -24,8 +24,8 @@ DETECTOR = "saved folder, or method (see zsad methods)"
 
 
 @contextmanager
-def show_warnings() -> Iterator[list[str]]:
-    """While a command runs, print each warning of the package as one line; the list collects them."""
+def show_warnings(quiet: bool = False) -> Iterator[list[str]]:
+    """While a command runs, print each warning of the package as one line, unless quiet; the list collects them."""
     from zsad.errors import ZsadWarning
 
     messages: list[str] = []
@@ -35,7 +35,7 @@ def show_warnings() -> Iterator[list[str]]:
         if not issubclass(category, ZsadWarning):
             return original(message, category, *where, **more)
         messages.append(str(message))
-        return say(f"zsad: note: {message}", stderr=True)
+        return None if quiet else say(f"zsad: note: {message}", stderr=True)
 
     warnings.showwarning = show
     try:

@@ -1,15 +1,16 @@
 """``zsad predict PATH...``: score images, draw heat maps, write a report."""
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsad.cli.answers import JsonLines, Sink, Tally, Teller, write
 from zsad.cli.fit import readable
 from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info, show_warnings
 from zsad.wording import pluralised, printable, say
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Score images of objects the model was never trained on, and draw where they look anomalous. Exit
 status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done."""
+DEFAULT_OUT = Path("runs/predict")
 LARGEST_AREA = 10**12
 """Bound of --min-area in px; no image has as many."""
 MAX_NOTES = 3
@@ -33,9 +35,11 @@ MAX_NOTES = 3
 def configure(parser: ArgumentParser) -> None:
     """Add description and options."""
     parser.description = DESCRIPTION
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder or glob pattern")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, glob pattern; - or @FILE: a list")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
-    parser.add_argument("--out", type=Path, default=Path("runs/predict"), metavar="DIR", help="default: runs/predict")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/predict; with --json, none")
+    parser.add_argument("--json", action="store_true", help="print an object of JSON a line, as images are scored")
+    parser.add_argument("--quiet", action="store_true", help="print nothing else but errors")
     parser.add_argument("--normal", type=Path, metavar="DIR", help="normal images, for this run (zsad fit saves them)")
     parser.add_argument(
         "--threshold",
@@ -67,38 +71,54 @@ def _add_regions(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Predict, write the report, and print a summary."""
+    """Predict, write the report or lines of JSON, and print a summary."""
     from tqdm import tqdm
 
-    from zsad.reports.predictions import ReportWriter
-    from zsad.threads import helpers
-
+    if options.out is None and not options.json:
+        options.out = DEFAULT_OUT
     normal = readable(options.normal)
     scanned = _scan(options, normal)
     detector = load_detector(options, options.threshold)
     _set_regions(options, detector)
     if normal:
         detector.fit_normal([*normal], options.class_name)
-    say(describe(detector))
-    stream = detector.stream(scanned.images, options.class_name, progress=_FirstPassBar(len(scanned.images)))
-    with show_warnings() as warnings:
+    tell = Teller(options.json, options.quiet)
+    tell(describe(detector))
+    bar = None if options.quiet else _FirstPassBar(len(scanned.images))
+    stream = detector.stream(scanned.images, options.class_name, progress=bar)
+    with show_warnings(options.quiet) as warnings:
         warnings += detector.memory_warnings(options.class_name)
         warnings += detector.calibration_warnings(options.class_name)
         for warning in warnings:
-            say(f"zsad: warning: {warning}", stderr=True)
-        answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=None))
+            tell(f"zsad: warning: {warning}", stderr=True)
+        answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=options.quiet or None))
         # An error that every image has shows before an earlier report is replaced.
         first_answers = _until_first_score(answers)
         for line in wrapped(detector.explanation):
-            tqdm.write(printable(line))  # above the progress bar
-        about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
-        with ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers()) as report:
-            for failure in scanned.skipped_files:
-                report.add_failure(failure.source, failure.message)
-            _write(report, chain(first_answers, answers))
-    say("\n".join(summary(report, scanned, calibrating(detector, options.detector))))
-    say(f"report: {options.out / 'report.html'}")
-    return 1 if report.failures else 0
+            tell(line)
+        with ExitStack() as stack:
+            sinks: list[Sink] = [JsonLines(options.min_area)] if options.json else []
+            report = None
+            if options.out is not None:
+                report = stack.enter_context(_report(options, detector, warnings, scanned))
+                sinks.append(report)
+            tally = Tally()
+            _write([*sinks, tally], scanned, chain(first_answers, answers))
+    if report is not None:
+        tell("\n".join(summary(report, scanned, calibrating(detector, options.detector))))
+        tell(f"report: {options.out / 'report.html'}")
+    else:
+        threshold = detector.decision(options.class_name).threshold
+        tell("\n".join(decided(tally.decisions, threshold, calibrating(detector, options.detector))))
+    return 1 if tally.failures else 0
+
+
+def _report(options: Namespace, detector: "Detector", warnings: list[str], scanned: "ImageScan") -> "ReportWriter":
+    from zsad.reports.predictions import ReportWriter
+    from zsad.threads import helpers
+
+    about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
+    return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers())
 
 
 def _set_regions(options: Namespace, detector: "Detector") -> None:
@@ -137,12 +157,13 @@ class _FirstPassBar:
 
 def _scan(options: Namespace, normal: Sequence[Path]) -> "ImageScan":
     """The images to be scored, without those that are known to be normal; files that cannot be read are named."""
-    from zsad.data.sources import check_not_empty, scan
+    from zsad.data.lists import scan_arguments
+    from zsad.data.sources import check_not_empty
     from zsad.errors import InputError
 
-    scanned = scan(options.paths)
+    scanned = scan_arguments(options.paths)
     # Heat maps of an earlier run are no images to score.
-    outside = [path for path in scanned.images if not _below(path, options.out)]
+    outside = [path for path in scanned.images if options.out is None or not _below(path, options.out)]
     if scanned.images and not outside:
         raise InputError("there is an image to score outside of the output folder", "none", "choose another --out")
     known = {os.path.realpath(path) for path in normal}
@@ -167,17 +188,20 @@ def _until_first_score(answers: "Iterator[Answer]") -> "list[Answer]":
     return first_answers
 
 
-def _write(report: "ReportWriter", answers: "Iterator[Answer]") -> None:
-    from tqdm import tqdm
-
+def _write(sinks: Sequence[Sink], scanned: "ImageScan", answers: "Iterator[Answer]") -> None:
     from zsad.types import Failure
 
+    for failure in scanned.skipped_files:  # which were named before
+        for sink in sinks:
+            sink.add_failure(failure.source, failure.message)
     for answer in answers:
         if isinstance(answer, Failure):
-            report.add_failure(answer.source, answer.message)
-            tqdm.write(printable(f"zsad: skipped: {answer.message}"), file=sys.stderr)
+            for sink in sinks:
+                sink.add_failure(answer.source, answer.message)
+            write(printable(f"zsad: skipped: {answer.message}"), stderr=True)
         else:
-            report.add(*answer)
+            for sink in sinks:
+                sink.add(*answer)
 
 
 def _below(path: Path, folder: Path) -> bool:

@@ -46,6 +46,17 @@ class Region:
         """The polygons of its holes; often none."""
         return self.polygons[1:]
 
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: box, area, peak, peak_position, mean and polygons; scores to six decimals."""
+        return {
+            "box": self.box,
+            "area": self.area,
+            "peak": round(self.peak, 6),
+            "peak_position": self.peak_position,
+            "mean": round(self.mean, 6),
+            "polygons": self.polygons,
+        }
+
     def mask(self) -> Bool[np.ndarray, "height width"]:
         """Its pixels within its box.
 

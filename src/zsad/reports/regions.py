@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import TextIO
@@ -175,14 +176,7 @@ def _list(key: str, entries: TextIO) -> Iterator[str]:
 
 
 def _entry(region: Region) -> dict[str, object]:
-    return {
-        "box": region.box,
-        "area": region.area,
-        "peak": round(region.peak, 6),
-        "peak_position": region.peak_position,
-        "mean": round(region.mean, 6),
-        "polygons": [simplify(polygon, TOLERANCE) for polygon in region.polygons],
-    }
+    return replace(region, polygons=tuple(simplify(polygon, TOLERANCE) for polygon in region.polygons)).as_dict()
 
 
 def _line(source: str, number: int, region: Region) -> str:

@@ -75,6 +75,29 @@ class Prediction:
         """(rows, cols) of the map in pixels."""
         return self.anomaly_map.shape[0], self.anomaly_map.shape[1]
 
+    def as_dict(self, *, min_area: int = 1) -> dict[str, object]:
+        """For JSON: source, class_name, score, threshold, is_anomalous, p_value, pixel_threshold, rows, cols, regions.
+
+        Args:
+            min_area: smaller regions are left out, in px.
+
+        ``regions`` is None without a threshold for pixels, else the list of :meth:`zsad.regions.Region.as_dict`.
+        """
+        rows, cols = self.size
+        found = None if self.pixel_threshold is None else self.regions(min_area=min_area)
+        return {
+            "source": self.source,
+            "class_name": self.class_name,
+            "score": self.score,
+            "threshold": self.threshold,
+            "is_anomalous": self.is_anomalous,
+            "p_value": self.p_value,
+            "pixel_threshold": self.pixel_threshold,
+            "rows": rows,
+            "cols": cols,
+            "regions": None if found is None else [region.as_dict() for region in found],
+        }
+
     def regions(self, threshold: float | None = None, *, min_area: int = 1) -> list[Region]:
         """The connected parts of the map at or above a threshold, the highest peak first.
 
