@@ -7,7 +7,14 @@ and a program by :func:`register`.
 from zsad.methods._base import Config, Method, Paper
 from zsad.methods._few_shot import FewShot
 from zsad.methods._published import PublishedDetector
-from zsad.methods._trainable import FirstStage, FrozenBackboneMethod, Trainable, TrainingConfig, check_outside
+from zsad.methods._trainable import (
+    FirstStage,
+    FrozenBackboneMethod,
+    InContextMethod,
+    Trainable,
+    TrainingConfig,
+    check_outside,
+)
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.registry import Origin, Registry, Unavailable
 from zsad.types import BackboneFeatures, Evidence, Target
@@ -20,6 +27,7 @@ __all__ = [
     "FirstStage",
     "FolderScores",
     "FrozenBackboneMethod",
+    "InContextMethod",
     "LoadImages",
     "Method",
     "Origin",

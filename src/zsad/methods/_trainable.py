@@ -173,6 +173,31 @@ class FrozenBackboneMethod(Trainable):
         return self.predict_from_features(self.extract_features(images), class_names)
 
 
+class InContextMethod(FrozenBackboneMethod):
+    """A method that is trained with normal images of the class beside each image, as those it is used with later.
+
+    Training draws them anew for each image and epoch, among the training images, and never the image itself.
+
+    Attributes:
+        training_shots: normal images beside each image in training.
+    """
+
+    training_shots: int
+
+    @abstractmethod
+    def predict_in_context(
+        self, features: BackboneFeatures, normal: BackboneFeatures, class_names: Sequence[str]
+    ) -> Evidence:
+        """Evidence in training.
+
+        Args:
+            features: of the images.
+            normal: of the normal images beside them, those of the first image first: :attr:`training_shots` times as
+                many.
+            class_names: of the images.
+        """
+
+
 def check_outside(method: type[Method]) -> None:
     """Refuse a method of another package or program that does not say what it is, or how it is trained.
 

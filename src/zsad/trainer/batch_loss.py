@@ -11,12 +11,13 @@ from torch import Tensor
 
 from zsad.backbones.prompt_cache import cache_dir
 from zsad.data.specification import in_words
-from zsad.methods import FrozenBackboneMethod, Method, Trainable
+from zsad.methods import FrozenBackboneMethod, InContextMethod, Method, Trainable
 from zsad.registry import class_path, source_hash
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.augmentation import augment
 from zsad.trainer.feature_cache import CHUNK, FeatureCache
 from zsad.trainer.images import TrainingBatch, TrainingImages
+from zsad.trainer.normal_images import NormalImages
 from zsad.types import BackboneFeatures, Evidence, Target
 
 Describe = Callable[[int], tuple[str, ...]]
@@ -33,6 +34,9 @@ class BatchLoss:
         augmented: whether images are augmented; their features then differ in every epoch and are not cached.
         runtime: device, precision, micro batch and cache.
         describe: gives the descriptions of an image, for methods whose loss uses them.
+
+    Raises:
+        InputError: the method is trained with normal images of each class, and a class has none.
     """
 
     method: Trainable
@@ -44,6 +48,9 @@ class BatchLoss:
 
     def __post_init__(self) -> None:
         self._features: FeatureCache | None = None
+        self._normal: NormalImages | None = None
+        if isinstance(self.method, InContextMethod):
+            self._normal = NormalImages(self.images.samples, self.method.training_shots)
 
     @property
     def caches_features(self) -> bool:
@@ -88,19 +95,31 @@ class BatchLoss:
             masks = batch.masks
         descriptions = tuple(self.describe(index) for index in batch.indices) if self.describe else ()
         target = Target(batch.labels.to(device), masks.to(device), descriptions)
-        return self.method.loss(self._evidence(batch), target)
+        return self.method.loss(self._evidence(batch, epoch), target)
 
-    def _evidence(self, batch: TrainingBatch) -> Evidence:
+    def _evidence(self, batch: TrainingBatch, epoch: int) -> Evidence:
         class_names = [in_words(self.images.samples[index].class_name) for index in batch.indices]
         if not isinstance(self.method, FrozenBackboneMethod):
             with self._autocast():
                 return self.method(self._normalised(batch.pixels), class_names)
         features = self._extract(batch.pixels) if self._features is None else self._features.read(batch.indices)
-        device = self.runtime.device
+        if isinstance(self.method, InContextMethod):
+            normal = self._normal_beside(batch.indices, epoch)
+            with self._autocast():
+                return self.method.predict_in_context(self._on_device(features), normal, class_names)
         with self._autocast():
-            return self.method.predict_from_features(
-                BackboneFeatures(features.patches.to(device), features.image.to(device), features.grid), class_names
-            )
+            return self.method.predict_from_features(self._on_device(features), class_names)
+
+    def _normal_beside(self, indices: Sequence[int], epoch: int) -> BackboneFeatures:
+        """Features of other normal images of the class of each image, as their files are."""
+        assert self._normal is not None
+        chosen = [other for index in indices for other in self._normal.beside(index, mixed(self.seed, epoch, index))]
+        extracted = self._extract_by_index(chosen) if self._features is None else self._features.read(chosen)
+        return self._on_device(extracted)
+
+    def _on_device(self, features: BackboneFeatures) -> BackboneFeatures:
+        device = self.runtime.device
+        return BackboneFeatures(features.patches.to(device), features.image.to(device), features.grid)
 
     def _extract_by_index(self, indices: Sequence[int]) -> BackboneFeatures:
         return self._extract(self.images.batch(indices).pixels)

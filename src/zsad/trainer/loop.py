@@ -60,6 +60,7 @@ class TrainingRun:
                 "switch a module on, or use the detector untrained",
             )
         self._check_patterns()
+        self._statistics = state.running_statistics(self.method)
         kind = torch.optim.AdamW if self.training.decoupled_weight_decay else torch.optim.Adam
         self._optimiser = kind(
             self._parameter_groups(), betas=self.training.betas, weight_decay=self.training.weight_decay
@@ -111,7 +112,7 @@ class TrainingRun:
                 f"{self.training.epochs} of {saved.epochs} that are complete",
                 f"say --epochs {saved.epochs} or more, or train into another folder",
             )
-        state.restore(saved, self._parameters, self._optimiser)
+        state.restore(saved, self._parameters, self._optimiser, self._statistics)
         self._history = saved.history
         self._save_detector()
         return saved.epochs
@@ -148,7 +149,7 @@ class TrainingRun:
                 terms = self._epoch(epoch)
             self._check_finite("parameter", self._parameters, f"after epoch {epoch + 1}")
             self._history.append(terms)
-            tensors = state.state_tensors(self._parameters, self._optimiser)
+            tensors = state.state_tensors(self._parameters, self._optimiser, self._statistics)
             state.write(state.TrainingState(epoch + 1, self.identity, self._history, tensors), self.folder)
             self._save_detector()
             yield Epoch(epoch + 1, self.training.epochs, terms, time.perf_counter() - start_time)

@@ -10,11 +10,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_json
 from zsad.errors import ConfigError, InputError, WeightsError
 from zsad.files import replacing
+from zsad.methods import Method
 from zsad.tensors.reading import check_finite, read_safetensors
 
 FILE = "resume.safetensors"
@@ -29,7 +31,8 @@ class TrainingState:
         epochs: how many are complete.
         run: all that determines the result, see :attr:`zsad.trainer.loop.TrainingRun.identity`.
         history: mean of each term of the loss, by epoch.
-        tensors: parameters (``model.``) and moments of Adam (``adam.``) by name.
+        tensors: parameters (``model.``), moments of Adam (``adam.``) and running statistics of batch normalisation
+            (``running.``) by name.
     """
 
     epochs: int
@@ -82,9 +85,20 @@ def read(folder: Path) -> TrainingState:
     return TrainingState(metadata.epochs, metadata.run, list(metadata.history), tensors)
 
 
-def state_tensors(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Parameters by name, and Adam's moments of each."""
+def running_statistics(method: Method) -> dict[str, Tensor]:
+    """The buffers, by name, that batch normalisation changes in training; none of the backbone's are."""
+    foreign = tuple(f"{child}." for child in method.foreign)
+    norms = ((name, one) for name, one in method.named_modules() if isinstance(one, _BatchNorm))
+    buffers = ((f"{name}.{key}", buffer) for name, norm in norms for key, buffer in norm.named_buffers())
+    return {name: buffer for name, buffer in buffers if not name.startswith(foreign)}
+
+
+def state_tensors(
+    parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, statistics: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Parameters by name, Adam's moments of each, and the :func:`running_statistics`."""
     tensors = {f"model.{name}": parameter for name, parameter in parameters.items()}
+    tensors |= {f"running.{name}": buffer for name, buffer in statistics.items()}
     for name, parameter in parameters.items():
         for moment in MOMENTS:
             if moment in optimiser.state[parameter]:
@@ -92,7 +106,12 @@ def state_tensors(parameters: Mapping[str, Tensor], optimiser: torch.optim.Optim
     return tensors
 
 
-def restore(state: TrainingState, parameters: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+def restore(
+    state: TrainingState,
+    parameters: Mapping[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    statistics: Mapping[str, Tensor],
+) -> None:
     """Copy the tensors of :func:`state_tensors` back, in the memory layout of the parameters.
 
     Raises:
@@ -100,6 +119,8 @@ def restore(state: TrainingState, parameters: Mapping[str, Tensor], optimiser: t
     """
     try:
         with torch.no_grad():
+            for name, buffer in statistics.items():
+                buffer.copy_(state.tensors[f"running.{name}"])
             for name, parameter in parameters.items():
                 parameter.copy_(state.tensors[f"model.{name}"])
                 if f"adam.step.{name}" not in state.tensors:  # it has had no gradient yet
