@@ -18,8 +18,7 @@ from zsad.errors import ConfigError
 from zsad.methods import Config, Method, Trainable
 from zsad.scoring import anomaly_maps
 from zsad.testing import METHOD_PROMISES, MethodCase, Promise
-from zsad.testing._methods import _run as run
-from zsad.testing._methods import _target as target
+from zsad.testing._comparing import run, target
 
 OF_MAPS = {"focal", "dice", "local"}
 """Terms of losses that compare maps with masks."""

@@ -11,6 +11,7 @@ Methods are run on a small CLIP with random weights, of the structure and with t
 
 from zsad.testing._clip import small_clip
 from zsad.testing._layouts import check_layout
-from zsad.testing._methods import METHOD_PROMISES, MethodCase, Promise, check_method
+from zsad.testing._methods import METHOD_PROMISES, check_method
+from zsad.testing._promises import MethodCase, Promise
 
 __all__ = ["METHOD_PROMISES", "MethodCase", "Promise", "check_layout", "check_method", "small_clip"]
