@@ -49,6 +49,8 @@ def prepare(folder: Path) -> None:
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     knowledge = next(iter(sorted((ROOT / "src/zsad/knowledge/base").glob("*.json"))))
     shutil.copy(knowledge, folder / "knowledge.json")
+    (folder / "images.txt").write_text("in/a.png\nin/a.png\n")
+    (folder / "options.toml").write_text('class-name = "nut"\nthreshold = 0.5\nset = ["sigma=2.0"]\njson = true\n')
     evaluated = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
     trained = ("train", "fe-clip", *TRAIN, "--out", "run")
     for command in (evaluated, trained, PREDICT):
@@ -120,6 +122,10 @@ def _others() -> Iterator[Door]:
     yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again)
     gallery = ("gallery", "./card", "--data", "mvtec:data", "--out", "out.png")
     yield Door("image of a data set", ("data/nut/test/crack/0.png",), gallery)
+    listed = ("predict", "@images.txt", "--detector", "clip", *SMALL, "--out", "out")
+    yield Door("list of images", ("images.txt",), listed)
+    configured = ("predict", "in/a.png", "--config", "options.toml", "--detector", "clip", *SMALL, "--out", "out")
+    yield Door("configuration", ("options.toml",), configured)
     run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
     yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
 

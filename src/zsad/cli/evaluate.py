@@ -5,7 +5,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import add_data, add_detector, add_runtime, command_line, describe, load_detector
+from zsad.cli.options import add_data, add_detector, add_runtime, command_line, describe, load_detector, read_data
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def run(options: Namespace) -> int:
     from zsad.results.schema import Protocol
     from zsad.results.store import PAGE
 
+    data_sets = read_data(options)
     protocol = Protocol(
         resolution=options.resolution,
         split=options.split,
@@ -77,7 +78,7 @@ def run(options: Namespace) -> int:
     bars = Bars()
     try:
         request = Request(options.classes, options.allow_training_data, options.overwrite, command_line(), bars.show)
-        first, *more = evaluations = evaluate_into(folders, options.data, protocol, request)
+        first, *more = evaluations = evaluate_into(folders, data_sets, protocol, request)
     finally:
         bars.close()
     say(format_evaluations(evaluations) if more else format_evaluation(first))

@@ -5,11 +5,13 @@ ended it: 130 interrupted (Ctrl-C), 143 terminated (kill), 129 the terminal is g
 """
 
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser, _SubParsersAction
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
 import zsad
+from zsad.cli.configuration import add_configuration
 from zsad.cli.ending import BY_SIGNAL, flushed, leave, listening, report_signal, unread
 from zsad.cli.options import show_warnings
 from zsad.cli.parsing import Parser
@@ -81,7 +83,20 @@ def parser(command: str | None = None) -> Parser:
         subparser = commands.add_parser(name, help=summary, description=summary)
         if command in (None, name):
             import_module(f"zsad.cli.{module}").configure(subparser)
+            for leaf in leaves(subparser):
+                add_configuration(leaf)
     return root
+
+
+def leaves(root: ArgumentParser) -> Iterator[ArgumentParser]:
+    """The parser of a command, or those of its parts."""
+    parts = [
+        part for action in root._actions if isinstance(action, _SubParsersAction) for part in action.choices.values()
+    ]
+    if not parts:
+        yield root
+    for part in parts:
+        yield from leaves(part)
 
 
 def entry_point() -> None:

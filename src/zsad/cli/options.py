@@ -14,6 +14,7 @@ from zsad.wording import say
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup as ArgumentGroup
 
+    from zsad.data.specification import DataSet
     from zsad.predictor import Detector
     from zsad.reports.predictions import RunInfo
 
@@ -48,7 +49,9 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False, several: b
     """How a detector is chosen: by an option, or by the argument of the command, which may be several."""
     group = parser.add_argument_group("detector")
     if several:
-        group.add_argument("detectors", nargs="+", metavar="DETECTOR", help=f"{DETECTOR}; several share a pass")
+        group.add_argument(
+            "detectors", nargs="+", metavar="DETECTOR", help="saved folder, or method; several share a pass"
+        )
     elif positional:
         group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)
     else:
@@ -86,6 +89,20 @@ def add_data(group: "ArgumentGroup", metavar: str, *, split: bool = True) -> Non
     if split:
         group.add_argument("--split", default="test", choices=("train", "test", "all"), help="default: test")
     group.add_argument("--classes", nargs="+", metavar="NAME", help="default: all")
+
+
+def read_data(options: Namespace) -> "list[DataSet]":
+    """The data sets of :func:`add_data`; what is wrong with them is told before a model is loaded.
+
+    Raises:
+        ConfigError: a layout or a class does not exist.
+        InputError: a path does not exist, does not have its layout, or nothing is left.
+    """
+    from zsad.data.specification import data_set, samples_of
+
+    data_sets = [data_set(specification) for specification in options.data]
+    samples_of(data_sets, options.split, options.classes)
+    return data_sets
 
 
 def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:

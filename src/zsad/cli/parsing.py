@@ -1,10 +1,11 @@
 """The command line's parser: a wrong command or option is answered with the nearest one."""
 
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import Action, ArgumentError, ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
+from zsad.cli.configuration import with_configuration
 from zsad.wording import printable
 
 RENAMED = {"--most": "--max-images", "--pictures": "--images"}
@@ -20,7 +21,16 @@ class Parser(ArgumentParser):
         """Look for wrong names first: argparse would name missing arguments before them."""
         if args is not None:
             self._check_names(args)
+            args = with_configuration(self, args)
         return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: Action, value: object) -> None:
+        """Name the nearest of the choices."""
+        try:
+            super()._check_value(action, value)
+        except ArgumentError as error:
+            error.message += nearest(str(value), map(str, action.choices or ()))
+            raise
 
     def error(self, message: str) -> NoReturn:
         """End with a message and where to read more."""
