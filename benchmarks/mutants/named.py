@@ -82,7 +82,18 @@ TRAINER = (
         "order.split(batch_size)",
         "order.split(batch_size)[:-1]",
     ),
-    Named("the same augmentation every epoch", FORWARD, "mixed(self.seed, epoch, index)", "mixed(self.seed, index)"),
+    Named(
+        "the same augmentation every epoch",
+        FORWARD,
+        "mask, mixed(self.seed, epoch, index)",
+        "mask, mixed(self.seed, index)",
+    ),
+    Named(
+        "the same normal images beside an image every epoch",
+        FORWARD,
+        "beside(index, mixed(self.seed, epoch, index))",
+        "beside(index, mixed(self.seed, index))",
+    ),
     Named(
         "initial parameters without a seed",
         "trainer/training.py",
