@@ -17,6 +17,7 @@ import torch
 from benchmarks.timing import alternate
 from zsad import methods
 from zsad.backbones import weights
+from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.types import Target
 
@@ -31,6 +32,7 @@ BARS = {
     "april-gan": 1.1,
     "coop": 1.1,
     "fe-clip": 1.25,
+    "inctrl": 1.1,
     "kanoclip": 1.5,
     "mvfa-ad": 1.1,
     "vcp-clip": 1.25,
@@ -84,6 +86,8 @@ def measure(name: str, backbone: str, size: int, rounds: int) -> Cost:
     method = methods.get(name)(clip, methods.get(name).config_type()).eval()
     assert isinstance(method, Trainable)
     images = torch.randn(1, 3, size, size)
+    if isinstance(method, FewShot) and method.needs_normal:
+        method.fit_normal(torch.randn(2, 3, size, size))
     with torch.inference_mode():
         seconds = alternate(
             {"tower": lambda: clip.vision(images), "method": lambda: method(images, ["object"])}, rounds

@@ -18,6 +18,7 @@ from tests.methods.declared import declared
 from tests.small import CONFIG, SIZE, frozen, images
 from zsad import methods
 from zsad.config import from_mapping
+from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.types import Evidence, Target
 
@@ -48,6 +49,8 @@ def make(name: str, options: dict[str, Any] | None = None, *, stirred: bool = Tr
                 for one in method.parameters():
                     if one.requires_grad:
                         one.add_(0.1 * torch.randn_like(one))
+    if isinstance(method, FewShot) and method.needs_normal:
+        method.fit_normal(images(2, seed=9))
     return method.train()
 
 

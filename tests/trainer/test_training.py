@@ -331,7 +331,7 @@ def test_kill_at_any_moment_then_resume_gives_the_same_bits(moment: str, tmp_pat
     assert killed == whole
 
 
-@pytest.mark.parametrize("method", ["acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"])
+@pytest.mark.parametrize("method", ["acd-clip", "afr-clip", "fe-clip", "inctrl", "kanoclip", "wmoe-clip"])
 def test_every_method_goes_on_to_the_same_bits(method: str, tmp_path: Path) -> None:
     data = draw(tmp_path / "data", count=2, class_name="metal_nut")
     recipe = Recipe(method, backbone="small", weights="random", training={"epochs": 3, "batch_size": 2})
