@@ -187,6 +187,7 @@ class Pipeline:
                 anomaly_map.cpu().numpy(),
                 self.decided.p_value(score) if math.isfinite(score) else None,
                 self.decided.pixel_threshold,
+                image,
             )
         except InputError as error:
             if self.raises:

@@ -18,6 +18,7 @@ from zsad.arguments import check_folder, several
 from zsad.backbones.config import image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
 from zsad.data.decode import Source, decode
+from zsad.drawing import notebook
 from zsad.errors import ConfigError
 from zsad.files import content_hash
 from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
@@ -62,6 +63,29 @@ class Detector:
         self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
         if self.runtime.precision != "fp32":
             check_finite(self.method.state_dict(), f"{self.name} in {self.runtime.precision}", "run it in fp32")
+
+    def __repr__(self) -> str:
+        return f"<Detector {self.name}: {', '.join(f'{name} {value}' for name, value in self._facts()[1:5])}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook.table(f"Detector {self.name}", [(name, value) for name, value in self._facts() if value])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What it is, in words; empty where there is nothing to say."""
+        clip, runtime, found = self.method.clip, self.runtime, self.calibration
+        threshold = "none" if self.threshold is None else f"{self.threshold:.4g}"
+        return [
+            ("method", self.card.method),
+            ("backbone", clip.name),
+            ("image size", f"{self.image_size} px"),
+            ("device", f"{runtime.device} ({runtime.precision})"),
+            ("threshold", threshold),
+            ("weights", clip.weights),
+            ("options", ", ".join(f"{key}={value}" for key, value in self.card.options.items())),
+            ("remembers", self.memory_summary),
+            ("calibrated", found.summary if found else ""),
+        ]
 
     @property
     def calibration(self) -> Calibration | None:

@@ -205,7 +205,7 @@ def test_a_score_that_is_no_probability_is_refused_and_leaves_no_line(tmp_path: 
 
 
 def test_a_large_overlay_is_a_jpeg_of_the_same_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zsad.reports.rendered.LARGEST_PNG", 30 * 50)
+    monkeypatch.setattr("zsad.drawing.render.LARGEST_PNG", 30 * 50)
     with ReportWriter(tmp_path, RUN) as report:
         add(report, "small.png", 0.1, (30, 50))
         add(report, "large.png", 0.1, (30, 51))

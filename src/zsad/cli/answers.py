@@ -2,17 +2,19 @@
 
 import json
 import sys
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from zsad.types import DecodedImage, Prediction
 from zsad.wording import printable
+
+if TYPE_CHECKING:
+    from zsad.types import DecodedImage, Prediction
 
 
 @runtime_checkable
 class Sink(Protocol):
     """Takes the answers in their order, as :class:`zsad.reports.predictions.ReportWriter` does."""
 
-    def add(self, image: DecodedImage, prediction: Prediction) -> None:
+    def add(self, image: "DecodedImage", prediction: "Prediction") -> None:
         """An image that has a score."""
 
     def add_failure(self, source: str, message: str) -> None:
@@ -46,7 +48,7 @@ class JsonLines:
     def __init__(self, min_area: int = 1) -> None:
         self._min_area = min_area
 
-    def add(self, image: DecodedImage, prediction: Prediction) -> None:
+    def add(self, image: "DecodedImage", prediction: "Prediction") -> None:
         """Print the answer."""
         write(json.dumps(prediction.as_dict(min_area=self._min_area) | {"notes": image.notes}))
 
@@ -67,7 +69,7 @@ class Tally:
         self.decisions: list[bool | None] = []
         self.failures = 0
 
-    def add(self, image: DecodedImage, prediction: Prediction) -> None:
+    def add(self, image: "DecodedImage", prediction: "Prediction") -> None:
         """One more."""
         self.decisions.append(prediction.is_anomalous)
 

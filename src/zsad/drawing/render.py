@@ -7,6 +7,7 @@ maximum: that makes the hottest spot of a good part look as bad as a defect.
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
@@ -41,6 +42,12 @@ SATURATION = 0.7
 
 STRIP = 2**22
 """Pixels blended at a time, so that an image of 100 megapixels needs little more memory than its overlay."""
+
+LARGEST_PNG = 500_000
+"""Overlays of more pixels are JPEG: as PNG, a photograph of one megapixel takes twenty times as long, and 1 MB."""
+
+Overlay = Literal["heat", "outline"]
+"""What is drawn over an image: the heat map, or lines around its regions."""
 
 INK, QUIET, PAPER = (24, 27, 33), (104, 110, 122), (255, 255, 255)
 
@@ -180,6 +187,11 @@ def encoded_image(image: Image.Image, suffix: str) -> bytes:
     else:
         image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
+
+
+def overlay_suffix(drawn: Image.Image) -> str:
+    """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
+    return ".jpg" if drawn.width * drawn.height > LARGEST_PNG and max(drawn.size) <= 65500 else ".png"
 
 
 def _check_width(width: int, least: int) -> None:

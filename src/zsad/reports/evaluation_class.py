@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from zsad.reports import pages
+from zsad.drawing.embedding import data_uri
 from zsad.results import store
 from zsad.results.schema import METRICS, TITLES, ClassResult, ImageResult, Metric, WorstImage
 from zsad.wording import pluralised
@@ -266,8 +266,8 @@ def thumbnail(path: Path) -> str:
     with Image.open(path) as file:
         image = file.convert("RGB")
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    packed = (pages.data_uri(image, SIDE, quality) for quality in QUALITIES)
-    return next((uri for uri in packed if len(uri) <= LARGEST), pages.data_uri(image, SIDE, QUALITIES[-1]))
+    packed = (data_uri(image, SIDE, quality) for quality in QUALITIES)
+    return next((uri for uri in packed if len(uri) <= LARGEST), data_uri(image, SIDE, QUALITIES[-1]))
 
 
 def _defined(result: ClassResult, names: Sequence[str]) -> NamedMetrics:

@@ -3,8 +3,6 @@
 A page is one file that asks for no other and for no network.
 """
 
-import base64
-import io
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -12,7 +10,6 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 from zsad.backbones.config import FORMER
 from zsad.drawing.render import ANCHORS
@@ -22,9 +19,6 @@ from zsad.wording import pluralised
 
 SCALE = ", ".join(f"rgb{colour}" for colour in ANCHORS)
 """Colours of the heat maps from 0 to 1, for a CSS gradient."""
-
-REDUCING_GAP = 1.2
-"""A thumbnail is first reduced by whole numbers, to a side of at least so many times its own."""
 
 
 def rendered(name: str, **values: object) -> str:
@@ -49,16 +43,6 @@ def embedded(data: Mapping[str, object]) -> Markup:
     Markup('{"name": "\\\\u003c/script>"}')
     """
     return Markup(json.dumps(data).replace("<", "\\u003c"))  # escaped for its place
-
-
-def data_uri(image: Image.Image, side: int, quality: int = 80) -> str:
-    """An image for the ``src`` of an image: JPEG, its longer side at most ``side`` px."""
-    scale = min(1.0, side / max(image.size))
-    size = max(1, round(scale * image.width)), max(1, round(scale * image.height))
-    small = image if scale == 1 else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def caveat(backbone: str, weights: str) -> str:

@@ -25,14 +25,14 @@ from types import TracebackType
 from markupsafe import Markup
 
 from zsad import spreadsheets
-from zsad.drawing.render import ANCHORS, legend, save_image
+from zsad.drawing.render import ANCHORS, Overlay, legend, save_image
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
 from zsad.reports import earlier, pages
 from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
-from zsad.reports.rendered import Overlay, RenderedImage, render_image
+from zsad.reports.rendered import RenderedImage, render_image
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
+from zsad.drawing.embedding import data_uri
 from zsad.drawing.outlines import outlined
-from zsad.drawing.render import check_map, drawn_over, eight_bit, encoded_image, encoded_map
+from zsad.drawing.render import Overlay, check_map, drawn_over, eight_bit, encoded_image, encoded_map, overlay_suffix
 from zsad.regions import Region
-from zsad.reports import pages
 from zsad.types import DecodedImage, Prediction, Size
 
 THUMBNAIL = 360
@@ -19,10 +18,6 @@ THUMBNAIL = 360
 
 A thousand images make a page of about 40 MB."""
 
-LARGEST_PNG = 500_000
-"""Overlays of more pixels are JPEG: as PNG, a photograph of one megapixel takes twenty times as long, and 1 MB."""
-
-Overlay = Literal["heat", "outline"]
 FindRegions = Callable[[Float32[np.ndarray, "rows cols"]], list[Region]]
 
 
@@ -72,7 +67,7 @@ def render_image(
     """
     regions = None if find is None else find(prediction.anomaly_map)
     drawn = _drawn(image, prediction, regions or [], overlay)
-    suffix = _suffix(drawn)
+    suffix = overlay_suffix(drawn)
     return RenderedImage(
         source=prediction.source,
         class_name=prediction.class_name,
@@ -87,8 +82,8 @@ def render_image(
         map=encoded_map(prediction.anomaly_map),
         overlay=encoded_image(drawn, suffix),
         suffix=suffix,
-        photo_uri=pages.data_uri(Image.fromarray(eight_bit(image.pixels)), THUMBNAIL),
-        overlay_uri=pages.data_uri(drawn, THUMBNAIL),
+        photo_uri=data_uri(Image.fromarray(eight_bit(image.pixels)), THUMBNAIL),
+        overlay_uri=data_uri(drawn, THUMBNAIL),
     )
 
 
@@ -97,8 +92,3 @@ def _drawn(image: DecodedImage, prediction: Prediction, regions: Sequence[Region
         return drawn_over(image, prediction.anomaly_map)
     check_map(image, prediction.anomaly_map)
     return outlined(image, regions)
-
-
-def _suffix(drawn: Image.Image) -> str:
-    """Of an overlay's file. JPEG has no room for sides above 65,500 pixels."""
-    return ".jpg" if drawn.width * drawn.height > LARGEST_PNG and max(drawn.size) <= 65500 else ".png"

@@ -1,13 +1,20 @@
 """Images and the answers about them, in NumPy: reading, decisions and reports need no PyTorch."""
 
+import json
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
+from PIL import Image
 
 from zsad.errors import ConfigError, InputError
+from zsad.files import unique_name, write_atomically
 from zsad.regions import Region, find_regions
+from zsad.wording import pluralised, printable
 
 Size = tuple[int, int]
 """(rows, cols)"""
@@ -46,6 +53,9 @@ class Prediction:
         p_value: in (0, 1]; of a normal image it is at most alpha with a probability of at most alpha. None where the
             detector is not calibrated.
         pixel_threshold: the anomaly of a pixel from which it counts as anomalous; None as for ``threshold``.
+        image: what was scored, for drawings; None where it is not at hand.
+
+    In a notebook it shows the image, the heat map over it, the scale, the score and the decision.
 
     Raises:
         InputError: a score is infinite or no number: compared with the threshold it would count as normal.
@@ -58,6 +68,7 @@ class Prediction:
     anomaly_map: Float32[np.ndarray, "rows cols"]
     p_value: float | None = None
     pixel_threshold: float | None = None
+    image: DecodedImage | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         odd = int(self.anomaly_map.size - np.isfinite(self.anomaly_map).sum())
@@ -117,6 +128,93 @@ class Prediction:
                 "give a score in [0, 1], or calibrate the detector",
             )
         return find_regions(self.anomaly_map, chosen, min_area=min_area)
+
+    def overlay(self, kind: Literal["heat", "outline"] = "heat", image: DecodedImage | None = None) -> Image.Image:
+        """The image with its heat map over it, or with lines around its regions, as reports show it.
+
+        Args:
+            kind: ``"heat"`` or ``"outline"``.
+            image: what was scored, where the prediction does not hold it.
+
+        Raises:
+            ConfigError: there is no image, or for outlines no threshold for pixels.
+            InputError: the map has another size than the image.
+        """
+        from zsad.drawing.outlines import outlined
+        from zsad.drawing.render import check_map, drawn_over
+
+        shown = image or self.image
+        if shown is None:
+            raise ConfigError("an overlay is drawn over an image", "none", "give the image that was scored")
+        if kind == "heat":
+            return drawn_over(shown, self.anomaly_map)
+        check_map(shown, self.anomaly_map)
+        return outlined(shown, self.regions())
+
+    def save(self, folder: str | os.PathLike[str], name: str | None = None) -> list[Path]:
+        """Write ``NAME.json`` (:meth:`as_dict`), ``NAME-map.png`` (16-bit grey, 65535 is 1) and the overlay.
+
+        Args:
+            folder: made where it does not exist. Files of these names are replaced.
+            name: by default that of the source, without its suffix.
+
+        Returns:
+            The files. The overlay is PNG, above half a megapixel JPEG; without an image of the map's size there is
+            none.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        from zsad.drawing.render import encoded_image, encoded_map, overlay_suffix
+
+        where = Path(folder) / unique_name(name or Path(self.source).stem, set(), "image")
+        contents = {
+            ".json": (json.dumps(self.as_dict(), indent=2) + "\n").encode(),
+            "-map.png": encoded_map(self.anomaly_map),
+        }
+        if self._can_be_drawn:
+            drawn = self.overlay()
+            suffix = overlay_suffix(drawn)
+            contents[f"-overlay{suffix}"] = encoded_image(drawn, suffix)
+        paths = [where.with_name(where.name + ending) for ending in contents]
+        try:
+            for path, content in zip(paths, contents.values(), strict=True):
+                write_atomically(path, content)
+        except OSError as error:
+            raise InputError("the folder of a prediction must be writable", error, "choose another") from error
+        return paths
+
+    @property
+    def _can_be_drawn(self) -> bool:
+        return self.image is not None and self.image.size == self.size
+
+    def __repr__(self) -> str:
+        rows, cols = self.size
+        return f"<Prediction {printable(self.source)}: {', '.join(self._facts())}; map {rows} × {cols}>"
+
+    def _facts(self) -> list[str]:
+        """Class, score, decision and p-value in words."""
+        facts = [self.class_name, f"score {self.score:.4f}"]
+        if self.threshold is not None:
+            facts.append(f"{'anomalous' if self.is_anomalous else 'normal'} (threshold {self.threshold:.4g})")
+        return [*facts, f"p-value {self.p_value:.3g}"] if self.p_value is not None else facts
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from zsad.drawing import notebook
+        from zsad.drawing.embedding import data_uri
+        from zsad.drawing.render import colourise, eight_bit
+
+        pictures = []
+        if self.image is not None:
+            pictures.append(("image", Image.fromarray(eight_bit(self.image.pixels))))
+        heat = self.overlay() if self._can_be_drawn else Image.fromarray(colourise(self.anomaly_map))
+        pictures.append(("heat map", heat))
+        facts = self._facts()
+        if self.pixel_threshold is not None:
+            facts.append(pluralised(len(self.regions()), "region"))
+        shown = [(what, data_uri(picture, notebook.SIDE)) for what, picture in pictures]
+        return notebook.card(self.source, self.is_anomalous, facts, shown, self.pixel_threshold)
 
 
 @dataclass(frozen=True)
