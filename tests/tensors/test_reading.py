@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zsad.errors import WeightsError
 from zsad.tensors import archives, reading
-from zsad.tensors.pickles import UnreadableTensor
+from zsad.tensors.pickled import UnreadableTensor
 from zsad.tensors.reading import check_finite, is_finite, read_safetensors, read_saved, read_sets
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from zsad.backbones import vision_layouts
 from zsad.documents import DocumentError, read_json_object
 from zsad.errors import WeightsError
-from zsad.tensors.pickles import UnreadableTensor
+from zsad.tensors.pickled import UnreadableTensor
 from zsad.tensors.reading import read_sets
 
 INDEX = ".index.json"

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zsad.tensors.pickles import Name, Storage, StoredTensor, read_pickle
+from zsad.tensors.pickled import Name, Storage, StoredTensor
+from zsad.tensors.pickles import read_pickle
 
 PICKLE, CODE, DIRECTORY = 16 * 2**20, 8 * 2**20, 32 * 2**20
 """Maximum bytes of a pickle, of the code of a TorchScript archive, and of the directory of an archive."""
@@ -31,7 +32,7 @@ class TensorFile(ABC):
     """An open tensor file.
 
     Attributes:
-        content: the saved object; tensors in it are :class:`zsad.tensors.pickles.StoredTensor`.
+        content: the saved object; tensors in it are :class:`zsad.tensors.pickled.StoredTensor`.
         is_module: whether it is a TorchScript module.
     """
 

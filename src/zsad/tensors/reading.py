@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zsad.errors import WeightsError
 from zsad.tensors.archives import TensorFile, opened
-from zsad.tensors.pickles import Shell, StoredTensor, UnreadableTensor
+from zsad.tensors.pickled import Shell, StoredTensor, UnreadableTensor
 
 T = TypeVar("T")
 HEADER = 16 * 2**20
