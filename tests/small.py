@@ -1,6 +1,7 @@
 """The small CLIP of zsad.testing, and what tests do with it."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from zsad.backbones import config as configs
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig, VisionConfig
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.methods import FewShot, Method
 from zsad.methods.clip import ClipDetector
 from zsad.methods.winclip import WinClip
 from zsad.parts.similarity import class_states
 from zsad.testing._clip import CONFIG, DEPTH, PATCH, SIZE, build, images, tokenizer
+
+M = TypeVar("M", bound=Method)
 
 __all__ = [
     "CONFIG",
@@ -72,6 +76,13 @@ def frozen(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
 def states_of(method: ClipDetector | WinClip, class_name: str) -> Tensor:
     """The two states of a class, as the method asks for them."""
     return class_states(method.clip, [class_name], 1, method.prompts)[0]
+
+
+def ready(method: M) -> M:
+    """Fitted to two images, where it has no answer without."""
+    if isinstance(method, FewShot) and method.needs_normal:
+        method.fit_normal(images(2, seed=9))
+    return method
 
 
 def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from tests.methods.declared import declared
-from tests.small import CONFIG, SIZE, frozen, images
+from tests.small import CONFIG, SIZE, frozen, images, ready
 from zsad import methods
 from zsad.config import from_mapping
-from zsad.methods._few_shot import FewShot
 from zsad.methods._trainable import Trainable
 from zsad.types import Evidence, Target
 
@@ -49,9 +48,7 @@ def make(name: str, options: dict[str, Any] | None = None, *, stirred: bool = Tr
                 for one in method.parameters():
                     if one.requires_grad:
                         one.add_(0.1 * torch.randn_like(one))
-    if isinstance(method, FewShot) and method.needs_normal:
-        method.fit_normal(images(2, seed=9))
-    return method.train()
+    return ready(method).train()
 
 
 def run(method: Trainable) -> Evidence:

@@ -74,7 +74,7 @@ def test_what_is_no_class_name_is_refused_in_one_line(name: object) -> None:
 
 @pytest.mark.parametrize("name", HERE)
 def test_every_method_that_reads_class_names_says_that_one_is_too_long(name: str) -> None:
-    method = methods.get(name)(small.frozen()).eval()
+    method = small.ready(methods.get(name)(small.frozen()).eval())
     with pytest.warns(ZsadWarning, match="The class name is too long"), torch.inference_mode():
         evidence = method(small.images(1), [f"{name} {LONG}"])
     assert evidence.score.isfinite().all()
@@ -86,7 +86,7 @@ def test_a_cut_class_name_keeps_its_states_apart(name: str) -> None:
     config = replace(small.CONFIG, text=replace(small.CONFIG.text, context=32))
     clip = small.frozen(config)
     clip.tokenizer = small.Tokenizer(small.tokenizer().backend, 32)
-    method = methods.get(name)(clip).eval()
+    method = small.ready(methods.get(name)(clip).eval())
     said: list[str] = []
     encode = clip.tokenizer.encode
     clip.tokenizer.encode = lambda text: said.append(text) or encode(text)  # type: ignore[assignment,func-returns-value]
