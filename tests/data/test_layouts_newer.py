@@ -1,16 +1,20 @@
-"""MVTec LOCO AD, MVTec AD 2, AutoVI, VAD and Real-IAD, on trees in the form in which they are published."""
+"""MVTec LOCO AD, MVTec AD 2, AutoVI, VAD, Real-IAD and Kaputt, on trees in the form in which they are published."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as arrow
 import pytest
+from pyarrow import parquet
 
 from tests.data.test_layouts import make
 from tests.data.test_layouts_industrial import draw, read
 from zsad.data import layouts
-from zsad.data.layouts import Sample
-from zsad.errors import InputError
+from zsad.data.layouts import Sample, _parquet
+from zsad.errors import DependencyError, InputError
 
 
 def saturations(samples: list[Sample], root: Path) -> dict[str, str | None]:
@@ -193,3 +197,109 @@ def test_lists_of_real_iad_without_images_beside_them(tmp_path: Path) -> None:
     real_iad(tmp_path, "realiad_jsons", entries(), images="pictures")
     with pytest.raises(InputError, match="realiad_1024 or realiad_raw"):
         layouts.get("real-iad").samples(tmp_path)
+
+
+# --- Kaputt ---
+
+QUERIES = {
+    "train": [("a", False, "", "cardboard"), ("b", True, "penetration,deformation", "plastic_loose_bag")],
+    "validation": [("c", False, None, "book_paper")],
+    "test": [("d", True, "spillage", "cardboard"), ("e", None, None, "paper"), ("f", True, "", None)],
+}
+"""Capture, whether it has a defect, the types of its defects, and the material: some of them missing."""
+KAPUTT: list[tuple[Any, ...]] = [
+    ("train/query-data/image/a.jpg", 0, "cardboard", "good", None, "train"),
+    ("train/query-data/image/b.jpg", 1, "plastic_loose_bag", "deformation+penetration", None, "train"),
+    ("validation/query-data/image/c.jpg", 0, "book_paper", "good", None, "train"),
+    ("test/query-data/image/d.jpg", 1, "cardboard", "spillage", None, "test"),
+    ("test/query-data/image/e.jpg", None, "paper", "unknown", None, "test"),
+    ("test/query-data/image/f.jpg", 1, "other", "defect", None, "test"),
+]
+
+
+def kaputt(root: Path, tables: str = "datasets", images: str = "query-image/", paths: str = "data/") -> Path:
+    """The tables, the images and the crops; ``paths`` is where paths in the tables begin."""
+    (root / tables).mkdir(parents=True, exist_ok=True)
+    for split, queries in QUERIES.items():
+        at = f"{paths}{split}/query-data"
+        content = [
+            {
+                "capture_id": name,
+                "item_identifier": f"item {name}",
+                "defect": defect,
+                "major_defect": False,
+                "defect_types": types,
+                "item_material": material,
+                "query_image": f"{at}/image/{name}.jpg",
+                "query_crop": f"{at}/crop/{name}.jpg",
+                "query_mask": f"{at}/mask/{name}.png",
+            }
+            for name, defect, types, material in queries
+        ]
+        parquet.write_table(arrow.Table.from_pylist(content), root / tables / f"query-{split}.parquet")
+        for query in content:
+            make(root, f"{images}{query['query_image']}", f"{images.replace('image', 'crop')}{query['query_crop']}")
+            make(root, f"{images.replace('image', 'mask')}{query['query_mask']}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("tables", "images", "paths"),
+    [("datasets", "query-image/", "data/"), ("", "query-image/", "data/"), ("", "", "kaputt-release/")],
+)
+def test_kaputt(tables: str, images: str, paths: str, tmp_path: Path) -> None:
+    root = kaputt(tmp_path, tables, images, paths)
+    assert read("kaputt", root) == [(f"{images}{paths}{image}", *rest) for image, *rest in KAPUTT]
+
+
+def test_the_crops_of_kaputt_are_named_by_their_folder(tmp_path: Path) -> None:
+    expected = [(f"data/{image.replace('/image/', '/crop/')}", *rest) for image, *rest in KAPUTT]
+    assert read("kaputt", kaputt(tmp_path) / "query-crop") == expected
+    assert read("kaputt", tmp_path / "query-image") == [(f"data/{image}", *rest) for image, *rest in KAPUTT]
+
+
+def test_kaputt_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaputt(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DependencyError, match=r"read by pyarrow.*pip install 'zsad\[parquet\]'"):
+        layouts.get("kaputt").samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop_columns("defect"), "the table has the column defect; got .*columns capture_id"),
+        (lambda table: table.set_column(2, "defect", arrow.array([0, 1])), "row 1: 0|defect is true or false"),
+        (lambda table: table.set_column(4, "defect_types", arrow.array(["hole", "hole"])), "has no defect_types"),
+        (lambda table: table.set_column(6, "query_image", arrow.array(["", "b.jpg"])), "query_image is not empty"),
+        (lambda table: table.set_column(6, "query_image", arrow.array(["a", "b"])), "the images of a list exist"),
+        (lambda table: table.slice(0, 0), "a list names images"),
+    ],
+)
+def test_a_table_of_kaputt_that_is_none_is_refused(
+    change: Callable[[arrow.Table], arrow.Table], message: str, tmp_path: Path
+) -> None:
+    file = kaputt(tmp_path) / "datasets" / "query-train.parquet"
+    parquet.write_table(change(parquet.read_table(file)), file)
+    with pytest.raises(InputError, match=message):
+        layouts.get("kaputt").samples(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"capture_id,defect\na,0\n"])
+def test_a_file_that_is_no_table_is_named(content: bytes, tmp_path: Path) -> None:
+    file = kaputt(tmp_path) / "datasets" / "query-test.parquet"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"readable Parquet file; got .*query-test\.parquet"):
+        layouts.get("kaputt").samples(tmp_path)
+
+
+def test_a_small_file_does_not_become_a_large_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand times the same text of 10 kB is a gigabyte in Python, unless it is kept once."""
+    file, many = tmp_path / "table.parquet", 100_000
+    repeated = arrow.DictionaryArray.from_arrays(arrow.array([0] * many, arrow.int32()), ["x" * 10_000])
+    parquet.write_table(arrow.table({"text": repeated}), file)
+    assert file.stat().st_size < 100_000
+    assert len({id(row.values["text"]) for row in _parquet.rows(file, {"text": str})}) == 1
+    monkeypatch.setattr(_parquet, "MOST_ROWS", many - 1)
+    with pytest.raises(InputError, match=r"at most 99,999 rows .* got .*100,000 rows"):
+        next(_parquet.rows(file, {"text": str}))
