@@ -1,7 +1,7 @@
 """The detector that joins text and references: its parts against loops, and folders of every kind."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from tests import small
 from zsad.errors import ConfigError
-from zsad.methods import FolderScores, LoadImages
+from zsad.methods import FolderScores
 from zsad.methods.auto import Auto
 from zsad.methods.auto.joining import Scale, image_values, joined, log_distance, probability
 from zsad.methods.auto.method import AutoConfig
 from zsad.methods.clip_ac import ClipAc
+from zsad.testing._folders import loading
 
 SIDE = 64
 
@@ -28,16 +29,6 @@ def folder(count: int, anomalous: Sequence[int] = (), seed: int = 0) -> Tensor:
     for number in anomalous:
         images[number, :, 16:40, 16:40] = 2 * torch.randn(3, 24, 24, generator=generator)
     return images
-
-
-def loading(images: Tensor, batch: int = 3, unreadable: Sequence[int] = ()) -> LoadImages:
-    def load(indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
-        for first in range(0, len(indices), batch):
-            chunk = [index for index in indices[first : first + batch] if index not in unreadable]
-            if chunk:
-                yield chunk, images[chunk]
-
-    return load
 
 
 def detector(**options: object) -> Auto:

@@ -1,6 +1,5 @@
 """The ensemble: one pass for all members, and the mean of ranks, of p-values or of probabilities."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tests.small import DEPTH, frozen, images
 from zsad.errors import ConfigError
 from zsad.methods import get
 from zsad.methods.ensemble import QUANTILES, Ensemble, EnsembleConfig, ranks
+from zsad.testing._folders import loading
 
 CONSTANTS = ANSWER | {"members": ("clip", "clip-ac"), "settings": (), "fusion": "mean", "normal_images": 0}
 FIVE = ("clip", "clip-ac", "coop", "april-gan", "wmoe-clip")
@@ -85,19 +85,10 @@ def test_a_window_of_tokens_is_not_taken_for_the_whole_image() -> None:
     torch.testing.assert_close(found.score, scores.mean(1))
 
 
-def load(pixels: Tensor, missing: int | None = None) -> Any:
-    def of(indices: list[int]) -> Iterator[tuple[list[int], Tensor]]:
-        for index in indices:
-            if index != missing:
-                yield [index], pixels[index : index + 1]
-
-    return of
-
-
 def test_a_folder_is_scored_by_mean_ranks() -> None:
     method, pixels = make(fusion="ranks"), images(4)
     with torch.inference_mode():
-        found = method.score_folder(load(pixels, missing=2), 4, "nut")
+        found = method.score_folder(loading(pixels, batch=1, unreadable=(2,)), 4, "nut")
         scores, maps = alone(method, pixels[[0, 1, 3]], ["nut"] * 3)
     assert found.indices == [0, 1, 3]
     expected = torch.from_numpy(rankdata(scores.numpy(), axis=0) - 0.5).mean(1) / 3
@@ -108,7 +99,7 @@ def test_a_folder_is_scored_by_mean_ranks() -> None:
         close = torch.from_numpy((of_all - 0.5) / of_all.size).float()
         assert (found.evidence.maps[:, member] - close).abs().max() < 3 / of_all.size
     assert "3 images" in found.explanation
-    assert method.score_folder(load(pixels[:1], missing=0), 1, "nut").indices == []
+    assert method.score_folder(loading(pixels[:1], batch=1, unreadable=(0,)), 1, "nut").indices == []
 
 
 def test_ranks_are_those_of_scipy() -> None:

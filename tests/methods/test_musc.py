@@ -1,7 +1,7 @@
 """MuSc against its equations written out, and on folders of every kind."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from tests import small
 from zsad.backbones import weights
 from zsad.errors import ConfigError, InputError
-from zsad.methods import FolderScores, LoadImages
+from zsad.methods import FolderScores
 from zsad.methods.musc import MuSc, MuScConfig, mean_similarity
 from zsad.scoring import anomaly_maps
+from zsad.testing._folders import loading
 
 SIDE = 32
 LEVELS = (6, 24)
@@ -28,16 +29,6 @@ def folder(count: int, seed: int = 0) -> Tensor:
     for number in range(0, count, 3):
         images[number, :, 8:16, 8:24] = 2 * torch.randn(3, 8, 16, generator=generator)
     return images
-
-
-def loading(images: Tensor, batch: int = 3, unreadable: Sequence[int] = ()) -> LoadImages:
-    def load(indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
-        for first in range(0, len(indices), batch):
-            chunk = [index for index in indices[first : first + batch] if index not in unreadable]
-            if chunk:
-                yield chunk, images[chunk]
-
-    return load
 
 
 @torch.inference_mode()
