@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from zsad import remote
 from zsad.calibration import Decision
 from zsad.data.decode import decode
 from zsad.data.preprocess import to_batch
@@ -232,8 +233,16 @@ def run_together(pipelines: Sequence[Pipeline], sources: Iterable[T], read: Read
 
 
 def read_file(path: str | os.PathLike[str]) -> DecodedImage | Failure:
-    """The image in a file, or why there is none."""
+    """The image in a file, or behind a URL (:mod:`zsad.remote`), or why there is none.
+
+    Raises:
+        ZsadError: the store of a URL does not answer.
+    """
     try:
+        if remote.is_url(path):
+            local = remote.local_path(os.fspath(path))
+            source = remote.read(os.fspath(path)) if local is None else local
+            return decode(source, os.fspath(path))
         return decode(path)
     except (InputError, DependencyError) as error:
         return Failure(os.fspath(path), str(error))

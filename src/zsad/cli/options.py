@@ -114,17 +114,21 @@ def load_detector(options: Namespace, threshold: float | None = None, detector: 
     """The detector that the options describe, under another name or folder where one is given."""
     from zsad.loading import load
 
-    return load(
-        detector or options.detector,
-        backbone=options.backbone,
-        weights=options.weights,
-        image_size=options.image_size,
-        threshold=threshold,
-        runtime=RuntimeConfig.from_options(options),
-        activation=options.activation,
-        position_resize=options.position_resize,
-        options=dict(options.set) or None,
-    )
+    return load(detector or options.detector, **load_arguments(options, threshold))
+
+
+def load_arguments(options: Namespace, threshold: float | None = None) -> dict[str, Any]:
+    """The keyword arguments of :func:`zsad.load`, as the options say."""
+    return {
+        "backbone": options.backbone,
+        "weights": options.weights,
+        "image_size": options.image_size,
+        "threshold": threshold,
+        "runtime": RuntimeConfig.from_options(options),
+        "activation": options.activation,
+        "position_resize": options.position_resize,
+        "options": dict(options.set) or None,
+    }
 
 
 def detector_argument(folder: Path) -> str:
@@ -172,6 +176,13 @@ def run_info(detector: "Detector", class_name: str) -> "RunInfo":
         pixel_threshold=decision.pixel_threshold,
         calibration=decision.calibration.summary if decision.calibration else "",
     )
+
+
+def path_or_url(text: str) -> Path | str:
+    """A path, or a URL as it is, whose slashes a path would lose."""
+    from zsad.remote import is_url
+
+    return text if is_url(text) else Path(text)
 
 
 def command_line() -> str:

@@ -10,9 +10,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsad.cli import predict_manifest
 from zsad.cli.answers import JsonLines, Sink, Tally, Teller, write
 from zsad.cli.fit import readable
-from zsad.cli.options import add_detector, add_runtime, describe, load_detector, run_info, show_warnings
+from zsad.cli.options import (
+    add_detector,
+    add_runtime,
+    describe,
+    load_detector,
+    path_or_url,
+    run_info,
+    show_warnings,
+)
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
@@ -25,7 +34,6 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Score images of objects the model was never trained on, and draw where they look anomalous. Exit
 status: 0 every image has a score, 1 some have none and are named, 2 nothing could be done."""
-DEFAULT_OUT = Path("runs/predict")
 LARGEST_AREA = 10**12
 """Bound of --min-area in px; no image has as many."""
 MAX_NOTES = 3
@@ -37,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, glob pattern; - or @FILE: a list")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what they show, e.g. "metal nut"')
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/predict; with --json, none")
+    parser.add_argument("--out", type=path_or_url, metavar="DIR", help="default: runs/predict; with --json, none")
     parser.add_argument("--json", action="store_true", help="print an object of JSON a line, as images are scored")
     parser.add_argument("--quiet", action="store_true", help="print nothing else but errors")
     parser.add_argument("--normal", type=Path, metavar="DIR", help="normal images, for this run (zsad fit saves them)")
@@ -48,6 +56,7 @@ def configure(parser: ArgumentParser) -> None:
         help="anomalous from this score (default: calibrated)",
     )
     _add_regions(parser)
+    predict_manifest.add_options(parser)
     add_detector(parser)
     add_runtime(parser, batch_size="auto")
     parser.set_defaults(run=run)
@@ -74,8 +83,12 @@ def run(options: Namespace) -> int:
     """Predict, write the report or lines of JSON, and print a summary."""
     from tqdm import tqdm
 
+    _check_regions(options)
+    if options.engine:
+        return predict_manifest.run(options)
+    predict_manifest.check_unused(options)
     if options.out is None and not options.json:
-        options.out = DEFAULT_OUT
+        options.out = predict_manifest.DEFAULT_OUT
     normal = readable(options.normal)
     scanned = _scan(options, normal)
     detector = load_detector(options, options.threshold)
@@ -121,20 +134,25 @@ def _report(options: Namespace, detector: "Detector", warnings: list[str], scann
     return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers())
 
 
-def _set_regions(options: Namespace, detector: "Detector") -> None:
-    """Give the detector the threshold for pixels, and check the options about regions."""
+def _check_regions(options: Namespace) -> None:
+    """Check the options about regions, before anything is read."""
     from zsad.config import check_within
     from zsad.errors import ConfigError
-    from zsad.reports.predictions import check_overlay
 
-    if options.pixel_threshold is not None:
-        if not 0 <= options.pixel_threshold <= 1:
-            rule, remedy = "a threshold for pixels lies in [0, 1]", "give a number such as --pixel-threshold 0.5"
-            raise ConfigError(rule, options.pixel_threshold, remedy)
-        detector.pixel_threshold = options.pixel_threshold
+    if options.pixel_threshold is not None and not 0 <= options.pixel_threshold <= 1:
+        rule, remedy = "a threshold for pixels lies in [0, 1]", "give a number such as --pixel-threshold 0.5"
+        raise ConfigError(rule, options.pixel_threshold, remedy)
     if options.min_area < 1:
         raise ConfigError("a region has at least 1 px", options.min_area, "change --min-area")
     check_within("the area of a region in px (--min-area)", options.min_area, 1, LARGEST_AREA)
+
+
+def _set_regions(options: Namespace, detector: "Detector") -> None:
+    """Give the detector the threshold for pixels, and see that outlines have one."""
+    from zsad.reports.predictions import check_overlay
+
+    if options.pixel_threshold is not None:
+        detector.pixel_threshold = options.pixel_threshold
     check_overlay(options.overlay, detector.decision(options.class_name).pixel_threshold)
 
 
