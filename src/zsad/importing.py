@@ -1,7 +1,7 @@
 """From a checkpoint that the authors' code saved to a detector on disk."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from zsad.backbones.config import Activation, PositionResize, absolute_weights, 
 from zsad.checkpoint import Card, TrainingRecord
 from zsad.config import from_mapping
 from zsad.errors import ConfigError, ImportRefused
-from zsad.files import content_hash
+from zsad.files import contents_hash
 from zsad.methods import Method, PublishedDetector, Trainable
 from zsad.tensors.reading import read_safetensors, read_saved
+
+SUFFIXES = (".pt", ".pth", ".pyth", ".safetensors")
+"""Of checkpoints in a folder."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def import_detector(
     """Save the detector of a published checkpoint; the file is read as data, and no code in it runs.
 
     Args:
-        path: file of the authors' training: an archive of PyTorch or safetensors.
+        path: file of the authors' training: an archive of PyTorch or safetensors; or a folder of the files of one
+            training, where its code saves several.
         method: name of the method, one of :func:`importable`.
         folder: of the new detector.
         settings: see :class:`ImportSettings`.
@@ -77,11 +81,12 @@ def import_detector(
     assert issubclass(method_type, Trainable)
     path, settings = Path(path), settings or ImportSettings()
     image_size_for(settings.backbone or method_type.paper_backbone, settings.image_size)  # before the file is read
-    published = method_type.from_published(_content(path))
+    files = _files(path)
+    published = method_type.from_published(_joined(files))
     card = _card(method, method_type, published, settings)
     made = _filled(method_type, card, published.tensors)
     finished = replace(card, fingerprint=made.fingerprint, weights=absolute_weights(card.weights, card.backbone))
-    source = {"imported": {"file": path.name, "content": content_hash(path)}}
+    source = {"imported": {"file": path.name, "content": contents_hash(files)}}
     checkpoint.write(finished, made, TrainingRecord(training=source), check_folder(folder))
     return finished
 
@@ -89,6 +94,34 @@ def import_detector(
 def _reads(method: type[Method]) -> bool:
     """Whether a method overrides the reader of its base."""
     return issubclass(method, Trainable) and method.from_published.__func__ is not Trainable.from_published.__func__  # type: ignore[attr-defined]  # of a class method
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or those in the folder that may be checkpoints."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.name[0] != ".")
+    if not found:
+        value = f"{path} without a file *{', *'.join(SUFFIXES)}"
+        raise ImportRefused("a folder holds the files of one training", value, "name the file, or another folder")
+    return found
+
+
+def _joined(files: Sequence[Path]) -> Mapping[str, Any]:
+    """The entries of all files; numbers, such as that of the epoch, may differ between them.
+
+    Raises:
+        ImportRefused: tensors are in two files under one name.
+    """
+    content: dict[str, Any] = {}
+    homes: dict[str, Path] = {}
+    for file in files:
+        for key, value in _content(file).items():
+            if key in homes and isinstance(value, Tensor | Mapping):
+                rule = "each entry of a checkpoint is in one file of its folder"
+                raise ImportRefused(rule, f"{key} in {homes[key].name} and {file.name}", "put one of them elsewhere")
+            content[key], homes[key] = value, file
+    return content
 
 
 def _content(path: Path) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from tests.methods.declared import ADAM
 from tests.small import CONFIG, SIZE, frozen, images
+from zsad import checkpoint
 from zsad.backbones.transformer import Block
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, ImportRefused
 from zsad.methods.clip_ad.clusters import largest_cluster
 from zsad.methods.clip_ad.method import ClipAd, ClipAdConfig
 from zsad.methods.clip_ad.staged import staged_stream
@@ -239,3 +240,42 @@ def test_the_prompts_of_the_largest_cluster_stand_for_the_state() -> None:
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         ClipAdConfig(**options)
+
+
+# --- checkpoints of the authors
+
+
+def published(width: int = 896, embed: int = 640, layers: int = 4) -> dict[str, dict[str, Tensor]]:
+    """``linear_layers`` of train.py at commit f004973."""
+    random = torch.Generator().manual_seed(0)
+    shapes = {"weight": (embed, width), "bias": (embed,)}
+    names = [(f"fc.{level}.{kind}", shape) for level in range(layers) for kind, shape in shapes.items()]
+    return {"linear_layers": {name: torch.randn(shape, generator=random) for name, shape in names}}
+
+
+@torch.no_grad()
+def test_a_checkpoint_of_the_authors_is_its_four_layers() -> None:
+    """4 · (896 · 640 + 640)."""
+    found = ClipAd.from_published(published())
+    assert sum(tensor.numel() for tensor in found.tensors.values()) == 2_296_320
+    assert (found.backbone, found.image_size, found.activation, found.options) == ("ViT-B-16-plus-240", 240, "gelu", {})
+    theirs, method = published(32, 24), ClipAd(frozen()).eval()
+    small = ClipAd.from_published(theirs)
+    assert small.tensors.keys() == checkpoint.trained_state(method).keys()
+    method.load_state_dict(small.tensors, strict=False)
+    for level, layer in enumerate(method.linear):
+        assert torch.equal(layer.weight, theirs["linear_layers"][f"fc.{level}.weight"])
+        assert torch.equal(layer.bias, theirs["linear_layers"][f"fc.{level}.bias"])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (published(32, 24, 3), "CLIP-AD has 4 linear layers"),
+        ({"trainable_linearlayer": published()["linear_layers"]}, "has the entry linear_layers; got trainable_linear"),
+        ({"linear_layers": {**published(32, 24)["linear_layers"], "fc.2.bias": torch.zeros(3)}}, r"the shape \(24,\)"),
+    ],
+)
+def test_another_checkpoint_is_refused(state: dict[str, dict[str, Tensor]], message: str) -> None:
+    with pytest.raises(ImportRefused, match=message):
+        ClipAd.from_published(state)

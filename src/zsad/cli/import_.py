@@ -13,7 +13,7 @@ The file is read as data; names and shapes of its tensors are checked, and optio
 def configure(parser: ArgumentParser) -> None:
     """Add description and options."""
     parser.description = DESCRIPTION
-    parser.add_argument("path", type=Path, metavar="PATH", help="file, e.g. adapter_20.pth")
+    parser.add_argument("path", type=Path, metavar="PATH", help="file, e.g. adapter_20.pth, or a folder of several")
     parser.add_argument("--as", dest="method", required=True, metavar="METHOD", help="whose checkpoint it is")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new detector")
     group = parser.add_argument_group("detector (default: as in the authors' code)")

@@ -128,6 +128,30 @@ def checked(
     return {name: tensors[name].detach().float() for name in expected}
 
 
+def linear_levels(
+    layers: Mapping[str, Tensor], levels: int, what: str, ours: str = "linear."
+) -> tuple[dict[str, Tensor], tuple[int, int]]:
+    """Linear layers ``fc.0``, ``fc.1`` and so on under our names, and the (outputs, inputs) of each.
+
+    Args:
+        layers: a set of tensors that has these and nothing else.
+        levels: how many there are.
+        what: the authors' method, for the message.
+        ours: what stands for ``fc.`` here.
+
+    Raises:
+        ImportRefused: there are more or fewer, or one is of another shape.
+    """
+    count = numbered(layers, "fc.{}.weight")
+    if count != levels:
+        rule = f"a checkpoint of {what} has {levels} linear layers, one for each level that the authors read"
+        raise ImportRefused(rule, count, REMEDY)
+    shape = size(layers, "fc.0.weight", 0), size(layers, "fc.0.weight", 1)
+    shapes: dict[str, tuple[int, ...]] = {"weight": shape, "bias": shape[:1]}
+    found = checked(layers, {f"fc.{level}.{kind}": of for level in range(count) for kind, of in shapes.items()})
+    return {name.replace("fc.", ours, 1): tensor for name, tensor in found.items()}, shape
+
+
 def _names(found: object) -> str:
     """What is there instead, in words."""
     if isinstance(found, Mapping):

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import Activation
 from zsad.backbones.transformer import l2_normalize, level_index
-from zsad.errors import ConfigError, ImportRefused
+from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
 from zsad.methods._few_shot import FewShot
-from zsad.methods._published import REMEDY, PublishedDetector, checked, numbered, size, tensor_set
+from zsad.methods._published import PublishedDetector, linear_levels, tensor_set
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.parts.losses import segmentation_losses
 from zsad.parts.maps import map_maximum
@@ -95,16 +95,8 @@ class AprilGan(FewShot, FrozenBackboneMethod):
     @classmethod
     def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
         """``epoch_N.pth`` of the authors' training, or one of the two files that they published."""
-        layers, pattern = tensor_set(state, "trainable_linearlayer"), "fc.{}.weight"
-        count, levels = numbered(layers, pattern), len(AprilGanConfig.levels)
-        if count != levels:
-            rule = f"a checkpoint of APRIL-GAN has {levels} linear layers, one for each level that the authors read"
-            raise ImportRefused(rule, count, REMEDY)
-        embed, width = size(layers, "fc.0.weight", 0), size(layers, "fc.0.weight", 1)
-        shapes = {"weight": (embed, width), "bias": (embed,)}
-        expected = {f"fc.{level}.{kind}": shape for level in range(count) for kind, shape in shapes.items()}
-        found = checked(layers, expected)
-        tensors = {name.replace("fc.", "linear.", 1): tensor for name, tensor in found.items()}
+        layers = tensor_set(state, "trainable_linearlayer")
+        tensors, _ = linear_levels(layers, len(AprilGanConfig.levels), "APRIL-GAN")
         return PublishedDetector({}, tensors, cls.paper_backbone, PAPER_SIZE, "gelu")
 
     def __init__(self, clip: Clip, config: AprilGanConfig | None = None) -> None:

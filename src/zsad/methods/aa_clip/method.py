@@ -13,9 +13,10 @@ the authors' code (commit 53db195); what differs from the paper is in ``docs/met
     stage 2 trains the image side against the text, which is then fixed
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -28,8 +29,10 @@ from zsad.backbones.transformer import Edit, l2_normalize, level_index
 from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import FirstStage, Trainable, TrainingConfig
 from zsad.methods.aa_clip.adapters import Projection, ResidualAdapter, Surgery, surgical_levels
+from zsad.methods.aa_clip.published import read
 from zsad.parts.losses import segmentation_losses
 from zsad.parts.maps import map_maximum
 from zsad.parts.prompts import compose, fit_prompts, padded_ids
@@ -139,6 +142,11 @@ class AaClip(Trainable):
     def authors_activation(cls, config: Config) -> Activation | None:
         """Plain GELU under OpenAI's weights."""
         return "gelu"
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """``text_adapter.pth`` and ``image_adapter_N.pth`` of the authors' training, which are two files."""
+        return read(state, cls.paper_backbone, len(AaClipConfig.levels))
 
     def __init__(self, clip: Clip, config: AaClipConfig | None = None) -> None:
         self.config: AaClipConfig

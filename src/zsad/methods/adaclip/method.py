@@ -13,10 +13,10 @@ defaults are those of the authors' code; where paper and code differ is in ``doc
     loss = focal of the score + Σ_levels (focal + Dice of the anomalous + Dice of the normal state)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -28,9 +28,11 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import Trainable, TrainingConfig
 from zsad.methods.adaclip.fusion import fused_patches
 from zsad.methods.adaclip.prompts import Appended, HybridPrompts, Kind
+from zsad.methods.adaclip.published import read
 from zsad.parts.deep_prompts import overwrite
 from zsad.parts.losses import dice_of_both_states, focal, upsample
 from zsad.parts.prompts import NORMAL_STATES, compose, fit_prompts
@@ -131,6 +133,11 @@ class AdaClip(Trainable):
     def authors_position_resize(cls, config: Config) -> PositionResize | None:
         """Bicubic, without antialiasing."""
         return "bicubic"
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """A file of the authors' training, or one of those that they published."""
+        return read(state, cls.paper_backbone, len(AdaClipConfig.levels), AdaClipConfig.prompt_depth)
 
     def __init__(self, clip: Clip, config: AdaClipConfig | None = None) -> None:
         self.config: AdaClipConfig

@@ -13,9 +13,9 @@ Chen et al., "CLIP-AD: A Language-Guided Staged Dual-Path Model for Zero-shot An
     score  = (P(anomalous) of the class token at 0.01 + maximum of the map) / 2
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,7 @@ from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._published import PublishedDetector, linear_levels, tensor_set
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.clip_ad.clusters import largest_cluster
 from zsad.methods.clip_ad.staged import staged_stream, with_next_attention
@@ -35,7 +36,7 @@ from zsad.parts.prompts import compose, fit_prompts
 from zsad.parts.similarity import anomaly_probability, log_odds
 from zsad.types import BackboneFeatures, Evidence, Target
 
-PAPER_DEPTH = 12
+PAPER_DEPTH, PAPER_SIZE = 12, 240
 CONDITIONS = ("flaw", "defect", "damage", "scratch", "crack", "contamination")
 NORMAL_STATES = ("flawless {}", "perfect {}", "unblemished {}", *(f"{{}} without {what}" for what in CONDITIONS))
 ANOMALOUS_STATES = (
@@ -108,6 +109,13 @@ class ClipAd(FrozenBackboneMethod):
     paper_backbone = "ViT-B-16-plus-240"
     # train_SDP_plus.sh; PyTorch's betas.
     training_defaults = TrainingConfig(epochs=5, batch_size=8, learning_rate=1e-4)
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """``epoch_N.pth`` of the authors' training of SDP+, or one of the two files that they published."""
+        layers = tensor_set(state, "linear_layers")
+        tensors, _ = linear_levels(layers, len(ClipAdConfig.levels), "CLIP-AD")
+        return PublishedDetector({}, tensors, cls.paper_backbone, PAPER_SIZE, "gelu")
 
     def __init__(self, clip: Clip, config: ClipAdConfig | None = None) -> None:
         self.config: ClipAdConfig

@@ -14,8 +14,9 @@ those of the authors' code; where paper and code differ is in ``docs/methods/vcp
     loss = Σ over all eight maps of focal + Dice
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,9 +27,11 @@ from zsad.backbones.config import Activation
 from zsad.backbones.transformer import level_index
 from zsad.errors import ConfigError
 from zsad.methods._base import Config, Paper, check_temperature
+from zsad.methods._published import PublishedDetector
 from zsad.methods._trainable import FrozenBackboneMethod, TrainingConfig
 from zsad.methods.vcp_clip.prompts import REFERENCE_DEPTH as TEXT_DEPTH
 from zsad.methods.vcp_clip.prompts import ContextPrompts, PatchAttention, log_scale
+from zsad.methods.vcp_clip.published import read
 from zsad.parts.losses import dice, focal, upsample
 from zsad.parts.maps import interpolate
 from zsad.parts.similarity import log_odds
@@ -115,6 +118,11 @@ class VcpClip(FrozenBackboneMethod):
     def authors_activation(cls, config: Config) -> Activation | None:
         """Plain GELU under OpenAI's weights."""
         return "gelu"
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Any]) -> PublishedDetector:
+        """``epoch_N_group_id_M.pth`` of the authors' training, or one of the files that they published."""
+        return read(state, cls.paper_backbone, len(VcpClipConfig.levels))
 
     def __init__(self, clip: Clip, config: VcpClipConfig | None = None) -> None:
         self.config: VcpClipConfig
