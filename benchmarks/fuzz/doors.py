@@ -46,6 +46,7 @@ def prepare(folder: Path) -> None:
         zsad.load(method, image_size=SIDE).save(folder / method)
     _weights(folder / "weights")
     _lists(folder)
+    _maps(folder)
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     knowledge = next(iter(sorted((ROOT / "src/zsad/knowledge/base").glob("*.json"))))
     shutil.copy(knowledge, folder / "knowledge.json")
@@ -126,6 +127,9 @@ def _others() -> Iterator[Door]:
     yield Door("list of images", ("images.txt",), listed)
     configured = ("predict", "in/a.png", "--config", "options.toml", "--detector", "clip", *SMALL, "--out", "out")
     yield Door("configuration", ("options.toml",), configured)
+    judged = ("evaluate", "--maps", "maps", "--data", "mvtec:data", "--resolution", str(SIDE), "--no-intervals")
+    scores = ("--scores", "maps/scores.csv", "--out", "out")
+    yield Door("maps of another tool", ("maps/scores.csv", *MAPS), (*judged, *scores))
     run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
     yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
 
@@ -150,6 +154,26 @@ def _images(folder: Path) -> None:
     from pydicom.data import get_testdata_file
 
     shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), folder / "kinds/a.dcm")
+
+
+MAPS = tuple(
+    f"maps/nut/test/{kind}/{number}.{suffix}"
+    for kind in ("good", "crack")
+    for number, suffix in enumerate(("npy", "png", "tif", "tiff"))
+)
+
+
+def _maps(folder: Path) -> None:
+    draw, rows = np.random.default_rng(0), ["source,score"]
+    for name in MAPS:
+        values, path = draw.random((SIDE, SIDE)).astype(np.float32), folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npy":
+            np.save(path, values)
+        else:
+            Image.fromarray(values if path.suffix == ".tif" else (values * 65535).astype(np.uint16)).save(path)
+        rows.append(f"{path.relative_to(folder / 'maps').with_suffix('.png')},{values.mean()}")
+    (folder / "maps/scores.csv").write_text("\n".join(rows))
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
+    from zsad.data.specification import DataSet
     from zsad.evaluator.class_evaluator import Progress
-    from zsad.results.schema import DataSetResult, Evaluation
+    from zsad.results.schema import DataSetResult, Evaluation, Protocol
 
 DESCRIPTION = """Measure a detector on labelled data: exact metrics of each class and their means, with confidence
 intervals, and a report with the worst errors. The same command again resumes where it was interrupted. --shots K
@@ -26,6 +27,9 @@ def configure(parser: ArgumentParser) -> None:
     """Add description and options."""
     parser.description = DESCRIPTION
     add_detector(parser, several=True)
+    maps = parser.add_argument_group("maps of another tool, instead of a detector")
+    maps.add_argument("--maps", type=Path, metavar="DIR", help=".npy, or grey PNG or TIFF, named as the images")
+    maps.add_argument("--scores", type=Path, metavar="FILE", help="CSV: source, score (default: maxima of maps)")
     data = parser.add_argument_group("data")
     add_data(data, "[NAME=]LAYOUT:PATH")
     data.add_argument(
@@ -58,10 +62,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Evaluate with a progress bar, and print the tables."""
-    from zsad.evaluator.evaluation import Request, evaluate_into, folders_of, several_names
+    from zsad.evaluator.evaluation import several_names
     from zsad.results.schema import Protocol
     from zsad.results.store import PAGE
 
+    _check_judges(options)
     data_sets = read_data(options)
     protocol = Protocol(
         resolution=options.resolution,
@@ -72,23 +77,52 @@ def run(options: Namespace) -> int:
         resamples=0 if options.no_intervals else 1000,
         further=several_names(options.metrics),
     )
-    detectors = [load_detector(options, detector=name) for name in options.detectors]
-    say("\n".join(map(describe, detectors)))
-    folders = folders_of(detectors, options.out) if len(detectors) > 1 else {options.out: detectors[0]}
     bars = Bars()
     try:
-        request = Request(options.classes, options.allow_training_data, options.overwrite, command_line(), bars.show)
-        first, *more = evaluations = evaluate_into(folders, data_sets, protocol, request)
+        evaluations = _evaluate(options, data_sets, protocol, bars)
     finally:
         bars.close()
-    say(format_evaluations(evaluations) if more else format_evaluation(first))
-    for folder in folders:
+    found = list(evaluations.values())
+    say(format_evaluations(found) if len(found) > 1 else format_evaluation(found[0]))
+    for folder in evaluations:
         say(f"report: {folder / PAGE}")
-    results = [result for evaluation in evaluations for data in evaluation.data_sets for result in data.classes]
+    results = [result for evaluation in found for data in evaluation.data_sets for result in data.classes]
     unreadable = dict.fromkeys(reason for result in results for reason in result.unreadable.values())
     for reason in unreadable:
         say(f"zsad: left out: {reason}", stderr=True)
     return 1 if unreadable else 0
+
+
+def _evaluate(
+    options: Namespace, data_sets: "list[DataSet]", protocol: "Protocol", bars: "Bars"
+) -> "dict[Path, Evaluation]":
+    """The evaluation of each folder."""
+    from zsad.evaluator.evaluation import Request, evaluate_into, evaluate_maps, folders_of
+
+    out, command, watch = options.out, command_line(), bars.show
+    if options.maps is not None:
+        wanted = {"scores": options.scores, "classes": options.classes, "overwrite": options.overwrite}
+        return {out: evaluate_maps(options.maps, data_sets, out, protocol, **wanted, command=command, watch=watch)}
+    detectors = [load_detector(options, detector=name) for name in options.detectors]
+    say("\n".join(map(describe, detectors)))
+    folders = folders_of(detectors, out) if len(detectors) > 1 else {out: detectors[0]}
+    request = Request(options.classes, options.allow_training_data, options.overwrite, command, watch)
+    return dict(zip(folders, evaluate_into(folders, data_sets, protocol, request), strict=True))
+
+
+def _check_judges(options: Namespace) -> None:
+    """Detectors or maps, one of them.
+
+    Raises:
+        ConfigError: both are named, or none, or scores without maps.
+    """
+    from zsad.errors import ConfigError
+
+    if bool(options.detectors) == (options.maps is not None):
+        found = "both" if options.maps else "neither"
+        raise ConfigError("detectors are evaluated, or maps", found, "name a detector, or say --maps DIR")
+    if options.scores is not None and options.maps is None:
+        raise ConfigError("scores belong to maps", options.scores, "say --maps DIR as well, or leave --scores out")
 
 
 class Bars:

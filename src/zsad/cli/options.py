@@ -50,7 +50,7 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False, several: b
     group = parser.add_argument_group("detector")
     if several:
         group.add_argument(
-            "detectors", nargs="+", metavar="DETECTOR", help="saved folder, or method; several share a pass"
+            "detectors", nargs="*", metavar="DETECTOR", help="saved folder, or method; several share a pass"
         )
     elif positional:
         group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)

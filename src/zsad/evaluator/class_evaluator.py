@@ -18,11 +18,13 @@ from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
 from zsad.evaluator.further import FurtherMetrics
 from zsad.evaluator.plan import PlannedClass, PlannedImage
+from zsad.evaluator.saved_maps import SavedMaps
 from zsad.evaluator.worst_images import WorstImages
 from zsad.metrics import ImageMetrics, PixelMetrics, Undefined
 from zsad.metrics.counts import count_values
 from zsad.metrics.functional import auroc_of
 from zsad.metrics.per_image import ImageCounts
+from zsad.pipeline import Answer
 from zsad.predictor import Detector
 from zsad.results import store
 from zsad.results.schema import METRICS, PIXEL_METRICS, ClassResult, ImageResult, Metric, Protocol
@@ -182,12 +184,12 @@ class ClassTask:
     """One class as one detector is to score it.
 
     Attributes:
-        detector: scores the images, with the planned shots in its memory bank.
+        detector: scores the images, with the planned shots in its memory bank; or their maps.
         folder: for the files of the class.
         seen: how many of the images the detector was trained on.
     """
 
-    detector: Detector
+    detector: Detector | SavedMaps
     folder: Path
     seen: int
 
@@ -210,15 +212,25 @@ def evaluate_class(
     evaluators = [ClassEvaluator(protocol) for _ in tasks]
     watch(Progress(planned.data_set, planned.name, 0, len(planned.items)))
     size = None if protocol.resolution is None else (protocol.resolution, protocol.resolution)
-    detectors = [task.detector for task in tasks]
-    with showing_shots(detectors[0], planned):
-        answers = stream(detectors, [item.sample.image for item in planned.items], planned.prompt, size)
+    with showing_shots(tasks[0].detector, planned):
+        answers = _answers([task.detector for task in tasks], planned, size)
         for number, (item, of_detectors) in enumerate(zip(planned.items, answers, strict=True), 1):
             for evaluator, answer in zip(evaluators, of_detectors, strict=True):
                 evaluator.add(item, answer)
             watch(Progress(planned.data_set, planned.name, number, len(planned.items)))
     cost = time.perf_counter() - start, _peak_memory(device if on_gpu else None), len(tasks)
     return [_written(evaluator, task, planned, cost) for evaluator, task in zip(evaluators, tasks, strict=True)]
+
+
+def _answers(
+    judges: Sequence[Detector | SavedMaps], planned: PlannedClass, size: Size | None
+) -> Iterator[tuple[Answer, ...]]:
+    """For each image of a class the answers of all judges."""
+    detectors = [judge for judge in judges if isinstance(judge, Detector)]
+    if len(detectors) == len(judges):
+        return stream(detectors, [item.sample.image for item in planned.items], planned.prompt, size)
+    of_each = (judge.answers(planned, size) for judge in judges if isinstance(judge, SavedMaps))
+    return zip(*of_each, strict=True)
 
 
 def _written(
@@ -255,9 +267,9 @@ def _written(
 
 
 @contextmanager
-def showing_shots(detector: Detector, planned: PlannedClass) -> Iterator[None]:
+def showing_shots(detector: Detector | SavedMaps, planned: PlannedClass) -> Iterator[None]:
     """The detector with a memory of this class alone, for as long as the block lasts; as it is where none is shown."""
-    if not planned.shots:
+    if not planned.shots or isinstance(detector, SavedMaps):
         yield
         return
     with detector.temporary_memory([shot.sample.image for shot in planned.shots], planned.prompt):

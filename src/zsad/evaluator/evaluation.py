@@ -13,6 +13,7 @@ import torch
 
 from zsad import memory_bank
 from zsad.data.specification import DataSet, Split, each
+from zsad.errors import ConfigError
 from zsad.evaluator.checks import (
     check_few_shot,
     check_fitted,
@@ -26,6 +27,7 @@ from zsad.evaluator.checks import (
 from zsad.evaluator.class_evaluator import ClassTask, Progress, Watch, evaluate_class
 from zsad.evaluator.further import means as further_means
 from zsad.evaluator.plan import PlannedClass, PlannedSet, begin, plan
+from zsad.evaluator.saved_maps import MapFiles, SavedMaps
 from zsad.files import unique_name
 from zsad.loading import load
 from zsad.locks import alone
@@ -122,6 +124,40 @@ def evaluate_all(
     return dict(zip((folder.name for folder in folders), evaluations, strict=True))
 
 
+def evaluate_maps(
+    maps: str | os.PathLike[str],
+    data: str | DataSet | Sequence[str | DataSet],
+    out: str | os.PathLike[str],
+    protocol: Protocol | None = None,
+    *,
+    scores: str | os.PathLike[str] | None = None,
+    classes: Sequence[str] | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Evaluate anomaly maps that another tool made, as :func:`evaluate` does those of a detector.
+
+    Args:
+        maps: a folder with a file for each image: ``.npy``, or grey PNG or TIFF; its path is that of the image below
+            the data set, apart from the suffix. Or the report of ``zsad predict``, in which case scores are its own.
+        data, out, classes, overwrite, command, watch: as of :func:`evaluate`.
+        protocol: how they are evaluated; without shots. Maps of another size are resized.
+        scores: a CSV table with the columns ``source`` and ``score``; without it the maximum of a map is the score of
+            its image.
+
+    Raises:
+        ConfigError, InputError: as :func:`evaluate`; or an image has no map or no score, or one cannot be read.
+    """
+    protocol = protocol or Protocol()
+    if protocol.shots:
+        raise ConfigError("maps are evaluated as they are", f"{protocol.shots} shots", "leave --shots out")
+    files = MapFiles.read(Path(maps), None if scores is None else Path(scores))
+    request = Request(classes, False, overwrite, command, watch or ignore)
+    planned = plan(each(data), protocol, request.classes)
+    return _evaluated([_Run(files.matched(planned), Path(out))], planned, protocol, request)[0]
+
+
 def folders_of(detectors: Sequence[Detector], out: Path) -> dict[Path, Detector]:
     """A folder for each detector, of its name, below another one."""
     taken = set[str]()
@@ -157,20 +193,26 @@ def evaluate_into(
 
     Args and raises as :func:`evaluate`.
     """
-    runs = [_Run(detector, out) for out, detector in detectors.items()]
-    for run in runs:
-        (check_few_shot if protocol.shots else check_fitted)(run.detector)
+    for detector in detectors.values():
+        (check_few_shot if protocol.shots else check_fitted)(detector)
     planned = plan(each(data), protocol, request.classes)
-    for run in runs if not request.allow_training_data else ():
-        refuse_seen(planned, run.detector.training_record)
+    for detector in detectors.values() if not request.allow_training_data else ():
+        refuse_seen(planned, detector.training_record)
     check_shots(planned)
+    return _evaluated([_Run(detector, out) for out, detector in detectors.items()], planned, protocol, request)
+
+
+def _evaluated(
+    runs: "Sequence[_Run]", planned: Sequence[PlannedSet], protocol: Protocol, request: Request
+) -> list[Evaluation]:
+    """What is planned and checked, done."""
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(alone(run.out, f"{store.CLASSES}/*/*", f"{store.CLASSES}/*/*/{store.WORST}"))
         for run in runs:
             run.begin(protocol, planned, request.overwrite)
         if len(runs) > 1:
-            share_backbones([run.detector for run in runs])
+            share_backbones([run.detector for run in runs if isinstance(run.detector, Detector)])
         for planned_class in (planned_class for planned_set in planned for planned_class in planned_set.classes):
             _score(runs, planned_class, protocol, request.watch)
         return [run.finish(protocol, planned, request.command) for run in runs]
@@ -178,15 +220,25 @@ def evaluate_into(
 
 @dataclass(frozen=True)
 class _Run:
-    """A detector and the folder of its evaluation."""
+    """A detector, or maps of one, and the folder of its evaluation."""
 
-    detector: Detector
+    detector: Detector | SavedMaps
     out: Path
+
+    @property
+    def info(self) -> DetectorInfo:
+        """The detector as results name it."""
+        return self.detector.info() if isinstance(self.detector, SavedMaps) else detector_info(self.detector)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether something of it is learnt by training, as far as is known."""
+        judge = self.detector
+        return isinstance(judge, Detector) and any(parameter.requires_grad for parameter in judge.method.parameters())
 
     def begin(self, protocol: Protocol, planned: Sequence[PlannedSet], overwrite: bool) -> None:
         """Make the folder that of this evaluation."""
-        info = detector_info(self.detector)
-        begin(self.out, info, self.detector.training_record.images, protocol, planned, overwrite)
+        begin(self.out, self.info, self.detector.training_record.images, protocol, planned, overwrite)
 
     def task(self, planned: PlannedClass) -> ClassTask:
         """A class as this detector scores it."""
@@ -196,7 +248,7 @@ class _Run:
 
     def finish(self, protocol: Protocol, planned: Sequence[PlannedSet], command: str) -> Evaluation:
         """The evaluation, from the classes that are written; it is written, too."""
-        info = detector_info(self.detector)
+        info = self.info
         data_sets = tuple(self._data_set(planned_set, protocol) for planned_set in planned)
         results = [result for data_set in data_sets for result in data_set.classes]
         evaluation = Evaluation(
@@ -215,10 +267,9 @@ class _Run:
     def _data_set(self, planned: PlannedSet, protocol: Protocol) -> DataSetResult:
         detector, folders = self.detector, [self.out / planned_class.folder for planned_class in planned.classes]
         results = [store.read_class(folder) for folder in folders]
-        is_trained = any(parameter.requires_grad for parameter in detector.method.parameters())
         warnings = [
             *detector.memory_warnings(*(planned_class.prompt for planned_class in planned.classes)),
-            *leakage_warnings(planned, detector.training_record, is_trained),
+            *leakage_warnings(planned, detector.training_record, self.is_trained),
             *shots_warnings(planned),
             *data_warnings(planned, results, protocol),
         ]
@@ -233,8 +284,9 @@ def _score(runs: Sequence[_Run], planned: PlannedClass, protocol: Protocol, watc
     if not left:
         count = len(planned.items)
         watch(Progress(planned.data_set, planned.name, count, count))
-    detectors = [run.detector for run in left]
-    together = [[index] for index in range(len(left))] if planned.shots else groups(detectors, len(planned.items))
+    detectors = [run.detector for run in left if isinstance(run.detector, Detector)]
+    alone_each = planned.shots or len(detectors) < len(left)
+    together = [[index] for index in range(len(left))] if alone_each else groups(detectors, len(planned.items))
     for indices in together:
         evaluate_class([left[index].task(planned) for index in indices], planned, protocol, watch)
 

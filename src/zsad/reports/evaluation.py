@@ -184,7 +184,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
         "setting": f"{detector.setting}: {SETTINGS[detector.setting]}",
         "backbone": detector.backbone,
         "weights": detector.weights,
-        "image size": f"{detector.image_size} px",
+        "image size": f"{detector.image_size} px" if detector.image_size else "unknown",
         "precision": f"{detector.precision} on {detector.device}",
         "trained on": _training(detector),
         "memory bank": _memory(evaluation),

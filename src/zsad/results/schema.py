@@ -54,11 +54,14 @@ FURTHER_TITLES = {
 """Names of these for people. Of FPR95, lower is better."""
 
 
-Setting = Literal["zero-shot", "few-shot", "transductive"]
+MAPS = "maps"
+"""The method of an evaluation of maps that another tool made."""
+Setting = Literal["zero-shot", "few-shot", "transductive", "unknown"]
 SETTINGS: Mapping[Setting, str] = {
     "zero-shot": "each test image is judged alone",
     "few-shot": "each test image is judged with reference images that are no test images",
     "transductive": "the test images of a class judge one another, without their labels",
+    "unknown": "the maps were made elsewhere",
 }
 """What judges the test images, in the order of tables. Numbers of different settings are not compared."""
 
@@ -299,7 +302,9 @@ class DetectorInfo:
 
 
 def setting_of(detector: DetectorInfo, protocol: Protocol, classes: Iterable[ClassResult]) -> Setting:
-    """What judged the test images of an evaluation."""
+    """What judged the test images of an evaluation; of maps that another tool made, nobody knows."""
+    if detector.method == MAPS:
+        return "unknown"
     if any(result.is_transductive for result in classes):
         return "transductive"
     return "few-shot" if detector.memory or protocol.shots else "zero-shot"
