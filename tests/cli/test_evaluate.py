@@ -127,7 +127,7 @@ def test_what_the_detector_has_seen_is_refused_unless_allowed(
         (["--max-images", "0"], "at least one image; got 0"),
         (["--resolution", "0"], "a resolution is at least 1 px; got 0"),
         (["--device", "nonsense"], "the device must exist"),
-        (["--split", "train"], "have images in their split 'train'"),
+        (["--split", "train"], "a data set has images in its split 'train'"),
     ],
 )
 def test_what_cannot_be_evaluated_says_why(
