@@ -1,7 +1,9 @@
 """InCTRL against its equations written out, in use and in training; its batches, memory and checkpoints."""
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.methods import reproducible
 from tests.methods.declared import ADAM, ANSWER
-from tests.small import SIZE, frozen, images
+from tests.small import CONFIG, SIZE, frozen, images, tokenizer
 from zsad import checkpoint
+from zsad.backbones.clip import Clip
 from zsad.errors import ConfigError, ImportRefused, WeightsError
 from zsad.methods.inctrl.heads import BatchNorm, ScoreHead
 from zsad.methods.inctrl.method import InCtrl, InCtrlConfig, binary_focal
@@ -49,6 +53,7 @@ ROUTES = {
 }
 LOSS_VARIANTS = [{"score_logits": False}]
 
+AUTHORS = json.loads((Path(__file__).parent / "authors.json").read_text(encoding="utf-8"))["inctrl"]
 NAMES = ["metal nut", "carpet", "metal nut", "transistor"]
 NORMAL = (
     "{}",
@@ -222,6 +227,31 @@ def test_a_batch_of_one_is_not_mixed_up() -> None:
     in_context = method.predict_in_context(one, normal, NAMES[:1])
     remembered = fitted()(images(1), NAMES[:1])
     torch.testing.assert_close(in_context.score, remembered.score, rtol=0, atol=1e-5)
+
+
+def by_formula(batch: int, seed: int) -> Tensor:
+    """Images of 240 px, whose grid of 15 x 15 is written into the authors' code."""
+    return 2 * reproducible.values(batch * 3 * 240**2, seed).reshape(batch, 3, 240, 240)
+
+
+@torch.no_grad()
+def test_the_authors_code_answers_the_same() -> None:
+    """In use, an image at a time, and on a batch in training, with its order: docs/methods/inctrl.md."""
+    vision = replace(CONFIG.vision, depth=12, image_size=240, patch=16)
+    clip = Clip("small", replace(CONFIG, vision=vision, activation="gelu"), tokenizer())
+    reproducible.fill(clip)
+    method = InCtrl(clip.freeze("by formula", "by formula inctrl")).eval()
+    for part in (method.adapter, method.residual_head, method.head):
+        reproducible.fill(part)
+    images_, normal = by_formula(3, 3), by_formula(6, 8)
+    method.fit_normal(normal[:2])
+    evidence = method(images_[:2], NAMES[:2])
+    torch.testing.assert_close(evidence.score, torch.tensor(AUTHORS["scores"]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(evidence.residual, torch.tensor(AUTHORS["residuals"]), rtol=0, atol=1e-4)
+    method.train()
+    ours = method.predict_in_context(method.extract_features(images_), method.extract_features(normal), NAMES[:3])
+    torch.testing.assert_close(ours.score, torch.tensor(AUTHORS["training_scores"]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(ours.residual, torch.tensor(AUTHORS["training_residuals"]), rtol=0, atol=1e-4)
 
 
 def test_the_losses_written_out() -> None:
