@@ -14,6 +14,7 @@ from zsad import shipped
 from zsad.backbones import weights
 from zsad.backbones.config import get
 from zsad.data.synthetic import draw_defect, part, surface
+from zsad.methods import FewShot
 from zsad.metrics import auroc
 from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose
 from zsad.tools.pretrain.export import TERMS
@@ -86,7 +87,7 @@ def test_random_weights_have_the_vocabulary_of_the_embedded_ones(backbone: str) 
     assert len(others) == 2
 
 
-HEADS = ("acd-clip", "adaclip", "afr-clip", "anomalyclip", "coop", "fe-clip", "kanoclip", "wmoe-clip")
+HEADS = ("acd-clip", "adaclip", "afr-clip", "anomalyclip", "coop", "fe-clip", "inctrl", "kanoclip", "wmoe-clip")
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -97,6 +98,8 @@ def test_a_method_with_a_head_works_by_its_name(name: str) -> None:
     detector = zsad.load(name)
     assert detector.training_record.is_on_record
     image = surface(np.random.default_rng(UNSEEN_SEED), (224, 224))[0]
+    if isinstance(detector.method, FewShot) and detector.method.needs_normal:
+        detector.fit_normal([surface(np.random.default_rng(UNSEEN_SEED + 1), (224, 224))[0]])
     prediction = detector.predict(image)
     assert 0 <= prediction.score <= 1
     assert prediction.anomaly_map.shape == (224, 224)

@@ -279,6 +279,8 @@ def test_it_starts_with_pytorchs_linear_layers_and_batch_normalisation() -> None
     method = InCtrl(frozen())
     assert [tuple(one.weight.shape) for one in (method.adapter.down, method.adapter.up)] == [(6, 24), (24, 6)]
     assert method.adapter.down.bias is method.adapter.up.bias is None
+    narrow = InCtrl(frozen(), InCtrlConfig(reduction=64, training_shots=1))
+    assert tuple(narrow.adapter.down.weight.shape) == (1, 24)
     for head, width in ((method.head, 16), (method.residual_head, 24)):
         layers = (head.first, head.second, head.last)
         assert [tuple(one.weight.shape) for one in layers] == [(128, width), (64, 128), (1, 64)]
@@ -313,6 +315,14 @@ def test_another_grid_is_brought_to_that_of_the_head() -> None:
     torch.testing.assert_close(evidence.score, (by_head + greatest) / 2, rtol=0, atol=1e-5)
 
 
+def test_gradients_pass_through_another_grid_to_what_the_head_reads() -> None:
+    method = fitted(greatest_weight=0.0)
+    method(images(1, 64), NAMES[:1]).score.sum().backward()
+    gradient = method.residual_head.last.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+
+
 # --- the memory
 
 
@@ -345,7 +355,9 @@ def test_a_memory_whose_class_tokens_are_not_those_of_its_images_is_refused(tmp_
         ({"levels": ()}, "one layer at least"),
         ({"levels": (25,)}, r"1\.\.24"),
         ({"reduction": 0}, "reduction of an adapter"),
+        ({"reduction": 65}, "reduction of an adapter"),
         ({"training_shots": 0}, "normal images beside"),
+        ({"training_shots": 65}, "normal images beside"),
         ({"greatest_weight": -1.0}, "greatest residual"),
     ],
 )
