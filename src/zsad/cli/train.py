@@ -31,17 +31,24 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the detector and its checkpoints")
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
     parser.add_argument("--tensorboard", action="store_true", help="log scalars to DIR (needs zsad[tensorboard])")
+    parser.add_argument("--mlflow", action="store_true", help="log to MLflow, in DIR/mlruns (needs zsad[mlflow])")
+    parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases, offline (needs zsad[wandb])")
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
     """Train, with a line after each epoch."""
     from zsad.trainer.observers import ProgressLog, TensorBoardScalars, TrainingObserver
+    from zsad.trainer.trackers import MlflowRun, WandbRun
     from zsad.trainer.training import TrainingData, train
 
     observers: list[TrainingObserver] = [ProgressLog(lambda line: say(line, stderr=True))]
     if options.tensorboard:
         observers.append(TensorBoardScalars(options.out))
+    if options.mlflow:
+        observers.append(MlflowRun(options.out))
+    if options.wandb:
+        observers.append(WandbRun(options.out))
     if options.resume and not (options.out / "resume.safetensors").exists():
         say(f"{options.out} holds no run yet: training starts", stderr=True)
     folder = train(
