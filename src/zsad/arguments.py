@@ -27,6 +27,7 @@ class LoadArguments:
     threshold: float | None = None
     activation: str | None = None
     position_resize: str | None = None
+    value_range: tuple[float, float] | None = None
 
 
 def check_detector(detector: object) -> str | os.PathLike[str]:

@@ -37,6 +37,7 @@ def load(
     activation: Activation | None = None,
     position_resize: PositionResize | None = None,
     options: dict[str, Any] | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> Detector:
     """Load a detector.
 
@@ -57,6 +58,8 @@ def load(
         runtime: instead of these three, as one object.
         activation, position_resize: override what the weights were trained with.
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
+        value_range: the samples that are black and white in all image files, for instance ``(0, 4095)`` for 12-bit
+            data in 16-bit files; by default the range of each file's format and tags.
 
     Raises:
         ConfigError, WeightsError: a name does not exist, or values or weights do not fit.
@@ -68,6 +71,7 @@ def load(
         "threshold": threshold,
         "activation": activation,
         "position_resize": position_resize,
+        "value_range": value_range,
     }
     detector = check_detector(detector)
     given = {key: plain(value) for key, value in asked.items() if value is not None}

@@ -21,6 +21,7 @@ from torch import Tensor
 from zsad import remote
 from zsad.calibration import Decision
 from zsad.data.decode import decode
+from zsad.data.decoding.ranges import Range
 from zsad.data.preprocess import to_batch
 from zsad.errors import DependencyError, InputError
 from zsad.folder_pass import ScoredFolder, chunks
@@ -232,8 +233,8 @@ def run_together(pipelines: Sequence[Pipeline], sources: Iterable[T], read: Read
         yield from collect(waiting) if waiting else ()
 
 
-def read_file(path: str | os.PathLike[str]) -> DecodedImage | Failure:
-    """The image in a file, or behind a URL (:mod:`zsad.remote`), or why there is none.
+def read_file(path: str | os.PathLike[str], value_range: Range | None = None) -> DecodedImage | Failure:
+    """The image in a file, a frame of one, or the image behind a URL (:mod:`zsad.remote`), or why there is none.
 
     Raises:
         ZsadError: the store of a URL does not answer.
@@ -242,7 +243,7 @@ def read_file(path: str | os.PathLike[str]) -> DecodedImage | Failure:
         if remote.is_url(path):
             local = remote.local_path(os.fspath(path))
             source = remote.read(os.fspath(path)) if local is None else local
-            return decode(source, os.fspath(path))
-        return decode(path)
+            return decode(source, os.fspath(path), value_range)
+        return decode(path, value_range=value_range)
     except (InputError, DependencyError) as error:
         return Failure(os.fspath(path), str(error))

@@ -18,8 +18,11 @@ from zsad.arguments import check_folder, several
 from zsad.backbones.config import image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
 from zsad.data.decode import Source, decode
+from zsad.data.decoding.ranges import Range
+from zsad.data.frame_names import frame_name
+from zsad.data.series import frames
 from zsad.drawing import notebook
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, InputError
 from zsad.files import content_hash
 from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
 from zsad.methods._base import Method
@@ -111,9 +114,18 @@ class Detector:
         self._given_pixel_threshold = value
 
     @property
+    def value_range(self) -> Range | None:
+        """The samples that are black and white in all image files; None takes the range of each. Kept on saving."""
+        return self.card.value_range
+
+    @value_range.setter
+    def value_range(self, value: Range | None) -> None:
+        self.card = replace(self.card, value_range=value)
+
+    @property
     def fingerprint(self) -> str:
         """Content hash of all that decides scores and maps: method, configuration, size, backbone, trained tensors."""
-        return checkpoint.state_fingerprint(self.card.method, self.method, self.image_size, self.runtime.precision)
+        return checkpoint.state_fingerprint(self.card, self.method, self.image_size, self.runtime.precision)
 
     def decision(self, class_name: str) -> Decision:
         """How images of a class are decided: its thresholds and calibration, if there are any."""
@@ -148,7 +160,7 @@ class Detector:
         check_class_name(class_name)
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([images], class_name)[0]
-        decoded = [decode(image, _name(image, number)) for number, image in enumerate(several(images))]
+        decoded = [self._decode(image, number) for number, image in enumerate(several(images))]
         folder = self._scored_folder(len(decoded), decoded.__getitem__, class_name)
         pipeline = Pipeline(self.stages, class_name, self.decision(class_name), folder=folder, raises=True)
         answers = pipeline.run(range(len(decoded)), decoded.__getitem__)
@@ -210,7 +222,7 @@ class Detector:
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
         hashes = [_content_hash(image) or "" for image in images]
-        decoded = (decode(image, _name(image, number)) for number, image in enumerate(images))
+        decoded = (self._decode(image, number) for number, image in enumerate(images))
         batches = (self.stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.images_at_once))
         patches = memory_bank.fit(self.few_shot(), batches, add, class_name)
         memory = [
@@ -339,7 +351,41 @@ class Detector:
             InputError: the method needs several images, and fewer are there or can be read.
         """
         listed = several(sources)
-        yield from self.pipeline(listed, class_name, size, progress, read).run(listed, read or read_file)
+        yield from self.pipeline(listed, class_name, size, progress, read).run(listed, read or self.read)
+
+    def read(self, path: str | os.PathLike[str]) -> DecodedImage | Failure:
+        """The image in a file as this detector takes it, or why there is none."""
+        return read_file(path, self.value_range)
+
+    def predict_series(
+        self,
+        path: str | os.PathLike[str],
+        class_name: str = "object",
+        *,
+        selection: str | None = None,
+        axis: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Score the frames of a file one after the other: pages, slices, pictures of a video; memory does not grow.
+
+        A method that is transductive scores them by one another.
+
+        Args:
+            path: of a file that :func:`zsad.data.series.frames` takes.
+            class_name: what they show, in plain English.
+            selection: ``"0:100:5"`` or ``"17"``; all by default.
+            axis: of volumes, along which the slices are: 0, 1 or 2.
+
+        Raises:
+            InputError: the file or a frame of it cannot be read.
+            ConfigError, DependencyError: as :func:`zsad.data.series.frames`.
+        """
+        for answer in self.stream(frames(path, selection, axis=axis), class_name):
+            if isinstance(answer, Failure):
+                raise InputError("every frame of a series has a score", answer.message, "choose others")
+            yield answer[1]
+
+    def _decode(self, image: Source, number: int) -> DecodedImage:
+        return decode(image, _name(image, number), self.value_range)
 
     def pipeline(
         self,
@@ -354,7 +400,7 @@ class Detector:
         Args and raises as :meth:`stream`.
         """
         check_class_name(class_name)
-        decoded: Callable[[Any], DecodedImage | Failure] = read or read_file
+        decoded: Callable[[Any], DecodedImage | Failure] = read or self.read
         folder = self._scored_folder(len(sources), lambda index: decoded(sources[index]), class_name, progress)
         return Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
 
@@ -389,4 +435,6 @@ def _content_hash(image: Source) -> str | None:
     """SHA-256 of the file; None for pixels in memory."""
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()
+    if isinstance(image, str | os.PathLike) and not os.path.exists(image) and (named := frame_name(image)):
+        return hashlib.sha256(f"{content_hash(named[0])}#{named[1]}".encode()).hexdigest()
     return content_hash(Path(image)) if isinstance(image, str | os.PathLike) else None

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from zsad.arguments import several
 from zsad.methods._transductive import TransductiveMethod
-from zsad.pipeline import Answer, read_file, run_together
+from zsad.pipeline import Answer, run_together
 from zsad.predictor import Detector
 from zsad.types import Size
 
@@ -57,7 +57,8 @@ def stream(
             yield (answer,)
         return
     paths = several(sources)
-    yield from run_together([detector.pipeline(paths, class_name, size) for detector in detectors], paths, read_file)
+    pipelines = [detector.pipeline(paths, class_name, size) for detector in detectors]
+    yield from run_together(pipelines, paths, detectors[0].read)
 
 
 def _backbone(detector: Detector) -> Hashable:
@@ -66,4 +67,5 @@ def _backbone(detector: Detector) -> Hashable:
     if clip.fingerprint is None:
         return id(detector)
     tower = clip.fingerprint, clip.config.mean, clip.config.std
-    return tower, detector.image_size, runtime.device, runtime.precision, runtime.images_at_once
+    seen = detector.image_size, detector.value_range
+    return tower, seen, runtime.device, runtime.precision, runtime.images_at_once

@@ -77,6 +77,11 @@ def refused(place: str, what: str, content: bytes, kind: str, name: str = "part.
     return Format(place, what, lambda: content, kind, "", name=name)
 
 
+def in_series(place: str, what: str, content: bytes, kind: str, extra: str, name: str = "part.x") -> Format:
+    """Read as a series alone; as one image it is refused."""
+    return Format(place, what, lambda: content, kind, f"as a series; extra `{extra}`", name=name)
+
+
 def mask(what: str, content: bytes, name: str, read: str = "above 0") -> Format:
     return Format(MASK, what, lambda: content, always(DEFECT), read, name=name, is_mask=True)
 
@@ -96,7 +101,7 @@ def of_phones() -> list[Format]:
         Format(PHONE, "AVIF of 10 or 12 bits", lambda: deep_avif(tenth), deep, "16 bits; extra `codecs`"),
         Format(PHONE, "camera raw in TIFF (DNG, NEF, ARW)", dng, "a camera raw file", ""),
         refused(PHONE, "Canon CR3", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a camera raw file"),
-        refused(PHONE, "video (MP4, MOV, AVI)", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "a video"),
+        in_series(PHONE, "video (MP4, MOV, AVI)", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "a video", "video"),
     ]
 
 
@@ -160,11 +165,10 @@ def of_line_cameras() -> list[Format]:
 
 
 def of_microscopes() -> list[Format]:
+    pages = "as a series; else the first page, and noted"
     return [
-        Format(
-            MICROSCOPE, "OME-TIFF, channels", channels, by_tifffile, "the first page, and noted", note="page 1 of 3"
-        ),
-        Format(MICROSCOPE, "ImageJ stack", stack, by_tifffile, "the first page, and noted", note="page 1 of 4"),
+        Format(MICROSCOPE, "OME-TIFF, channels", channels, by_tifffile, pages, note="page 1 of 3"),
+        Format(MICROSCOPE, "ImageJ stack", stack, by_tifffile, pages, note="page 1 of 4"),
         Format(MICROSCOPE, "Aperio SVS in JPEG tiles", slide, by_tifffile, "the slide, not its smaller copies", 2),
         Format(
             MICROSCOPE,
@@ -231,17 +235,25 @@ def of_radiology() -> list[Format]:
             always(plain),
             "16 bits",
         ),
-        refused(RADIOLOGY, "DICOM of many frames", frames, "a DICOM image has one frame"),
+        Format(
+            RADIOLOGY,
+            "DICOM of many frames",
+            lambda: frames,
+            always(plain),
+            "as a series; else the first frame, and noted",
+            note="frame 1 of 3",
+        ),
         refused(RADIOLOGY, "DICOM report, PDF", dicom(GREY_12, PixelData=None), "a DICOM image has pixel data"),
-        refused(RADIOLOGY, "NIfTI", nifti, "a NIfTI volume"),
-        refused(RADIOLOGY, "NIfTI, compressed", b"\x1f\x8b\x08\0", "a NIfTI volume", "brain.nii.gz"),
+        in_series(RADIOLOGY, "NIfTI", nifti, "a NIfTI volume", "volumes"),
+        in_series(RADIOLOGY, "NIfTI, compressed", b"\x1f\x8b\x08\0", "a NIfTI volume", "volumes", "brain.nii.gz"),
+        refused(RADIOLOGY, "Analyze", b"\x5c\x01\0\0".ljust(600, b"\0"), "an Analyze volume"),
         refused(RADIOLOGY, "MetaImage", b"ObjectType = Image\nNDims = 3\n", "a MetaImage volume"),
         refused(RADIOLOGY, "NRRD", b"NRRD0004\ntype: short\n", "an NRRD volume"),
     ]
 
 
 def of_elsewhere() -> list[Format]:
-    first = "the first frame, and noted"
+    first = "as a series; else the first frame, and noted"
     return [
         Format(OTHER, "animated GIF", lambda: animated("GIF"), by_pillow, first, note="frame 1 of 2"),
         Format(OTHER, "animated PNG", lambda: animated("PNG"), by_pillow, first, note="frame 1 of 2"),

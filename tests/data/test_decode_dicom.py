@@ -112,9 +112,12 @@ def test_palette() -> None:
     assert_pixels(content, as_rgb(channel.astype(np.uint16)[None]))
 
 
-def test_frames_are_counted_in_the_refusal() -> None:
-    content = dicom(STORED, NumberOfFrames=17)
-    assert "17 frames" in refusal(content).value
+def test_of_several_frames_the_first_is_read_and_noted() -> None:
+    content = dicom(np.concatenate([STORED, STORED[::-1]]), Rows=STORED.shape[0], NumberOfFrames=2)
+    image = decode(content, "part.x")
+    assert image.notes[0] == "frame 1 of 2 was read"
+    np.testing.assert_array_equal(image.pixels, decode(dicom(STORED), "part.x").pixels)
+    assert "truncated" in refusal(dicom(STORED, NumberOfFrames=17, Rows=4)).value
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:

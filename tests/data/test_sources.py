@@ -171,7 +171,12 @@ def test_what_looks_like_an_image_and_is_not_read_is_left_out_with_its_reason(tm
     assert [path.name for path in found.images] == ["part.png"]
     (left_out,) = found.skipped_files
     assert left_out.source == str(tmp_path / name)
-    assert re.search(r" is not supported; got .*\. Remedy: ", left_out.message)
+    by_frames = name.startswith(("brain", "clip", "video"))
+    rule = "is read frame by frame" if by_frames else "is not supported"
+    assert re.search(rf" {rule}; got .*\. Remedy: ", left_out.message)
+    assert [path.name for path in scan([tmp_path], with_series=True).images] == sorted(
+        ["part.png", *([name] if by_frames else [])]
+    )
     assert not found.other_files
 
 

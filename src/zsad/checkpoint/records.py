@@ -7,6 +7,7 @@ from typing import Any
 
 from zsad.backbones.config import Activation, PositionResize
 from zsad.calibration import Calibration
+from zsad.data.decoding.ranges import check_range
 from zsad.errors import ConfigError
 
 CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
@@ -22,6 +23,10 @@ OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
 """Names of files in version 0.1.0; the folders that it wrote can be read."""
 
 
+NEWER = ("value_range",)
+"""Entries of cards that older versions do not know; left out where they say nothing."""
+
+
 @dataclass(frozen=True)
 class Card:
     """The configuration of a detector; nothing of the machine that it runs on.
@@ -33,6 +38,7 @@ class Card:
         image_size: side in px at which the method runs; ``None`` is what suits the backbone.
         threshold: score in [0, 1] from which an image counts as anomalous; ``None`` where none was chosen.
         fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
+        value_range: the samples that are black and white, of all images; ``None`` is that of each file.
         package, class_path: of a method that is not one of zsad: the distribution that offers it (empty for one that a
             program registered) and ``module:Class``. Nothing is imported by these; they are compared.
     """
@@ -48,8 +54,13 @@ class Card:
     fingerprint: str | None = None
     package: str | None = None
     class_path: str | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.value_range is not None:
+            check_range(self.value_range)
+            low, high = self.value_range
+            object.__setattr__(self, "value_range", (float(low), float(high)))
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError("a threshold lies in [0, 1]", self.threshold, "give a number such as 0.5")
 

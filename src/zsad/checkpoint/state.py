@@ -12,7 +12,9 @@ from torch import Tensor
 
 from zsad.checkpoint.records import (
     MEMORY,
+    NEWER,
     TRAINED_STATE,
+    Card,
     file_of,
 )
 from zsad.errors import WeightsError
@@ -34,16 +36,18 @@ def _own_state(method: Method) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in method.state_dict().items() if not name.startswith(elsewhere)}
 
 
-def state_fingerprint(name: str, method: Method, image_size: int, precision: str) -> str:
+def state_fingerprint(card: Card, method: Method, image_size: int, precision: str) -> str:
     """Content hash of all that decides the answers: method and its configuration, size, backbone, trained tensors.
 
     Args:
-        name: of the method.
+        card: of the detector.
         method: with its trained tensors.
         image_size: side in px at which it runs.
         precision: in which it runs.
     """
-    identity = [name, asdict(method.config), image_size, precision, method.fingerprint]
+    identity: list[object] = [card.method, asdict(method.config), image_size, precision, method.fingerprint]
+    newer = {key: value for key in NEWER if (value := getattr(card, key))}
+    identity += [newer] if newer else []
     digest = sha256(json.dumps(identity, sort_keys=True).encode())
     for tensor_name, tensor in sorted(trained_state(method).items()):
         content = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

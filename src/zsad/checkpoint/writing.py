@@ -20,6 +20,7 @@ from zsad.checkpoint.records import (
     FORMAT,
     IMAGES,
     MEMORY,
+    NEWER,
     OLDER_NAMES,
     TRAINED_STATE,
     TRAINING,
@@ -102,7 +103,8 @@ def _entries(card: Card) -> dict[str, Any]:
     """The entries of the card's file; the origin of the method only where that is another package."""
     origin = methods.origin(card.method)
     entries = asdict(card if origin is None else replace(card, **asdict(origin)))
-    left_out = ("package", "class_path") if origin is None else ()
+    left_out = [*(("package", "class_path") if origin is None else ())]
+    left_out += [key for key in NEWER if not entries[key]]
     return {"format": FORMAT, **{key: value for key, value in entries.items() if key not in left_out}}
 
 

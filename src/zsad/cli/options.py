@@ -58,6 +58,19 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False, several: b
         group.add_argument("--detector", default="auto", metavar="NAME|DIR", help="default: auto (see zsad methods)")
     group.add_argument("--backbone", metavar="NAME", help="default: tiny, for trying out (see zsad backbones)")
     add_backbone(group)
+    add_input(parser)
+
+
+def add_input(parser: ArgumentParser) -> None:
+    """What images are taken for, before they are scored."""
+    group = parser.add_argument_group("images")
+    group.add_argument(
+        "--range",
+        dest="value_range",
+        type=value_range,
+        metavar="LOW:HIGH",
+        help="samples that are black and white, e.g. 0:4095 (default: by the file)",
+    )
 
 
 def add_backbone(group: "ArgumentGroup") -> None:
@@ -127,6 +140,7 @@ def load_arguments(options: Namespace, threshold: float | None = None) -> dict[s
         "runtime": RuntimeConfig.from_options(options),
         "activation": options.activation,
         "position_resize": options.position_resize,
+        "value_range": getattr(options, "value_range", None),
         "options": dict(options.set) or None,
     }
 
@@ -190,6 +204,21 @@ def command_line() -> str:
     import shlex
 
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """Two numbers.
+
+    >>> value_range("0:4095"), value_range("-160:240")
+    ((0.0, 4095.0), (-160.0, 240.0))
+    """
+    low, colon, high = text.partition(":")
+    try:
+        if colon:
+            return float(low), float(high)
+    except ValueError:
+        pass
+    raise ArgumentTypeError(f"{text!r} is no range LOW:HIGH, for instance 0:4095")
 
 
 def key_value(text: str) -> tuple[str, object]:

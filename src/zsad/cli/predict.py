@@ -25,6 +25,7 @@ from zsad.cli.options import (
 from zsad.wording import pluralised, printable, say
 
 if TYPE_CHECKING:
+    from zsad.data.series import Frame
     from zsad.data.sources import ImageScan
     from zsad.predictor import Detector
     from zsad.reports.predictions import ReportWriter
@@ -55,11 +56,18 @@ def configure(parser: ArgumentParser) -> None:
         metavar="P",
         help="anomalous from this score (default: calibrated)",
     )
+    _add_series(parser)
     _add_regions(parser)
     predict_manifest.add_options(parser)
     add_detector(parser)
     add_runtime(parser, batch_size="auto")
     parser.set_defaults(run=run)
+
+
+def _add_series(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("series", "pages, slices and pictures of a video: a row each, FILE#0 to FILE#n")
+    group.add_argument("--frames", metavar="START:STOP:STEP", help="as Python counts, or one number (default: all)")
+    group.add_argument("--axis", type=int, metavar="N", help="of volumes, across the slices (default: see docs)")
 
 
 def _add_regions(parser: ArgumentParser) -> None:
@@ -90,21 +98,21 @@ def run(options: Namespace) -> int:
     if options.out is None and not options.json:
         options.out = predict_manifest.DEFAULT_OUT
     normal = readable(options.normal)
-    scanned = _scan(options, normal)
+    scanned, sources = _scan(options, normal)
     detector = load_detector(options, options.threshold)
     _set_regions(options, detector)
     if normal:
         detector.fit_normal([*normal], options.class_name)
     tell = Teller(options.json, options.quiet)
     tell(describe(detector))
-    bar = None if options.quiet else _FirstPassBar(len(scanned.images))
-    stream = detector.stream(scanned.images, options.class_name, progress=bar)
+    bar = None if options.quiet else _FirstPassBar(len(sources))
+    stream = detector.stream(sources, options.class_name, progress=bar)
     with show_warnings(options.quiet) as warnings:
         warnings += detector.memory_warnings(options.class_name)
         warnings += detector.calibration_warnings(options.class_name)
         for warning in warnings:
             tell(f"zsad: warning: {warning}", stderr=True)
-        answers = iter(tqdm(stream, total=len(scanned.images), unit="image", disable=options.quiet or None))
+        answers = iter(tqdm(stream, total=len(sources), unit="image", disable=options.quiet or None))
         # An error that every image has shows before an earlier report is replaced.
         first_answers = _until_first_score(answers)
         for line in wrapped(detector.explanation):
@@ -113,7 +121,7 @@ def run(options: Namespace) -> int:
             sinks: list[Sink] = [JsonLines(options.min_area)] if options.json else []
             report = None
             if options.out is not None:
-                report = stack.enter_context(_report(options, detector, warnings, scanned))
+                report = stack.enter_context(_report(options, detector, warnings, scanned, sources))
                 sinks.append(report)
             tally = Tally()
             _write([*sinks, tally], scanned, chain(first_answers, answers))
@@ -126,12 +134,18 @@ def run(options: Namespace) -> int:
     return 1 if tally.failures else 0
 
 
-def _report(options: Namespace, detector: "Detector", warnings: list[str], scanned: "ImageScan") -> "ReportWriter":
+def _report(
+    options: Namespace,
+    detector: "Detector",
+    warnings: list[str],
+    scanned: "ImageScan",
+    sources: "Sequence[Frame | Path]",
+) -> "ReportWriter":
     from zsad.reports.predictions import ReportWriter
     from zsad.threads import helpers
 
     about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
-    return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers())
+    return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers(), sources)
 
 
 def _check_regions(options: Namespace) -> None:
@@ -173,13 +187,18 @@ class _FirstPassBar:
             self.bar.close()
 
 
-def _scan(options: Namespace, normal: Sequence[Path]) -> "ImageScan":
-    """The images to be scored, without those that are known to be normal; files that cannot be read are named."""
+def _scan(options: Namespace, normal: Sequence[Path]) -> "tuple[ImageScan, list[Frame | Path]]":
+    """The images and frames to be scored, without images that are known to be normal, and what was found beside them.
+
+    Files that cannot be read are named.
+    """
     from zsad.data.lists import scan_arguments
+    from zsad.data.series import FrameSelection, expand
     from zsad.data.sources import check_not_empty
     from zsad.errors import InputError
 
-    scanned = scan_arguments(options.paths)
+    selection = FrameSelection.parse(options.frames or ":")
+    scanned = scan_arguments(options.paths, with_series=True)
     # Heat maps of an earlier run are no images to score.
     outside = [path for path in scanned.images if options.out is None or not _below(path, options.out)]
     if scanned.images and not outside:
@@ -188,10 +207,13 @@ def _scan(options: Namespace, normal: Sequence[Path]) -> "ImageScan":
     scanned.images = [path for path in outside if os.path.realpath(path) not in known]
     if outside and not scanned.images:
         raise InputError("there is an image to score that is not in --normal", "none", "name other images to score")
+    sources, skipped = expand(scanned.images, selection, options.axis)
+    scanned.skipped_files += skipped
     for failure in scanned.skipped_files:
         say(f"zsad: left out: {failure.message}", stderr=True)
+    scanned.images = scanned.images if sources else []
     check_not_empty(scanned)
-    return scanned
+    return scanned, sources
 
 
 def _until_first_score(answers: "Iterator[Answer]") -> "list[Answer]":

@@ -36,8 +36,8 @@ class FileKind:
     in_tiff: bool = False
 
 
+SCORED_BY_FRAMES = "name a frame, such as {name}#0; zsad predict scores them all"
 SLICES = "export the slices that are to be scored as single images"
-FRAMES = "export the frames that are to be scored as images"
 FLATTEN = "export it as PNG or TIFF"
 DEVELOP = "develop it to TIFF, PNG or JPEG first"
 CHANNELS = "export the planes that are to be scored as TIFF or PNG"
@@ -92,8 +92,18 @@ VIDEO = FileKind(
         *((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"), (0, b"OggS")),
         *((4, box) for box in (b"moov", b"mdat", b"wide")),
     ),
-    FRAMES,
+    SCORED_BY_FRAMES,
+    extra="video",
 )
+NIFTI = FileKind(
+    "a NIfTI volume",
+    (".nii", ".nii.gz"),
+    ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0\r\n\x1a\n")),
+    SCORED_BY_FRAMES,
+    extra="volumes",
+)
+SERIES = (NIFTI, VIDEO)
+"""Formats without a first image that would stand for the file: they are read frame by frame."""
 
 READ = (*(PNG, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, DICOM, TIFF),)
 """Supported formats."""
@@ -101,9 +111,7 @@ READ = (*(PNG, JPEG, BMP, GIF, WEBP, NETPBM, AVIF, HEIF, JPEG_2000, DICOM, TIFF)
 REFUSED = (
     CAMERA_RAW,
     VIDEO,
-    FileKind(
-        "a NIfTI volume", (".nii", ".nii.gz"), ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0\r\n\x1a\n")), SLICES
-    ),
+    NIFTI,
     FileKind("an Analyze volume", (".img", ".img.gz"), ((0, b"\x5c\x01\0\0"), (0, b"\0\0\x01\x5c")), SLICES),
     FileKind("a MetaImage volume", (".mha", ".mhd"), ((0, b"ObjectType ="), (0, b"NDims =")), SLICES),
     FileKind("an NRRD volume", (".nrrd", ".nhdr"), ((0, b"NRRD000"),), SLICES),
@@ -194,8 +202,9 @@ def kind_of_name(name: str) -> FileKind | None:
 
 
 def refusal(kind: FileKind, name: str) -> InputError:
-    """The error for a file in a known format that is not supported."""
-    return InputError(f"{kind.name} is not supported", name, str(kind.refused))
+    """The error for a file in a known format that is not supported, or not as one image."""
+    rule = f"{kind.name} is read frame by frame" if kind in SERIES else f"{kind.name} is not supported"
+    return InputError(rule, name, str(kind.refused).format(name=name))
 
 
 def _by_marks(head: bytes) -> FileKind | None:

@@ -14,12 +14,13 @@ MARK = "@"
 NUL = b"\0"
 
 
-def scan_arguments(arguments: Sequence[str]) -> ImageScan:
+def scan_arguments(arguments: Sequence[str], *, with_series: bool = False) -> ImageScan:
     """The images that a command line names, each once, in its order.
 
     Args:
         arguments: each ``-`` for a list in standard input, ``@FILE`` for one in a file, or what
             :func:`zsad.data.sources.scan` takes. A path of the very name ``@FILE`` is that path, and no list.
+        with_series: as of :func:`zsad.data.sources.scan`.
 
     Returns:
         The result. A path of a list that does not exist, or yields nothing, is among the skipped files: the rest goes
@@ -31,10 +32,10 @@ def scan_arguments(arguments: Sequence[str]) -> ImageScan:
     found = ImageScan()
     for argument in arguments:
         if not is_list(argument):
-            found.add(scan([argument]))
+            found.add(scan([argument], with_series=with_series))
             continue
         for path in read_list(argument):
-            found.add(_scan_listed(path))
+            found.add(_scan_listed(path, with_series))
     return found.without_repetitions()
 
 
@@ -84,8 +85,8 @@ def _standard_input() -> bytes:
     return read_bytes(content, LIST_LIMIT)
 
 
-def _scan_listed(path: str) -> ImageScan:
+def _scan_listed(path: str, with_series: bool) -> ImageScan:
     try:
-        return scan([path])
+        return scan([path], with_series=with_series)
     except InputError as error:
         return ImageScan(skipped_files=[SkippedFile(path, str(error))])

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from zsad.data.kinds import HEAD_LENGTH, READ, FileKind, kind_of, kind_of_name, refusal
+from zsad.data.frame_names import frame_name
+from zsad.data.kinds import HEAD_LENGTH, READ, SERIES, FileKind, kind_of, kind_of_name, refusal
 from zsad.errors import InputError
 from zsad.wording import pluralised
 
@@ -105,14 +106,16 @@ class ImageScan:
         return ", ".join(parts)
 
 
-def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
+def scan(paths: Sequence[str | os.PathLike[str]], *, with_series: bool = False) -> ImageScan:
     """Image files, in the order of the arguments, each once, and what was skipped or ignored.
 
     Args:
         paths: each a file (with any suffix), a folder (searched at every depth, in natural order: part2
             before part10; hidden files and folders and ``SYSTEM_FOLDERS`` are skipped), or a glob pattern with ``*``,
             ``?``, ``[...]`` or ``**`` (a folder that matches is searched). Only files of
-            unknown suffix are opened: a broken image is listed here and refused when it is decoded.
+            unknown suffix are opened: a broken image is listed here and refused when it is decoded. The name of a
+            frame, such as ``scan.nii.gz#17``, is a path too.
+        with_series: also NIfTI volumes and videos, which are otherwise among the files that cannot be read.
 
     Returns:
         The result. Two paths to one file count once, in the first position.
@@ -121,9 +124,9 @@ def scan(paths: Sequence[str | os.PathLike[str]]) -> ImageScan:
         InputError: a path does not exist, a given folder cannot be read, or one of the paths yields nothing.
     """
     arguments = [paths] if isinstance(paths, str | os.PathLike) else paths
-    listing = ImageScan()
+    listing, accepted = ImageScan(), (*READ, *SERIES) if with_series else READ
     for argument in arguments:
-        listing.add(_expand(Path(argument)))
+        listing.add(_expand(Path(argument), accepted))
     return listing.without_repetitions()
 
 
@@ -164,8 +167,12 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(images, key=natural_key)
 
 
-def scan_folder(folder: Path) -> ImageScan:
+def scan_folder(folder: Path, accepted: Sequence[FileKind] = READ) -> ImageScan:
     """The content of a folder at every depth, in natural order; as :func:`scan`, but it may be empty.
+
+    Args:
+        folder: its path.
+        accepted: the formats of images.
 
     Raises:
         InputError: the folder itself cannot be read.
@@ -181,7 +188,7 @@ def scan_folder(folder: Path) -> ImageScan:
         )
 
     for path in sorted(_files(folder, closed, listing.skipped_folders), key=natural_key):
-        _sort(path, listing)
+        _sort(path, listing, accepted)
     return listing
 
 
@@ -209,13 +216,13 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def _expand(path: Path) -> ImageScan:
+def _expand(path: Path, accepted: Sequence[FileKind]) -> ImageScan:
     if os.path.isdir(path):
-        return _not_empty(scan_folder(path), path, "a folder must contain an image")
-    if os.path.exists(path):
+        return _not_empty(scan_folder(path, accepted), path, "a folder must contain an image")
+    if os.path.exists(path) or ((named := frame_name(path)) and named[0].is_file()):
         return ImageScan([path])
     if _is_pattern(str(path)):
-        return _not_empty(_matches(path), path, "a pattern must match an image")
+        return _not_empty(_matches(path, accepted), path, "a pattern must match an image")
     raise InputError("a path to images must exist", path, "check the spelling")
 
 
@@ -255,7 +262,7 @@ def _refuse(error: OSError) -> None:
     raise InputError("a folder must be readable", error.filename, "check its permissions") from error
 
 
-def _sort(path: Path, listing: ImageScan) -> None:
+def _sort(path: Path, listing: ImageScan, accepted: Sequence[FileKind]) -> None:
     """Add a file to the right list."""
     if _is_plain(path):
         listing.other_files[path.suffix.lower()] += 1
@@ -264,10 +271,10 @@ def _sort(path: Path, listing: ImageScan) -> None:
         special = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
         if special:
             listing.skipped_files.append(_left_out(path, "an image is a file", special, "move it away"))
-        elif (named := kind_of_name(path.name)) in READ:
+        elif (named := kind_of_name(path.name)) in accepted:
             listing.images.append(path)
         else:
-            _sort_by_kind(path, _kind_by_content(path) or named, listing)
+            _sort_by_kind(path, _kind_by_content(path) or named, listing, accepted)
     except OSError as error:
         reason = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else str(error.strerror)
         listing.skipped_files.append(
@@ -275,10 +282,10 @@ def _sort(path: Path, listing: ImageScan) -> None:
         )
 
 
-def _sort_by_kind(path: Path, kind: FileKind | None, listing: ImageScan) -> None:
+def _sort_by_kind(path: Path, kind: FileKind | None, listing: ImageScan, accepted: Sequence[FileKind]) -> None:
     if kind is None:
         listing.other_files[path.suffix.lower()] += 1
-    elif kind in READ:
+    elif kind in accepted:
         listing.images.append(path)
     else:
         listing.skipped_files.append(SkippedFile(str(path), str(refusal(kind, str(path)))))
@@ -297,7 +304,7 @@ def _left_out(path: str | Path, rule: str, reason: str, remedy: str) -> SkippedF
     return SkippedFile(str(path), str(InputError(rule, f"{path} ({reason})", remedy)))
 
 
-def _matches(pattern: Path) -> ImageScan:
+def _matches(pattern: Path, accepted: Sequence[FileKind]) -> ImageScan:
     """What a pattern matches, without what is hidden below its fixed part. ``**`` does not follow links to folders."""
     fixed = next(index for index, part in enumerate(pattern.parts) if _is_pattern(part))
     root, rest = Path(*pattern.parts[:fixed]), Path(*pattern.parts[fixed:])
@@ -310,9 +317,9 @@ def _matches(pattern: Path) -> ImageScan:
         if any(is_system_file(part) for part in match.relative_to(root).parts if part != ".."):
             continue
         if match.is_dir():
-            listing.add(scan_folder(match))
+            listing.add(scan_folder(match, accepted))
         else:
-            _sort(match, listing)
+            _sort(match, listing, accepted)
     return listing
 
 

@@ -11,6 +11,8 @@ from zsad.reports import regions
 
 TABLE = "predictions.csv"
 OWN_FILES = (TABLE, "predictions.json", "report.html", "legend.png", "heatmaps.png")
+OWN = re.compile(r"(maps|overlays)/[^/\\]+\.(png|jpg)|volumes/[^/\\]+\.nii(\.gz)?")
+"""Paths of files of images, as tables list them."""
 OURS = "source,class_name,score,threshold,"
 """How the first line of our tables has always begun."""
 
@@ -58,5 +60,5 @@ def _own_images(table: Path) -> Iterator[str]:
     except DocumentError as error:
         rule = "a report replaces an earlier report whose table can be read"
         raise InputError(rule, f"{table}: {error}", "choose another --out, or move it away") from error
-    names = [row.get(key, "") for row in rows for key in ("map", "overlay")]
-    return (name for name in names if re.fullmatch(r"(maps|overlays)/[^/\\]+\.(png|jpg)", name))
+    names = dict.fromkeys(row.get(key, "") for row in rows for key in ("map", "overlay", "volume"))
+    return (name for name in names if OWN.fullmatch(name))

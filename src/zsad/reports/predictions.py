@@ -4,6 +4,7 @@ predictions.csv    one line an image, written as the run goes
 predictions.json   the run, warnings on its numbers, the predictions, the failures, and which files were no images
 maps/*.png         anomaly maps at the images' own sizes, 16-bit grey, 65535 is 1
 overlays/*         heat maps or outlines over the images, at the images' own sizes: PNG, above half a megapixel JPEG
+volumes/*          where slices of volumes are scored: their maps as a volume of the same geometry, NaN without a score
 regions.json, regions.csv, coco.json, labelme/*   where there is a threshold for pixels: see zsad.reports.regions
 legend.png         the fixed colour scale
 report.html        self-contained: no other file, no network
@@ -21,15 +22,18 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from zsad import spreadsheets
+from zsad.data.frame_names import stem_of
+from zsad.data.series import Frame
 from zsad.drawing.render import ANCHORS, Overlay, legend, save_image
 from zsad.errors import ConfigError, InputError
 from zsad.files import replacing, unique_name, write_atomically
 from zsad.locks import alone
-from zsad.reports import earlier, pages
+from zsad.reports import earlier, pages, volumes
 from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
 from zsad.reports.rendered import RenderedImage, render_image
@@ -55,6 +59,7 @@ COLUMNS = (
     "map",
     "overlay",
     "regions",
+    "volume",
     "notes",
     "error",
 )
@@ -115,6 +120,15 @@ class ReportEntry:
     p_value: float | None = None
     pixel_threshold: float | None = None
     regions: int | None = None
+    volume: str = ""
+
+
+class _Waiting(NamedTuple):
+    """An image whose files are being made."""
+
+    pixels: int
+    rendered: Future[RenderedImage]
+    volume: str
 
 
 class ReportWriter:
@@ -133,6 +147,7 @@ class ReportWriter:
         warnings: sentences that a reader of all the numbers should know; it may grow until the report is closed.
         ignored: the files that were no images, in words.
         writers: threads that encode the files of images; with 0 it is the thread that adds them.
+        sources: what is scored, in order; of volumes among their frames the maps are written as volumes.
 
     Raises:
         InputError: the folder cannot be made or written, or has a file of a report's name that no report wrote.
@@ -140,17 +155,24 @@ class ReportWriter:
     """
 
     def __init__(
-        self, out: Path, run: RunInfo, warnings: Sequence[str] = (), ignored: str = "", writers: int = 0
+        self,
+        out: Path,
+        run: RunInfo,
+        warnings: Sequence[str] = (),
+        ignored: str = "",
+        writers: int = 0,
+        sources: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
+        self._frames = {os.fspath(source): source for source in sources if isinstance(source, Frame)}
         self.out, self.run = out, run
         self.entries: list[ReportEntry] = []
         self.failures: list[dict[str, str]] = []
         self._warnings, self._ignored = warnings, ignored
         self._writers = ThreadPoolExecutor(writers, "zsad-writer") if writers else None
-        self._waiting, self._most_waiting = deque[tuple[int, Future[RenderedImage]]](), 2 * writers
+        self._waiting, self._most_waiting = deque[_Waiting](), 2 * writers
         check_overlay(run.overlay, run.pixel_threshold)
         with ExitStack() as stack:
-            stack.enter_context(alone(out, *FOLDERS, region_files.FOLDER))
+            stack.enter_context(alone(out, *FOLDERS, region_files.FOLDER, volumes.FOLDER))
             try:
                 self._begin(stack)
             except OSError as error:
@@ -173,6 +195,7 @@ class ReportWriter:
         if pixel_threshold is not None:
             self._regions = region_files.RegionFiles(self.out, pixel_threshold, self.run.min_area)
             stack.callback(self._regions.close)
+        self._volumes = volumes.VolumeFiles(self.out)
         save_image(legend(self.run.threshold), self.out / "legend.png")
         # The name of a file need not be Unicode; what is not is written as an escape.
         self._table = (self.out / TABLE).open("a", encoding="utf-8", errors="backslashreplace", newline="")
@@ -195,23 +218,25 @@ class ReportWriter:
             raise InputError("an anomaly score lies in [0, 1]", prediction.score, "give a probability")
         find = None if self._regions is None else self._regions.find
         render = partial(render_image, image, prediction, self.run.overlay, find)
+        frame = self._frames.get(image.source)
+        volume = "" if frame is None else self._volumes.add(frame, prediction.anomaly_map)
         if self._writers is None:
-            self._write(render())
+            self._write(render(), volume)
             return
-        self._waiting.append((math.prod(image.size), self._writers.submit(render)))
+        self._waiting.append(_Waiting(math.prod(image.size), self._writers.submit(render), volume))
         while len(self._waiting) > self._most_waiting or self._is_full():
             self._write_next()
 
     def _is_full(self) -> bool:
-        return len(self._waiting) > 1 and sum(pixels for pixels, _ in self._waiting) > ROOM
+        return len(self._waiting) > 1 and sum(image.pixels for image in self._waiting) > ROOM
 
     def _write_next(self) -> None:
-        _, rendered = self._waiting.popleft()
-        self._write(rendered.result())
+        waiting = self._waiting.popleft()
+        self._write(waiting.rendered.result(), waiting.volume)
 
-    def _write(self, image: RenderedImage) -> None:
+    def _write(self, image: RenderedImage, volume: str = "") -> None:
         """Write the files of an image, after its line of the table."""
-        name = unique_name(Path(image.source).stem, self._names, "image")
+        name = unique_name(stem_of(image.source), self._names, "image")
         map_path, overlay_path = f"maps/{name}.png", f"overlays/{name}{image.suffix}"
         rows, cols = image.size
         entry = ReportEntry(
@@ -228,6 +253,7 @@ class ReportWriter:
             p_value=image.p_value,
             pixel_threshold=image.pixel_threshold,
             regions=None if image.regions is None else len(image.regions),
+            volume=volume,
         )
         with self._listed(_row(entry)):
             for path, content in ((map_path, image.map), (overlay_path, image.overlay)):
@@ -257,6 +283,7 @@ class ReportWriter:
             try:
                 while self._waiting:
                     self._write_next()
+                self._volumes.finish()
             finally:
                 self._finish(stopped_by)
 
@@ -309,6 +336,7 @@ def _row(entry: ReportEntry) -> dict[str, str]:
         "map": entry.map,
         "overlay": entry.overlay,
         "regions": "" if entry.regions is None else str(entry.regions),
+        "volume": entry.volume,
         "notes": "; ".join(entry.notes),
     }
 

@@ -7,14 +7,17 @@ C.7.6.16.2.9 and C.7.6.16.2.10 (rescale and window of a frame), C.11.1 and C.11.
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt16
 
 from zsad.data.decoding.dicom_codecs import decompress
+from zsad.data.decoding.dicom_frames import one_frame
 from zsad.data.decoding.guard import MAX_PIXELS, Stream, check_size, reading, require
 from zsad.data.decoding.pixels import from_unit, full_range, to_rgb
+from zsad.data.decoding.ranges import Range, in_range
 from zsad.errors import InputError
 from zsad.types import DecodedImage
 
@@ -29,21 +32,62 @@ META_LENGTH_AT, META_AT = 140, 144
 """Offsets of the length of the file meta information, and of the file meta information itself (PS3.10, 7.1)."""
 
 
-def read(stream: Stream, name: str) -> DecodedImage:
-    """Decode a DICOM file with one frame: rescaled, windowed, MONOCHROME1 inverted; grey is uint16 over the window."""
+def read(stream: Stream, name: str, value_range: Range | None = None) -> DecodedImage:
+    """Decode the first frame: rescaled, windowed, MONOCHROME1 inverted; grey is uint16 over the window.
+
+    Args:
+        stream: of the file.
+        name: of the file.
+        value_range: instead of the window, after the rescale.
+    """
+    with _reading(name):
+        _check_inflated(stream)
+        header = _header(stream)
+        count = _count(header)
+        image = _decoded(one_frame(stream, header, 0, name), name, value_range)
+    return image if count == 1 else DecodedImage(image.pixels, name, (f"frame 1 of {count} was read",))
+
+
+def frame_count(stream: Stream, name: str) -> int:
+    """How many frames a file has, by its header."""
+    with _reading(name):
+        _check_inflated(stream)
+        return _count(_header(stream))
+
+
+def read_frame(stream: Stream, name: str, index: int, value_range: Range | None = None) -> DecodedImage:
+    """Decode one frame, from 0; the others are not read."""
+    with _reading(name):
+        _check_inflated(stream)
+        return _decoded(one_frame(stream, _header(stream), index, name), name, value_range)
+
+
+def _decoded(dataset: "pydicom.Dataset", name: str, value_range: Range | None) -> DecodedImage:
+    _check_object(dataset, name)
+    check_size(int(dataset.Rows), int(dataset.Columns), name)
+    _check_samples(dataset, name)
+    decompress(dataset, name)
+    return DecodedImage(to_rgb(_samples(dataset, value_range)), name)
+
+
+def _count(header: "pydicom.Dataset") -> int:
+    return max(1, int(header.get("NumberOfFrames") or 1))
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
     require("pydicom", "dicom", "a DICOM file", name)
-    from pydicom import dcmread
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     with reading(name, BytesLengthException, InvalidDicomError):
-        _check_inflated(stream)
-        dataset = dcmread(stream, force=True)  # also without the preamble that a file begins with
-        _check_object(dataset, name)
-        check_size(int(dataset.Rows), int(dataset.Columns), name)
-        _check_samples(dataset, name)
-        decompress(dataset, name)
-        samples = _samples(dataset)
-    return DecodedImage(to_rgb(samples), name)
+        yield
+
+
+def _header(stream: Stream) -> "pydicom.Dataset":
+    """All before the pixel data; also without the preamble that a file begins with."""
+    from pydicom import dcmread
+
+    return dcmread(stream, force=True, stop_before_pixels=True)
 
 
 def _check_inflated(stream: Stream) -> None:
@@ -59,16 +103,13 @@ def _check_inflated(stream: Stream) -> None:
 
 
 def _check_object(dataset: "pydicom.Dataset", name: str) -> None:
-    """Refuse objects that are no image, and those with several frames."""
+    """Refuse objects that are no image."""
     if "PixelData" not in dataset:
         raise InputError(
             "a DICOM image has pixel data of whole numbers",
             f"{name} ({_object_name(dataset)})",
             "name the files that hold images",
         )
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise InputError("a DICOM image has one frame", f"{name} with {frames} frames", "export the frames one by one")
 
 
 def _object_name(dataset: "pydicom.Dataset") -> str:
@@ -97,7 +138,7 @@ def _check_samples(dataset: "pydicom.Dataset", name: str) -> None:
         )
 
 
-def _samples(dataset: "pydicom.Dataset") -> Shaped[np.ndarray, "rows cols *channels"]:
+def _samples(dataset: "pydicom.Dataset", value_range: Range | None) -> Shaped[np.ndarray, "rows cols *channels"]:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
@@ -105,8 +146,8 @@ def _samples(dataset: "pydicom.Dataset") -> Shaped[np.ndarray, "rows cols *chann
     if dataset.PhotometricInterpretation == PALETTE:
         return apply_color_lut(stored, dataset)
     if dataset.SamplesPerPixel > 1:
-        return full_range(stored, 2**dataset.BitsStored - 1)
-    return show_grey(stored, display_of(dataset))
+        return in_range(full_range(stored, 2**dataset.BitsStored - 1), value_range)
+    return show_grey(stored, display_of(dataset), value_range)
 
 
 DESCRIPTION = ("PhotometricInterpretation", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
@@ -124,7 +165,7 @@ EVERYTHING = np.array([-1e30, 1e30])
 
 
 def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
-    """The display elements of the first frame, collected from all places, without empty ones."""
+    """The display elements of the frame, collected from all places, without empty ones."""
     from pydicom import Dataset
 
     shown = Dataset()
@@ -138,12 +179,16 @@ def display_of(dataset: "pydicom.Dataset") -> "pydicom.Dataset":
     return shown
 
 
-def show_grey(stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset") -> UInt16[np.ndarray, "rows cols"]:
+def show_grey(
+    stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset", value_range: Range | None = None
+) -> UInt16[np.ndarray, "rows cols"]:
     """Stored samples -> rescaled, windowed, inverted where white is low, over the full range; padding is black."""
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-    values = apply_voi_lut(apply_modality_lut(stored, shown), shown)
-    low, high = _window_range(shown)
+    values = apply_modality_lut(stored, shown)
+    if value_range is None:
+        values = apply_voi_lut(values, shown)
+    low, high = value_range or _window_range(shown)
     if low == high:
         raise ValueError("its rescale slope is 0")
     grey = from_unit(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1))
@@ -154,7 +199,7 @@ def show_grey(stored: Shaped[np.ndarray, "rows cols"], shown: "pydicom.Dataset")
 
 
 def _places(dataset: "pydicom.Dataset") -> Iterator["pydicom.Dataset"]:
-    """Where elements may be: the data set, then the shared functional groups, then those of the first frame."""
+    """Where elements may be: the data set, then the shared functional groups, then those of the frame."""
     yield dataset
     for name in FUNCTIONAL_GROUPS:
         for group in (dataset.get(name) or [])[:1]:

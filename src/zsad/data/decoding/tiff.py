@@ -2,57 +2,84 @@
 refuses.
 
     pages: which is the image, which are smaller copies or camera raw; nothing is decoded for this
-    strips or tiles: complete, of a known compression, none larger than its pixels; checked before tifffile decodes
-
-tifffile and its codecs fill in missing strips and decompress data of any size; hence the checks.
+    strips or tiles: checked before tifffile decodes (``tiff_segments``)
 """
 
-import lzma
-import math
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
 from zsad.data import kinds
-from zsad.data.decoding import jpeg, pillow
-from zsad.data.decoding.guard import UNREADABLE, Stream, check_size, reading, require
+from zsad.data.decoding import pillow
+from zsad.data.decoding.guard import UNREADABLE, Stream, check_size, reading
 from zsad.data.decoding.pillow import is_deep_colour
 from zsad.data.decoding.pixels import Pixels, from_unit, full_range, to_rgb, upright
+from zsad.data.decoding.ranges import Range, bits_of_largest, in_range, of_few_bits, scaled
+from zsad.data.decoding.tiff_segments import check_segments
 from zsad.errors import InputError
-from zsad.types import DecodedImage, Size
+from zsad.types import DecodedImage
 
 if TYPE_CHECKING:
     import tifffile
 
 BITS, PHOTOMETRIC, ORIENTATION, PLANES, SAMPLE_FORMAT, DEPTH = 258, 262, 274, 284, 339, 32997  # tags
+MAX_SAMPLE, S_MAX_SAMPLE = 281, 341  # tags
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations
 SIGNED = 2  # a sample format
 PREMULTIPLIED, ALPHA = 1, 2  # kinds of extra samples
 
 
-def read(stream: Stream, name: str) -> DecodedImage:
+class Place(NamedTuple):
+    """Where an image is: its page, and its plane where a stack is written as one page."""
+
+    page: int
+    plane: int | None = None
+
+
+FIRST = Place(0)
+
+
+def read(stream: Stream, name: str, value_range: Range | None = None) -> DecodedImage:
     """Decode the first page of a TIFF that is open for reading."""
     notes = check_pages(stream, name)
+    image = read_page(stream, name, FIRST, value_range)
+    return DecodedImage(image.pixels, name, (*notes, *image.notes))
+
+
+def read_page(stream: Stream, name: str, place: Place, value_range: Range | None = None) -> DecodedImage:
+    """Decode a page of a TIFF, or a plane of :func:`pages_of`, over the range that its tags or the caller give."""
     stream.seek(0)
-    return DecodedImage(_first_page(stream, name), name, notes)
-
-
-def _first_page(stream: Stream, name: str) -> Pixels:
+    if place.plane is not None:
+        return DecodedImage(_by_tifffile(stream, name, place, value_range), name)
     try:
         image = pillow.open_image(stream, name)
     except InputError:
-        return _by_tifffile(stream, name)
+        return DecodedImage(_by_tifffile(stream, name, place, value_range), name)
     with image:
+        with reading(name):
+            image.seek(place.page)
         _refuse_misread(image, name)
-        if _is_faithful(image):
-            return pillow.from_image(image, name)
-    return _by_tifffile(stream, name)
+        bits = _bits_of_tags(image) if value_range is None else None
+        if _is_faithful(image) and (value_range is None or image.mode != "F"):  # floats have a range of their own
+            pixels = in_range(pillow.from_image(image, name), value_range)
+        else:
+            pixels = _by_tifffile(stream, name, place, value_range)
+    pixels, notes = of_few_bits(pixels, bits)
+    return DecodedImage(pixels, name, notes)
+
+
+def _bits_of_tags(image: Image.Image) -> int | None:
+    """The bits of a sample by the tags about the largest one, rounded up; only where white is the largest."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # every image that the TIFF plugin opens has it
+    if {*tags.get(BITS, (1,))} != {16} or tags.get(PHOTOMETRIC) not in (BLACK_IS_ZERO, RGB):
+        return None
+    largest = (tags[tag] for tag in (MAX_SAMPLE, S_MAX_SAMPLE) if tag in tags)
+    return bits_of_largest(value for entry in largest for value in (entry if isinstance(entry, tuple) else (entry,)))
 
 
 def _is_faithful(image: Image.Image) -> bool:
@@ -75,17 +102,29 @@ def _refuse_misread(image: Image.Image, name: str) -> None:
         raise _kind_error(name, f"a volume of depth {tags[DEPTH]}")
 
 
-def _by_tifffile(stream: Stream, name: str) -> Pixels:
+def _by_tifffile(stream: Stream, name: str, place: Place, value_range: Range | None) -> Pixels:
     from tifffile import TiffFile
 
     stream.seek(0)
     with reading(name), TiffFile(stream) as file:
-        page = file.pages[0].aspage()
+        page = file.pages[place.page].aspage()
         check_size(page.imagelength, page.imagewidth, name)
         _check_kind(page, name)
+        _check_complete(page)
         check_segments(page, stream, name)
-        samples, orientation = _samples(page), page.tags.valueof(ORIENTATION, 1)
+        samples = page.asarray() if place.plane is None else _plane(page, stream, place.plane)
+        samples, orientation = _samples(samples, page, value_range), page.tags.valueof(ORIENTATION, 1)
     return upright(_colours(samples, page), orientation)
+
+
+def _plane(page: "tifffile.TiffPage", stream: Stream, number: int) -> Shaped[np.ndarray, "rows cols *channels"]:
+    """A plane of a stack that is written as one page without compression, one plane after the other."""
+    assert page.dtype is not None
+    shape = (page.imagelength, page.imagewidth, *([page.samplesperpixel] if page.samplesperpixel > 1 else []))
+    size = prod(shape) * page.dtype.itemsize
+    stream.seek(page.dataoffsets[0] + number * size)
+    content = stream.read(size)
+    return np.frombuffer(content, page.dtype.newbyteorder(page.parent.byteorder)).reshape(shape)
 
 
 def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
@@ -97,10 +136,15 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"{page.samplesperpixel} channels")
 
 
-def _samples(page: "tifffile.TiffPage") -> Shaped[np.ndarray, "rows cols channels"]:
+def _samples(
+    samples: Shaped[np.ndarray, "*shape"], page: "tifffile.TiffPage", value_range: Range | None
+) -> Shaped[np.ndarray, "rows cols channels"]:
     """All channels in uint8 or uint16."""
-    samples = np.moveaxis(page.asarray(), 0, 2) if page.axes == "SYX" else page.asarray()
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, 2)
     samples = samples.reshape(*samples.shape[:2], -1)
+    if value_range is not None:
+        return scaled(samples, value_range)
     return from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, 2**page.bitspersample - 1)
 
 
@@ -130,7 +174,9 @@ RAW_COLOURS = (32803, 34892)
 """Photometric interpretations: a mosaic of colour filters, and linear raw."""
 DNG_VERSION, METAMORPH_PLANES = 50706, 33629  # tags
 MOST_PAGES = 1000
-"""Maximum number of pages that are counted."""
+"""Maximum number of pages that are counted for a note."""
+MOST_IN_SERIES = 100_000
+"""Maximum number of pages of a series."""
 
 
 def check_pages(stream: Stream, name: str) -> tuple[str, ...]:
@@ -170,24 +216,58 @@ def _check_complete(page: "tifffile.TiffPage") -> None:
         raise ValueError("strips or tiles are missing")
 
 
-def _image_count(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
-    """How many images there are, each on its page; ImageJ and MetaMorph also write stacks as one page.
+def pages_of(stream: Stream, name: str) -> list[Place]:
+    """The images of a TIFF, without smaller copies and masks; the first :data:`MOST_IN_SERIES`.
 
-    Further pages of Aperio slides are pyramid levels, a thumbnail and a label.
+    Raises:
+        InputError: as :func:`check_pages`.
     """
-    if first.description.startswith("Aperio"):
-        return 1
-    imagej = re.search(r"^images=(\d{1,9})", first.description, re.MULTILINE)
-    stacked = int(imagej[1]) if imagej and first.is_imagej else 1
+    from tifffile import TiffFile
+
+    with reading(name), TiffFile(stream) as file:
+        first = file.pages[0].aspage()
+        check_size(first.imagelength, first.imagewidth, name)
+        _check_first(first, name)
+        if _is_slide(first):
+            return [FIRST]
+        further = enumerate(_further(file, MOST_IN_SERIES), 1)
+        found = [FIRST, *(Place(index) for index, page in further if _is_image(page))]
+        stacked = min(_stacked(first), MOST_IN_SERIES)
+        if stacked <= len(found) or not _is_plain(first, stream, stacked):
+            return found
+    return [Place(0, plane) for plane in range(stacked)]
+
+
+def _is_plain(page: "tifffile.TiffPage", stream: Stream, planes: int) -> bool:
+    """Whether so many planes lie in the file one after the other."""
+    if page.compression != 1 or page.dtype is None or page.bitspersample not in (8, 16, 32):
+        return False
+    size = page.imagelength * page.imagewidth * page.samplesperpixel * page.dtype.itemsize
+    return bool(page.dataoffsets[0] + planes * size <= stream.seek(0, 2))
+
+
+def _image_count(file: "tifffile.TiffFile", first: "tifffile.TiffPage") -> int:
+    """How many images there are, each on its page, or in a stack of one page."""
+    return 1 if _is_slide(first) else max(_stacked(first), 1 + sum(map(_is_image, _further(file, MOST_PAGES))))
+
+
+def _is_slide(first: "tifffile.TiffPage") -> bool:
+    """Of Aperio slides, further pages are pyramid levels, a thumbnail and a label."""
+    return bool(first.description.startswith("Aperio"))
+
+
+def _stacked(first: "tifffile.TiffPage") -> int:
+    """How many planes the first page has; ImageJ and MetaMorph write stacks so."""
     if METAMORPH_PLANES in first.tags:
-        stacked = first.tags[METAMORPH_PLANES].count
-    return max(stacked, 1 + sum(_is_image(page) for page in _further(file)))
+        return int(first.tags[METAMORPH_PLANES].count)
+    imagej = re.search(r"^images=(\d{1,9})", first.description, re.MULTILINE)
+    return int(imagej[1]) if imagej and first.is_imagej else 1
 
 
-def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
+def _further(file: "tifffile.TiffFile", most: int) -> Iterator["tifffile.TiffPage"]:
     """Pages after the first, up to the end or to the first that is damaged or repeated."""
     offsets = {file.pages[0].aspage().offset}
-    for index in range(1, MOST_PAGES + 1):
+    for index in range(1, most + 1):
         try:
             page = file.pages[index].aspage()
         except UNREADABLE:
@@ -200,96 +280,3 @@ def _further(file: "tifffile.TiffFile") -> Iterator["tifffile.TiffPage"]:
 
 def _is_image(page: "tifffile.TiffPage") -> bool:
     return not page.subfiletype & (REDUCED | MASK_PAGE)
-
-
-SLACK = 4096
-"""Padding in bytes that a segment may have in addition to twice the size of its pixels."""
-
-Check = Callable[[bytes, int, Size], int]
-"""Content of a segment, maximum decompressed bytes, its (rows, cols) -> decompressed bytes; any number above the
-maximum where there are more."""
-
-
-def check_segments(page: "tifffile.TiffPage", stream: Stream, name: str) -> None:
-    """To be called before tifffile decodes a page.
-
-    Raises:
-        InputError, DependencyError: the compression is not supported, or needs an extra.
-        ValueError: a segment is missing, or decompresses to more than its pixels.
-    """
-    check = CHECKS.get(int(page.compression))
-    what = f"compression {getattr(page.compression, 'name', page.compression)}"
-    if check is None:
-        raise InputError("a TIFF of these samples is compressed without loss", f"{name} ({what})", "save it as PNG")
-    is_packed = page.bitspersample not in (8, 16, 32, 64) or page.predictor not in (1, 2)
-    if is_packed or check not in (_plain, _deflate, _lzma):
-        require("imagecodecs", "codecs", f"a TIFF of {page.bitspersample} bits, {what},", name)
-    rows, cols = page.chunks[-2:] if page.axes == "SYX" else page.chunks[:2]
-    most = 2 * math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8) + SLACK
-    for content in _segments(page, stream):
-        if check(content, most, (rows, cols)) > most:
-            raise ValueError("a strip or tile decompresses to more than its pixels")
-
-
-def _segments(page: "tifffile.TiffPage", stream: Stream) -> Iterator[bytes]:
-    length = stream.seek(0, 2)
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if offset < 1 or count < 1 or offset + count > length:
-            raise ValueError("the file is truncated or has strips without data")
-        stream.seek(offset)
-        yield stream.read(count)
-
-
-def _plain(content: bytes, most: int, size: Size) -> int:
-    return 0
-
-
-def _deflate(content: bytes, most: int, size: Size) -> int:
-    return len(zlib.decompressobj().decompress(content, most + 1))
-
-
-def _lzma(content: bytes, most: int, size: Size) -> int:
-    return len(lzma.LZMADecompressor().decompress(content, most + 1))
-
-
-def _lzw(content: bytes, most: int, size: Size) -> int:
-    from imagecodecs import lzw_decode
-
-    return len(lzw_decode(content, out=most + 1))
-
-
-def _packbits(content: bytes, most: int, size: Size) -> int:
-    from imagecodecs import PackbitsError, packbits_decode
-
-    try:
-        return len(packbits_decode(content, out=most))
-    except PackbitsError:
-        return most + 1
-
-
-def _zstd(content: bytes, most: int, size: Size) -> int:
-    from imagecodecs import ZstdError, zstd_decode
-
-    try:
-        return len(zstd_decode(content, out=most))
-    except ZstdError:
-        return most + 1
-
-
-def _jpeg_2000(content: bytes, most: int, size: Size) -> int:
-    codestream = jpeg.codestreams(content)[0]
-    jpeg.check_whole(codestream)
-    return 0 if jpeg.size_of(codestream) == size else most + 1
-
-
-CHECKS: dict[int, Check] = {
-    1: _plain,
-    5: _lzw,
-    8: _deflate,
-    32946: _deflate,
-    32773: _packbits,
-    34925: _lzma,
-    **dict.fromkeys((34926, 50000), _zstd),
-    **dict.fromkeys((33003, 33005, 34712), _jpeg_2000),
-}
-"""By the code of the compression."""

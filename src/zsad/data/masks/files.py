@@ -19,7 +19,8 @@ from zsad.data.decoding import netpbm, tiff
 from zsad.data.decoding.guard import Stream, check_size, reading
 from zsad.data.decoding.pillow import DEEP_MODES, deep_samples, is_deep_colour
 from zsad.data.decoding.pixels import upright
-from zsad.data.decoding.tiff import check_pages, check_segments
+from zsad.data.decoding.tiff import check_pages
+from zsad.data.decoding.tiff_segments import check_segments
 from zsad.data.masks.warnings import MaskWarning
 from zsad.errors import InputError
 
