@@ -8,7 +8,7 @@ from PIL import Image
 
 from zsad.data.decoding import pillow
 from zsad.data.decoding.guard import Stream, check_size, reading
-from zsad.data.decoding.tiff import check_segments
+from zsad.data.decoding.tiff_segments import check_segments
 from zsad.errors import InputError
 
 SUFFIXES = (".npy", ".tiff", ".tif", ".png")
