@@ -32,6 +32,7 @@ COMMANDS = {
     "ensemble": ("ensemble", "put several detectors together"),
     "import": ("import_", "make a detector of a published checkpoint"),
     "calibrate": ("calibrate", "choose thresholds on images of known state"),
+    "serve": ("serve", "serve detectors over HTTP, with a page"),
     "demo": ("demo", "try a detector on photographs of solar cells"),
     "methods": ("lists", "list the methods"),
     "backbones": ("lists", "list the CLIP architectures and their weights"),
