@@ -29,9 +29,7 @@ def configure(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("address")
     group.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, this machine alone")
     group.add_argument("--port", type=int, default=8000, metavar="N", help="default: 8000; 0: any free one")
-    group.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="with the token that clients send (or $ZSAD_SERVE_TOKEN)"
-    )
+    group.add_argument("--token-file", type=Path, metavar="FILE", help="token of clients (or $ZSAD_SERVE_TOKEN)")
     group = parser.add_argument_group("limits")
     group.add_argument("--queue", type=int, default=64, metavar="N", help="images that wait (default: 64)")
     group.add_argument("--max-files", type=int, default=256, metavar="N", help="of a request (default: 256)")
