@@ -1,5 +1,6 @@
 """Dataclasses from mappings (JSON, TOML, command line) and back, with nothing swallowed on the way."""
 
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
@@ -68,6 +69,29 @@ def check_within(what: str, value: float, least: float, most: float) -> None:
     """
     if not least <= value <= most:
         raise ConfigError(f"{what} lies in [{least}, {most}]", value, "say a number in that range")
+
+
+LONGEST_NAME = 1000
+"""Maximum letters of a class name: more does not fit any context of CLIP, and tokenising a megabyte is slow."""
+
+
+def check_class_name(class_name: object) -> str:
+    """The class name, if it is text in one line.
+
+    Raises:
+        ConfigError: it is no text, blank, of more than ``LONGEST_NAME`` letters, or has control characters or bytes
+            that are no Unicode.
+    """
+    rule, remedy = "a class name says in a few words what the images show", 'for instance "metal nut"'
+    if not isinstance(class_name, str):
+        raise ConfigError(rule, f"{type(class_name).__name__} {str(class_name)[:60]}", remedy)
+    if not class_name.strip():
+        raise ConfigError(rule, repr(class_name[:60]), remedy)
+    if len(class_name) > LONGEST_NAME:
+        raise ConfigError(rule, f"{len(class_name):,} letters that begin {class_name[:30]!r}", remedy)
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in class_name):
+        raise ConfigError(f"{rule}, in one line", repr(class_name[:60]), remedy)
+    return class_name
 
 
 def check_seed(seed: int) -> None:

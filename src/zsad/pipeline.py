@@ -7,7 +7,6 @@ decode -> resize, normalise -> tower and method -> levels fused, enlarged, smoot
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,12 +17,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from zsad import remote
 from zsad.calibration import Decision
-from zsad.data.decode import decode
-from zsad.data.decoding.ranges import Range
 from zsad.data.preprocess import to_batch
-from zsad.errors import DependencyError, InputError
+from zsad.errors import InputError
 from zsad.folder_pass import ScoredFolder, chunks
 from zsad.methods._base import Method
 from zsad.passes import forward_passes
@@ -231,19 +227,3 @@ def run_together(pipelines: Sequence[Pipeline], sources: Iterable[T], read: Read
             yield from collect(waiting) if waiting else ()
             waiting = launched
         yield from collect(waiting) if waiting else ()
-
-
-def read_file(path: str | os.PathLike[str], value_range: Range | None = None) -> DecodedImage | Failure:
-    """The image in a file, a frame of one, or the image behind a URL (:mod:`zsad.remote`), or why there is none.
-
-    Raises:
-        ZsadError: the store of a URL does not answer.
-    """
-    try:
-        if remote.is_url(path):
-            local = remote.local_path(os.fspath(path))
-            source = remote.read(os.fspath(path)) if local is None else local
-            return decode(source, os.fspath(path), value_range)
-        return decode(path, value_range=value_range)
-    except (InputError, DependencyError) as error:
-        return Failure(os.fspath(path), str(error))

@@ -17,9 +17,11 @@ from zsad import calibrator, checkpoint, memory_bank
 from zsad.arguments import check_folder, several
 from zsad.backbones.config import image_size_for
 from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
+from zsad.config import check_class_name
 from zsad.data.decode import Source, decode
 from zsad.data.decoding.ranges import Range
 from zsad.data.frame_names import frame_name
+from zsad.data.reading import read_file
 from zsad.data.series import frames
 from zsad.drawing import notebook
 from zsad.errors import ConfigError, InputError
@@ -28,11 +30,10 @@ from zsad.folder_pass import FirstPass, Progress, ScoredFolder, chunks
 from zsad.methods._base import Method
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import TransductiveMethod
-from zsad.parts.prompts import check_class_name
-from zsad.pipeline import Pipeline, Stages, read_file
+from zsad.pipeline import Pipeline, Stages
 from zsad.runtime import RuntimeConfig
 from zsad.tensors.reading import check_finite
-from zsad.types import DecodedImage, Failure, Prediction, Size
+from zsad.types import DecodedImage, Failure, Identity, Prediction, Size
 
 T = TypeVar("T")
 
@@ -89,6 +90,12 @@ class Detector:
             ("remembers", self.memory_summary),
             ("calibrated", found.summary if found else ""),
         ]
+
+    @property
+    def identity(self) -> Identity:
+        """What it is and where it runs."""
+        clip, runtime = self.method.clip, self.runtime
+        return Identity(self.card.method, clip.name, clip.weights, self.image_size, runtime.precision, runtime.device)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from zsad.data.reading import read_file
 from zsad.errors import InputError
 from zsad.passes import side_by_side
-from zsad.pipeline import Stages, read_file
+from zsad.pipeline import Stages
 from zsad.predictor import Detector
 from zsad.reports.predictions import ReportWriter, RunInfo
 from zsad.threads import helpers

@@ -11,8 +11,8 @@ from PIL import Image
 
 from zsad import remote
 from zsad.cluster import Job, Manifest, predict_manifest
+from zsad.data.reading import read_file
 from zsad.errors import DependencyError, InputError, ZsadError
-from zsad.pipeline import read_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of moto and botocore
 

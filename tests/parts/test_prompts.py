@@ -8,8 +8,9 @@ import torch
 
 from tests import small
 from zsad import methods
+from zsad.config import check_class_name
 from zsad.errors import ConfigError, ZsadWarning
-from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, check_class_name, compose, fit_prompts
+from zsad.parts.prompts import ANOMALOUS_STATES, NORMAL_STATES, TEMPLATES, compose, fit_prompts
 
 STATES = tuple(tuple(compose(states, TEMPLATES, "{}")) for states in (NORMAL_STATES, ANOMALOUS_STATES))
 LONG = "machined aluminium housing with four threaded holes and a black rubber seal " * 8

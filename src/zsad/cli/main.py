@@ -30,6 +30,7 @@ COMMANDS = {
     "fit": ("fit", "fit a detector to normal images (few-shot)"),
     "fit-normal": ("fit", "the same: an older name of fit"),
     "ensemble": ("ensemble", "put several detectors together"),
+    "export": ("export", "write a detector as one graph: ONNX, OpenVINO, PyTorch"),
     "import": ("import_", "make a detector of a published checkpoint"),
     "calibrate": ("calibrate", "choose thresholds on images of known state"),
     "serve": ("serve", "serve detectors over HTTP, with a page"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argparse import _ArgumentGroup as ArgumentGroup
 
     from zsad.data.specification import DataSet
+    from zsad.export import ExportedDetector
     from zsad.predictor import Detector
     from zsad.reports.predictions import RunInfo
 
@@ -55,7 +56,8 @@ def add_detector(parser: ArgumentParser, *, positional: bool = False, several: b
     elif positional:
         group.add_argument("detector", metavar="DETECTOR", help=DETECTOR)
     else:
-        group.add_argument("--detector", default="auto", metavar="NAME|DIR", help="default: auto (see zsad methods)")
+        where = "NAME|DIR|FILE"
+        group.add_argument("--detector", default="auto", metavar=where, help="default: auto (see zsad methods)")
     group.add_argument("--backbone", metavar="NAME", help="default: tiny, for trying out (see zsad backbones)")
     add_backbone(group)
     add_input(parser)
@@ -123,6 +125,28 @@ def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:
     RuntimeConfig.add_options(parser, "device", "precision", "batch_size", **defaults)
 
 
+FIXED = ("backbone", "weights", "activation", "position_resize", "image_size", "set", "normal")
+"""Options that make another detector, which cannot be made of an exported one."""
+
+
+def load_any(options: Namespace, threshold: float | None = None) -> "Detector | ExportedDetector":
+    """The detector that the options describe, or an exported one, for which PyTorch is not loaded."""
+    from zsad import export
+    from zsad.errors import ConfigError
+
+    if not export.is_exported(options.detector):
+        return load_detector(options, threshold)
+    given = [f"--{name.replace('_', '-')}" for name in FIXED if getattr(options, name, None)]
+    given += ["--precision"] if options.precision != "fp32" else []
+    if given:
+        rule = "an exported detector stays as it was exported"
+        raise ConfigError(rule, ", ".join(given), "leave these out, or export a detector that has them")
+    exported = export.load(options.detector, threshold=threshold, device=options.device)
+    if getattr(options, "value_range", None):
+        exported.value_range = options.value_range
+    return exported
+
+
 def load_detector(options: Namespace, threshold: float | None = None, detector: str | None = None) -> "Detector":
     """The detector that the options describe, under another name or folder where one is given."""
     from zsad.loading import load
@@ -154,10 +178,10 @@ def detector_argument(folder: Path) -> str:
     return f"./{folder}" if len(folder.parts) == 1 else str(folder)
 
 
-def describe(detector: "Detector") -> str:
+def describe(detector: "Detector | ExportedDetector") -> str:
     """What runs, what it remembers and was calibrated on; names the embedded backbone as what it is."""
-    clip = detector.method.clip
-    lines = [f"detector {detector.card.method} at {detector.image_size} px on {clip.name}", f"weights: {clip.weights}"]
+    about = detector.identity
+    lines = [f"detector {about.method} at {about.image_size} px on {about.backbone}", f"weights: {about.weights}"]
     if detector.memory_summary:
         lines.append(f"remembers: {detector.memory_summary}")
     if detector.calibration:
@@ -165,21 +189,21 @@ def describe(detector: "Detector") -> str:
     return "\n".join(lines)
 
 
-def run_info(detector: "Detector", class_name: str) -> "RunInfo":
+def run_info(detector: "Detector | ExportedDetector", class_name: str) -> "RunInfo":
     """What a report says of the run; of a detector that has begun to predict, what judged the images."""
     from datetime import UTC, datetime
 
     import zsad
     from zsad.reports.predictions import RunInfo
 
-    clip, runtime, decision = detector.method.clip, detector.runtime, detector.decision(class_name)
+    about, decision = detector.identity, detector.decision(class_name)
     return RunInfo(
-        detector=detector.card.method,
-        backbone=clip.name,
-        weights=clip.weights,
-        image_size=detector.image_size,
-        precision=runtime.precision,
-        device=runtime.device,
+        detector=about.method,
+        backbone=about.backbone,
+        weights=about.weights,
+        image_size=about.image_size,
+        precision=about.precision,
+        device=about.device,
         class_name=class_name,
         threshold=decision.threshold,
         version=zsad.__version__,

@@ -17,7 +17,7 @@ from zsad.cli.options import (
     add_detector,
     add_runtime,
     describe,
-    load_detector,
+    load_any,
     path_or_url,
     run_info,
     show_warnings,
@@ -27,6 +27,7 @@ from zsad.wording import pluralised, printable, say
 if TYPE_CHECKING:
     from zsad.data.series import Frame
     from zsad.data.sources import ImageScan
+    from zsad.export import ExportedDetector
     from zsad.predictor import Detector
     from zsad.reports.predictions import ReportWriter
     from zsad.types import DecodedImage, Failure, Prediction
@@ -99,10 +100,10 @@ def run(options: Namespace) -> int:
         options.out = predict_manifest.DEFAULT_OUT
     normal = readable(options.normal)
     scanned, sources = _scan(options, normal)
-    detector = load_detector(options, options.threshold)
+    detector = load_any(options, options.threshold)
     _set_regions(options, detector)
     if normal:
-        detector.fit_normal([*normal], options.class_name)
+        _fit(detector, normal, options.class_name)
     tell = Teller(options.json, options.quiet)
     tell(describe(detector))
     bar = None if options.quiet else _FirstPassBar(len(sources))
@@ -136,7 +137,7 @@ def run(options: Namespace) -> int:
 
 def _report(
     options: Namespace,
-    detector: "Detector",
+    detector: "Detector | ExportedDetector",
     warnings: list[str],
     scanned: "ImageScan",
     sources: "Sequence[Frame | Path]",
@@ -146,6 +147,13 @@ def _report(
 
     about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
     return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers(), sources)
+
+
+def _fit(detector: "Detector | ExportedDetector", normal: Sequence[Path], class_name: str) -> None:
+    from zsad.predictor import Detector
+
+    assert isinstance(detector, Detector)  # with an exported one, --normal is refused
+    detector.fit_normal([*normal], class_name)
 
 
 def _check_regions(options: Namespace) -> None:
@@ -161,7 +169,7 @@ def _check_regions(options: Namespace) -> None:
     check_within("the area of a region in px (--min-area)", options.min_area, 1, LARGEST_AREA)
 
 
-def _set_regions(options: Namespace, detector: "Detector") -> None:
+def _set_regions(options: Namespace, detector: "Detector | ExportedDetector") -> None:
     """Give the detector the threshold for pixels, and see that outlines have one."""
     from zsad.reports.predictions import check_overlay
 
@@ -293,13 +301,17 @@ def decided(decisions: Sequence[bool | None], threshold: float | None, remedy: s
     yield from wrapped(f"uncalibrated: {remedy}")
 
 
-def calibrating(detector: "Detector", argument: str) -> str:
+def calibrating(detector: "Detector | ExportedDetector", argument: str) -> str:
     """How the detector gets a threshold.
 
     Args:
         detector: an uncalibrated one.
         argument: name or folder, as it was given.
     """
+    from zsad.export import ExportedDetector
+
+    if isinstance(detector, ExportedDetector):
+        return "give --threshold P, or calibrate the detector and export it again"
     from zsad import methods
     from zsad.methods import FewShot, TransductiveMethod
 

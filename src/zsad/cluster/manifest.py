@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zsad import remote
+from zsad.config import check_class_name
 from zsad.data.decoding.guard import Stream
 from zsad.errors import DependencyError, InputError
 from zsad.files import open_file
-from zsad.parts.prompts import check_class_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

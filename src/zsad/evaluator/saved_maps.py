@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from zsad import spreadsheets
 from zsad.checkpoint import TrainingRecord
 from zsad.data.map_files import SUFFIXES, read_map
+from zsad.data.reading import read_file
 from zsad.data.sources import is_system_file
 from zsad.documents import LIST_LIMIT, DocumentError, read_json_object
 from zsad.errors import InputError
@@ -21,7 +22,7 @@ from zsad.evaluator.matching import matched, name_of
 from zsad.evaluator.plan import PlannedClass, PlannedImage, PlannedSet
 from zsad.files import contents_hash
 from zsad.parts.maps import resize
-from zsad.pipeline import Answer, read_file
+from zsad.pipeline import Answer
 from zsad.results.schema import MAPS, DetectorInfo
 from zsad.runtime import RuntimeConfig
 from zsad.types import Failure, Prediction, Size

@@ -5,7 +5,6 @@ The counts follow WinCLIP (Jeong et al. 2023): 7 normal and 4 anomalous states i
 ``{}`` takes the class name in a state, and the state in a template.
 """
 
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from zsad.backbones.clip import Clip
 from zsad.backbones.tokenizer import Tokenizer
 from zsad.backbones.transformer import NO_EDITS, Edits
+from zsad.config import LONGEST_NAME
 from zsad.errors import ConfigError, ZsadWarning
 
 NORMAL_STATES = (
@@ -77,29 +77,6 @@ def april_gan_prompts(class_name: str) -> tuple[list[str], list[str]]:
         compose(states, APRIL_GAN_TEMPLATES, class_name) for states in (NORMAL_STATES, APRIL_GAN_ANOMALOUS_STATES)
     )
     return normal, anomalous
-
-
-LONGEST_NAME = 1000
-"""Maximum letters of a class name: more does not fit any context of CLIP, and tokenising a megabyte is slow."""
-
-
-def check_class_name(class_name: object) -> str:
-    """The class name, if it is text in one line.
-
-    Raises:
-        ConfigError: it is no text, blank, of more than ``LONGEST_NAME`` letters, or has control characters or bytes
-            that are no Unicode.
-    """
-    rule, remedy = "a class name says in a few words what the images show", 'for instance "metal nut"'
-    if not isinstance(class_name, str):
-        raise ConfigError(rule, f"{type(class_name).__name__} {str(class_name)[:60]}", remedy)
-    if not class_name.strip():
-        raise ConfigError(rule, repr(class_name[:60]), remedy)
-    if len(class_name) > LONGEST_NAME:
-        raise ConfigError(rule, f"{len(class_name):,} letters that begin {class_name[:30]!r}", remedy)
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in class_name):
-        raise ConfigError(f"{rule}, in one line", repr(class_name[:60]), remedy)
-    return class_name
 
 
 @lru_cache(maxsize=256)

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from zsad.config import check_class_name
 from zsad.errors import ConfigError, unknown_name
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import TransductiveMethod
-from zsad.parts.prompts import check_class_name
 from zsad.predictor import Detector
 from zsad.service.forms import Form, Upload
 from zsad.service.refusal import AT_LEAST_ONE, BAD_REQUEST, NOT_FOUND, UNUSABLE, Refusal

@@ -13,6 +13,7 @@ Types that hold tensors are loaded where they are first named, so that what need
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from zsad.types.identity import Identity
 from zsad.types.images import DecodedImage, Failure, Prediction, Size
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "DecodedImage",
     "Evidence",
     "Failure",
+    "Identity",
     "ImageBatch",
     "Prediction",
     "Size",

@@ -1,0 +1,185 @@
+"""A detector in an ONNX file gives the answers and the decisions of the one that was exported."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from torch import fx
+
+import zsad
+from zsad import checkpoint
+from zsad.calibration import Calibration
+from zsad.errors import ConfigError, InputError
+from zsad.export import card, export, load, writing
+from zsad.export.enlarging import resized
+from zsad.export.exported import ExportedDetector
+from zsad.export.protobuf import DATA_LOCATION, EXTERNAL_DATA, _field, entry, metadata
+from zsad.methods.clip import ClipDetectorConfig
+from zsad.parts.maps import resize
+from zsad.predictor import Detector
+from zsad.types import Failure
+
+SIDE = 112
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    detector = zsad.load("clip", image_size=SIDE, device="cpu")
+    found = Calibration("fpr", 0.4, (0.1, 0.2, 0.3), "bolt", detector.fingerprint, target=0.25, pixel_threshold=0.5)
+    detector.training_record = checkpoint.TrainingRecord(calibration=found)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def path(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "clip.onnx"
+    written = export(detector, path, "bolt")
+    assert written.batch is None
+    assert 0 <= written.difference <= 1e-4
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(path: Path) -> ExportedDetector:
+    return load(path)
+
+
+def _pictures() -> list[np.ndarray]:
+    generator = np.random.default_rng(1)
+    return [generator.integers(0, 256, (60, 150, 3), np.uint8), generator.integers(0, 2**16, (130, 90), np.uint16)]
+
+
+def test_predictions_are_those_of_the_detector(detector: Detector, exported: ExportedDetector) -> None:
+    for ours, theirs in zip(exported.predict([*_pictures()]), detector.predict([*_pictures()], "bolt"), strict=True):
+        assert abs(ours.score - theirs.score) <= 1e-4
+        assert ours.anomaly_map.shape == theirs.anomaly_map.shape
+        assert np.abs(ours.anomaly_map - theirs.anomaly_map).max() <= 1e-4
+        assert (ours.class_name, ours.threshold, ours.pixel_threshold) == ("bolt", 0.4, 0.5)
+        assert ours.p_value == theirs.p_value is not None
+        assert ours.is_anomalous == theirs.is_anomalous
+
+
+def test_a_batch_equals_its_images(path: Path) -> None:
+    session = onnxruntime.InferenceSession(path)
+    images = np.random.default_rng(2).random((5, 3, SIDE, SIDE), np.float32)
+    maps, scores = session.run(["map", "score"], {"image": images})
+    assert maps.shape == (5, SIDE, SIDE)
+    assert scores.shape == (5,)
+    for image, anomaly_map, score in zip(images, maps, scores, strict=True):
+        alone = session.run(["map", "score"], {"image": image[None]})
+        np.testing.assert_allclose(alone[0][0], anomaly_map, atol=1e-5)
+        np.testing.assert_allclose(alone[1][0], score, atol=1e-5)
+
+
+def test_thresholds_and_classes(path: Path, exported: ExportedDetector) -> None:
+    assert load(path, threshold=0.7).decision("bolt").threshold == 0.7
+    assert exported.decision("object") == exported.decision("Bolt")
+    with pytest.raises(ConfigError, match="that it was exported for, bolt"):
+        exported.predict(_pictures()[0], "screw")
+
+
+def test_a_stream_goes_on_after_a_failure(exported: ExportedDetector, tmp_path: Path) -> None:
+    Image.fromarray(_pictures()[0]).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    first, second = exported.stream([tmp_path / "a.png", tmp_path / "b.png"], size=(20, 30))
+    assert not isinstance(first, Failure)
+    assert first[1].anomaly_map.shape == (20, 30)
+    assert isinstance(second, Failure)
+
+
+def test_the_command_runs_without_torch(path: Path, tmp_path: Path) -> None:
+    Image.fromarray(_pictures()[0]).save(tmp_path / "a.png")
+    program = (
+        "import sys; from zsad.cli.main import main; status = main(sys.argv[1:]); "
+        "print(status, sorted({'torch', 'onnx'} & sys.modules.keys()))"
+    )
+    arguments = ["predict", str(tmp_path / "a.png"), "--detector", str(path), "--out", str(tmp_path / "out")]
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 []", ran.stderr
+    report = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert report["run"]["detector"] == "clip"
+    assert report["predictions"][0]["threshold"] == 0.4
+    assert (tmp_path / "out" / "regions.json").exists()
+
+
+def test_options_that_make_another_detector_are_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from zsad.cli.main import main
+
+    assert main(["predict", str(path.parent), "--detector", str(path), "--backbone", "tiny"]) == 2
+    assert main(["predict", "x.png", "--detector", str(path.parent / "none.onnx")]) == 2
+    capsys.readouterr()
+
+
+def test_nothing_is_kept_that_differs(
+    detector: Detector, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph of another size of smoothing is one that gives other maps."""
+    other = Detector(detector.card, type(detector.method)(detector.method.clip, ClipDetectorConfig(sigma=1.0)))
+    monkeypatch.setattr(
+        writing, "traced", lambda *_: writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
+    )
+    monkeypatch.setattr(writing, "onnx_bytes", lambda _: path.read_bytes())
+    assert export(detector, tmp_path / "same.onnx", "bolt").difference <= 1e-4
+    (tmp_path / "same.onnx").unlink()
+    with pytest.raises(ConfigError, match="differ by at most"):
+        export(other, tmp_path / "clip.onnx", "bolt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_detectors_that_cannot_be_exported_are_refused(detector: Detector, tmp_path: Path) -> None:
+    for name, remedy in (("musc", "choose another method"), ("patchcore", "fit it first")):
+        with pytest.raises(ConfigError, match=remedy):
+            export(zsad.load(name, image_size=SIDE, device="cpu"), tmp_path / "x.onnx")
+    with pytest.raises(ConfigError, match="ends in"):
+        export(detector, tmp_path / "x.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_and_foreign_files_are_refused(path: Path, tmp_path: Path) -> None:
+    content = path.read_bytes()
+    cut = tmp_path / "cut.onnx"
+    for end in (0, 10, len(content) // 2, len(content) - 1):
+        cut.write_bytes(content[:end])
+        with pytest.raises(InputError, match=r"cut\.onnx"):
+            load(cut)
+    at = content.index(b"zsad", len(content) - 2000)  # the key of the card
+    cut.write_bytes(content[:at] + b"else" + content[at + 4 :])
+    with pytest.raises(InputError, match="no card of zsad"):
+        load(cut)
+    for wrong in ('{"format": 9}', "[]", '{"name": 1}', "{"):
+        cut.write_bytes(content[:100] + entry(card.KEY, wrong))
+        with pytest.raises(InputError):
+            load(cut)
+    later = replace(load(path).card, image_size=SIDE * 2)
+    cut.write_bytes(content + entry(card.KEY, later.to_json()))
+    with pytest.raises((InputError, ConfigError)):
+        load(cut).predict(_pictures()[0])
+
+
+def test_numbers_in_other_files_are_refused() -> None:
+    location = _field(EXTERNAL_DATA, _field(1, b"location") + _field(2, b"/etc/passwd"))
+    for tensor in (location, bytes([DATA_LOCATION << 3, 1])):
+        initializer = _field(7, _field(5, tensor))
+        in_node = _field(7, _field(1, _field(5, _field(5, tensor))))
+        within = _field(7, _field(1, _field(5, _field(6, _field(5, tensor)))))
+        in_function = _field(25, _field(7, _field(5, _field(5, tensor))))
+        for model in (initializer, in_node, within, in_function):
+            with pytest.raises(InputError, match="names another file"):
+                metadata(model, "x.onnx")
+    assert metadata(_field(7, _field(5, _field(9, b"1234"))) + entry("zsad", "ä" * 200), "x") == {
+        "zsad": ("ä" * 200).encode()
+    }
+
+
+@pytest.mark.parametrize("size", [(224, 300), (50, 31), (112, 64), (16, 400), (1, 1)])
+def test_maps_are_enlarged_as_in_pytorch(size: tuple[int, int]) -> None:
+    anomaly_map = np.random.default_rng(3).random((112, 112), np.float32)
+    expected = resize(torch.from_numpy(anomaly_map)[None], size)[0].numpy()
+    np.testing.assert_allclose(resized(anomaly_map, size), expected, atol=1e-5)  # PyTorch has positions in fp32
