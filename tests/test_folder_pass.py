@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from tests import small
-from zsad import pipeline
 from zsad.checkpoint import Card
+from zsad.data import reading
+from zsad.data.decoding.ranges import Range
 from zsad.errors import InputError
 from zsad.folder_pass import FirstPass, digest
 from zsad.methods import Config, Evidence, FolderScores, LoadImages, TransductiveMethod
@@ -242,16 +243,16 @@ def test_memory_does_not_hold_images_of_the_folder(tmp_path: Path, monkeypatch: 
 
     paths = [write(tmp_path, f"{number}.png", number) for number in range(24)]
     alive, most = list[weakref.ref[DecodedImage]](), 0
-    decode = pipeline.decode
+    decode = reading.decode
 
-    def watched(path: Path) -> DecodedImage:
+    def watched(path: Path, value_range: Range | None) -> DecodedImage:
         nonlocal most
-        image = decode(path)
+        image = decode(path, value_range=value_range)
         alive.append(weakref.ref(image))
         most = max(most, sum(one() is not None for one in alive))
         return image
 
-    monkeypatch.setattr(pipeline, "decode", watched)
+    monkeypatch.setattr(reading, "decode", watched)
     for answer in make().stream(paths):
         del answer
         gc.collect()

@@ -243,11 +243,11 @@ def test_a_stream_of_nothing_is_empty(detector: Detector) -> None:
 def test_a_stream_reads_little_ahead(detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
 
-    def listen(path: Path) -> DecodedImage:
+    def listen(path: Path, value_range: object) -> DecodedImage:
         read.append(path)
         return DecodedImage(pixels(), str(path))
 
-    monkeypatch.setattr("zsad.pipeline.decode", listen)
+    monkeypatch.setattr("zsad.data.reading.decode", listen)
     answers = detector.stream([tmp_path / f"{number}.png" for number in range(50)])
     for number in range(1, 10):
         next(answers)
