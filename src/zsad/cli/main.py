@@ -41,6 +41,7 @@ COMMANDS = {
     "knowledge": ("knowledge", "show or extend descriptions of defects"),
     "pretrain": ("pretrain", "train a small CLIP from scratch"),
     "data": ("data", "check data sets, or draw one"),
+    "completion": ("completion", "complete commands in bash or zsh"),
 }
 """Module and one line of help of each command. The module is imported where its command is typed."""
 
