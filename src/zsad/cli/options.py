@@ -71,7 +71,7 @@ def add_input(parser: ArgumentParser) -> None:
         dest="value_range",
         type=value_range,
         metavar="LOW:HIGH",
-        help="black and white samples, e.g. 0:4095 (default: by file)",
+        help="black and white samples: 0:4095 (default: by file)",
     )
 
 
