@@ -19,6 +19,7 @@ MAX_BATCH_SIZE = 4096
 """Images that go through a backbone together, at most."""
 AUTO: Literal["auto"] = "auto"
 BATCH_OF_GPU = 32
+MAX_PROCESSES = 256
 MAX_CACHE_GB = 1e6
 """No disk has a petabyte."""
 
@@ -38,6 +39,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "batch_size": {"type": number_or_auto, "metavar": "N|auto", "help": "images predicted together (default: {})"},
     "micro_batch": {"type": int, "metavar": "N", "help": "split batches into N images (default: whole)"},
     "workers": {"type": int, "metavar": "N", "help": "parallel workers that read images (default: {})"},
+    "processes": {"type": int, "metavar": "N", "help": "processes, on a GPU each or on the CPU (default: {})"},
     "cache": {"type": Path, "metavar": "DIR", "help": "of features of frozen backbones (default: user cache)"},
     "cache_gb": {"type": float, "metavar": "GB", "help": "size limit of that cache; 0: none (default: {:g})"},
 }
@@ -56,6 +58,7 @@ class RuntimeConfig:
         micro_batch: images of a training batch that are in memory at a time; their gradients are accumulated. None
             takes the whole batch.
         workers: threads that read images.
+        processes: that train together, each with a part of every batch (:mod:`zsad.trainer.processes`).
         cache: folder of the features that frozen backbones extract in training; None is the user's cache folder.
         cache_gb: size limit of that cache in GB; 0 extracts the features in every epoch.
 
@@ -70,6 +73,7 @@ class RuntimeConfig:
     workers: int = 2
     cache: Path | None = None
     cache_gb: float = 20.0
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
@@ -82,6 +86,7 @@ class RuntimeConfig:
         if self.micro_batch is not None:
             check_within("the number of images that go through at once", self.micro_batch, 1, MAX_BATCH_SIZE)
         check_workers(self.workers)
+        check_within("the number of processes", self.processes, 1, MAX_PROCESSES)
         check_within("the room of the cache in GB", self.cache_gb, 0, MAX_CACHE_GB)
 
     @property

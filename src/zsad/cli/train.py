@@ -1,5 +1,6 @@
 """``zsad train``: train a method on an auxiliary data set."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def configure(parser: ArgumentParser) -> None:
     optimisation.add_argument("--batch-size", type=int, metavar="N")
     optimisation.add_argument("--learning-rate", type=float, metavar="RATE")
     optimisation.add_argument("--seed", type=int, default=111, metavar="N", help="default: 111")
-    RuntimeConfig.add_options(parser, "device", "precision", "micro_batch", "workers", "cache", "cache_gb")
+    RuntimeConfig.add_options(parser, "device", "precision", "micro_batch", "workers", "processes", "cache", "cache_gb")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the detector and its checkpoints")
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
     parser.add_argument("--tensorboard", action="store_true", help="log scalars to DIR (needs zsad[tensorboard])")
@@ -42,7 +43,7 @@ def run(options: Namespace) -> int:
     from zsad.trainer.trackers import MlflowRun, WandbRun
     from zsad.trainer.training import TrainingData, train
 
-    observers: list[TrainingObserver] = [ProgressLog(lambda line: say(line, stderr=True))]
+    observers: list[TrainingObserver] = [ProgressLog(_say)]
     if options.tensorboard:
         observers.append(TensorBoardScalars(options.out))
     if options.mlflow:
@@ -69,5 +70,11 @@ def run(options: Namespace) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
     )
-    say(f"detector: {folder} (use it with --detector {detector_argument(folder)})")
+    if os.environ.get("RANK", "0") == "0":  # torchrun runs this in every process
+        say(f"detector: {folder} (use it with --detector {detector_argument(folder)})")
     return 0
+
+
+def _say(line: str) -> None:
+    """A name, unlike a lambda, reaches other processes."""
+    say(line, stderr=True)

@@ -19,6 +19,7 @@ from zsad.trainer import state
 from zsad.trainer.batch_loss import BatchLoss, Describe, mixed
 from zsad.trainer.images import TrainingImages
 from zsad.trainer.observers import Epoch, TrainingObserver
+from zsad.trainer.processes import Processes
 
 
 @dataclass
@@ -36,6 +37,7 @@ class TrainingRun:
         provenance: data, recipe and versions for the training record; part of the identity of the run.
         describe: gives the descriptions of an image, for methods whose loss uses them.
         hashes: content hash of each image, saved so that an evaluation can refuse them.
+        processes: those that train together; only the first writes into the folder.
     """
 
     method: Trainable
@@ -48,6 +50,7 @@ class TrainingRun:
     provenance: dict[str, Any] = field(default_factory=dict)
     describe: Describe | None = None
     hashes: tuple[str, ...] = ()
+    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
         self._parameters = {
@@ -117,6 +120,17 @@ class TrainingRun:
         self._save_detector()
         return saved.epochs
 
+    def synchronise(self, epochs: int) -> int:
+        """Give all processes the parameters and the state of the first; returns its number of complete epochs."""
+        if self.processes.count == 1:
+            return epochs
+        tensors = state.state_tensors(self._parameters, self._optimiser, self._statistics)
+        cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        saved = self.processes.shared(state.TrainingState(epochs, {}, self._history, cpu))
+        state.restore(saved, self._parameters, self._optimiser, self._statistics)
+        self._history = saved.history
+        return saved.epochs
+
     def train(self, start: int = 0, observers: Sequence[TrainingObserver] = ()) -> None:
         """Extract features where they can be cached, then train from epoch ``start`` on.
 
@@ -149,10 +163,15 @@ class TrainingRun:
                 terms = self._epoch(epoch)
             self._check_finite("parameter", self._parameters, f"after epoch {epoch + 1}")
             self._history.append(terms)
-            tensors = state.state_tensors(self._parameters, self._optimiser, self._statistics)
-            state.write(state.TrainingState(epoch + 1, self.identity, self._history, tensors), self.folder)
-            self._save_detector()
+            if self.processes.rank == 0:
+                self._save()
             yield Epoch(epoch + 1, self.training.epochs, terms, time.perf_counter() - start_time)
+
+    def _save(self) -> None:
+        """Write the state and the detector after an epoch."""
+        tensors = state.state_tensors(self._parameters, self._optimiser, self._statistics)
+        state.write(state.TrainingState(len(self._history), self.identity, self._history, tensors), self.folder)
+        self._save_detector()
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """One parameter group for each initial learning rate."""
@@ -183,24 +202,27 @@ class TrainingRun:
             self.method.begin_stage(int(epoch >= first))
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
         steps = order.split(batch_size)
+        parts = [self.processes.part(step) for step in steps]
         micro_batch = self.runtime.micro_batch or batch_size
-        indices = [part.tolist() for step in steps for part in step.split(micro_batch)]
+        indices = [micro.tolist() for part in parts if len(part) for micro in part.split(micro_batch)]
         batches = self.images.batches(indices, self.runtime.workers, self._loss.needs_pixels)
         sums: dict[str, float] = {}
-        for number, step in enumerate(steps):
+        for number, (step, part) in enumerate(zip(steps, parts, strict=True)):
             torch.manual_seed(mixed(self.seed, epoch, number))
             self._set_rates(epoch, (epoch - first) * len(steps) + number)
             self._optimiser.zero_grad()
-            for _ in range(math.ceil(len(step) / micro_batch)):
+            for _ in range(math.ceil(len(part) / micro_batch)):
                 batch = next(batches)
                 terms = self._loss.terms(batch, epoch)
                 self._check_finite("loss", terms, f"at step {number + 1} of epoch {epoch + 1}")
                 torch.stack(list(terms.values())).sum().mul(len(batch.indices) / len(step)).backward()
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch.indices)
+            self.processes.add_gradients(self._parameters.values())
             self._clip_gradients()
             self._optimiser.step()
-        return {name: total / len(self.images) for name, total in sums.items()}
+        self.processes.average(self._statistics.values())
+        return {name: total / len(self.images) for name, total in self.processes.total(sums).items()}
 
     def _set_rates(self, epoch: int, step: int) -> None:
         for group in self._optimiser.param_groups:
@@ -227,6 +249,8 @@ class TrainingRun:
             "trained_parameters": sum(parameter.numel() for parameter in self._parameters.values()),
             "history": self._history,
         }
+        if self.processes.count > 1:
+            record["processes"] = self.processes.count
         checkpoint.write(self.card, self.method, checkpoint.TrainingRecord(self.hashes, record), self.folder)
 
 

@@ -5,7 +5,8 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Unpack
@@ -22,11 +23,12 @@ from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.methods import Method
 from zsad.runtime import RuntimeConfig
-from zsad.trainer import state
+from zsad.trainer import processes, state
 from zsad.trainer.batch_loss import Describe
 from zsad.trainer.images import TrainingImages
 from zsad.trainer.loop import TrainingRun
 from zsad.trainer.observers import TrainingObserver
+from zsad.trainer.processes import Processes
 from zsad.trainer.recipe import Recipe, RecipeChanges, read
 
 
@@ -70,7 +72,8 @@ def train(
         seed: of initial parameters, order, augmentation and all other random numbers.
         resume: continue the run in ``out``, to the same weights as without the interruption.
         runtime: device, precision, micro batch, workers and cache of features.
-        observers: are called after every epoch, such as :class:`zsad.trainer.observers.ProgressLog`.
+        observers: are called after every epoch, such as :class:`zsad.trainer.observers.ProgressLog`. With several
+            processes they are pickled, and called in the first.
         changes: fields of :class:`zsad.trainer.recipe.Recipe` (``backbone``, ``weights``, ``activation``,
             ``position_resize``, ``image_size``, ``options``) and of :class:`zsad.methods.TrainingConfig`
             (``epochs``, ``batch_size``, ``learning_rate``, ...) that replace those of the method or recipe.
@@ -81,19 +84,41 @@ def train(
     Raises:
         ConfigError, InputError, WeightsError: something asked for does not exist or does not fit, or another process
             writes into ``out``.
+        DependencyError: several processes are asked for, and Lightning Fabric is not installed.
     """
     chosen = (method if isinstance(method, Recipe) else read(method)).changed(**changes)
     chosen_data = data if isinstance(data, TrainingData) else TrainingData(data)
     runtime = (runtime or RuntimeConfig()).resolved()
-    folder = Path(out)
-    with alone(folder):
-        check_output_folder(folder, resume)
-        samples = samples_of(chosen_data.data_sets, chosen_data.split, chosen_data.classes)
-        run = prepare_run(chosen, samples, folder, seed=seed, knowledge=chosen_data.knowledge, runtime=runtime)
-        start = start_or_resume(run, resume)
-        for observer in observers:
+    arguments = chosen, chosen_data, Path(out), seed, resume, runtime, tuple(observers)
+    if not processes.several(runtime):
+        return _train(Processes(), *arguments)
+    check_output_folder(Path(out), resume)  # before processes are started
+    return processes.run(_train, runtime, *arguments)
+
+
+def _train(
+    together: Processes,
+    recipe: Recipe,
+    data: TrainingData,
+    folder: Path,
+    seed: int,
+    resume: bool,
+    runtime: RuntimeConfig,
+    observers: Sequence[TrainingObserver],
+) -> Path:
+    """In each process; the first has the folder to itself, and is the one that is observed."""
+    runtime = replace(runtime, device=together.device or runtime.device)
+    is_first = together.rank == 0
+    with alone(folder) if is_first else nullcontext():
+        if is_first:
+            check_output_folder(folder, resume)
+        samples = samples_of(data.data_sets, data.split, data.classes)
+        run = prepare_run(recipe, samples, folder, seed=seed, knowledge=data.knowledge, runtime=runtime)
+        run.processes = together
+        start = run.synchronise(start_or_resume(run, resume) if is_first else 0)
+        for observer in observers if is_first else ():
             observer.begun(run)
-        run.train(start, observers)
+        run.train(start, observers if is_first else ())
     return run.folder
 
 
