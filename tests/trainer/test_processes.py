@@ -111,6 +111,8 @@ def test_what_cannot_be_launched_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         patch.setitem(sys.modules, "lightning_fabric", None)
         with pytest.raises(DependencyError, match=r"pip install 'zsad\[distributed\]'"):
             processes.run(print, runtime)
+    with pytest.raises(ConfigError, match="can be pickled"):
+        processes.run(print, runtime, lambda line: None)
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert processes.several(RuntimeConfig())

@@ -136,14 +136,15 @@ def run(function: Callable[..., T], runtime: RuntimeConfig, *arguments: object) 
 
     Raises:
         DependencyError: Lightning Fabric is not installed.
-        ConfigError: ``torchrun`` and ``processes`` are both asked for, or there are not so many GPUs.
+        ConfigError: ``torchrun`` and ``processes`` are both asked for, there are not so many GPUs, or an argument
+            cannot be pickled.
         ZsadError: that of the first process that raised one; the others are ended.
     """
-    fabric = _fabric(runtime)
+    fabric, carried = _fabric(runtime), _pickled(arguments)
     with tempfile.TemporaryDirectory(prefix="zsad-") as folder:
         try:
             with _quiet():
-                result: T = fabric.launch(_begin, function, pickle.dumps(arguments), folder)
+                result: T = fabric.launch(_begin, function, carried, folder)
         except (ProcessRaisedException, ProcessExitedException) as error:
             raise _reported(Path(folder)) or _died(error) from error
     return result
@@ -159,6 +160,14 @@ def _begin(fabric: Any, function: Callable[..., T], arguments: bytes, folder: st
         told = [type(error).__name__, error.rule, str(error.value), error.remedy]
         Path(folder, f"{fabric.global_rank}.json").write_text(json.dumps(told), encoding="utf-8")
         raise
+
+
+def _pickled(arguments: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps(arguments)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        remedy = "give observers and data sets of classes and functions at the top of a module"
+        raise ConfigError("what several processes are given can be pickled", error, remedy) from error
 
 
 def _fabric(runtime: RuntimeConfig) -> Any:

@@ -120,17 +120,24 @@ class WandbRun(Tracker):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         try:
-            import wandb
+            import wandb  # noqa: F401  # kept by name: a module does not travel to another process
         except ImportError as error:
             raise DependencyError(
                 "this log needs Weights & Biases", error, "pip install 'zsad[wandb]', or leave --wandb away"
             ) from error
-        self._wandb: Any = wandb
 
     def _open(self, resumes: bool) -> None:
-        quiet = {"silent": True, "console": "off", "x_disable_stats": True, "disable_git": True, "save_code": False}
+        import wandb
+
+        quiet: dict[str, Any] = {
+            "silent": True,
+            "console": "off",
+            "x_disable_stats": True,
+            "disable_git": True,
+            "save_code": False,
+        }
         mode = os.environ.get("WANDB_MODE", "offline")
-        self._run = self._wandb.init(
+        self._run: Any = wandb.init(
             mode=mode,
             dir=str(self.folder),
             project=PROJECT,
@@ -138,7 +145,7 @@ class WandbRun(Tracker):
             id=self.identity,
             resume="allow" if mode == "online" else None,
             config=self.settings,
-            settings=self._wandb.Settings(**quiet),
+            settings=wandb.Settings(**quiet),
         )
 
     def _log(self, values: dict[str, float], step: int) -> None:
