@@ -136,7 +136,7 @@ class WandbRun(Tracker):
             "disable_git": True,
             "save_code": False,
         }
-        mode = os.environ.get("WANDB_MODE", "offline")
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run: Any = wandb.init(
             mode=mode,
             dir=str(self.folder),
