@@ -115,7 +115,7 @@ def test_it_finds_drawn_damage_that_it_never_saw_and_random_weights_do_not(
     detector = zsad.load("clip", backbone=backbone, weights=chosen, batch_size=8)
     rng = np.random.default_rng(UNSEEN_SEED)
     images, masks = [], []
-    for number in range(48):
+    for number in range(16):
         if number % 2:
             image, foreground = surface(rng, (224, 224))[0], None
         else:

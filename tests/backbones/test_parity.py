@@ -17,11 +17,12 @@ from zsad.backbones.state_dicts import to_our_names
 transformers = pytest.importorskip("transformers", reason="the oracle is transformers' CLIP")
 from tests.backbones import oracle  # noqa: E402  # needs transformers
 
-SHAPES = ("ViT-B-32", "ViT-L-14-336")
+SIZES = {"ViT-B-32": (224, 518), "ViT-L-14-336": (350,)}
+"""Sizes in px, at and beyond the one that the positions are for. The large tower has one, for time."""
 TEXTS = ("a photo of a damaged metal nut.", "x", "a close-up photo of the unblemished carpet for visual inspection.")
 
 
-@pytest.fixture(scope="module", params=SHAPES)
+@pytest.fixture(scope="module", params=SIZES)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, nn.Module]:
     model = oracle.build(request.param)
     path = tmp_path_factory.mktemp("weights") / "open_clip_model.safetensors"
@@ -50,13 +51,10 @@ def check_vision(clip: Clip, model: nn.Module, size: int) -> None:
         close(clip.vision.project(trace.last[:, 0]), model.visual_projection(theirs.pooler_output))
 
 
-def test_vision_at_the_trained_size(pair: tuple[Clip, nn.Module]) -> None:
+def test_vision(pair: tuple[Clip, nn.Module]) -> None:
     clip, model = pair
-    check_vision(clip, model, clip.config.vision.image_size)
-
-
-def test_vision_at_518_px(pair: tuple[Clip, nn.Module]) -> None:
-    check_vision(*pair, 518)
+    for size in SIZES[clip.name]:
+        check_vision(clip, model, size)
 
 
 def test_text(pair: tuple[Clip, nn.Module]) -> None:
