@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from zsad import methods
 from zsad.backbones import config
-from zsad.cli.completion import SHELLS, script
+from zsad.cli.completion import KINDS, SHELLS, script
 from zsad.cli.main import COMMANDS, leaves, main, parser
 from zsad.data import layouts
 
@@ -80,6 +81,12 @@ def test_all_commands_options_and_names_are_there(place: Path) -> None:
         assert {*found} == words
 
 
+def test_every_value_that_is_a_path_or_a_name_of_ours_is_completed() -> None:
+    metavars = {str(action.metavar) for leaf in leaves(parser()) for action in leaf._actions if not action.choices}
+    ours = re.compile(r"\b(DIR|FILE|PATH|LAYOUT|METHOD|DETECTOR|RECIPE)\b")
+    assert {name for name in metavars if ours.search(name)} <= {*KINDS}
+
+
 def test_the_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "zsh"]) == 0
     assert capsys.readouterr().out == script("zsh")
@@ -87,10 +94,11 @@ def test_the_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> No
 
 def typed(command: list[str], place: Path, setting_up: str, line: str, expected: str) -> str:
     """What a terminal shows of a line that is typed in an interactive shell, up to what is expected."""
-    process, terminal = pty.fork()
-    if not process:
-        os.chdir(place)
-        os.execvpe(command[0], command, os.environ | {"TERM": "dumb", "PS1": "$ "})
+    terminal, end_of_shell = pty.openpty()
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), end_of_shell)
+    environment = os.environ | {"TERM": "dumb", "PS1": "$ "}
+    process = subprocess.Popen(command, cwd=place, env=environment, start_new_session=True, **ends)
+    os.close(end_of_shell)
     shown, end, asked = "", time.monotonic() + 60, False
     os.write(terminal, f"{setting_up}; echo re''ady\n".encode())
     try:
@@ -101,8 +109,9 @@ def typed(command: list[str], place: Path, setting_up: str, line: str, expected:
                 os.write(terminal, line.encode())
                 asked = True
     finally:
+        process.kill()
+        process.wait()
         os.close(terminal)
-        os.waitpid(process, 0)
     return shown
 
 

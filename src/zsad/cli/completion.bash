@@ -40,6 +40,7 @@ _zsad_values() { # a kind, and its words
         method) _zsad_reply "$(_zsad_names method)" ;;
         backbone) _zsad_reply "$(_zsad_names backbone)" ;;
         detector) _zsad_reply "$(_zsad_names method)"; _zsad_paths folder ;;
+        detector-file) _zsad_reply "$(_zsad_names method)"; _zsad_paths '*' ;;
         trained) _zsad_reply "$(_zsad_names method)"; _zsad_paths '*.toml' ;;
         toml) _zsad_paths '*.toml' ;;
         data) _zsad_data ;;

@@ -10,6 +10,7 @@ _zsad_values() { # a kind, and its words
         method) compadd -- $(_zsad_names method) ;;
         backbone) compadd -- $(_zsad_names backbone) ;;
         detector) compadd -- $(_zsad_names method); _files -/ ;;
+        detector-file) compadd -- $(_zsad_names method); _files ;;
         trained) compadd -- $(_zsad_names method); _files -g '*.toml' ;;
         toml) _files -g '*.toml' ;;
         data)
