@@ -11,7 +11,8 @@ A module ``tests/methods/test_<name>.py`` may define (all but the first two are 
 * ``RECIPE_TRAINING``: {row: what differs of the training}
 * ``RECIPE_BACKBONE``, ``RECIPE_WEIGHTS``: that its recipes name, where not ViT-L-14-336 with OpenAI's weights
 * ``ROUTES``: {term of the loss: names of the modules that it trains}
-* ``QUICK``: options with which the promises of all methods are checked, where the defaults take seconds
+* ``QUICK``: options with which the promises of all methods are checked, where the defaults take seconds, or where a
+  promise about score and maps is kept by the score alone
 * ``LOSS_VARIANTS``: further options with which the derivatives of its loss are checked
 
 Older methods are in the tables of those tests themselves.

@@ -12,7 +12,7 @@ CVPR 2024. Written from the paper and from facts of the authors' code (commit cc
     score  = (head(M+) + max M) / 2
     loss   = focal(score) + focal(s_i)
 
-The method is one of image scores. Its map here is M+ / 3, which is M but for a constant of each image.
+The method is one of image scores. Its map here is M, which nothing trains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +83,7 @@ class InCtrlConfig(Config):
             levels where it reshapes them, so that the patches of an image meet those of normal images of others. It
             does the same when it tests, but there a batch is one image.
         score_logits: whether the loss takes P(anomalous) for its log-odds, as the code does.
-        map: ``"holistic"``, M+ / 3, or ``"residual"``, M alone.
+        map: ``"residual"``, M, or ``"holistic"``, M+ / 3, which adds the same to all cells of an image.
     """
 
     levels: tuple[int, ...] = (14, 18, 22)
@@ -93,7 +93,7 @@ class InCtrlConfig(Config):
     training_shots: int = 2
     mixed_batch: bool = True
     score_logits: bool = True
-    map: Literal["holistic", "residual"] = "holistic"
+    map: Literal["residual", "holistic"] = "residual"
 
     def __post_init__(self) -> None:
         super().__post_init__()
