@@ -13,25 +13,29 @@ import torch
 from PIL import Image
 from torch import fx
 
-import zsad
-from zsad import checkpoint
+from tests.small import SIZE, frozen
+from zsad import checkpoint, methods
 from zsad.calibration import Calibration
 from zsad.errors import ConfigError, InputError
 from zsad.export import card, export, load, writing
 from zsad.export.enlarging import resized
 from zsad.export.exported import ExportedDetector
 from zsad.export.protobuf import DATA_LOCATION, EXTERNAL_DATA, _field, entry, metadata
-from zsad.methods.clip import ClipDetectorConfig
+from zsad.export.tracing import ScoredImages
+from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.parts.maps import resize
 from zsad.predictor import Detector
+from zsad.runtime import RuntimeConfig
 from zsad.types import Failure
 
-SIDE = 112
+SIDE = SIZE
 
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    detector = zsad.load("clip", image_size=SIDE, device="cpu")
+    detector = Detector(
+        checkpoint.Card("clip", backbone="small", image_size=SIDE), ClipDetector(frozen()), RuntimeConfig("cpu")
+    )
     found = Calibration("fpr", 0.4, (0.1, 0.2, 0.3), "bolt", detector.fingerprint, target=0.25, pixel_threshold=0.5)
     detector.training_record = checkpoint.TrainingRecord(calibration=found)
     return detector
@@ -121,7 +125,8 @@ def test_nothing_is_kept_that_differs(
     detector: Detector, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The graph of another size of smoothing is one that gives other maps."""
-    other = Detector(detector.card, type(detector.method)(detector.method.clip, ClipDetectorConfig(sigma=1.0)))
+    rough = ClipDetector(detector.method.clip, ClipDetectorConfig(sigma=1.0))
+    other = Detector(detector.card, rough, RuntimeConfig("cpu"))
     monkeypatch.setattr(
         writing, "traced", lambda *_: writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
     )
@@ -136,7 +141,7 @@ def test_nothing_is_kept_that_differs(
 def test_detectors_that_cannot_be_exported_are_refused(detector: Detector, tmp_path: Path) -> None:
     for name, remedy in (("musc", "choose another method"), ("patchcore", "fit it first")):
         with pytest.raises(ConfigError, match=remedy):
-            export(zsad.load(name, image_size=SIDE, device="cpu"), tmp_path / "x.onnx")
+            export(Detector(detector.card, methods.get(name)(frozen()), RuntimeConfig("cpu")), tmp_path / "x.onnx")
     with pytest.raises(ConfigError, match="ends in"):
         export(detector, tmp_path / "x.tflite")
     assert list(tmp_path.iterdir()) == []
@@ -183,3 +188,37 @@ def test_maps_are_enlarged_as_in_pytorch(size: tuple[int, int]) -> None:
     anomaly_map = np.random.default_rng(3).random((112, 112), np.float32)
     expected = resize(torch.from_numpy(anomaly_map)[None], size)[0].numpy()
     np.testing.assert_allclose(resized(anomaly_map, size), expected, atol=1e-5)  # PyTorch has positions in fp32
+
+
+def test_openvino_gives_the_same(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "clip.xml"
+    assert export(detector, path, "bolt").difference <= 1e-4
+    loaded = load(path)
+    assert loaded.card.calibration == detector.calibration
+    for ours, theirs in zip(loaded.predict([*_pictures()]), detector.predict([*_pictures()], "bolt"), strict=True):
+        assert abs(ours.score - theirs.score) <= 1e-4
+        assert np.abs(ours.anomaly_map - theirs.anomaly_map).max() <= 1e-4
+        assert ours.is_anomalous == theirs.is_anomalous
+    weights = path.with_suffix(".bin")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + b"\0\0\0\1")
+    with pytest.raises(InputError, match="not the weights"):
+        load(path)
+    weights.write_bytes(content)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match="readable file"):
+        load(path)
+
+
+def test_a_program_of_pytorch_is_written_and_not_read(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "clip.pt2"
+    export(detector, path, "bolt")
+    files = {"zsad.json": ""}
+    program = torch.export.load(path, extra_files=files).module()
+    assert json.loads(files["zsad.json"])["class_name"] == "bolt"
+    images = torch.rand(5, 3, SIDE, SIDE)
+    maps, scores = program(images)
+    expected = ScoredImages(detector.method, SIDE, "bolt")(images)
+    torch.testing.assert_close((maps, scores), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match="without running what is in its file"):
+        load(path)

@@ -19,6 +19,7 @@ from zsad.data.decode import Source, decode
 from zsad.data.reading import read_file
 from zsad.data.resizing import to_array
 from zsad.errors import ConfigError, InputError
+from zsad.export import SUFFIXES
 from zsad.export.card import ExportCard
 from zsad.export.enlarging import resized
 from zsad.export.sessions import LOADERS, Session, checked
@@ -217,6 +218,9 @@ def load(path: str | os.PathLike[str], *, threshold: float | None = None, device
         DependencyError: the runtime of its format is not installed.
     """
     file = Path(path)
+    if file.suffix == SUFFIXES["pt2"]:
+        rule = "an exported detector is read without running what is in its file"
+        raise ConfigError(rule, f"{file}, of PyTorch", "export it with --format onnx, or run it with torch.export.load")
     if file.suffix not in LOADERS:
         rule = f"an exported detector is a file that ends in {', '.join(LOADERS)}"
         raise ConfigError(rule, str(file), "name one, or export a detector with zsad export")

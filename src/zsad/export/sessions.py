@@ -3,6 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class OnnxSession(Session):
     """A graph that ONNX Runtime runs."""
 
     def __init__(self, content: bytes, source: str, device: str, side: int) -> None:
-        runtime = _runtime("onnxruntime", "export")
+        runtime = loaded("onnxruntime", "export")
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = cores(), 4
         self.device, provider = _provider(runtime, device)
@@ -77,7 +78,67 @@ def load_onnx(path: Path, device: str) -> tuple[ExportCard, Session]:
     return card, OnnxSession(content, str(path), device, card.image_size)
 
 
-LOADERS: dict[str, Callable[[Path, str], tuple[ExportCard, Session]]] = {".onnx": load_onnx}
+class OpenVinoSession(Session):
+    """A graph that OpenVINO runs, in fp32 also where the machine has bf16.
+
+    Args:
+        model: of OpenVINO.
+        source: the file, for errors.
+        device: ``"cpu"``, or what OpenVINO calls others, such as ``"gpu"``.
+        side: of the images in px.
+    """
+
+    def __init__(self, model: Any, source: str, device: str, side: int) -> None:
+        runtime = loaded("openvino", "openvino")
+        core, known = runtime.Core(), {name.lower(): name for name in runtime.Core().available_devices}
+        self.device = "cpu" if device == "auto" else device
+        if self.device not in known:
+            rule = f"OpenVINO runs an exported detector here on {' or '.join(known)}"
+            raise ConfigError(rule, device, "say --device auto")
+        try:
+            names = {name for value in (*model.inputs, *model.outputs) for name in value.names}
+            shape = [axis.get_length() for axis in list(model.input(IMAGE).partial_shape)[1:]]
+            if names < {IMAGE, MAP, SCORE} or shape != [3, side, side]:
+                raise foreign(source)
+            settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": cores()}
+            self._compiled = core.compile_model(model, known[self.device], settings if self.device == "cpu" else {})
+        except RuntimeError as error:  # the runtime's own is of this class
+            raise damaged(source, _first_line(error)) from error
+
+    def __call__(self, images: Float32[np.ndarray, "batch 3 side side"]) -> Result:
+        found = self._compiled({IMAGE: images})
+        return np.array(found[MAP]), np.array(found[SCORE])
+
+
+def load_openvino(path: Path, device: str) -> tuple[ExportCard, Session]:
+    """The card and the graph of a description (.xml) and its weights (.bin) of OpenVINO.
+
+    Raises:
+        InputError: one is missing or damaged, they do not belong together, or zsad did not write them.
+        DependencyError: OpenVINO is not installed.
+        ConfigError: it does not have the device.
+    """
+    with open_file(path) as description, open_file(path.with_suffix(".bin")) as numbers:
+        text, weights = description.read(), numbers.read()
+    runtime = loaded("openvino", "openvino")
+    try:
+        model = runtime.Core().read_model(model=text, weights=weights)
+        information = model.get_rt_info() if model.has_rt_info([KEY]) else {}
+        found = {name: str(model.get_rt_info([KEY, name]).astype(str)) for name in ("card", "weights") if information}
+    except RuntimeError as error:
+        raise damaged(str(path), _first_line(error)) from error
+    if not found:
+        raise foreign(str(path))
+    if sha256(weights).hexdigest() != found["weights"]:
+        raise damaged(str(path.with_suffix(".bin")), "these are not the weights of the .xml beside them")
+    card = from_json(found["card"], str(path))
+    return card, OpenVinoSession(model, str(path), device, card.image_size)
+
+
+LOADERS: dict[str, Callable[[Path, str], tuple[ExportCard, Session]]] = {
+    ".onnx": load_onnx,
+    ".xml": load_openvino,
+}
 """By the suffix of the file."""
 
 
@@ -92,7 +153,12 @@ def _provider(runtime: Any, device: str) -> tuple[str, str]:
     return chosen, known[chosen]
 
 
-def _runtime(package: str, extra: str) -> Any:
+def loaded(package: str, extra: str) -> Any:
+    """A package of an extra.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
     from importlib import import_module
 
     try:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -23,7 +25,7 @@ from zsad.export.exported import ExportedDetector
 from zsad.export.parity import TOLERANCE, difference
 from zsad.export.protobuf import entry
 from zsad.export.rewriting import rewrite
-from zsad.export.sessions import IMAGE, MAP, SCORE, OnnxSession, Session
+from zsad.export.sessions import IMAGE, MAP, SCORE, OnnxSession, OpenVinoSession, Result, Session, loaded
 from zsad.export.tracing import ScoredImages, trace
 from zsad.files import write_atomically
 from zsad.methods import FewShot, Method, TransductiveMethod
@@ -162,8 +164,53 @@ def _write_onnx(graph: Graph, found: ExportCard, detector: Detector, path: Path)
     return found
 
 
+def _write_openvino(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> ExportCard:
+    runtime = loaded("openvino", "openvino")
+    model = runtime.Core().read_model(model=_converted(lambda: onnx_bytes(graph), found))
+    found = _checked(detector, found, OpenVinoSession(model, str(path), "cpu", found.image_size), path)
+    with TemporaryDirectory() as folder:
+        written = Path(folder, "graph.xml")
+        runtime.save_model(model, written, compress_to_fp16=False)
+        weights = written.with_suffix(".bin").read_bytes()
+        model.set_rt_info(found.to_json(), [KEY, "card"])
+        model.set_rt_info(sha256(weights).hexdigest(), [KEY, "weights"])
+        runtime.save_model(model, written, compress_to_fp16=False)
+        write_atomically(path.with_suffix(".bin"), weights)
+        write_atomically(path, written.read_bytes())
+    return found
+
+
+def _write_pt2(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> ExportCard:
+    """For programs of others: reading such a file can run what is in it, so that zsad reads none."""
+    axes = ({0: torch.export.Dim("batch", min=1)},) if graph.batch is None else None
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(graph.module, (graph.images,), dynamic_shapes=axes)
+        found = _checked(detector, found, _ProgramSession(program), path)
+        buffer = BytesIO()
+        torch.export.save(program, buffer, extra_files={f"{KEY}.json": found.to_json()})
+    write_atomically(path, buffer.getvalue())
+    return found
+
+
+class _ProgramSession(Session):
+    """A program of ``torch.export``."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self.device, self._run = "cpu", program.module()
+
+    def __call__(self, images: np.ndarray) -> Result:
+        with torch.no_grad():
+            maps, scores = self._run(torch.from_numpy(images))
+        return maps.numpy(), scores.numpy()
+
+
 Writer = Callable[[Graph, ExportCard, Detector, Path], ExportCard]
-WRITERS: dict[str, Writer] = {SUFFIXES["onnx"]: _write_onnx}
+WRITERS: dict[str, Writer] = {
+    SUFFIXES["onnx"]: _write_onnx,
+    SUFFIXES["openvino"]: _write_openvino,
+    SUFFIXES["pt2"]: _write_pt2,
+}
 """By the suffix of the file."""
 
 
