@@ -8,7 +8,6 @@ from jaxtyping import Float32
 from PIL import Image
 
 from zsad.drawing.render import encoded_map
-from zsad.regions import Region
 from zsad.service.asked import Output
 from zsad.types import DecodedImage, Prediction, Size
 
@@ -36,7 +35,7 @@ def answer(image: DecodedImage, prediction: Prediction, output: Output) -> Answe
         "notes": list(image.notes),
     }
     if output.regions:
-        found["regions"] = [of_region(region) for region in decided.regions(min_area=output.min_area)]
+        found["regions"] = [region.as_dict() for region in decided.regions(min_area=output.min_area)]
     if output.maps == "png":
         anomaly_map = reduced(decided.anomaly_map, output.map_side)
         found["map"] = base64.b64encode(encoded_map(anomaly_map)).decode("ascii")
@@ -50,18 +49,6 @@ def _with_thresholds(prediction: Prediction, output: Output) -> Prediction:
         threshold=prediction.threshold if threshold is None else threshold,
         pixel_threshold=prediction.pixel_threshold if pixel_threshold is None else pixel_threshold,
     )
-
-
-def of_region(region: Region) -> Answer:
-    """A region; polygons are [[x, y], ...] in px, the outline first and then the holes."""
-    return {
-        "box": list(region.box),
-        "area": region.area,
-        "peak": region.peak,
-        "peak_position": list(region.peak_position),
-        "mean": region.mean,
-        "polygons": [[list(point) for point in polygon] for polygon in region.polygons],
-    }
 
 
 def reduced_size(size: Size, side: int | None) -> Size:

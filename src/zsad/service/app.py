@@ -114,8 +114,11 @@ class Service:
             form = await self.form(request, lease)
             job = Job(asked(form, self.detectors), self.settings.max_pixels)
             del form
-            self.worker.submit(job)
-            return await self._awaited(job, request)
+            try:
+                self.worker.submit(job)
+                return await self._awaited(job, request)
+            finally:
+                job.release()
 
     async def _awaited(self, job: Job, request: Request) -> dict[str, object]:
         """The answer, unless it takes too long or the client goes; then the worker leaves it out."""

@@ -4,6 +4,7 @@ Names of files are labels: they are checked and never opened.
 """
 
 import asyncio
+import logging
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
@@ -34,6 +35,7 @@ LONGEST_NAME = 255
 HEADERS_OF_PART, HEADER_LENGTH = 8, 4096
 DRAINED, DRAIN_SECONDS = 64 * 2**20, 3.0
 """Of the body of a refused request: a client that writes before it reads would else lose the reason."""
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # what it warns of is answered
 SEND = "send multipart/form-data, as curl -F does"
 
 

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zsad.service.metrics import Metrics
 from zsad.service.page import files
-from zsad.service.refusal import FORBIDDEN, UNAUTHORISED, Refusal, described
-from zsad.service.settings import ServiceSettings, is_loopback
+from zsad.service.refusal import FORBIDDEN, LONG_HEAD, UNAUTHORISED, Refusal, described
+from zsad.service.settings import LONGEST_HEAD, ServiceSettings, is_loopback
 
 OPEN = ("/healthz", "/readyz")
 API = (*OPEN, "/v1/predict", "/v1/regions", "/v1/detectors", "/metrics", "/openapi.json")
@@ -75,6 +75,10 @@ class Guard:
         Raises:
             Refusal: as said.
         """
+        length = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(n) + len(v) for n, v in headers.items())
+        if length > LONGEST_HEAD:  # uvicorn has no limit for one that comes in one piece
+            rule = f"the head of a request has at most {LONGEST_HEAD:,} bytes"
+            raise Refusal(LONG_HEAD, rule, f"{length:,}", "send it as curl does")
         host, origin, token = headers.get("host", ""), headers.get("origin"), self._settings.token
         if self._settings.is_local and not is_loopback(_name(host)):
             rule = "a service on a loopback address is asked by the name of one"

@@ -97,6 +97,11 @@ class Job:
         with suppress(InvalidStateError):  # nobody waits any more
             self.done.set_exception(error)
 
+    def release(self) -> None:
+        """Let go of what was uploaded: errors keep a job until the next collection of garbage, which may be far."""
+        for uploads in (self.asked.images, self.asked.normal):
+            uploads[:] = [Upload(upload.name, b"") for upload in uploads]
+
     def _check_maps(self, image: DecodedImage) -> None:
         output = self.asked.output
         if output.maps == "none":

@@ -13,7 +13,7 @@ from zsad.errors import ConfigError, InputError, unknown_name
 from zsad.regions import Region, find_regions
 from zsad.regions.finding import TOLERANCE
 from zsad.reports.annotations import CATEGORY, coco_annotation
-from zsad.service.answers import Answer, of_region
+from zsad.service.answers import Answer
 from zsad.service.asked import LARGEST_AREA, check_names, number, whole_number
 from zsad.service.forms import Form, Upload
 from zsad.service.jobs import MAPS_OF_A_REQUEST
@@ -52,7 +52,7 @@ def regions_of_maps(form: Form, max_pixels: int) -> Answer:
     if kind == "coco":
         return _coco(found, threshold, min_area)
     images = [
-        {"source": name, "rows": size[0], "cols": size[1], "regions": [of_region(region) for region in regions]}
+        {"source": name, "rows": size[0], "cols": size[1], "regions": [region.as_dict() for region in regions]}
         for name, size, regions in found
     ]
     return {"pixel_threshold": threshold, "min_area": min_area, "images": images}

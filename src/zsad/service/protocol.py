@@ -7,6 +7,7 @@ still writes would take the answer with it.
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -14,10 +15,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from zsad.service.refusal import BAD_REQUEST, TIMEOUT, TOO_MANY
-from zsad.service.settings import ServiceSettings
+from zsad.service.settings import LONGEST_HEAD, ServiceSettings
 
-LONGEST_HEAD = 16 * 1024
-"""Bytes of the head of a request."""
 LINGER = 2.0
 """Seconds for which a refused connection is read on."""
 
@@ -124,7 +123,7 @@ class GuardedProtocol(H11Protocol):
         self._lingering = True
         self.transport.write(head.encode() + body)
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
+        with suppress(OSError):  # the client has gone
             self.transport.write_eof()
         self.loop.call_later(LINGER, self.transport.close)
 

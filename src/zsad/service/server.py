@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -15,8 +16,8 @@ import uvicorn
 from zsad.errors import ConfigError
 from zsad.predictor import Detector
 from zsad.service.app import create_app
-from zsad.service.protocol import LONGEST_HEAD, guarded
-from zsad.service.settings import ServiceSettings
+from zsad.service.protocol import guarded
+from zsad.service.settings import LONGEST_HEAD, ServiceSettings
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 KEEP_ALIVE = 15
@@ -84,7 +85,10 @@ def serve(
         listener: bound, see :func:`bound`.
         started: called when it listens.
     """
-    run(make_server(detectors, settings), listener, started)
+    server = make_server(detectors, settings)
+    gc.collect()
+    gc.freeze()  # the detectors stay: without them, what a request leaves in a circle is found soon
+    run(server, listener, started)
 
 
 def make_server(detectors: Mapping[str, Detector], settings: ServiceSettings) -> Server:

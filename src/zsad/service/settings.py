@@ -15,6 +15,8 @@ TOKEN_VARIABLE = "ZSAD_SERVE_TOKEN"
 LONGEST_TOKEN = 4096
 SHORTEST_TOKEN = 16
 DAY = 86_400.0
+LONGEST_HEAD = 16 * 1024
+"""Bytes of the head of a request."""
 
 
 @dataclass(frozen=True)
