@@ -28,6 +28,7 @@ class LoadArguments:
     activation: str | None = None
     position_resize: str | None = None
     value_range: tuple[float, float] | None = None
+    tiling: tuple[int, int, float] | None = None
 
 
 def check_detector(detector: object) -> str | os.PathLike[str]:

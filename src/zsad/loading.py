@@ -17,6 +17,7 @@ from zsad.methods._base import Config, Method
 from zsad.methods._trainable import Trainable
 from zsad.predictor import Detector
 from zsad.runtime import Precision, RuntimeConfig
+from zsad.tiling import Tiling
 
 DEFAULT_DETECTOR = "auto"
 SETTINGS = ("activation", "position_resize")
@@ -38,6 +39,7 @@ def load(
     position_resize: PositionResize | None = None,
     options: dict[str, Any] | None = None,
     value_range: tuple[float, float] | None = None,
+    tiling: Tiling | None = None,
 ) -> Detector:
     """Load a detector.
 
@@ -60,6 +62,8 @@ def load(
         options: fields of the method's configuration, for instance ``{"sigma": 8.0}``; each replaces the card's.
         value_range: the samples that are black and white in all image files, for instance ``(0, 4095)`` for 12-bit
             data in 16-bit files; by default the range of each file's format and tags.
+        tiling: cuts images into overlapping tiles, each scored as an image, for instance
+            ``zsad.tiling.Tiling.of(518)``; by default images are scored whole.
 
     Raises:
         ConfigError, WeightsError: a name does not exist, or values or weights do not fit.
@@ -72,6 +76,7 @@ def load(
         "activation": activation,
         "position_resize": position_resize,
         "value_range": value_range,
+        "tiling": tiling,
     }
     detector = check_detector(detector)
     given = {key: plain(value) for key, value in asked.items() if value is not None}

@@ -33,6 +33,8 @@ from zsad.methods._transductive import TransductiveMethod
 from zsad.pipeline import Pipeline, Stages
 from zsad.runtime import RuntimeConfig
 from zsad.tensors.reading import check_finite
+from zsad.tiled_pass import TiledPipeline, tiles_of
+from zsad.tiling import Tiling
 from zsad.types import DecodedImage, Failure, Identity, Prediction, Size
 
 T = TypeVar("T")
@@ -130,6 +132,15 @@ class Detector:
         self.card = replace(self.card, value_range=value)
 
     @property
+    def tiling(self) -> Tiling | None:
+        """How images are cut into overlapping tiles; None scores them whole. Kept on saving."""
+        return None if self.card.tiling is None else Tiling(*self.card.tiling)
+
+    @tiling.setter
+    def tiling(self, value: Tiling | None) -> None:
+        self.card = replace(self.card, tiling=value)
+
+    @property
     def fingerprint(self) -> str:
         """Content hash of all that decides scores and maps: method, configuration, size, backbone, trained tensors."""
         return checkpoint.state_fingerprint(self.card, self.method, self.image_size, self.runtime.precision)
@@ -168,6 +179,9 @@ class Detector:
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self.predict([images], class_name)[0]
         decoded = [self._decode(image, number) for number, image in enumerate(several(images))]
+        if (tiled := self._tiled(class_name, raises=True)) is not None:
+            found = tiled.run(range(len(decoded)), decoded.__getitem__)
+            return [answer[1] for answer in found if not isinstance(answer, Failure)]
         folder = self._scored_folder(len(decoded), decoded.__getitem__, class_name)
         pipeline = Pipeline(self.stages, class_name, self.decision(class_name), folder=folder, raises=True)
         answers = pipeline.run(range(len(decoded)), decoded.__getitem__)
@@ -228,8 +242,8 @@ class Detector:
             check_class_name(class_name)
         if not (images := several(images)):
             raise ConfigError("a few-shot detector sees at least one normal image", "none", "name some")
-        hashes = [_content_hash(image) or "" for image in images]
-        decoded = (self._decode(image, number) for number, image in enumerate(images))
+        hashes = list[str]()
+        decoded = self._shown(images, hashes)
         batches = (self.stages.pixels(chunk) for chunk in chunks(decoded, self.runtime.images_at_once))
         patches = memory_bank.fit(self.few_shot(), batches, add, class_name)
         memory = [
@@ -241,6 +255,15 @@ class Detector:
         self.training_record = calibrator.without_calibration(
             replace(record, images=tuple(known), memory=(*record.memory, *memory))
         )
+
+    def _shown(self, images: Sequence[Source], hashes: list[str]) -> Iterator[DecodedImage]:
+        """The images, or their tiles, that a fit sees; the content hash of each is added to a list."""
+        contents = [_content_hash(image) or "" for image in images]
+        for number, (image, content) in enumerate(zip(images, contents, strict=True)):
+            decoded = self._decode(image, number)
+            for part in [decoded] if self.tiling is None else tiles_of(decoded, self.tiling):
+                hashes.append(content)
+                yield part
 
     def calibrate(
         self,
@@ -358,6 +381,10 @@ class Detector:
             InputError: the method needs several images, and fewer are there or can be read.
         """
         listed = several(sources)
+        check_class_name(class_name)
+        if (tiled := self._tiled(class_name, size)) is not None:
+            yield from tiled.run(listed, read or self.read)
+            return
         yield from self.pipeline(listed, class_name, size, progress, read).run(listed, read or self.read)
 
     def read(self, path: str | os.PathLike[str]) -> DecodedImage | Failure:
@@ -410,6 +437,18 @@ class Detector:
         decoded: Callable[[Any], DecodedImage | Failure] = read or self.read
         folder = self._scored_folder(len(sources), lambda index: decoded(sources[index]), class_name, progress)
         return Pipeline(self.stages, class_name, self.decision(class_name), size, folder)
+
+    def _tiled(self, class_name: str, size: Size | None = None, raises: bool = False) -> TiledPipeline | None:
+        """What cuts images into tiles, where this detector does; sets the explanation."""
+        if self.tiling is None:
+            return None
+        size_px, overlap, coarse = self.tiling
+        whole = f", joined with the whole image (weight {coarse:g})" if coarse else ""
+        told = self.method.explain(1) if isinstance(self.method, TransductiveMethod) else ""
+        cut = f"Images are scored by tiles of {size_px} px that overlap by {overlap} px or more{whole}."
+        self.explanation, self.scored_together = f"{cut} {told}".strip(), False
+        decided = self.decision(class_name)
+        return TiledPipeline(self.stages, class_name, decided, self.tiling, size, raises, self.value_range)
 
     @torch.inference_mode()
     def _scored_folder(

@@ -64,7 +64,7 @@ def stream(
 def _backbone(detector: Detector) -> Hashable:
     """What detectors have in common that can share a pass; nothing, where the tensors of a backbone are not known."""
     clip, runtime = detector.method.clip, detector.runtime
-    if clip.fingerprint is None:
+    if clip.fingerprint is None or detector.tiling is not None:
         return id(detector)
     tower = clip.fingerprint, clip.config.mean, clip.config.std
     seen = detector.image_size, detector.value_range

@@ -9,6 +9,7 @@ from zsad.backbones.config import Activation, PositionResize
 from zsad.calibration import Calibration
 from zsad.data.decoding.ranges import check_range
 from zsad.errors import ConfigError
+from zsad.tiling import Tiling
 
 CARD, TRAINED_STATE = "detector.json", "trained_state.safetensors"
 TRAINING, IMAGES, MEMORY = "training.json", "images.txt", "memory.json"
@@ -23,7 +24,7 @@ OLDER_NAMES = {TRAINED_STATE: "learnt.safetensors", IMAGES: "pictures.txt"}
 """Names of files in version 0.1.0; the folders that it wrote can be read."""
 
 
-NEWER = ("value_range",)
+NEWER = ("value_range", "tiling")
 """Entries of cards that older versions do not know; left out where they say nothing."""
 
 
@@ -39,6 +40,7 @@ class Card:
         threshold: score in [0, 1] from which an image counts as anomalous; ``None`` where none was chosen.
         fingerprint: content hash of the backbone, and of all else that is not trained; another one is refused.
         value_range: the samples that are black and white, of all images; ``None`` is that of each file.
+        tiling: how images are cut into tiles; ``None`` scores them whole.
         package, class_path: of a method that is not one of zsad: the distribution that offers it (empty for one that a
             program registered) and ``module:Class``. Nothing is imported by these; they are compared.
     """
@@ -55,8 +57,11 @@ class Card:
     package: str | None = None
     class_path: str | None = None
     value_range: tuple[float, float] | None = None
+    tiling: tuple[int, int, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.tiling is not None:
+            object.__setattr__(self, "tiling", Tiling(*self.tiling).checked())
         if self.value_range is not None:
             check_range(self.value_range)
             low, high = self.value_range

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Choose the threshold of a detector on images of known state, and save it with the detector: predictions
 then say normal or anomalous, with a p-value. From normal images alone: a false-positive rate that holds of new ones."""
-FIXED = ("backbone", "weights", "activation", "position_resize", "image_size", "set", "value_range")
+FIXED = ("backbone", "weights", "activation", "position_resize", "image_size", "set", "value_range", "tile")
 """Options that make another detector of the one in a folder."""
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zsad.export import ExportedDetector
     from zsad.predictor import Detector
     from zsad.reports.predictions import RunInfo
+    from zsad.tiling import Tiling
 
 
 POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bicubic_offset", "bilinear")
@@ -73,6 +74,9 @@ def add_input(parser: ArgumentParser) -> None:
         metavar="LOW:HIGH",
         help="black and white samples: 0:4095 (default: by file)",
     )
+    group.add_argument("--tile", type=int, metavar="PX", help="score overlapping tiles of this side (default: whole)")
+    group.add_argument("--overlap", type=int, metavar="PX", help="of tiles (default: a quarter of their side)")
+    group.add_argument("--coarse", type=float, metavar="W", help="weight of the whole image beside tiles (default: 0)")
 
 
 def add_backbone(group: "ArgumentGroup") -> None:
@@ -165,6 +169,7 @@ def load_arguments(options: Namespace, threshold: float | None = None) -> dict[s
         "activation": options.activation,
         "position_resize": options.position_resize,
         "value_range": getattr(options, "value_range", None),
+        "tiling": tiling_of(options),
         "options": dict(options.set) or None,
     }
 
@@ -228,6 +233,23 @@ def command_line() -> str:
     import shlex
 
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def tiling_of(options: Namespace) -> "Tiling | None":
+    """How images are cut, as the options say.
+
+    Raises:
+        ConfigError: a value is out of range, or options of tiles are given without ``--tile``.
+    """
+    from zsad.errors import ConfigError
+    from zsad.tiling import Tiling
+
+    tile, overlap, coarse = (getattr(options, name, None) for name in ("tile", "overlap", "coarse"))
+    if tile is None:
+        if overlap is not None or coarse is not None:
+            raise ConfigError("--overlap and --coarse go with tiles", "no --tile", "say --tile PX as well")
+        return None
+    return Tiling.of(tile, overlap, coarse or 0.0)
 
 
 def value_range(text: str) -> tuple[float, float]:

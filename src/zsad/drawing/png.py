@@ -7,8 +7,9 @@ installed, else by zlib in twice the time. Both give the same pixels.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float32
@@ -27,6 +28,27 @@ def grey_16(values: Float32[np.ndarray, "rows cols"]) -> bytes:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, 0, 0, 0, 0))
     pixels = b"".join(_chunk(b"IDAT", data) for data in _compressed(values))
     return SIGNATURE + header + pixels + _chunk(b"IEND", b"")
+
+
+def write_grey_16(file: IO[bytes], size: tuple[int, int], bands: Iterable[Float32[np.ndarray, "_ cols"]]) -> None:
+    """Write the same by rows.
+
+    Args:
+        file: open for writing.
+        size: (rows, cols) of all.
+        bands: values in [0, 1], from top to bottom.
+    """
+    rows, cols = size
+    file.write(SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, 16, 0, 0, 0, 0)))
+    compressor, above = zlib.compressobj(LEVEL), np.zeros((1, cols), np.float32)
+    height = max(1, STRIP // cols)
+    for band in bands:
+        for top in range(0, len(band), height):
+            strip = np.concatenate([above, band[top : top + height]])
+            if data := compressor.compress(_filtered(strip, 1, len(strip))):
+                file.write(_chunk(b"IDAT", data))
+            above = strip[-1:]
+    file.write(_chunk(b"IDAT", compressor.flush()) + _chunk(b"IEND", b""))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

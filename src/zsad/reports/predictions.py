@@ -13,6 +13,7 @@ report.html        self-contained: no other file, no network
 import json
 import math
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ from zsad.reports.earlier import TABLE
 from zsad.reports.rendered import RenderedImage, render_image
 from zsad.reports.score_warnings import score_warnings
 from zsad.types import DecodedImage, Prediction
+from zsad.types.large import LargePrediction
 
 SHOWN_BOXES = 50
 """Regions of an image, those with the highest peaks, whose boxes the page knows."""
@@ -257,7 +259,7 @@ class ReportWriter:
         )
         with self._listed(_row(entry)):
             for path, content in ((map_path, image.map), (overlay_path, image.overlay)):
-                write_atomically(self.out / path, content)
+                _write_content(self.out / path, content)
             if self._regions is not None and image.regions is not None:
                 self._regions.add(image.regions, image.source, image.size, name)
         self.entries.append(entry)
@@ -319,6 +321,15 @@ class ReportWriter:
         except Exception:
             os.truncate(self.out / TABLE, end)
             raise
+
+
+def _write_content(path: Path, content: bytes | LargePrediction) -> None:
+    if isinstance(content, bytes):
+        write_atomically(path, content)
+        return
+    content.map_file.seek(0)
+    with replacing(path) as staged, staged.open("wb") as file:
+        shutil.copyfileobj(content.map_file, file)
 
 
 def _row(entry: ReportEntry) -> dict[str, str]:

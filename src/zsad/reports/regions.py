@@ -76,9 +76,15 @@ class RegionFiles:
             )
             self._until_closed = stack.pop_all()
 
-    def find(self, anomaly_map: Float32[np.ndarray, "rows cols"]) -> list[Region]:
-        """The regions of a map, with exact polygons."""
-        return find_regions(anomaly_map, self._threshold, min_area=self._min_area, tolerance=0)
+    def find(self, anomaly_map: Float32[np.ndarray, "rows cols"], factor: int = 1) -> list[Region]:
+        """The regions of a map, with exact polygons.
+
+        Args:
+            anomaly_map: of an image.
+            factor: side of its pixels in px of the image.
+        """
+        least = -(-self._min_area // factor**2)
+        return find_regions(anomaly_map, self._threshold, min_area=least, tolerance=0)
 
     def add(self, regions: Sequence[Region], source: str, size: Size, name: str) -> None:
         """Write the regions of an image.

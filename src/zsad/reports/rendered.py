@@ -12,13 +12,15 @@ from zsad.drawing.outlines import outlined
 from zsad.drawing.render import Overlay, check_map, drawn_over, eight_bit, encoded_image, encoded_map, overlay_suffix
 from zsad.regions import Region
 from zsad.types import DecodedImage, Prediction, Size
+from zsad.types.large import LargePrediction
 
 THUMBNAIL = 360
 """Longer side of an image on the page, in px: about 40 kB an image with its overlay.
 
 A thousand images make a page of about 40 MB."""
 
-FindRegions = Callable[[Float32[np.ndarray, "rows cols"]], list[Region]]
+FindRegions = Callable[[Float32[np.ndarray, "rows cols"], int], list[Region]]
+"""From a map, and the side of its pixels in px of the image, to regions."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class RenderedImage:
         source, class_name, score, threshold, is_anomalous, p_value, pixel_threshold, size: of the prediction.
         notes: of the image.
         regions: None where none are written.
-        map, overlay: contents of files.
+        map, overlay: contents of files; for the map of a large image, the prediction that has it in a file.
         suffix: of the overlay's file.
         photo_uri, overlay_uri: for the page.
     """
@@ -44,7 +46,7 @@ class RenderedImage:
     size: Size
     notes: tuple[str, ...]
     regions: list[Region] | None
-    map: bytes
+    map: bytes | LargePrediction
     overlay: bytes
     suffix: str
     photo_uri: str
@@ -65,8 +67,11 @@ def render_image(
     Raises:
         InputError: as :func:`zsad.drawing.render.overlay`.
     """
-    regions = None if find is None else find(prediction.anomaly_map)
+    large = prediction if isinstance(prediction, LargePrediction) else None
+    regions = None if find is None else find(prediction.anomaly_map, large.factor if large else 1)
     drawn = _drawn(image, prediction, regions or [], overlay)
+    if large and regions:
+        regions = [large.enlarged(region) for region in regions]
     suffix = overlay_suffix(drawn)
     return RenderedImage(
         source=prediction.source,
@@ -79,7 +84,7 @@ def render_image(
         size=prediction.size,
         notes=image.notes,
         regions=regions,
-        map=encoded_map(prediction.anomaly_map),
+        map=large or encoded_map(prediction.anomaly_map),
         overlay=encoded_image(drawn, suffix),
         suffix=suffix,
         photo_uri=data_uri(Image.fromarray(eight_bit(image.pixels)), THUMBNAIL),

@@ -109,12 +109,12 @@ def _by_tifffile(stream: Stream, name: str, place: Place, value_range: Range | N
     with reading(name), TiffFile(stream) as file:
         page = file.pages[place.page].aspage()
         check_size(page.imagelength, page.imagewidth, name)
-        _check_kind(page, name)
-        _check_complete(page)
+        check_kind(page, name)
+        check_complete(page)
         check_segments(page, stream, name)
         samples = page.asarray() if place.plane is None else _plane(page, stream, place.plane)
-        samples, orientation = _samples(samples, page, value_range), page.tags.valueof(ORIENTATION, 1)
-    return upright(_colours(samples, page), orientation)
+        samples, orientation = unsigned(samples, page, value_range), page.tags.valueof(ORIENTATION, 1)
+    return upright(colours(samples, page), orientation)
 
 
 def _plane(page: "tifffile.TiffPage", stream: Stream, number: int) -> Shaped[np.ndarray, "rows cols *channels"]:
@@ -127,7 +127,8 @@ def _plane(page: "tifffile.TiffPage", stream: Stream, number: int) -> Shaped[np.
     return np.frombuffer(content, page.dtype.newbyteorder(page.parent.byteorder)).reshape(shape)
 
 
-def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
+def check_kind(page: "tifffile.TiffPage", name: str) -> None:
+    """Refuse samples other than grey or RGB, of up to 16 bits or floats."""
     if page.axes not in ("YX", "YXS", "SYX") or page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise _kind_error(name, f"axes {page.axes}, photometric interpretation {page.photometric}")
     if page.dtype is None or page.dtype.kind not in "uf" or (page.dtype.kind == "u" and page.bitspersample > 16):
@@ -136,7 +137,7 @@ def _check_kind(page: "tifffile.TiffPage", name: str) -> None:
         raise _kind_error(name, f"{page.samplesperpixel} channels")
 
 
-def _samples(
+def unsigned(
     samples: Shaped[np.ndarray, "*shape"], page: "tifffile.TiffPage", value_range: Range | None
 ) -> Shaped[np.ndarray, "rows cols channels"]:
     """All channels in uint8 or uint16."""
@@ -148,7 +149,7 @@ def _samples(
     return from_unit(samples) if samples.dtype.kind == "f" else full_range(samples, 2**page.bitspersample - 1)
 
 
-def _colours(samples: Shaped[np.ndarray, "rows cols channels"], page: "tifffile.TiffPage") -> Pixels:
+def colours(samples: Shaped[np.ndarray, "rows cols channels"], page: "tifffile.TiffPage") -> Pixels:
     """Without channels that are neither colour nor alpha, and with white at the top."""
     extra = page.extrasamples[0] if page.extrasamples else ALPHA
     if page.photometric == WHITE_IS_ZERO:
@@ -192,7 +193,7 @@ def check_pages(stream: Stream, name: str) -> tuple[str, ...]:
         first = file.pages[0].aspage()
         check_size(first.imagelength, first.imagewidth, name)
         _check_first(first, name)
-        _check_complete(first)
+        check_complete(first)
         images = _image_count(file, first)
     if images == 1:
         return ()
@@ -210,7 +211,7 @@ def _check_first(page: "tifffile.TiffPage", name: str) -> None:
         )
 
 
-def _check_complete(page: "tifffile.TiffPage") -> None:
+def check_complete(page: "tifffile.TiffPage") -> None:
     """Refuse missing strips and tiles, which Pillow and tifffile fill in or replace by others."""
     if len(page.dataoffsets) < prod(page.chunked) or 0 in page.dataoffsets:
         raise ValueError("strips or tiles are missing")

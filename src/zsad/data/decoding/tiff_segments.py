@@ -32,6 +32,13 @@ def check_segments(page: "tifffile.TiffPage", stream: Stream, name: str) -> None
         InputError, DependencyError: the compression is not supported, or needs an extra.
         ValueError: a segment is missing, or decompresses to more than its pixels.
     """
+    check_supported(page, name)
+    for content in _segments(page, stream):
+        check_segment(page, content)
+
+
+def check_supported(page: "tifffile.TiffPage", name: str) -> None:
+    """As :func:`check_segments`, for the compression alone."""
     check = CHECKS.get(int(page.compression))
     what = f"compression {getattr(page.compression, 'name', page.compression)}"
     if check is None:
@@ -39,11 +46,18 @@ def check_segments(page: "tifffile.TiffPage", stream: Stream, name: str) -> None
     is_packed = page.bitspersample not in (8, 16, 32, 64) or page.predictor not in (1, 2)
     if is_packed or check not in (_plain, _deflate, _lzma):
         require("imagecodecs", "codecs", f"a TIFF of {page.bitspersample} bits, {what},", name)
+
+
+def check_segment(page: "tifffile.TiffPage", content: bytes) -> None:
+    """As :func:`check_segments`, for one strip or tile.
+
+    Raises:
+        ValueError: it decompresses to more than its pixels.
+    """
     rows, cols = page.chunks[-2:] if page.axes == "SYX" else page.chunks[:2]
     most = 2 * math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8) + SLACK
-    for content in _segments(page, stream):
-        if check(content, most, (rows, cols)) > most:
-            raise ValueError("a strip or tile decompresses to more than its pixels")
+    if CHECKS[int(page.compression)](content, most, (rows, cols)) > most:
+        raise ValueError("a strip or tile decompresses to more than its pixels")
 
 
 def _segments(page: "tifffile.TiffPage", stream: Stream) -> Iterator[bytes]:
