@@ -3,8 +3,8 @@
     python -m benchmarks.tiles
     python -m benchmarks.tiles --side 4000 --tile 518 --image-size 224
 
-Draws a surface as a TIFF in tiles with one defect, fits PatchCore to a normal piece of it by tiles, runs
-``zsad predict`` on an image of 518 px untiled and on the picture tiled, each in a process of its own, and reads the written map by rows.
+Draws a surface as a TIFF in tiles with one defect, fits PatchCore to a normal piece by tiles, runs ``zsad predict``
+on an image of 518 px untiled and on the picture tiled, each in a process of its own, and reads the written map by rows.
 """
 
 import argparse
