@@ -264,6 +264,12 @@ def test_the_report_of_a_large_image(tmp_path: Path) -> None:
     assert abs(found["regions"][0]["peak_position"][1] - y) <= 4
 
 
+def test_what_scores_images_by_one_another_takes_no_tiles() -> None:
+    detector = zsad.load("musc", image_size=32, tiling=TILING)
+    with pytest.raises(InputError, match="at least two images"):
+        detector.predict(COLOURS)
+
+
 def test_options_of_tiles_go_with_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(COLOURS).save(tmp_path / "a.png")
     assert main(["predict", str(tmp_path / "a.png"), "--detector", "clip", "--overlap", "3"]) == 2

@@ -208,24 +208,27 @@ class TiledPipeline:
     def run(self, sources: Iterable[Any], read: Callable[[Any], DecodedImage | Failure]) -> Iterator[Answer]:
         """Answers in the order of the sources, one image at a time; a source without a score gives a failure."""
         for source in sources:
-            try:
-                if self.size is None and is_large(source):
+            if self.size is None and is_large(source):
+                try:
                     with TiffWindows(source, self.value_range) as windows:
                         yield self._large(windows)
-                    continue
-                image = read(source)
-                yield image if isinstance(image, Failure) else (image, self._whole(image))
-            except (InputError, DependencyError) as error:
-                if self.raises:
-                    raise
-                yield Failure(os.fspath(source) if isinstance(source, str | os.PathLike) else str(source), str(error))
+                except (InputError, DependencyError) as error:
+                    yield Failure(os.fspath(source), str(error))
+                continue
+            image = read(source)
+            yield image if isinstance(image, Failure) else self._whole(image)
 
-    def _whole(self, image: DecodedImage) -> Prediction:
+    def _whole(self, image: DecodedImage) -> Answer:
         tiled = TiledScores(self.stages, self.class_name, self.tiling, ArrayWindows(image), image)
         anomaly_map = np.concatenate([*tiled.bands()])
         if self.size is not None and self.size != image.size:
             anomaly_map = resize(torch.from_numpy(anomaly_map)[None], self.size)[0].clamp(0, 1).numpy()
-        return Prediction(**self._answer(image.source, tiled.score), anomaly_map=anomaly_map, image=image)
+        try:
+            return image, Prediction(**self._answer(image.source, tiled.score), anomaly_map=anomaly_map, image=image)
+        except InputError as error:
+            if self.raises:
+                raise
+            return Failure(image.source, str(error))
 
     def _large(self, windows: TiffWindows) -> tuple[DecodedImage, Prediction]:
         (rows, cols), name = windows.size, windows.name

@@ -142,6 +142,10 @@ def test_detectors_that_cannot_be_exported_are_refused(detector: Detector, tmp_p
     for name, remedy in (("musc", "choose another method"), ("patchcore", "fit it first")):
         with pytest.raises(ConfigError, match=remedy):
             export(Detector(detector.card, methods.get(name)(frozen()), RuntimeConfig("cpu")), tmp_path / "x.onnx")
+    for given in ({"tiling": (64, 16, 0.0)}, {"value_range": (0.0, 4095.0)}):
+        card = replace(detector.card, **given)
+        with pytest.raises(ConfigError, match="takes images whole"):
+            export(Detector(card, methods.get(card.method)(frozen()), RuntimeConfig("cpu")), tmp_path / "x.onnx")
     with pytest.raises(ConfigError, match="ends in"):
         export(detector, tmp_path / "x.tflite")
     assert list(tmp_path.iterdir()) == []

@@ -244,6 +244,12 @@ def _check_exportable(detector: Detector) -> None:
     if detector.runtime.device_type != "cpu" or detector.runtime.precision != "fp32":
         value = f"{detector.runtime.device}, {detector.runtime.precision}"
         raise ConfigError("a detector is exported from the CPU, in fp32", value, "load it so: --device cpu")
+    if detector.tiling is not None or detector.value_range is not None:
+        rule, value = (
+            "an exported detector takes images whole, in their own range",
+            "tiles" if detector.tiling else "a range",
+        )
+        raise ConfigError(rule, f"{name} with {value}", "set tiling and value_range to None, or use it as it is")
     needs = isinstance(method, FewShot) and method.needs_normal and not method.is_few_shot
     if needs or (isinstance(method, TransductiveMethod) and method.scores_folder(TWO)):
         rule = "an exported detector scores each image alone"
