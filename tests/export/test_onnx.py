@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from jaxtyping import Float
 from PIL import Image
-from torch import fx
+from torch import Tensor, fx
 
 from tests.small import SIZE, frozen
 from zsad import checkpoint, methods
@@ -26,7 +28,7 @@ from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.parts.maps import resize
 from zsad.predictor import Detector
 from zsad.runtime import RuntimeConfig
-from zsad.types import Failure
+from zsad.types import Evidence, Failure
 
 SIDE = SIZE
 
@@ -42,12 +44,20 @@ def detector() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def path(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("export") / "clip.onnx"
-    written = export(detector, path, "bolt")
+def graph(detector: Detector) -> writing.Graph:
+    return writing.traced(detector.method, SIDE, "bolt")
+
+
+def _write(detector: Detector, graph: writing.Graph, path: Path) -> Path:
+    written = writing.WRITERS[path.suffix](graph, writing.card(detector, "bolt", graph.batch), detector, path)
     assert written.batch is None
     assert 0 <= written.difference <= 1e-4
     return path
+
+
+@pytest.fixture(scope="module")
+def path(detector: Detector, graph: writing.Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _write(detector, graph, tmp_path_factory.mktemp("export") / "clip.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +204,8 @@ def test_maps_are_enlarged_as_in_pytorch(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(resized(anomaly_map, size), expected, atol=1e-5)  # PyTorch has positions in fp32
 
 
-def test_openvino_gives_the_same(detector: Detector, tmp_path: Path) -> None:
-    path = tmp_path / "clip.xml"
-    assert export(detector, path, "bolt").difference <= 1e-4
+def test_openvino_gives_the_same(detector: Detector, graph: writing.Graph, tmp_path: Path) -> None:
+    path = _write(detector, graph, tmp_path / "clip.xml")
     loaded = load(path)
     assert loaded.card.calibration == detector.calibration
     for ours, theirs in zip(loaded.predict([*_pictures()]), detector.predict([*_pictures()], "bolt"), strict=True):
@@ -214,9 +223,8 @@ def test_openvino_gives_the_same(detector: Detector, tmp_path: Path) -> None:
         load(path)
 
 
-def test_a_program_of_pytorch_is_written_and_not_read(detector: Detector, tmp_path: Path) -> None:
-    path = tmp_path / "clip.pt2"
-    export(detector, path, "bolt")
+def test_a_program_of_pytorch_is_written_and_not_read(detector: Detector, graph: writing.Graph, tmp_path: Path) -> None:
+    path = _write(detector, graph, tmp_path / "clip.pt2")
     files = {"zsad.json": ""}
     program = torch.export.load(path, extra_files=files).module()
     assert json.loads(files["zsad.json"])["class_name"] == "bolt"
@@ -226,3 +234,49 @@ def test_a_program_of_pytorch_is_written_and_not_read(detector: Detector, tmp_pa
     torch.testing.assert_close((maps, scores), expected, atol=1e-5, rtol=0)
     with pytest.raises(ConfigError, match="without running what is in its file"):
         load(path)
+
+
+class OneByOne(ClipDetector):
+    """A method that takes the images of a batch apart."""
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        parts = [super(OneByOne, self).forward(image[None], class_names[:1]) for image in images]
+        return Evidence(torch.cat([part.maps for part in parts]), torch.cat([part.score for part in parts]))
+
+
+class Depending(ClipDetector):
+    """A method that does something else for brighter images."""
+
+    def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
+        return super().forward(images * float(images.mean()), class_names)
+
+
+def test_a_method_that_takes_a_batch_apart_is_exported_for_one_image(detector: Detector) -> None:
+    graph = writing.traced(OneByOne(detector.method.clip), SIDE, "bolt")
+    assert graph.batch == 1
+    images = torch.rand(1, 3, SIDE, SIDE)
+    expected = ScoredImages(detector.method, SIDE, "bolt")(images)
+    torch.testing.assert_close(tuple(graph.module(images)), expected, atol=1e-6, rtol=0)
+
+
+def test_a_method_whose_steps_depend_on_the_picture_is_refused(detector: Detector) -> None:
+    with pytest.raises(ConfigError, match="Depending: what it computes depends on the values of a picture"):
+        writing.traced(Depending(detector.method.clip), SIDE, "bolt")
+
+
+def test_the_command_writes_a_file(
+    detector: Detector,
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from zsad.cli.main import main
+
+    empty = writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
+    monkeypatch.setattr(writing, "traced", lambda *_: empty)
+    monkeypatch.setattr(writing, "onnx_bytes", lambda _: path.read_bytes())
+    monkeypatch.setattr("zsad.loading.load", lambda *_, **__: detector)
+    assert main(["export", "clip", "--class-name", "bolt", "--out", str(tmp_path / "nuts")]) == 0
+    assert f"use it: zsad predict IMAGES --detector {tmp_path / 'nuts.onnx'}" in capsys.readouterr().out
+    assert load(tmp_path / "nuts.onnx").card.class_name == "bolt"

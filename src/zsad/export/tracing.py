@@ -90,18 +90,15 @@ def _apart_from_constants() -> dict[Any, Callable[..., object]]:
 def _constant(operation: Callable[..., object], *args: object, **kwargs: object) -> object:
     """The result of an operation that is not recorded; NotImplemented for one that is.
 
-    Checks of values (``if not (counts > 0).all()``) have for every picture the answer that they have for these, and
-    loops that end where nothing changes any more go on to their last round. Whether that is right is for the parity
-    check to say.
+    Checks of values (``if not (counts > 0).all()``) have for every picture the answer that they have for these; whether
+    that is right is for the parity check to say. Loops whose rounds depend on the picture cannot be recorded.
     """
     mode = get_proxy_mode()
     assert mode is not None
     operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    if any(has_proxy_slot(operand, mode.tracer) for operand in operands):
-        if operation is torch.ops.aten.equal.default:
-            return False
-        if operation not in VALUES or operands[0].dtype != torch.bool:
-            return NotImplemented
+    depends = any(has_proxy_slot(operand, mode.tracer) for operand in operands)
+    if depends and (operation not in VALUES or operands[0].dtype != torch.bool):
+        return NotImplemented
     with disable_proxy_modes_tracing():
         return operation(*args, **kwargs)
 

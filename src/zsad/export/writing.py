@@ -236,6 +236,8 @@ def _converted(convert: Callable[[], bytes], found: ExportCard) -> bytes:
 
 def _not_exportable(method: str, error: Exception) -> ConfigError:
     reason = str(error).strip().splitlines()[0]
+    if "value out of a tracing tensor" in reason:
+        reason = "what it computes depends on the values of a picture, as in a loop that ends when nothing changes"
     return ConfigError("the method can be written as one graph", f"{method}: {reason}", REMEDY)
 
 

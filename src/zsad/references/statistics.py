@@ -179,13 +179,16 @@ def _greatest_cosines(
 ) -> Float[Tensor, "batch images cells"]:
     """Of each patch with the entries of each image; -infinity where there are none to compare with."""
     batch, cells, _ = query.shape
-    greatest = query.new_full((batch, bank.images, cells), -torch.inf)
+    greatest = dict[int, Tensor]()  # not written into one tensor: exported graphs have no such operation
     for image, chunk in _chunks(bank, batch * cells):
         cosines = query @ entries[chunk].to(query.dtype).mT
         if (apart := _apart(bank, grid, chunk, window)) is not None:
             cosines = cosines.masked_fill(apart, -torch.inf)
-        greatest[:, image] = torch.maximum(greatest[:, image], cosines.amax(-1))
-    return greatest
+        found = cosines.amax(-1)
+        greatest[image] = torch.maximum(greatest[image], found) if image in greatest else found
+    none = query.new_full((batch, cells), -torch.inf)
+    images = [greatest.get(image, none) for image in range(bank.images)]
+    return torch.stack(images, 1) if images else query.new_empty(batch, 0, cells)
 
 
 def _chunks(bank: ReferenceBank, rows: int) -> Iterator[tuple[int, slice]]:
