@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -90,7 +91,8 @@ class Clients:
         self.wrong = 0
         self.memory = list[tuple[float, int]]()
         self.seconds = 0.0
-        self._lock, self._over, self._is_down = Lock(), Event(), Event()
+        self._lock, self._over = Lock(), Event()
+        self._outage = math.inf, math.inf
 
     def measured(self, kill: bool) -> "Clients":
         """Ask for the time that was given, then wait for the last answers."""
@@ -101,10 +103,10 @@ class Clients:
         while (now := time.monotonic() - start) < self._options.seconds:
             if kill and now > self._options.seconds / 2:
                 kill = False
-                self._is_down.set()
+                self._outage = time.monotonic(), math.inf
                 self._service.kill()
                 self._service.start()
-                self._is_down.clear()
+                self._outage = self._outage[0], time.monotonic()
             self.memory.append((now, self._service.memory))
             time.sleep(1)
         self._over.set()
@@ -119,7 +121,7 @@ class Clients:
             which = draw.randrange(len(self._bodies))
             if connection is None:
                 connection = HTTPConnection("127.0.0.1", self._service.port, timeout=120)
-            began, was_down = time.monotonic(), self._is_down.is_set()
+            began = time.monotonic()
             try:
                 connection.request(
                     "POST", "/v1/predict", self._bodies[which], {"Content-Type": "multipart/form-data; boundary=b"}
@@ -129,7 +131,7 @@ class Clients:
             except (OSError, HTTPException) as error:
                 connection.close()
                 connection = None
-                is_expected = self._options.kill and (was_down or self._is_down.is_set() or not self._over.is_set())
+                is_expected = began <= self._outage[1] and time.monotonic() >= self._outage[0]
                 self._count("unanswered, killed" if is_expected else f"broken: {type(error).__name__}")
                 time.sleep(0.2)
                 continue
