@@ -54,15 +54,20 @@ def main() -> int:
 
 def warm_up() -> None:
     """Import what commands import when they run; start no thread, for children are forked."""
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import pandas  # noqa: F401  # which pyarrow imports, against the clock that stands still
     import scipy.ndimage  # noqa: F401
 
     import zsad.cli.main
+    import zsad.cluster.manifest
     import zsad.data.synthetic.dataset
     import zsad.evaluator.evaluation
     import zsad.reports.leaderboard
     import zsad.reports.predictions
-    import zsad.trainer.training  # noqa: F401
+    import zsad.trainer.training
 
+    zsad.cluster.manifest.require_arrow()
     torch.set_num_threads(1)
 
 

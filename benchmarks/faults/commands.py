@@ -59,6 +59,9 @@ def prepare(folder: Path) -> None:
     for number, one in enumerate(("nuts/nut", "bolts/long bolt", "bolts/short bolt")):
         _draw(folder / one, 10 * number)
     (folder / "faults.toml").write_text(RECIPE)
+    # Relative paths would be below the folder of each trial, and a shard names them.
+    images = sorted(str(path.absolute()) for path in folder.glob("*/*/test/*/*.png"))
+    (folder / "manifest.csv").write_text("\n".join(["path", *images]) + "\n")
 
 
 def _draw(folder: Path, seed: int) -> None:
@@ -88,6 +91,23 @@ def _predict() -> tuple[Command, ...]:
         Command("predict again", words, (earlier,), others),
         Command("predict regions", (*words, *regions), ((*earlier, *regions),), (*others, "out/labelme/mine.json")),
     )
+
+
+def _manifest() -> tuple[Command, ...]:
+    """Into shards; killed between two of them, it goes on with the third."""
+    words = ("predict", "data/manifest.csv", "--engine", "local", "--detector", "clip", *FAST, "--shard-size", "5")
+    maps = ("--with-maps", "--pixel-threshold", "0.3")
+    return (
+        Command("manifest", (*words, "--out", "out")),
+        Command("manifest, maps", (*words, *maps, "--out", "out"), others=("out/notes.txt", "out/maps/mine.png")),
+    )
+
+
+def _export() -> tuple[Command, ...]:
+    """One file, with nothing beside it but what is being written."""
+    words = ("export", "clip", *FAST[:2], "--out", "out/model.onnx")
+    earlier = ("export", "clip", "--image-size", "96", "--out", "out/model.onnx")
+    return Command("export", words), Command("export again", words, (earlier,))
 
 
 def _fit_normal() -> tuple[Command, ...]:
@@ -142,6 +162,8 @@ def _benchmark() -> tuple[Command, ...]:
 
 MAKERS: tuple[Callable[[], tuple[Command, ...]], ...] = (
     _predict,
+    _manifest,
+    _export,
     _fit_normal,
     _calibrate,
     _draw_data,

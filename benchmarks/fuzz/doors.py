@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import zsad
 from zsad.cli.main import main
+from zsad.cluster.manifest import require_arrow
 
 ROOT = Path(__file__).parents[2]
 SIDE = 64
@@ -58,6 +60,7 @@ def prepare(folder: Path) -> None:
         if main(command):
             raise SystemExit(f"the undamaged files must work: zsad {' '.join(command)}")
     shutil.rmtree(folder / "out")
+    _shards()
 
 
 PREDICT = ("predict", "in/a.png", "--detector", "clip-ac", *SMALL, "--out", "out")
@@ -66,7 +69,7 @@ TRAIN = ("--data", "mvtec:data", *SMALL, "--epochs", "1", "--batch-size", "4", "
 
 def doors(folder: Path) -> list[Door]:
     """All doors; ``folder`` as :func:`prepare` left it."""
-    found = [*_detectors(), *_weight_doors(), *_data_doors(), *_recipes(), *_others()]
+    found = [*_detectors(), *_weight_doors(), *_data_doors(), *_manifests(), *_recipes(), *_others()]
     cached = tuple(sorted(str(path.relative_to(folder)) for path in (folder / "cache").rglob("*") if path.is_file()))
     return [*found, Door("cache", cached, PREDICT, same=True)]
 
@@ -102,6 +105,34 @@ def _data_doors() -> Iterator[Door]:
     yield Door("mask", masks, (*evaluate, "--out", "out"))
     kinds = ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "dcm")
     yield Door("image", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
+
+
+def _manifests() -> Iterator[Door]:
+    for kind in ("csv", "jsonl", "parquet"):
+        yield Door(f"manifest .{kind}", (f"data/manifest.{kind}",), (*_shard_run(kind), "--out", "out"))
+    parts = ("shards/plan.json", "shards/shards/part-00000.parquet", "shards/shards/part-00001.parquet")
+    yield Door("shards, resumed", parts, (*_shard_run("csv"), "--out", "shards"))
+
+
+def _shard_run(kind: str) -> tuple[str, ...]:
+    return ("predict", f"data/manifest.{kind}", "--engine", "local", "--detector", "clip", *SMALL, "--shard-size", "2")
+
+
+def _shards() -> None:
+    """A run over a manifest in the folder where this is called; in a process of its own, for Arrow starts threads."""
+    import pandas  # noqa: F401  # which Arrow would import in every case
+
+    arrow = require_arrow()
+    paths = [str(path.absolute()) for path in sorted(Path("data/nut/test").glob("*/*.png"))[:4]]
+    table = arrow.table({"path": paths, "class_name": ["nut", "bolt", "nut", None]})
+    Path("data/manifest.csv").write_text("path,class_name\n" + "".join(f"{path},nut\n" for path in paths))
+    Path("data/manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    arrow.parquet.write_table(table, "data/manifest.parquet")
+    child = os.fork()
+    if child == 0:
+        os._exit(main([*_shard_run("csv"), "--out", "shards"]))
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit("the undamaged manifest must work")
 
 
 def _recipes() -> Iterator[Door]:

@@ -75,6 +75,7 @@ def test_numbers_are_names_too(tmp_path: Path) -> None:
         ("list.csv", b"path,class_name\na,\tx\n", ConfigError, "a class name says in a few words"),
         ("list.jsonl", b'{"path": 3}\n', InputError, "readable .jsonl file"),
         ("list.jsonl", b'{"class_name": "nut"}\n', InputError, "every row of a manifest has a path; got 1 rows"),
+        ("list.jsonl", b'{"path": "a\xff.png"}\n', InputError, "readable .jsonl file"),
         ("list.jsonl", b"[" * 10_000, InputError, "readable .jsonl file"),
         ("list.parquet", b"PAR1", InputError, "readable .parquet file"),
         ("list.txt", b"a.png", InputError, "a manifest ends in .csv, .jsonl"),

@@ -105,6 +105,7 @@ def _read(source: str) -> "pa.Table":
     with closing(_opened(source)) as file:
         try:
             table = {".csv": _csv, ".parquet": _parquet}.get(suffix, _json_lines)(arrow, file)
+            table.validate(full=True)  # not every reader of Arrow looks at UTF-8
         except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"a manifest is a readable {suffix} file", f"{source} ({reason[:500]})", REMEDY) from error

@@ -28,6 +28,7 @@ from zsad.export.rewriting import rewrite
 from zsad.export.sessions import IMAGE, MAP, SCORE, OnnxSession, OpenVinoSession, Result, Session, loaded
 from zsad.export.tracing import ScoredImages, trace
 from zsad.files import write_atomically
+from zsad.locks import alone_with
 from zsad.methods import FewShot, Method, TransductiveMethod
 from zsad.predictor import Detector
 
@@ -79,7 +80,8 @@ def export(detector: Detector, path: str | os.PathLike[str], class_name: str = "
     graph = traced(detector.method, detector.image_size, class_name)
     found = card(detector, class_name, graph.batch)
     try:
-        return write(graph, found, detector, file)
+        with alone_with(file):  # which also removes what a killed export left beside it
+            return write(graph, found, detector, file)
     except OSError as error:
         raise InputError("the file must be writable", error, "choose another") from error
 
