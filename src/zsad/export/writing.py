@@ -161,7 +161,11 @@ def onnx_bytes(graph: Graph) -> bytes:
 
 def _write_onnx(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> ExportCard:
     content = _converted(lambda: onnx_bytes(graph), found)
-    found = _checked(detector, found, OnnxSession(content, str(path), "cpu", found.image_size), path)
+    try:
+        session = OnnxSession(content, str(path), "cpu", found.image_size)
+    except InputError as error:  # a graph that the exporter wrote and the runtime does not take
+        raise _not_exportable(found.method, error) from error
+    found = _checked(detector, found, session, path)
     write_atomically(path, content + entry(KEY, found.to_json()))
     return found
 
