@@ -7,7 +7,7 @@ import torch
 
 from tests import small
 from zsad.checkpoint import Card
-from zsad.evaluator.evaluation import detector_info, fingerprint
+from zsad.evaluator.runs import detector_info
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.methods.fe_clip.method import FeClip
 from zsad.predictor import Detector
@@ -25,11 +25,11 @@ def detector(
     return Detector(Card("fe-clip", {"sigma": sigma}, **card), method, runtime)
 
 
-OURS = fingerprint(detector())
+OURS = detector().fingerprint
 
 
 def test_what_does_not_change_answers_does_not_change_it() -> None:
-    assert fingerprint(detector(runtime=RuntimeConfig(batch_size=7), threshold=0.25)) == OURS
+    assert detector(runtime=RuntimeConfig(batch_size=7), threshold=0.25).fingerprint == OURS
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,19 @@ def test_what_does_not_change_answers_does_not_change_it() -> None:
     ids=["backbone", "size", "option", "learnt", "precision"],
 )
 def test_what_changes_answers_changes_it(other: dict[str, object]) -> None:
-    assert fingerprint(detector(**other)) != OURS
+    assert detector(**other).fingerprint != OURS
 
 
 def test_what_is_remembered_changes_it() -> None:
     few_shot = detector()
     few_shot.method.fit_normal(small.images(1))
-    assert fingerprint(few_shot) != OURS
+    assert few_shot.fingerprint != OURS
 
 
 def test_another_method_of_the_same_options_is_another() -> None:
     clip = small.frozen()
     one, two = (Detector(Card(name), ClipDetector(clip, ClipDetectorConfig())) for name in ("clip", "clip-ac"))
-    assert fingerprint(one) != fingerprint(two)
+    assert one.fingerprint != two.fingerprint
 
 
 def test_it_is_named_as_it_ran() -> None:

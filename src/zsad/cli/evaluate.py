@@ -97,7 +97,8 @@ def _evaluate(
     options: Namespace, data_sets: "list[DataSet]", protocol: "Protocol", bars: "Bars"
 ) -> "dict[Path, Evaluation]":
     """The evaluation of each folder."""
-    from zsad.evaluator.evaluation import Request, evaluate_into, evaluate_maps, folders_of
+    from zsad.evaluator.evaluation import evaluate_maps, folders_of
+    from zsad.evaluator.runs import Request, evaluate_into
 
     out, command, watch = options.out, command_line(), bars.show
     if options.maps is not None:

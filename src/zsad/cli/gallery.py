@@ -74,7 +74,6 @@ def run(options: Namespace) -> int:
 def choose(available: list["GalleryCandidate"], first: "Detector", options: Namespace) -> list["GalleryCandidate"]:
     """The images of the figure."""
     from zsad.errors import ConfigError
-    from zsad.evaluator.evaluation import fingerprint
     from zsad.gallery.choice import at_random, evaluated_scores, extreme, named, predicted_scores
     from zsad.results import store
 
@@ -89,7 +88,7 @@ def choose(available: list["GalleryCandidate"], first: "Detector", options: Name
     if options.evaluation:
         scores = evaluated_scores(available, options.evaluation)
         ranking = store.read(options.evaluation).detector
-        if ranking.fingerprint != fingerprint(first):
+        if ranking.fingerprint != first.fingerprint:
             say(f"! Ranked by the scores of another detector than the first: {ranking.name}, as evaluated.")
     else:
         scores = predicted_scores(available, first, options.max_images)
