@@ -247,7 +247,8 @@ def tiling_of(options: Namespace) -> "Tiling | None":
     tile, overlap, coarse = (getattr(options, name, None) for name in ("tile", "overlap", "coarse"))
     if tile is None:
         if overlap is not None or coarse is not None:
-            raise ConfigError("--overlap and --coarse go with tiles", "no --tile", "say --tile PX as well")
+            value = f"{coarse if overlap is None else overlap} without --tile"
+            raise ConfigError("--overlap and --coarse go with tiles", value, "say --tile PX as well")
         return None
     return Tiling.of(tile, overlap, coarse or 0.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from zsad.data import kinds
 from zsad.data.series.animations import Animation
 from zsad.data.series.frame import Frame, Series
-from zsad.data.series.nifti import Volume
+from zsad.data.series.nifti import Volume, check_axis
 from zsad.data.series.pages import DicomFrames, Pages
 from zsad.data.series.selection import FrameSelection
 from zsad.data.series.video import Video
@@ -92,6 +92,7 @@ def expand(
     Raises:
         ConfigError: there is no such axis.
     """
+    check_axis(axis)
     sources, skipped = list[Frame | Path](), list[SkippedFile]()
     for path in paths:
         named = kinds.kind_of_name(path.name)

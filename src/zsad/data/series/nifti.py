@@ -61,8 +61,7 @@ class Volume(Series):
         self.shape: tuple[int, ...] = tuple(map(int, image.shape))
         _check(image, path)
         self.axis = _slice_axis(image) if axis is None else axis
-        if self.axis not in (0, 1, 2):
-            raise ConfigError("an axis of a volume is 0, 1 or 2", axis, "choose one of these")
+        check_axis(self.axis)
         self._directions = _directions(image)
         self._scale: Range | None = _stated_range(image)
         self._dtype, self._offset = np.dtype(image.dataobj.dtype), int(image.dataobj.offset)
@@ -182,6 +181,16 @@ class Volume(Series):
                     low, high = min(low, float(finite.min())), max(high, float(finite.max()))
             self._scale = (low, high) if low <= high else (0.0, 1.0)
         return self._scale
+
+
+def check_axis(axis: int | None) -> None:
+    """Check an axis that was chosen.
+
+    Raises:
+        ConfigError: volumes have no such axis.
+    """
+    if axis not in (None, 0, 1, 2):
+        raise ConfigError("an axis of a volume is 0, 1 or 2", axis, "choose one of these")
 
 
 def _loaded(path: Path) -> Any:
