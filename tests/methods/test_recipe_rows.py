@@ -250,7 +250,10 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         "split": [VISA_TO_MVTEC, MVTEC_TO_VISA],
     },
     "small": {
-        "detectors": [*UNTRAINED, "acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"],
+        "detectors": [
+            *(*UNTRAINED, "musc", "auto", "acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"),
+            *("aa-clip", "adaclip", "anomalyclip", "april-gan", "clip-ad", "coop", "mvfa-ad", "vcp-clip"),
+        ],
         "backbone": "tiny",
         "image_size": 224,
         "seeds": [1, 2],
@@ -267,6 +270,9 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
             "fe-clip": {"training": {"epochs": 5}},
             "kanoclip": {"training": {"epochs": 6}},
             "wmoe-clip": {"training": {"epochs": 20}},
+            "aa-clip": {"training": {"epochs": 7, "first_stage": {"epochs": 3, "batch_size": 16}}},
+            "adaclip": {"training": {"epochs": 2}},
+            "mvfa-ad": {"training": {"epochs": 4}},
         },
     },
 }
