@@ -70,6 +70,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
             "fit-normal": ["fe-clip", "--normal", str(good), *out],
             "bench": ["clip"],
             "ensemble": ["clip", *out],
+            "export": ["clip", "--out", str(root / "clip.onnx")],
             "import": [str(good), "--as", "acd-clip", *out],
             "calibrate": ["clip", "--normal", str(good), *out],
             "demo": out,
