@@ -24,6 +24,8 @@ from zsad.export.enlarging import resized
 from zsad.export.exported import ExportedDetector
 from zsad.export.protobuf import DATA_LOCATION, EXTERNAL_DATA, _field, entry, metadata
 from zsad.export.tracing import ScoredImages
+from zsad.methods.auto import Auto
+from zsad.methods.auto.config import AutoConfig
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.parts.maps import resize
 from zsad.predictor import Detector
@@ -90,6 +92,25 @@ def test_a_batch_equals_its_images(path: Path) -> None:
         alone = session.run(["map", "score"], {"image": image[None]})
         np.testing.assert_allclose(alone[0][0], anomaly_map, atol=1e-5)
         np.testing.assert_allclose(alone[1][0], score, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["normal", "unlabelled"])
+def test_auto_is_exported_with_what_it_remembers(kind: str, tmp_path: Path) -> None:
+    """With features along fewer directions; of three unlabelled images one is dropped, and infinitely far."""
+    method = Auto(frozen(), AutoConfig(directions=16))
+    references = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    (method.fit_normal if kind == "normal" else method.fit_unlabelled)(references)
+    method.finish_fit()
+    bank, kept = (method.bank, 3) if kind == "normal" else (method.unlabelled, 2)
+    assert len(bank.image.unique()) == kept
+    remembering = Detector(checkpoint.Card("auto", backbone="small", image_size=SIDE), method, RuntimeConfig("cpu"))
+    written = export(remembering, tmp_path / "auto.onnx", "bolt")
+    assert written.batch is None
+    assert written.difference <= 1e-4
+    answers = load(tmp_path / "auto.onnx").predict([*_pictures()])
+    for ours, theirs in zip(answers, remembering.predict([*_pictures()], "bolt"), strict=True):
+        assert abs(ours.score - theirs.score) <= 1e-4
+        assert np.abs(ours.anomaly_map - theirs.anomaly_map).max() <= 1e-4
 
 
 def test_thresholds_and_classes(path: Path, exported: ExportedDetector) -> None:

@@ -10,7 +10,7 @@ aten = torch.ops.aten
 
 
 def rewrite(graph: fx.GraphModule) -> None:
-    """Replace antialiased resizing, sums over repeated indices, parts of axes and searches in sorted rows, in place.
+    """Replace, in place, resizing, sums over repeated indices, moved and cut axes, searches and lower bounds.
 
     Args:
         graph: of :func:`zsad.export.tracing.trace`.
@@ -83,11 +83,29 @@ def _sliced(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
     return graph.graph.call_function(aten.slice.Tensor, (values, axis, start, start + length))
 
 
+def _permuted(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """All axes in their new order, counted from the first: of ``movedim(-1, 1)`` the exporter leaves an axis of -1."""
+    values, source, destination = _arguments(node)
+    order = list(range(len(shape_of(values))))
+    moved = order.pop(source)
+    order.insert(destination % len(shape_of(values)), moved)
+    return graph.graph.call_function(aten.permute.default, (values, order))
+
+
+def _bounded(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """A lower bound is a maximum: ONNX Runtime makes infinity, of images that are left out, finite where it clips."""
+    values, bound = _arguments(node)
+    lowest = constant(graph, torch.tensor(bound, dtype=node.meta["tensor_meta"].dtype))
+    return graph.graph.call_function(aten.maximum.default, (values, lowest))
+
+
 _REPLACEMENTS: dict[Any, Callable[[fx.GraphModule, fx.Node], fx.Node]] = {
     aten._upsample_bilinear2d_aa.vec: _resized,
     aten._upsample_bicubic2d_aa.vec: _resized,
     aten.index_add.default: _scattered,
     aten.index_add_.default: _scattered,
+    aten.clamp_min.default: _bounded,
+    aten.movedim.int: _permuted,
     aten.narrow.default: _sliced,
     aten.searchsorted.Tensor: _counted,
 }
