@@ -71,6 +71,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
             "bench": ["clip"],
             "ensemble": ["clip", *out],
             "export": ["clip", "--out", str(root / "clip.onnx")],
+            "serve": ["clip"],
             "import": [str(good), "--as", "acd-clip", *out],
             "calibrate": ["clip", "--normal", str(good), *out],
             "demo": out,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Serve detectors over HTTP: a page to drop images on, and an API for programs. Other machines reach it
 only with --host and a token. A signal (Ctrl-C) stops it when what was accepted is answered, a second one at once."""
 PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-MIB = 2**20
+MIB, MOST_MIB = 2**20, 2**20
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -77,8 +77,11 @@ def _require_packages() -> None:
 
 
 def _settings(options: Namespace) -> "ServiceSettings":
+    from zsad.config import check_within
     from zsad.service.settings import ServiceSettings, read_token
 
+    for name in ("max_file_mib", "max_request_mib"):
+        check_within(f"--{name.replace('_', '-')}", getattr(options, name), 1, MOST_MIB)
     return ServiceSettings(
         host=options.host,
         port=options.port,
