@@ -18,7 +18,7 @@ from benchmarks.faults.commands import Command
 from benchmarks.faults.killing import Killer
 from zsad.benchmark import leaderboard
 from zsad.cli.main import main
-from zsad.evaluator import class_evaluator, evaluation
+from zsad.evaluator import class_evaluator, runs
 
 LIMIT = 120.0
 """Seconds that a command may take; far more than it does."""
@@ -174,7 +174,7 @@ def _stop_clocks() -> None:
     ticks = itertools.count()
     time.perf_counter = lambda: float(next(ticks))  # type: ignore[assignment]
     datetime.datetime = FixedTime  # type: ignore[misc]
-    for module in (leaderboard, evaluation):
+    for module in (leaderboard, runs):
         module.datetime = FixedTime  # type: ignore[attr-defined]
     class_evaluator._peak_memory = lambda device: 0.0
 

@@ -160,12 +160,13 @@ def test_another_evaluation_is_kept_unless_it_is_to_be_replaced(
     assert store.read(out).protocol.max_images == 1
 
 
-@pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2", "--image-size", "64"]], ids=["0", "2"])
+@pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2"]], ids=["0", "2"])
 def test_a_command_that_was_killed_goes_on_to_the_same_bytes(words: list[str], tmp_path: Path) -> None:
     given, out = data(tmp_path / "data", "metal_nut", "carpet", "tile"), tmp_path / "out"
     for hue, name in enumerate(("metal_nut", "carpet", "tile")):
         train(tmp_path / "data" / name, 3, hue)
-    arguments = ["evaluate", *words, "--data", given, "--device", "cpu", "--resolution", "64", "--out"]
+    small = ["--image-size", "64", "--resolution", "64"]
+    arguments = ["evaluate", *words, "--data", given, "--device", "cpu", *small, "--out"]
     command = [sys.executable, "-m", "zsad.cli.main", *arguments, str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as process:
         first, ends = out / "classes" / "drawn" / "carpet" / "class.json", time.monotonic() + 120
