@@ -16,7 +16,8 @@ from torch import Tensor
 from zsad import calibrator, checkpoint, memory_bank
 from zsad.arguments import check_folder, several
 from zsad.backbones.config import image_size_for
-from zsad.calibration import Calibration, Criterion, Decision, calibration_warnings, decision
+from zsad.calibration import Calibration, Criterion
+from zsad.calibration.deciding import Deciding
 from zsad.config import check_class_name
 from zsad.data.decode import Source, decode
 from zsad.data.decoding.ranges import Range
@@ -40,7 +41,7 @@ from zsad.types import DecodedImage, Failure, Identity, Prediction, Size
 T = TypeVar("T")
 
 
-class Detector:
+class Detector(Deciding):
     """A method on a backbone, ready to predict. Made by :func:`load`.
 
     Attributes:
@@ -63,7 +64,6 @@ class Detector:
     ) -> None:
         self.card, self.runtime = card, (runtime or RuntimeConfig()).resolved()
         self.explanation, self.scored_together = "", False
-        self._given_pixel_threshold: float | None = None
         self.image_size = image_size_for(method.clip.name, card.image_size, method.clip.config)
         self.training_record, self.name = training_record or checkpoint.TrainingRecord(), name or card.method
         self.method = method.to(self.runtime.device, self.runtime.dtype).eval()
@@ -105,22 +105,9 @@ class Detector:
         return self.training_record.calibration
 
     @property
-    def threshold(self) -> float | None:
-        """Score in [0, 1] from which an image counts as anomalous: as given, or calibrated; None without either."""
-        if self.card.threshold is not None:
-            return self.card.threshold
-        return self.calibration.threshold if self.calibration else None
-
-    @property
-    def pixel_threshold(self) -> float | None:
-        """Anomaly in [0, 1] from which a pixel counts as anomalous, for regions; as :attr:`threshold`. May be set."""
-        if self._given_pixel_threshold is not None:
-            return self._given_pixel_threshold
-        return self.calibration.pixel_threshold if self.calibration else None
-
-    @pixel_threshold.setter
-    def pixel_threshold(self, value: float | None) -> None:
-        self._given_pixel_threshold = value
+    def given_threshold(self) -> float | None:
+        """Score in [0, 1] that was given as the threshold; None where none was. Kept on saving."""
+        return self.card.threshold
 
     @property
     def value_range(self) -> Range | None:
@@ -144,16 +131,6 @@ class Detector:
     def fingerprint(self) -> str:
         """Content hash of all that decides scores and maps: method, configuration, size, backbone, trained tensors."""
         return checkpoint.state_fingerprint(self.card, self.method, self.image_size, self.runtime.precision)
-
-    def decision(self, class_name: str) -> Decision:
-        """How images of a class are decided: its thresholds and calibration, if there are any."""
-        found = decision(self.card.threshold, self.calibration, class_name)
-        given = self._given_pixel_threshold
-        return found if given is None else replace(found, pixel_threshold=given)
-
-    def calibration_warnings(self, class_name: str) -> list[str]:
-        """Warnings about deciding on images of a class, in full sentences; mostly none."""
-        return calibration_warnings(self.card.threshold, self.calibration, class_name)
 
     @overload
     def predict(self, images: Source, class_name: str = "object") -> Prediction: ...

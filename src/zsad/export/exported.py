@@ -6,14 +6,14 @@ files, decoded ahead in threads -> resized as before export -> graph: map and sc
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from PIL import Image
 
-from zsad.calibration import Calibration, Decision, calibration_warnings, decision
+from zsad.calibration import Calibration, Decision
+from zsad.calibration.deciding import Deciding
 from zsad.config import check_class_name
 from zsad.data.decode import Source, decode
 from zsad.data.reading import read_file
@@ -31,7 +31,7 @@ ANY = "object"
 """The class name that is used where none is given."""
 
 
-class ExportedDetector:
+class ExportedDetector(Deciding):
     """A detector in one file, ready to predict. Made by :func:`load`; answers as :class:`zsad.Detector` does.
 
     Attributes:
@@ -73,32 +73,17 @@ class ExportedDetector:
         return self.card.calibration
 
     @property
-    def threshold(self) -> float | None:
-        """Score in [0, 1] from which an image counts as anomalous; None without one."""
-        if self._threshold is not None:
-            return self._threshold
-        return self.calibration.threshold if self.calibration else None
-
-    @property
-    def pixel_threshold(self) -> float | None:
-        """Anomaly in [0, 1] from which a pixel counts as anomalous, for regions; may be set."""
-        if self._given_pixel_threshold is not None:
-            return self._given_pixel_threshold
-        return self.calibration.pixel_threshold if self.calibration else None
-
-    @pixel_threshold.setter
-    def pixel_threshold(self, value: float | None) -> None:
-        self._given_pixel_threshold = value
+    def given_threshold(self) -> float | None:
+        """Score in [0, 1] that was given as the threshold, here or before the export; None where none was."""
+        return self._threshold
 
     def decision(self, class_name: str = ANY) -> Decision:
         """How images of a class are decided."""
-        found = decision(self._threshold, self.calibration, self._class(class_name))
-        given = self._given_pixel_threshold
-        return found if given is None else replace(found, pixel_threshold=given)
+        return super().decision(self._class(class_name))
 
     def calibration_warnings(self, class_name: str = ANY) -> list[str]:
         """Warnings about deciding on images of a class, in full sentences; mostly none."""
-        return calibration_warnings(self._threshold, self.calibration, self._class(class_name))
+        return super().calibration_warnings(self._class(class_name))
 
     def memory_warnings(self, class_name: str = ANY) -> list[str]:
         """Warnings about scoring images with what it remembers, in full sentences; often none."""
