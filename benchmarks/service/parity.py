@@ -16,6 +16,7 @@ import zsad
 from zsad import methods
 from zsad.calibration import Calibration
 from zsad.checkpoint import Card
+from zsad.data.decode import Source
 from zsad.data.synthetic import part
 from zsad.errors import ConfigError
 from zsad.predictor import Detector
@@ -110,7 +111,7 @@ def needs_normal(detector: Detector) -> bool:
     return takes_normal(detector) and getattr(method, "needs_normal", False) and not method.is_few_shot
 
 
-def calibrate(detector: Detector, images: Sequence[bytes]) -> None:
+def calibrate(detector: Detector, images: Sequence[Source]) -> None:
     """Thresholds that some images and pixels reach."""
     found = detector.predict([*images], "nut")
     scores = sorted(one.score for one in found)
@@ -118,6 +119,7 @@ def calibrate(detector: Detector, images: Sequence[bytes]) -> None:
     calibration = Calibration(
         "fpr", scores[len(scores) // 2], tuple(scores), "nut", "", target=0.05, pixel_threshold=pixels
     )
+    calibration = replace(calibration, detector=detector.fingerprint)
     detector.training_record = replace(detector.training_record, calibration=calibration)
 
 

@@ -1,4 +1,4 @@
-"""A run with Ray's workers: the shards are those of one process. ``python -m benchmarks.cluster`` also kills them."""
+"""A run with Ray's workers: the shards are those of one process. ``python -m benchmarks.cluster kills`` ends them."""
 
 import sys
 from pathlib import Path

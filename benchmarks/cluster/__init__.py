@@ -1,0 +1,1 @@
+"""What ``zsad predict MANIFEST --engine`` promises: ``python -m benchmarks.cluster``."""
