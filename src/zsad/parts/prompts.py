@@ -128,9 +128,11 @@ def _longest(tokenizer: Tokenizer, texts: Sequence[str], class_name: str) -> int
 
 def _cut(tokenizer: Tokenizer, class_name: str, texts: Sequence[str], room: int) -> str:
     """The longest prefix of the class name that fits, up to the end of a word if possible."""
+    # The longest first: it alone is counted of nearly all prefixes that do not fit.
+    by_length = sorted(texts, key=lambda text: tokenizer.count(text.format("")), reverse=True)
     for end in range(len(class_name) - 1, 0, -1):
         prefix = class_name[:end]
-        if not prefix.isspace() and _longest(tokenizer, texts, prefix) <= room:
+        if not prefix.isspace() and all(tokenizer.count(text.format(prefix)) <= room for text in by_length):
             words = prefix if class_name[end].isspace() else prefix.rpartition(" ")[0]
             return (words if words.strip() else prefix).strip()
     raise ConfigError(

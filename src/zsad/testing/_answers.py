@@ -151,14 +151,15 @@ def mixed_class_names_equal_separate_ones(case: MethodCase) -> None:
 
 @promise("any class name is answered; one beyond the context of the text tower is shortened, with a warning")
 def any_class_name_is_answered(case: MethodCase) -> None:
+    method = case.make()
     for class_name in ("", "{}", "{0} {x}", "100 % cotton\x00", "naïve 缺陷 🔧"):
-        score = run(case.make(), 1, class_names=[class_name]).score
+        score = run(method, 1, class_names=[class_name]).score
         require(score.isfinite().all(), f"{score.tolist()} for the class name {class_name!r}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # A new one each time, since each is warned of once.
-        long_name = f"{case.method.__name__} {next(_NUMBERS)} " + "word " * 200
-        require(run(case.make(), 1, class_names=[long_name]).score.isfinite().all(), "no finite score")
+        long_name = f"{case.method.__name__} {next(_NUMBERS)} " + "word " * 100
+        require(run(method, 1, class_names=[long_name]).score.isfinite().all(), "no finite score")
     told = [str(warning.message) for warning in caught if issubclass(warning.category, ZsadWarning)]
     long = [message for message in told if "The class name is too long" in message]
     require(bool(long) == case.method.uses_class_names, f"warnings: {told}")

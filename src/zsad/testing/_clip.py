@@ -1,5 +1,6 @@
 """A small CLIP for tests: the true structure and the true vocabulary, a ten-thousandth of the arithmetic."""
 
+from collections import OrderedDict
 from functools import cache
 from importlib.resources import files
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from zsad.backbones.clip import Clip
 from zsad.backbones.config import ClipConfig, PublishedWeights, TextConfig, VisionConfig
 from zsad.backbones.tokenizer import Tokenizer
+from zsad.backbones.weights import SkipInit
 
 SIZE, PATCH, DEPTH = 32, 8, 4
 CONFIG = ClipConfig(
@@ -27,8 +29,25 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_merges(files("zsad.backbones") / "clip_merges.txt.gz", 77)
 
 
+_DRAWN: OrderedDict[tuple[str, int], dict[str, Tensor]] = OrderedDict()
+KEPT = 8
+"""So many sets of weights are kept: drawing one takes as long as three checks."""
+
+
 def build(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
     """Trainable, with random weights of such a size that every tensor matters to the answer."""
+    key = repr(config), seed
+    if key not in _DRAWN:
+        _DRAWN[key] = _draw(config, seed).state_dict()
+        if len(_DRAWN) > KEPT:
+            _DRAWN.popitem(last=False)
+    with SkipInit():
+        clip = Clip("small", config, tokenizer())
+    clip.load_state_dict(_DRAWN[key])
+    return clip
+
+
+def _draw(config: ClipConfig, seed: int) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip = Clip("small", config, tokenizer())
