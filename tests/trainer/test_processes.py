@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import zsad
+from tests.small import register
 from tests.trainer.toys import draw
 from zsad.errors import ConfigError, DependencyError, InputError, ZsadError
 from zsad.runtime import RuntimeConfig
@@ -64,6 +66,7 @@ def test_parts_of_a_batch_are_the_batch() -> None:
         for rank in range(count):
             together = FabricProcesses(Fabric(count))
             together.rank = rank
+            assert together.place(images) == sum(map(len, parts))
             parts.append(together.part(batch))
         assert torch.equal(torch.cat(parts), batch)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -81,6 +84,45 @@ def test_gradients_are_added_and_none_stays_none() -> None:
     assert trained[2].grad is None
     Processes().add_gradients(trained)
     assert trained[0].grad.tolist() == [[11.0, 22.0], [33.0, 44.0]]
+
+
+class OneOfTwo(FabricProcesses):
+    """A process that notes its gradients, as if the other had none."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(Fabric(2, torch.zeros(())))
+        self.rank, self.noted = rank, list[torch.Tensor]()
+
+    def add_gradients(self, parameters: Iterable[torch.Tensor]) -> None:
+        self.noted += [one.grad.clone() for one in parameters if one.grad is not None]
+
+    def total(self, values: Mapping[str, float]) -> dict[str, float]:
+        return dict(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("wmoe-clip", {}), ("wmoe-clip", {"balance_weight": 0.5}), ("inctrl", {})],
+)
+def test_chance_and_what_images_share_are_those_of_one_process(
+    name: str, options: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six images of one step: noise of each, the balance of all, and batch normalisation."""
+    register(monkeypatch)
+    recipe = Recipe(name, backbone="small", weights="random", options=options, training={"batch_size": 6})
+    samples, gradients, terms = samples_of(draw(tmp_path / "data", 3, 32), "test"), [], []
+    for rank in (None, 0, 1):
+        run = prepare_run(recipe, samples, tmp_path, runtime=RuntimeConfig(device="cpu", workers=1, cache_gb=0))
+        run.processes = noting = OneOfTwo(rank or 0)
+        if rank is None:
+            noting.count = 1
+        terms.append(run._epoch(0))
+        gradients.append(noting.noted)
+    for whole, *parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(sum(parts), whole, rtol=1e-4, atol=1e-6)
+    for term, value in terms[0].items():
+        assert terms[1][term] + terms[2][term] == pytest.approx(value, rel=1e-4)
+    assert max(float(one.abs().max()) for one in gradients[0]) > 1e-4
 
 
 def test_statistics_are_averaged_and_counts_kept() -> None:

@@ -150,6 +150,15 @@ class Trainable(Method):
     def begin_stage(self, stage: int) -> None:
         """Called before each epoch of a training in two stages: 0 in the first, then 1. By default nothing changes."""
 
+    @property
+    def couples_images(self) -> bool:
+        """Whether the loss of an image depends on the others of its batch; several processes then take whole batches.
+
+        Otherwise the loss of a batch is the mean of the losses of its images. Methods with batch normalisation or terms
+        that are about a batch override this.
+        """
+        return False
+
     @abstractmethod
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """The terms of the paper's loss, weighted as in the paper, by name; training minimises their sum.

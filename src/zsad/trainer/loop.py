@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from zsad import checkpoint
 from zsad.errors import ConfigError, ZsadError
 from zsad.methods._trainable import Trainable, TrainingConfig
+from zsad.parts.noise import part_of_batch
 from zsad.runtime import RuntimeConfig, without_tf32
 from zsad.trainer import state
 from zsad.trainer.batch_loss import BatchLoss, Describe, mixed
@@ -202,7 +204,8 @@ class TrainingRun:
             self.method.begin_stage(int(epoch >= first))
         order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(mixed(self.seed, epoch)))
         steps = order.split(batch_size)
-        parts = [self.processes.part(step) for step in steps]
+        copies = self.processes.count if self.method.couples_images else 1
+        parts = [step if copies > 1 else self.processes.part(step) for step in steps]
         micro_batch = self.runtime.micro_batch or batch_size
         indices = [micro.tolist() for part in parts if len(part) for micro in part.split(micro_batch)]
         batches = self.images.batches(indices, self.runtime.workers, self._loss.needs_pixels)
@@ -211,18 +214,25 @@ class TrainingRun:
             torch.manual_seed(mixed(self.seed, epoch, number))
             self._set_rates(epoch, (epoch - first) * len(steps) + number)
             self._optimiser.zero_grad()
-            for _ in range(math.ceil(len(part) / micro_batch)):
+            for micro in range(math.ceil(len(part) / micro_batch)):
                 batch = next(batches)
-                terms = self._loss.terms(batch, epoch)
+                with self._known_place(len(step), micro * micro_batch):
+                    terms = self._loss.terms(batch, epoch)
                 self._check_finite("loss", terms, f"at step {number + 1} of epoch {epoch + 1}")
-                torch.stack(list(terms.values())).sum().mul(len(batch.indices) / len(step)).backward()
+                torch.stack(list(terms.values())).sum().mul(len(batch.indices) / (len(step) * copies)).backward()
                 for name, term in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch.indices)
+                    sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch.indices) / copies
             self.processes.add_gradients(self._parameters.values())
             self._clip_gradients()
             self._optimiser.step()
         self.processes.average(self._statistics.values())
         return {name: total / len(self.images) for name, total in self.processes.total(sums).items()}
+
+    def _known_place(self, images: int, passed: int) -> AbstractContextManager[None]:
+        """Within, noise for images is drawn by their places in a batch of which this process has a part."""
+        if self.processes.count == 1 or self.method.couples_images:
+            return nullcontext()
+        return part_of_batch(self.processes.place(images) + passed, images)
 
     def _set_rates(self, epoch: int, step: int) -> None:
         for group in self._optimiser.param_groups:

@@ -5,6 +5,8 @@
 
 The loss of a batch is a mean over its images, so that the sum over the processes of (images here / images of the batch)
 times the mean here is the mean over the batch, also where the last batch leaves a process with fewer images, or none.
+Random numbers that a method draws for an image are those it has in one process (:mod:`zsad.parts.noise`). Where the
+loss of an image depends on others of its batch, each process takes whole batches, and gradients are averaged.
 Processes are started and joined by Lightning Fabric's DDP strategy (``gloo`` on CPUs, ``nccl`` on GPUs). Gradients are
 added by one operation after the backward pass: PyTorch's own hooks, which begin earlier, would wait for a process that
 has no image, and for parameters that no image of a process reaches. What is trained here is small, at most some tens of
@@ -53,6 +55,10 @@ class Processes:
         """The part of a batch that this process takes; it may be empty."""
         return indices
 
+    def place(self, images: int) -> int:
+        """Where in a batch of so many images the part begins."""
+        return 0
+
     def add_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace the gradients by their sums over all processes."""
 
@@ -78,6 +84,10 @@ class FabricProcesses(Processes):
     def part(self, indices: Tensor) -> Tensor:
         """Neighbours in the batch; the first processes have one more where it does not divide."""
         return indices.tensor_split(self.count)[self.rank]
+
+    def place(self, images: int) -> int:
+        """After the parts of the processes before this one."""
+        return self.rank * (images // self.count) + min(self.rank, images % self.count)
 
     def add_gradients(self, parameters: Iterable[Tensor]) -> None:
         """In one operation. A parameter without a gradient in all processes keeps none."""

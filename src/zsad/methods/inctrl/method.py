@@ -197,6 +197,11 @@ class InCtrl(FewShot, InContextMethod):
         context = (mixed_up if self.config.mixed_batch else in_order)(features, normal)
         return self._evidence(features, distances(context), self.adapter(context.normal_tokens).mean(1), class_names)
 
+    @property
+    def couples_images(self) -> bool:
+        """By batch normalisation, and by the order in which the code reads a batch."""
+        return True
+
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Focal loss of the score, and of the score by the residual of class tokens."""
         assert isinstance(evidence, InContextEvidence)

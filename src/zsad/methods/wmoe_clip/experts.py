@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zsad.parts.noise import normal_noise
+
 
 class Experts(nn.Module):
     """Routing gate and experts, each an MLP of two layers as wide as its input.
@@ -33,7 +35,7 @@ class Experts(nn.Module):
         """Weights of the experts: softmax over the top k, exactly 0 for all others."""
         relevance = self.gate(x).float()
         if self.training and self.noise:
-            relevance = relevance + self.noise * torch.randn_like(relevance)
+            relevance = relevance + self.noise * normal_noise(len(x), relevance.shape[1:], relevance)
         best = relevance.topk(self.active)
         return torch.zeros_like(relevance).scatter(1, best.indices, best.values.softmax(-1))
 

@@ -31,6 +31,7 @@ from zsad.methods.wmoe_clip.experts import Experts, imbalance
 from zsad.methods.wmoe_clip.variational import Autoencoder, Posterior
 from zsad.methods.wmoe_clip.wavelets import WaveletAttention
 from zsad.parts.losses import dice, focal, image_cross_entropy, upsample
+from zsad.parts.noise import normal_noise
 from zsad.parts.prompts import insert_vectors
 from zsad.parts.result_cache import ResultCache
 from zsad.parts.similarity import anomaly_probability
@@ -187,6 +188,11 @@ class WMoEClip(FrozenBackboneMethod):
             routing=gathered.routing if gathered else none.new_zeros(len(maps), 0),
         )
 
+    @property
+    def couples_images(self) -> bool:
+        """With a balance of the experts, which is that of a batch."""
+        return self.aggregation is not None and self.config.balance_weight > 0
+
     def loss(self, evidence: Evidence, target: Target) -> dict[str, Float[Tensor, ""]]:
         """Equations 9-11."""
         assert isinstance(evidence, WMoEClipEvidence)
@@ -291,7 +297,7 @@ class ClassTokenSampling(nn.Module):
     def _noise(self, image: Float[Tensor, "batch embed"]) -> Float[Tensor, "#batch draws length embed"]:
         """ε of equation 1: drawn per image in training, 0 or the same seeded draws for all images in prediction."""
         if self.training:
-            return torch.randn(len(image), 1, self.length, self.embed, device=image.device, dtype=image.dtype)
+            return normal_noise(len(image), (1, self.length, self.embed), image)
         if not self.draws:
             return image.new_zeros(1, 1, self.length, self.embed)
         generator = torch.Generator().manual_seed(SEED)
