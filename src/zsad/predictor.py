@@ -275,13 +275,7 @@ class Detector(Deciding):
                 nothing is left of the memory bank without an image. Thresholds stay as they were.
         """
         check_class_name(class_name)
-        images = [
-            calibrator.CalibrationImage(
-                image, _name(image, number) or str(image), _content_hash(image) or "", is_anomalous
-            )
-            for sources, is_anomalous in ((normal, False), (abnormal, True))
-            for number, image in enumerate(several(sources))
-        ]
+        images = [*calibration_images(normal), *calibration_images(abnormal, is_anomalous=True)]
         request = calibrator.Request(criterion, target, class_name.strip(), self.runtime.images_at_once, progress)
         found = calibrator.calibrate(
             images, lambda batch: self.predict(batch, class_name), self.method, self.training_record, request
@@ -448,6 +442,14 @@ class Detector(Deciding):
             folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
         self.explanation, self.scored_together = folder.explanation, True
         return folder
+
+
+def calibration_images(images: Sequence[Source], is_anomalous: bool = False) -> list[calibrator.CalibrationImage]:
+    """Images of one state as a calibration takes them, with the content hashes of those that are files."""
+    return [
+        calibrator.CalibrationImage(image, _name(image, number) or str(image), _content_hash(image) or "", is_anomalous)
+        for number, image in enumerate(several(images))
+    ]
 
 
 def _name(image: Source, number: int) -> str | None:

@@ -159,7 +159,7 @@ def test_nothing_is_kept_that_differs(
     rough = ClipDetector(detector.method.clip, ClipDetectorConfig(sigma=1.0))
     other = Detector(detector.card, rough, RuntimeConfig("cpu"))
     monkeypatch.setattr(
-        writing, "traced", lambda *_: writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
+        writing, "traced", lambda *_, **__: writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
     )
     monkeypatch.setattr(writing, "onnx_bytes", lambda _: path.read_bytes())
     assert export(detector, tmp_path / "same.onnx", "bolt").difference <= 1e-4
@@ -295,7 +295,7 @@ def test_the_command_writes_a_file(
     from zsad.cli.main import main
 
     empty = writing.Graph(fx.GraphModule({}, fx.Graph()), torch.empty(0), None)
-    monkeypatch.setattr(writing, "traced", lambda *_: empty)
+    monkeypatch.setattr(writing, "traced", lambda *_, **__: empty)
     monkeypatch.setattr(writing, "onnx_bytes", lambda _: path.read_bytes())
     monkeypatch.setattr("zsad.loading.load", lambda *_, **__: detector)
     assert main(["export", "clip", "--class-name", "bolt", "--out", str(tmp_path / "nuts")]) == 0

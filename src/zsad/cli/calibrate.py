@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
     from zsad import checkpoint
 
     out = _out(options)
-    normal, abnormal = _images(options.normal), _images(options.abnormal) if options.abnormal else []
+    normal, abnormal = images_in(options.normal), images_in(options.abnormal) if options.abnormal else []
     criterion, target = criterion_of(options)
     detector = load_detector(options)
     say(describe(detector))
@@ -127,7 +127,12 @@ def _changed(options: Namespace) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in FIXED if getattr(options, name)]
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder, all of which can be read.
+
+    Raises:
+        InputError: there are none, or one cannot.
+    """
     from zsad.data.sources import check_not_empty, scan
 
     scanned = scan([folder])

@@ -185,8 +185,13 @@ def detector_argument(folder: Path) -> str:
 
 def describe(detector: "Detector | ExportedDetector") -> str:
     """What runs, what it remembers and was calibrated on; names the embedded backbone as what it is."""
+    from zsad.export.card import ExportCard
+
     about = detector.identity
     lines = [f"detector {about.method} at {about.image_size} px on {about.backbone}", f"weights: {about.weights}"]
+    if isinstance(detector.card, ExportCard) and detector.card.loss:
+        lines[0] += f", {about.precision}"
+        lines.append(f"int8: {detector.card.loss.summary}")
     if detector.memory_summary:
         lines.append(f"remembers: {detector.memory_summary}")
     if detector.calibration:

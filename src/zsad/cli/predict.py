@@ -311,7 +311,8 @@ def calibrating(detector: "Detector | ExportedDetector", argument: str) -> str:
     from zsad.export import ExportedDetector
 
     if isinstance(detector, ExportedDetector):
-        return "give --threshold P, or calibrate the detector and export it again"
+        with_int8 = " with --int8 --normal DIR" if detector.card.loss else ""
+        return f"give --threshold P, or calibrate the detector and export it again{with_int8}"
     from zsad import methods
     from zsad.methods import FewShot, TransductiveMethod
 

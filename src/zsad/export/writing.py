@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,11 +17,13 @@ import torch
 from torch import fx
 
 from zsad.config import check_class_name
+from zsad.data.decode import Source
 from zsad.errors import ConfigError, InputError
 from zsad.export import SUFFIXES
 from zsad.export.batching import THREE, TWO, FixedBatchError, any_batch
 from zsad.export.card import KEY, ExportCard
 from zsad.export.exported import ExportedDetector
+from zsad.export.int8 import in_int8
 from zsad.export.parity import TOLERANCE, difference
 from zsad.export.protobuf import entry
 from zsad.export.rewriting import rewrite
@@ -54,7 +56,14 @@ class Graph:
     batch: int | None
 
 
-def export(detector: Detector, path: str | os.PathLike[str], class_name: str = "object") -> ExportCard:
+def export(
+    detector: Detector,
+    path: str | os.PathLike[str],
+    class_name: str = "object",
+    *,
+    int8: bool = False,
+    normal: Sequence[Source] = (),
+) -> ExportCard:
     """Write a detector as one graph, from a picture to its map and its score.
 
     The normalisation, the prompts of the class, learned weights and banks are in the graph; thresholds, the calibration
@@ -65,29 +74,41 @@ def export(detector: Detector, path: str | os.PathLike[str], class_name: str = "
         detector: on the CPU, in fp32.
         path: of the file; its suffix is that of a format.
         class_name: what the images will show.
+        int8: whether its towers multiply in 8 bits (:mod:`zsad.export.int8`), in a graph for one image at a time: maps
+            then differ by more, which is measured and stated in the card, and a calibration is left out.
+        normal: with int8, normal images of the class: the loss is measured on them, and a calibration for a
+            false-positive rate is made again.
 
     Raises:
         ConfigError: the detector scores images by one another, has to be fitted first, is not in fp32 on the CPU, has
             an operation that the format does not know, or gives other answers as a graph.
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or a normal image cannot be used.
     """
     file = Path(path)
     write = WRITERS.get(file.suffix)
     if write is None:
         raise ConfigError(f"an exported file ends in {', '.join(WRITERS)}", str(file), "name another file")
+    if int8 and write is not _write_onnx:
+        raise ConfigError("int8 is written as ONNX", str(file), "choose --format onnx")
+    if normal and not int8:
+        raise ConfigError("normal images are for --int8", f"{len(normal)} for fp32", "leave them out, or say --int8")
     check_class_name(class_name)
     _check_exportable(detector)
-    graph = traced(detector.method, detector.image_size, class_name)
+    graph = traced(detector.method, detector.image_size, class_name, one=int8)
     found = card(detector, class_name, graph.batch)
     try:
         with alone_with(file):  # which also removes what a killed export left beside it
-            return write(graph, found, detector, file)
+            return _write_int8(graph, found, detector, file, normal) if int8 else write(graph, found, detector, file)
     except OSError as error:
         raise InputError("the file must be writable", error, "choose another") from error
 
 
-def traced(method: Method, side: int, class_name: str) -> Graph:
+def traced(method: Method, side: int, class_name: str, one: bool = False) -> Graph:
     """The graph of a method, for any number of images where that is possible.
+
+    Args:
+        method, side, class_name: as :class:`zsad.export.tracing.ScoredImages` takes them.
+        one: whether it is for one image at a time in any case.
 
     Raises:
         ConfigError: what the method does depends on the values of the picture.
@@ -101,6 +122,8 @@ def traced(method: Method, side: int, class_name: str) -> Graph:
         return graph
 
     try:
+        if one:
+            return Graph(graph_of(1), images[:1], 1)
         try:
             return Graph(any_batch(graph_of(TWO), graph_of(THREE)), images, None)
         except FixedBatchError:
@@ -160,14 +183,26 @@ def onnx_bytes(graph: Graph) -> bytes:
 
 
 def _write_onnx(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> ExportCard:
+    content, found = _checked_onnx(graph, found, detector, path)
+    write_atomically(path, content + entry(KEY, found.to_json()))
+    return found
+
+
+def _write_int8(
+    graph: Graph, found: ExportCard, detector: Detector, path: Path, normal: Sequence[Source]
+) -> ExportCard:
+    content, found = in_int8(*_checked_onnx(graph, found, detector, path), detector, str(path), normal)
+    write_atomically(path, content + entry(KEY, found.to_json()))
+    return found
+
+
+def _checked_onnx(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> tuple[bytes, ExportCard]:
     content = _converted(lambda: onnx_bytes(graph), found)
     try:
         session = OnnxSession(content, str(path), "cpu", found.image_size)
     except InputError as error:  # a graph that the exporter wrote and the runtime does not take
         raise _not_exportable(found.method, error) from error
-    found = _checked(detector, found, session, path)
-    write_atomically(path, content + entry(KEY, found.to_json()))
-    return found
+    return content, _checked(detector, found, session, path)
 
 
 def _write_openvino(graph: Graph, found: ExportCard, detector: Detector, path: Path) -> ExportCard:
