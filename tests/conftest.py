@@ -1,15 +1,20 @@
 """Every test runs with shapes checked at run time, away from the user's caches, and without the network."""
 
+import gc
 import os
 import signal
+import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
 
-import tests.checked  # noqa: F401  # the hook finds it by name
+from tests.checked import jaxtyped
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Some machines ask for no compiled files; each process that a test starts would compile the whole package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     # PyTorch's threads in as many processes as there are cores would wait for each other.
     os.environ["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // workers, 1))
@@ -18,7 +23,17 @@ for name in ("SIGINT", "SIGHUP"):
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         ours = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
         signal.signal(getattr(signal, name), ours)
-install_import_hook("zsad", "tests.checked.checked")
+jaxtyping.jaxtyped = jaxtyped
+jaxtyping.install_import_hook("zsad", "tests.checked.checked")
+os.fsync = lambda descriptor: (
+    os.fstat(descriptor) and None
+)  # no test can see whether it reached the disk; it takes long
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage, which some of what is tested calls, pass over thousands of tests and modules."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

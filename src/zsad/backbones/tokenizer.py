@@ -8,6 +8,7 @@ import gzip
 import html
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -79,6 +80,10 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """The largest id plus one: the number of embeddings that a text tower needs."""
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
         return 1 + max(self.backend.get_vocab().values())
 
     def encode(self, text: str) -> list[int]:

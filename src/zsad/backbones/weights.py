@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,16 @@ def _only_choice(backbone: str, config: ClipConfig) -> str:
 def _tokenizer(config: ClipConfig, path: Path | None) -> Tokenizer:
     """CLIP's own tokenizer, or that of the weights."""
     if path is None:
-        with as_file(files("zsad.backbones") / "clip_merges.txt.gz") as own:
-            return _tokenizer(config, own)
+        own = files("zsad.backbones") / "clip_merges.txt.gz"
+        return _fitting(_own_tokenizer(config.text.context), config, Path(str(own)))
     read = Tokenizer.from_merges if path.suffix == ".gz" else Tokenizer.from_tokenizer_json
     return _fitting(read(path, config.text.context), config, path)
+
+
+@lru_cache(maxsize=4)
+def _own_tokenizer(context: int) -> Tokenizer:
+    """Read once: detectors share it."""
+    return Tokenizer.from_merges(files("zsad.backbones") / "clip_merges.txt.gz", context)
 
 
 def _fitting(tokenizer: Tokenizer, config: ClipConfig, path: Path) -> Tokenizer:
