@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import partial
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ForwardRef, Literal, get_args, get_origin
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
@@ -36,11 +36,11 @@ def _names_an_array(function: Callable[..., Any]) -> bool:
 
 
 def _has_array(annotation: object) -> bool:
-    """Whether a shape stands in it; text may hide one."""
+    """Whether a shape stands in it; text may hide one, and names what beartype might not find."""
     if get_origin(annotation) is Literal:
         return False
-    if isinstance(annotation, str):
-        return not annotation.isidentifier()
+    if isinstance(annotation, str | ForwardRef):
+        return True
     if isinstance(annotation, list | tuple):
         return any(map(_has_array, annotation))
     if inspect.isclass(annotation) and issubclass(annotation, AbstractArray):

@@ -25,9 +25,8 @@ for name in ("SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), ours)
 jaxtyping.jaxtyped = jaxtyped
 jaxtyping.install_import_hook("zsad", "tests.checked.checked")
-os.fsync = lambda descriptor: (
-    os.fstat(descriptor) and None
-)  # no test can see whether it reached the disk; it takes long
+# Whether it reached the disk no test can see; it takes milliseconds, a thousand times.
+os.fsync = lambda descriptor: os.fstat(descriptor) and None
 
 
 @pytest.hookimpl(trylast=True)
