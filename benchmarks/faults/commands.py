@@ -40,6 +40,8 @@ class Command:
         before: commands that were run there earlier, undisturbed.
         others: files of somebody else's that lie there and may not be touched.
         is_detector: whether what it leaves is loaded, and may never be a mixture of two.
+        is_watched: whether it changes files in its own process alone, so that its operations are known.
+        waits: whether other processes compute for it.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Command:
     before: tuple[tuple[str, ...], ...] = ()
     others: tuple[str, ...] = ("out/notes.txt", "beside.txt")
     is_detector: bool = False
+    is_watched: bool = True
+    waits: bool = False
 
 
 def commands() -> tuple[Command, ...]:
@@ -104,33 +108,29 @@ def _manifest() -> tuple[Command, ...]:
 
 
 def _export() -> tuple[Command, ...]:
-    """One file, with nothing beside it but what is being written."""
+    """One file, or two, with nothing beside them but what is being written."""
     words = ("export", "clip", *FAST[:2], "--out", "out/model.onnx")
     earlier = ("export", "clip", "--image-size", "96", "--out", "out/model.onnx")
-    return Command("export", words), Command("export again", words, (earlier,))
-
-
-def _fit_normal() -> tuple[Command, ...]:
-    words = ("fit-normal", "fe-clip", *FAST, "--normal", "data/nuts/nut/test/good", "--out", "out")
-    earlier = (
-        "fit-normal",
-        "fe-clip",
-        "--image-size",
-        "96",
-        "--normal",
-        "data/bolts/long bolt/test/good",
-        "--out",
-        "out",
-    )
     return (
-        Command("fit-normal", words, is_detector=True),
-        Command("fit-normal again", words, (earlier,), is_detector=True),
+        Command("export", words),
+        Command("export again", words, (earlier,)),
+        Command("export, OpenVINO", ("export", "clip", *FAST[:2], "--format", "openvino", "--out", "out/model.xml")),
+        Command("export, pt2", ("export", "clip", *FAST[:2], "--format", "pt2", "--out", "out/model.pt2")),
+    )
+
+
+def _fit() -> tuple[Command, ...]:
+    words = ("fit", "fe-clip", *FAST, "--normal", "data/nuts/nut/test/good", "--out", "out")
+    earlier = ("fit", "fe-clip", "--image-size", "96", "--normal", "data/bolts/long bolt/test/good", "--out", "out")
+    return (
+        Command("fit", words, is_detector=True),
+        Command("fit again", words, (earlier,), is_detector=True),
     )
 
 
 def _calibrate() -> tuple[Command, ...]:
     """In the folder of a detector."""
-    earlier = ("fit-normal", "fe-clip", *FAST, "--normal", "data/bolts/long bolt/test/good", "--out", "out")
+    earlier = ("fit", "fe-clip", *FAST, "--normal", "data/bolts/long bolt/test/good", "--out", "out")
     words = ("calibrate", "out", "--normal", "data/nuts/nut/test/good", "--fpr", "0.4")
     return (Command("calibrate", words, (earlier,), is_detector=True),)
 
@@ -140,13 +140,17 @@ def _draw_data() -> tuple[Command, ...]:
     others = ("beside.txt",)  # its folder is new or empty
     return (
         Command("data draw", (*words, "--workers", "1"), others=others),
-        Command("data draw, 2 workers", (*words, "--workers", "2"), others=others),
+        Command("data draw, 2 workers", (*words, "--workers", "2"), others=others, waits=True),
     )
 
 
 def _train() -> tuple[Command, ...]:
     words = ("train", "fe-clip", "--data", "mvtec:data/nuts", *FAST, "--epochs", "2", "--workers", "1", "--out", "out")
-    return (Command("train", (*words, "--resume")),)
+    two = (*words, "--processes", "2", "--resume")
+    return (
+        Command("train", (*words, "--resume")),
+        Command("train, 2 processes", two, is_watched=False, waits=True),
+    )
 
 
 def _evaluate() -> tuple[Command, ...]:
@@ -164,7 +168,7 @@ MAKERS: tuple[Callable[[], tuple[Command, ...]], ...] = (
     _predict,
     _manifest,
     _export,
-    _fit_normal,
+    _fit,
     _calibrate,
     _draw_data,
     _train,

@@ -311,7 +311,7 @@ def test_an_image_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monk
     write = report_module.write_atomically
 
     def full(path: Path, content: bytes, lasting: bool = False) -> None:
-        if path.name == "b.png":
+        if path.match("overlays/b.png"):
             raise OSError(28, "No space left on device")
         write(path, content, lasting)
 
@@ -322,6 +322,7 @@ def test_an_image_whose_files_cannot_be_written_has_no_line(tmp_path: Path, monk
             add(report, "b.png", 0.1)
         report.add_failure("c.png", "broken")
     assert [row["source"] for row in table(tmp_path)] == ["a.png", "c.png"]
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["a.png"]
 
 
 def test_one_report_at_a_time_is_written(tmp_path: Path) -> None:

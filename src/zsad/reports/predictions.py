@@ -313,12 +313,15 @@ class ReportWriter:
 
     @contextmanager
     def _listed(self, row: dict[str, str]) -> Iterator[None]:
-        """Around the writing of an image's files: its line is there first, and goes again where it fails."""
+        """Around the writing of an image's files: its line is there first, and both go again where it fails."""
         end = (self.out / TABLE).stat().st_size
         self._write_row(**row)
         try:
             yield
         except Exception:
+            labelme = f"{region_files.FOLDER}/{Path(row['map']).stem}.json"
+            for name in (row["map"], row["overlay"], labelme):  # the next run would not know whose they are
+                (self.out / name).unlink(missing_ok=True)
             os.truncate(self.out / TABLE, end)
             raise
 
