@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -15,11 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import zsad
+from benchmarks.fuzz import samples
+from benchmarks.fuzz.requests import ROUTES
 from zsad.cli.main import main
 from zsad.cluster.manifest import require_arrow
 
 ROOT = Path(__file__).parents[2]
 SIDE = 64
+FILE = "FILE"
 SMALL = ("--image-size", str(SIDE), "--device", "cpu")
 
 
@@ -29,19 +32,29 @@ class Door:
 
     Attributes:
         name: what it is.
-        files: what is damaged, one at a time; paths below the folder that :func:`prepare` fills.
-        command: what is typed, in a copy of that folder.
+        files: what is damaged, one at a time; patterns of paths below the folder that :func:`prepare` fills.
+        command: what is typed, in a copy of that folder; ``FILE`` is the damaged one. For ``POST`` it is what
+            :func:`benchmarks.fuzz.requests.post` sends.
         same: whether the answer must be that of the undamaged file (a cache), if there is one.
+        needs: what :func:`prepare` has to make for it besides the cheap files.
+        at_once: how many damaged files a command is given, each a case.
     """
 
     name: str
     files: tuple[str, ...]
     command: tuple[str, ...]
     same: bool = False
+    needs: str = ""
+    at_once: int = 1
 
 
-def prepare(folder: Path) -> None:
-    """Fill a folder with one good file of each kind, as ``zsad`` itself and common tools write them."""
+def prepare(folder: Path, needs: Collection[str]) -> None:
+    """Fill a folder with good files, as ``zsad`` itself and common tools write them; the folder is the current one.
+
+    Args:
+        folder: an empty one.
+        needs: what takes time and only some doors need, see :class:`Door`.
+    """
     _images(folder)
     zsad.load("clip", image_size=SIDE).save(folder / "card")
     for method in ("fe-clip", "acd-clip"):
@@ -54,24 +67,57 @@ def prepare(folder: Path) -> None:
     shutil.copy(knowledge, folder / "knowledge.json")
     (folder / "images.txt").write_text("in/a.png\nin/a.png\n")
     (folder / "options.toml").write_text('class-name = "nut"\nthreshold = 0.5\nset = ["sigma=2.0"]\njson = true\n')
-    evaluated = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
-    trained = ("train", "fe-clip", *TRAIN, "--out", "run")
-    for command in (evaluated, trained, PREDICT):
-        if main(command):
-            raise SystemExit(f"the undamaged files must work: zsad {' '.join(command)}")
-    shutil.rmtree(folder / "out")
-    _shards()
+    for name, make in NEEDED.items():
+        if name in needs:
+            make()
+
+
+def _done(*command: str) -> None:
+    if main(command):
+        raise SystemExit(f"the undamaged files must work: zsad {' '.join(command)}")
+
+
+def _evaluation() -> None:
+    _done("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
+
+
+def _run() -> None:
+    _done("train", "fe-clip", *TRAIN, "--out", "run")
+
+
+def _cache() -> None:
+    _done(*PREDICT)
+    shutil.rmtree("out")
+
+
+def _fitted() -> None:
+    """A detector with a memory and a calibration."""
+    _done("fit", "winclip", *SMALL, "--normal", "data/nut/test/good", "--out", "fitted")
+    _done("calibrate", "fitted", "--normal", "data/nut/test/good", "--fpr", "0.4", "--device", "cpu")
+
+
+def _ensemble() -> None:
+    _done("ensemble", "clip", "fe-clip", *SMALL, "--out", "both")
 
 
 PREDICT = ("predict", "in/a.png", "--detector", "clip-ac", *SMALL, "--out", "out")
 TRAIN = ("--data", "mvtec:data", *SMALL, "--epochs", "1", "--batch-size", "4", "--workers", "1")
 
 
-def doors(folder: Path) -> list[Door]:
-    """All doors; ``folder`` as :func:`prepare` left it."""
-    found = [*_detectors(), *_weight_doors(), *_data_doors(), *_manifests(), *_recipes(), *_others()]
-    cached = tuple(sorted(str(path.relative_to(folder)) for path in (folder / "cache").rglob("*") if path.is_file()))
-    return [*found, Door("cache", cached, PREDICT, same=True)]
+def doors() -> list[Door]:
+    """All doors."""
+    return [
+        *_detectors(),
+        *_weight_doors(),
+        *_exports(),
+        *_data_doors(),
+        *_pictures(),
+        *_manifests(),
+        *_recipes(),
+        *_others(),
+        *_requests(),
+        Door("cache", ("cache/**/*",), PREDICT, same=True, needs="cache"),
+    ]
 
 
 def _detectors() -> Iterator[Door]:
@@ -83,6 +129,24 @@ def _detectors() -> Iterator[Door]:
     past = tuple(f"fe-clip/{name}" for name in ("training.json", "images.txt"))
     evaluate = ("evaluate", "./fe-clip", "--data", "mvtec:data", "--resolution", "64", "--no-intervals", "--out", "out")
     yield Door("record of training", past, evaluate)
+    memory = ("fitted/detector.json", "fitted/*.safetensors", "fitted/calibration.json")
+    yield Door("detector, fitted", memory, (*predict[:2], "--out", "out", "--detector", "./fitted"), needs="fitted")
+    parts = ("both/detector.json", "both/*/detector.json", "both/*/*.safetensors")
+    yield Door("ensemble", parts, (*predict[:2], "--out", "out", "--detector", "./both"), needs="ensemble")
+
+
+def _exports() -> Iterator[Door]:
+    predict = ("predict", "in/a.png", "--out", "out", "--detector")
+    yield Door("exported .onnx", ("exported/model.onnx",), (*predict, "exported/model.onnx"), needs="exports")
+    parts = ("exported/model.xml", "exported/model.xml", "exported/model.bin")
+    yield Door("exported OpenVINO", parts, (*predict, "exported/model.xml"), needs="exports")
+
+
+def _requests() -> Iterator[Door]:
+    for route in ROUTES:
+        yield Door(
+            f"request /v1/{route}", (f"requests/{route}*.form",), ("POST", route, FILE), needs="requests", at_once=12
+        )
 
 
 def _weight_doors() -> Iterator[Door]:
@@ -103,15 +167,21 @@ def _data_doors() -> Iterator[Door]:
     masks = ("data/nut/ground_truth/crack/0_mask.png", "data/labelme.json")
     evaluate = ("evaluate", "clip", "--data", "jsonl:data/list.jsonl", *SMALL, "--resolution", "64", "--no-intervals")
     yield Door("mask", masks, (*evaluate, "--out", "out"))
-    kinds = ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "dcm")
-    yield Door("image", tuple(f"kinds/a.{kind}" for kind in kinds), ("predict", "kinds", *SMALL, "--out", "out"))
+
+
+def _pictures() -> Iterator[Door]:
+    predict = ("predict", FILE, *SMALL, "--out", "out")
+    yield Door("image", ("kinds/a.*",), predict, at_once=20)
+    yield Door("image of any format", ("formats/*",), predict, needs="formats", at_once=20)
+    yield Door("image, by tiles", ("kinds/a.*",), (*predict, "--tile", "40"), at_once=10)
+    yield Door("series", ("series/*",), (*predict, "--frames", ":3"), needs="series", at_once=10)
 
 
 def _manifests() -> Iterator[Door]:
     for kind in ("csv", "jsonl", "parquet"):
-        yield Door(f"manifest .{kind}", (f"data/manifest.{kind}",), (*_shard_run(kind), "--out", "out"))
+        yield Door(f"manifest .{kind}", (f"data/manifest.{kind}",), (*_shard_run(kind), "--out", "out"), needs="shards")
     parts = ("shards/plan.json", "shards/shards/part-00000.parquet", "shards/shards/part-00001.parquet")
-    yield Door("shards, resumed", parts, (*_shard_run("csv"), "--out", "shards"))
+    yield Door("shards, resumed", parts, (*_shard_run("csv"), "--out", "shards"), needs="shards")
 
 
 def _shard_run(kind: str) -> tuple[str, ...]:
@@ -149,9 +219,9 @@ def _others() -> Iterator[Door]:
     yield Door("knowledge", ("knowledge.json",), ("knowledge", "show", "metal nut", "--file", "knowledge.json"))
     names = ("class.json", "images.csv", "curves.json", "counts.npz", "draws.npz")
     parts = ("evaluation/evaluation.json", *(f"evaluation/classes/data/nut/{name}" for name in names))
-    yield Door("evaluation, compared", parts, ("compare", "evaluation", "evaluation"))
+    yield Door("evaluation, compared", parts, ("compare", "evaluation", "evaluation"), needs="evaluation")
     again = ("evaluate", "clip", "--data", "mvtec:data", *SMALL, "--resolution", str(SIDE), "--out", "evaluation")
-    yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again)
+    yield Door("evaluation, resumed", (*parts, "evaluation/plan.json"), again, needs="evaluation")
     gallery = ("gallery", "./card", "--data", "mvtec:data", "--out", "out.png")
     yield Door("image of a data set", ("data/nut/test/crack/0.png",), gallery)
     listed = ("predict", "@images.txt", "--detector", "clip", *SMALL, "--out", "out")
@@ -162,7 +232,7 @@ def _others() -> Iterator[Door]:
     scores = ("--scores", "maps/scores.csv", "--out", "out")
     yield Door("maps of another tool", ("maps/scores.csv", *MAPS), (*judged, *scores))
     run = ("run/resume.safetensors", "run/training.json", "run/detector.json")
-    yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"))
+    yield Door("run, resumed", run, ("train", "fe-clip", *TRAIN, "--resume", "--out", "run"), needs="run")
 
 
 def _images(folder: Path) -> None:
@@ -180,7 +250,7 @@ def _images(folder: Path) -> None:
     (folder / "data/labelme.json").write_text(json.dumps(points | {"imageHeight": SIDE, "imageWidth": SIDE}))
     (folder / "in").mkdir()
     shutil.copy(folder / "data/nut/test/crack/0.png", folder / "in/a.png")
-    for kind in ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp"):
+    for kind in ("png", "jpg", "tif", "webp", "gif", "ppm", "bmp", "avif", "jp2"):
         _save(draw.integers(0, 255, (SIDE, SIDE, 3), np.uint8), folder / f"kinds/a.{kind}")
     from pydicom.data import get_testdata_file
 
@@ -272,3 +342,18 @@ def _visa(folder: Path) -> None:
     (folder / "visa/split_csv").mkdir()
     with (folder / "visa/split_csv/1cls.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("object", "split", "label", "image", "mask"), *rows])
+
+
+NEEDED: Mapping[str, Callable[[], None]] = {
+    "evaluation": _evaluation,
+    "run": _run,
+    "cache": _cache,
+    "fitted": _fitted,
+    "ensemble": _ensemble,
+    "shards": _shards,
+    "exports": samples.exports,
+    "formats": samples.formats,
+    "series": samples.series,
+    "requests": samples.requests,
+}
+"""What takes time, by the name that a door needs it by; made in the current folder."""

@@ -5,9 +5,14 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from random import Random
 
+from zsad.export.card import KEY
+from zsad.export.protobuf import entry
+
+PNG = b"\x89PNG\r\n\x1a\n"
 DEEPEST = 5000
 NASTY: tuple[object, ...] = (
     *(None, True, False, 0, -1, 1, 0.5, -0.0, 1e-320, 2**31, 2**63, -(2**63) - 1, 10**400, 10**9),
@@ -165,6 +170,57 @@ def in_safetensors(content: bytes, draw: Random) -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
+def extreme(content: bytes, draw: Random) -> bytes:
+    """A number of the header that is 0, 1, the largest or the most negative; of PNG with the right checksums."""
+    width, order = draw.choice((1, 2, 4, 8)), draw.choice(("little", "big"))
+    place = draw.randrange(max(min(len(content), 1024) - width, 1))
+    value = draw.choice((0, 1, 2 ** (8 * width - 1) - 1, 2 ** (8 * width - 1), 2 ** (8 * width) - 1))
+    changed = content[:place] + value.to_bytes(width, order) + content[place + width :]
+    return _with_checksums(changed) if content.startswith(PNG) and changed.startswith(PNG) else changed
+
+
+def _with_checksums(content: bytes) -> bytes:
+    """A PNG whose chunks have the checksums of what is in them now."""
+    made, at = bytearray(PNG), len(PNG)
+    while at + 12 <= len(content):
+        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
+        if end + 4 > len(content):
+            break
+        made += content[at:end] + zlib.crc32(content[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(made + content[at:])
+
+
+def in_onnx(content: bytes, draw: Random) -> bytes:
+    """An exported graph with another card, which stands at its end, or a damaged graph with the same one."""
+    card = content[content.index(b'{"name"') :].decode()
+    before = content.removesuffix(entry(KEY, card))
+    if draw.random() < 0.5:
+        return before + entry(KEY, draw.choice(OF_JSON)(card.encode(), draw).decode())
+    return draw.choice((*OF_BYTES, extreme))(before, draw) + entry(KEY, card)
+
+
+def in_form(content: bytes, draw: Random) -> bytes:
+    """A form of which one part, or its head, is another, missing or twice there."""
+    parts = content.split(b"--b\r\n")
+    number = draw.randrange(1, len(parts))
+    head, _, body = parts[number].partition(b"\r\n\r\n")
+    match draw.randrange(5):
+        case 0:
+            parts[number : number + 1] = draw.choice(([], [parts[number]] * 2, [parts[number]] * 300))
+        case 1:
+            words = (*(str(one).encode("utf-8", "replace") for one in NASTY), b"=?", b"\xff", b"9" * 400, b"true")
+            parts[number] = head + b"\r\n\r\n" + draw.choice(words) + b"\r\n"
+        case 2:
+            parts[number] = draw.choice((other_number, *OF_BYTES))(head, draw) + b"\r\n\r\n" + body
+        case 3:
+            other = draw.choice((b"images", b"maps", b"normal", b"detector", b"sizes", b"threshold", b"", b"a" * 9000))
+            parts[number] = re.sub(rb'name="[^"]*"', b'name="' + other + b'"', head, count=1) + b"\r\n\r\n" + body
+        case _:
+            parts[number] = head + b"\r\n\r\n" + draw.choice((*OF_BYTES, extreme))(body, draw)
+    return b"--b\r\n".join(parts)
+
+
 def _places(tree: object) -> list[tuple[dict, object] | tuple[list, int]]:
     """Where values stand, at every depth."""
     found: list = []
@@ -185,6 +241,25 @@ def _as_json(tree: object) -> bytes:
 Way = Callable[[bytes, Random], bytes]
 OF_BYTES: tuple[Way, ...] = (flipped, cut, doubled, removed, filled, another)
 OF_JSON: tuple[Way, ...] = (other_value, other_value, other_key, nested)
+BINARY = (
+    *(
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pfm",
+        ".bmp",
+        ".dcm",
+        ".avif",
+        ".heic",
+    ),
+    *(".jp2", ".j2k", ".nii", ".mp4", ".npy", ".parquet", ".bin", ".x", ".svs"),
+)
 OF_KIND: dict[str, tuple[Way, ...]] = {
     ".json": OF_JSON,
     ".jsonl": (other_line,),
@@ -194,6 +269,10 @@ OF_KIND: dict[str, tuple[Way, ...]] = {
     ".pt": (in_zip,),
     ".npz": (in_zip,),
     ".gz": (in_gzip,),
+    ".xml": (other_number, other_line),
+    ".onnx": (in_onnx,),
+    ".form": (in_form,),
     ".safetensors": (in_safetensors,),
+    **dict.fromkeys(BINARY, (extreme,)),
 }
 """By the ending of the file."""

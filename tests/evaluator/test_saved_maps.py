@@ -185,6 +185,7 @@ def test_what_is_no_map_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "stack.npy", np.zeros((2, 3, 4), np.float32))
     whole = (tmp_path / "nan.npy").read_bytes()
     (tmp_path / "cut.npy").write_bytes(whole[:-8])
+    (tmp_path / "header.npy").write_bytes(whole.replace(b"'fortran", b"#fortran"))
     tifffile.imwrite(tmp_path / "colours.tiff", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
     for path in tmp_path.iterdir():
         with pytest.raises(InputError, match=path.stem):

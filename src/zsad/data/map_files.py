@@ -1,6 +1,7 @@
 """Anomaly maps in files of other tools: NumPy arrays, grey PNG of 8 or 16 bits, TIFF of integers or floats."""
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Float32
@@ -25,7 +26,7 @@ def read_map(path: Path) -> Float32[np.ndarray, "rows cols"]:
             that is not finite.
     """
     name = str(path)
-    with reading(name):
+    with reading(name, TokenError):  # of a damaged header of an array
         if path.suffix.lower() == ".npy":
             values = np.load(path, mmap_mode="r", allow_pickle=False)  # its size is checked against that of the file
         else:
