@@ -138,6 +138,7 @@ def _detectors() -> Iterator[Door]:
 def _exports() -> Iterator[Door]:
     predict = ("predict", "in/a.png", "--out", "out", "--detector")
     yield Door("exported .onnx", ("exported/model.onnx",), (*predict, "exported/model.onnx"), needs="exports")
+    yield Door("exported .pt2", ("exported/model.pt2",), (*predict, "exported/model.pt2"), needs="exports")
     parts = ("exported/model.xml", "exported/model.xml", "exported/model.bin")
     yield Door("exported OpenVINO", parts, (*predict, "exported/model.xml"), needs="exports")
 

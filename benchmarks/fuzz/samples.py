@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from PIL import Image
@@ -45,6 +46,8 @@ def exports() -> None:
     content, folder = model.SerializeToString(), Path("exported")
     folder.mkdir()
     (folder / "model.onnx").write_bytes(content + entry(KEY, card.to_json()))
+    with ZipFile(folder / "model.pt2", "w") as archive:  # refused unread, whatever is in it
+        archive.writestr("model/data.pkl", content)
     in_a_child(lambda: _openvino(content, card.to_json(), KEY, folder))
 
 
