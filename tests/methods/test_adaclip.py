@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from tests.formula import fill, noise
@@ -270,6 +271,14 @@ def test_first_centres_are_drawn_by_the_squared_distance() -> None:
         weights = [min(float((p - points[0, c]).double().square().sum()) for c in chosen) for p in points[0]]
     torch.testing.assert_close(fusion.first_centres(points, 4)[0], points[0, chosen], rtol=0, atol=0)
     assert len({*chosen}) == 4
+
+
+def test_a_graph_finds_the_same_clusters_in_other_points() -> None:
+    """Its rounds are a fixed number, which is enough for points that need more of them than those it was made with."""
+    scattered = [torch.randn(3, 60, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+    graph = make_fx(lambda points: fusion.k_means(points, 6), pre_dispatch=True)(torch.ones(3, 60, 8))
+    for points in scattered:
+        assert torch.equal(graph(points), fusion.k_means(points, 6))
 
 
 def test_copies_of_one_point_are_one_cluster_and_its_centre_is_the_point() -> None:

@@ -9,8 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsad.parts.recording import is_recorded
+
 ROUNDS = 300
 """Maximum number of rounds of k-means (scikit-learn)."""
+ROUNDS_OF_A_GRAPH = 30
+"""The same in an exported graph; photographs took 8 at most."""
 SEED = 0
 """Of the numbers that choose the first centres, the same for every image."""
 
@@ -43,17 +47,19 @@ def fused_patches(
 def k_means(points: Float[Tensor, "batch tokens width"], clusters: int) -> Int[Tensor, "batch tokens"]:
     """The cluster of each point: Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007), per sequence.
 
-    A cluster that loses all of its points keeps its centre. Rounds end when no point changes its cluster.
+    A cluster that loses all of its points keeps its centre. Rounds end when no point changes its cluster. A graph has a
+    fixed number of rounds, and those after that change nothing.
     """
+    recorded = is_recorded()
     centres = first_centres(points, clusters)
     labels = torch.cdist(points, centres).argmin(2)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS_OF_A_GRAPH if recorded else ROUNDS):
         members = F.one_hot(labels, clusters).to(points.dtype)
         sizes = members.sum(1)[..., None]
         means = members.transpose(1, 2) @ points / sizes.clamp_min(1)
         centres = torch.where(sizes > 0, means, centres)
         moved = torch.cdist(points, centres).argmin(2)
-        if torch.equal(moved, labels):
+        if not recorded and torch.equal(moved, labels):
             break
         labels = moved
     return labels
@@ -62,13 +68,12 @@ def k_means(points: Float[Tensor, "batch tokens width"], clusters: int) -> Int[T
 def first_centres(points: Float[Tensor, "batch tokens width"], clusters: int) -> Float[Tensor, "batch clusters width"]:
     """Points chosen with probabilities that grow with the square of the distance to those chosen before."""
     draws = torch.rand(clusters, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
-    every = torch.arange(len(points), device=points.device)
     nearest = torch.ones(points.shape[:2], dtype=torch.float64, device=points.device)
     centres: list[Tensor] = []
     for draw in draws.tolist():
         sums = nearest.cumsum(1)
         chosen = torch.searchsorted(sums, draw * sums[:, -1:]).squeeze(1).clamp_max(points.shape[1] - 1)
-        centres.append(points[every, chosen])
+        centres.append(points.gather(1, chosen[:, None, None].expand(-1, 1, points.shape[2])).squeeze(1))
         distance = (points - centres[-1][:, None]).double().square().sum(2)
         nearest = distance if len(centres) == 1 else nearest.minimum(distance)
     return torch.stack(centres, 1)
