@@ -4,7 +4,10 @@ import gc
 import os
 import signal
 import sys
+from collections import OrderedDict
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -33,6 +36,29 @@ os.fsync = lambda descriptor: os.fstat(descriptor) and None
 def pytest_collection_finish() -> None:
     """Let the collector of garbage, which some of what is tested calls, pass over thousands of tests and modules."""
     gc.freeze()
+    _draw_random_weights_once()
+
+
+def _draw_random_weights_once() -> None:
+    """Of a backbone that commands are tested with, hundreds of times; all else of it is made anew."""
+    from zsad.backbones import weights
+
+    draw, drawn = weights._random, OrderedDict[tuple[str, str], dict[str, Any]]()
+
+    @wraps(draw)
+    def random(backbone: str, config: Any) -> Any:
+        key = backbone, repr(config)
+        if key not in drawn:
+            drawn[key] = {name: tensor.clone() for name, tensor in draw(backbone, config).state_dict().items()}
+        drawn.move_to_end(key)
+        while len(drawn) > 3:
+            drawn.popitem(last=False)
+        with weights.SkipInit():
+            clip = draw(backbone, config)
+        clip.load_state_dict(drawn[key])
+        return clip
+
+    weights._random = random
 
 
 @pytest.fixture(autouse=True)

@@ -203,6 +203,7 @@ def captions(folder: Path) -> Path:
 def test_words_are_told_with_chance_sources_and_a_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(words, "untaught", lambda _: frozenset({"casting"}))
+    monkeypatch.setattr(damage, "RESAMPLES", 50)
     assert main(["words", "--corpus", str(captions(tmp_path)), "--controls", "--out", str(out)]) == 0
     found = json.loads((out / "words.json").read_text())
     assert found["classes"] == 4
@@ -250,13 +251,16 @@ def test_a_mean_has_an_interval_where_images_differ() -> None:
     assert corpus.mean_of(np.array([1.0, 0.0]), np.array([3.0, 1.0])).value == 0.75
 
 
-def test_damage_is_told_by_all_images_of_a_source_that_never_trains(tmp_path: Path) -> None:
+def test_damage_is_told_by_all_images_of_a_source_that_never_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng, entries = np.random.default_rng(1), []
     for number in range(6):
         file, word = tmp_path / f"{number}.png", ("good", "defective")[number % 2]
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
         entries.append(CorpusImage(str(file), f"a {word} metal casting", f"{word} casting", "casting"))
     clip = weights.load("tiny", "random")
+    monkeypatch.setattr(damage, "RESAMPLES", 50)
     named, anything = damage.told(clip, entries, frozenset({"casting"}))
     assert (named.normal, named.damaged, anything.called) == (3, 3, "object")
     images = corpus.image_features(clip, [entry.file for entry in entries])

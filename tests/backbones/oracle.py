@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from zsad.backbones.config import ClipConfig, get
+from zsad.backbones import config as configs
+from zsad.backbones.config import ClipConfig
 
 
 def build(name: str, activation: str | None = None) -> CLIPModel:
     """An independent CLIP of the architecture, with reproducible random weights that are not tiny."""
-    config = get(name)
+    config = configs.get(name)
     torch.manual_seed(0)
     model = CLIPModel(_translate(config, activation or config.activation)).eval().requires_grad_(False)
     for parameter in model.parameters():

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zsad
 from tests.trainer.toys import ToyEditor, ToyReader, draw, register_toys
+from zsad.cli.main import main
 from zsad.errors import ConfigError, InputError, WeightsError, ZsadError
 from zsad.runtime import RuntimeConfig
 from zsad.trainer.loop import TrainingRun
@@ -307,15 +308,14 @@ def test_kill_at_any_moment_then_resume_gives_the_same_bits(moment: str, tmp_pat
     """The real command, killed without warning."""
     data = draw(tmp_path / "data", count=8, side=32)
 
-    def command(folder: str, *more: str) -> list[str]:
-        words = f"train wmoe-clip --data {data} --image-size 32 --batch-size 2 --epochs 4 --device cpu"
-        options = [*words.split(), "--cache", str(tmp_path / folder / "cache"), "--out", str(tmp_path / folder), *more]
-        return [sys.executable, "-m", "zsad.cli.main", *options]
+    def words(folder: str) -> list[str]:
+        said = f"train wmoe-clip --data {data} --image-size 32 --batch-size 2 --epochs 4 --device cpu"
+        return [*said.split(), "--cache", str(tmp_path / folder / "cache"), "--out", str(tmp_path / folder)]
 
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command("whole"), check=True, **quiet)
+    assert main(words("whole")) == 0
     folder = tmp_path / "killed"
-    run = subprocess.Popen(command("killed"), **quiet)
+    command = [sys.executable, "-m", "zsad.cli.main", *words("killed")]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited_for = "cache/observations/*/done.npy" if moment == "while observing" else "training.json"
     while not list(folder.glob(waited_for)):
         assert run.poll() is None
@@ -326,7 +326,7 @@ def test_kill_at_any_moment_then_resume_gives_the_same_bits(moment: str, tmp_pat
         assert not (folder / "training.json").exists()
     else:
         assert json.loads((folder / "training.json").read_text())["epochs_done"] < 4
-    subprocess.run(command("killed", "--resume"), check=True, **quiet)
+    assert main([*words("killed"), "--resume"]) == 0
     whole, killed = ((tmp_path / name / "trained_state.safetensors").read_bytes() for name in ("whole", "killed"))
     assert killed == whole
 
