@@ -52,6 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=1, help="begin with this one, where a run was broken off")
     parser.add_argument("--only", default="", help="faults whose description has this in it")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3 * 3600, help="plant no further fault after that long")
@@ -60,6 +61,7 @@ def main() -> int:
     torch.set_num_threads(1)
     preload()
     chosen = [fault for fault in faults(options.faults, options.seed) if options.only in described(fault)]
+    chosen = chosen[options.first - 1 :]
     if options.list:
         print("\n".join(described(fault) for fault in chosen))
         return 0
