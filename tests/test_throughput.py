@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,8 +14,10 @@ from zsad.cli.main import main
 from zsad.errors import InputError
 from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.predictor import Detector
-from zsad.reports.predictions import RunInfo
+from zsad.reports.predictions import ReportWriter, RunInfo
 from zsad.throughput import ORDER, Throughput, draw_photographs, measure, peak_flops, tower_flops
+from zsad.tiling import Tiling
+from zsad.types import DecodedImage, Prediction
 
 RUN = RunInfo("clip", "small", "random", 32, "fp32", "cpu", "object", None, "0", "2026-01-01", "zsad bench clip")
 
@@ -79,6 +82,27 @@ def test_every_stage_is_measured_and_threads_stay_as_they_are(tmp_path: Path, mo
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[2:9]] == [*ORDER, "together"]
     assert sum("< limits" in line for line in lines) == 1
+
+
+def test_with_tiles_an_image_costs_what_its_tiles_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 px and tiles of 32: two along each axis, and the coarse pass. The map is that of a prediction."""
+    monkeypatch.setattr("zsad.throughput.MULTIPLIED", {"cpu": 64})
+    one, files, written = detector(), draw_photographs(tmp_path, 2, 40), []
+    whole = measure(one, files, RUN, rounds=1)
+    one.tiling = Tiling(32, 8, 0.25)
+    add = ReportWriter.add
+
+    def adding(self: ReportWriter, image: DecodedImage, prediction: Prediction) -> None:
+        written.append(prediction)
+        add(self, image, prediction)
+
+    monkeypatch.setattr(ReportWriter, "add", adding)
+    tiled = measure(one, files, RUN, rounds=1)
+    assert (whole.passes, tiled.passes) == (1, 5)
+    assert tiled.tower_flops == 5 * whole.tower_flops
+    predicted = one.predict(files[0])
+    np.testing.assert_allclose(written[0].anomaly_map, predicted.anomaly_map, atol=1e-6)
+    assert "Through the tower for an image: 5 tiles, coarse passes included." in list(table(tiled))
 
 
 def test_nothing_that_can_be_read_is_refused(tmp_path: Path) -> None:

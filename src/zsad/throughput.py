@@ -1,13 +1,13 @@
 """What an image costs at each stage of ``zsad predict``, which one limits, and how much of the device the tower uses.
 
 Stages are timed one after the other, image by image, in one thread (on a GPU: batch by batch, to its end); then the
-whole is run as ``zsad predict`` runs it.
+whole is run as ``zsad predict`` runs it. With tiles, an image costs what all of its tiles cost.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -22,11 +23,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zsad.data.reading import read_file
 from zsad.errors import InputError
+from zsad.folder_pass import chunks
 from zsad.passes import side_by_side
 from zsad.pipeline import Stages
 from zsad.predictor import Detector
 from zsad.reports.predictions import ReportWriter, RunInfo
 from zsad.threads import helpers
+from zsad.tiling import Tiling, starts, weights
 from zsad.types import DecodedImage, Prediction
 
 T = TypeVar("T")
@@ -48,6 +51,7 @@ class Throughput:
         threads: of the machine, that decode and encode beside a GPU; on a CPU, passes at a time.
         tower_flops: floating-point operations of the tower for an image; a multiplication and an addition are two.
         peak: operations a second of a product of large matrices in the same precision and number of threads.
+        passes: through the tower for an image, on average: 1, or the number of its tiles and coarse passes.
     """
 
     seconds: dict[str, float]
@@ -57,6 +61,7 @@ class Throughput:
     threads: int
     tower_flops: float
     peak: float
+    passes: float = 1.0
 
     @property
     def share_of_peak(self) -> float:
@@ -92,21 +97,23 @@ def measure(detector: Detector, files: Sequence[Path], run: RunInfo, rounds: int
         if runtime.device_type == "cpu":
             torch.set_num_threads(1)
         with TemporaryDirectory() as folder, torch.inference_mode(), stages.exact():
-            spent = [_of_batch(stages, batch, run, Path(folder)) for batch in batches]
-        pixels = stages.pixels([_decoded(batches[0][0])])
-        flops, peak = tower_flops(detector, pixels), peak_flops(runtime.device, runtime.dtype)
+            spent = [_of_batch(stages, batch, run, Path(folder), detector.tiling) for batch in batches]
+        timed = [_decoded(path) for batch in batches[1:] for path in batch]
+        passes = len(_parts(timed, detector.tiling)) / len(timed)
+        pixels = stages.pixels(timed[:1])
+        flops, peak = passes * tower_flops(detector, pixels), peak_flops(runtime.device, runtime.dtype)
     finally:
         torch.set_num_threads(threads)
-    timed = spent[1:] or spent
     count = side_by_side("cpu") if runtime.device_type == "cpu" else helpers()
     return Throughput(
-        seconds={name: median(each[name] for each in timed) for name in ORDER},
+        seconds={name: median(each[name] for each in spent[1:]) for name in ORDER},
         images_per_second=end_to_end(detector, files, run),
         batch=runtime.images_at_once,
         device=runtime.device_type,
         threads=count,
         tower_flops=flops,
         peak=peak,
+        passes=passes,
     )
 
 
@@ -137,29 +144,80 @@ def _decoded(path: Path) -> DecodedImage:
     return image
 
 
-def _of_batch(stages: Stages, batch: Sequence[Path], run: RunInfo, folder: Path) -> dict[str, float]:
-    """Seconds an image at each stage."""
-    spent = dict[str, float]()
+@dataclass(frozen=True)
+class _Part:
+    """What of an image goes through the tower at once.
 
-    def timed(name: str, work: Callable[[], T]) -> T:
+    Attributes:
+        number: of the image in its batch.
+        image: the part.
+        where: in the image.
+        weight: of its map there.
+    """
+
+    number: int
+    image: DecodedImage
+    where: tuple[slice, slice]
+    weight: Float32[np.ndarray, "*part"]
+
+
+def _parts(images: Sequence[DecodedImage], tiling: Tiling | None) -> list[_Part]:
+    """The images, or their tiles, followed by the whole where there is a coarse pass."""
+    everywhere = slice(None), slice(None)
+    if tiling is None:
+        return [_Part(number, image, everywhere, np.ones((), np.float32)) for number, image in enumerate(images)]
+    parts: list[_Part] = []
+    (size, overlap, coarse) = tiling
+    for number, image in enumerate(images):
+        rows, cols = image.size
+        height, width = min(size, rows), min(size, cols)
+        tops, lefts = starts(rows, size, overlap), starts(cols, size, overlap)
+        down, across = weights(tops, height, rows), weights(lefts, width, cols)
+        for (top, vertical), (left, horizontal) in product(
+            zip(tops, down, strict=True), zip(lefts, across, strict=True)
+        ):
+            where = slice(top, top + height), slice(left, left + width)
+            tile = DecodedImage(np.ascontiguousarray(image.pixels[where]), image.source)
+            parts.append(_Part(number, tile, where, np.float32(1 - coarse) * vertical[:, None] * horizontal))
+        if coarse:
+            parts.append(_Part(number, image, everywhere, np.full((), coarse, np.float32)))
+    return parts
+
+
+class _Clock:
+    """Seconds of an image at each stage."""
+
+    def __init__(self, device: str, images: int) -> None:
+        self.device, self.images, self.spent = device, images, dict.fromkeys(ORDER, 0.0)
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        """What the work gives; its time is added to a stage."""
         start = time.perf_counter()
         found = work()
-        if stages.runtime.device_type == "cuda":
-            torch.cuda.synchronize(stages.runtime.device)
-        spent[name] = (time.perf_counter() - start) / len(batch)
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.spent[name] += (time.perf_counter() - start) / self.images
         return found
 
-    images = timed("decode", lambda: [_decoded(path) for path in batch])
-    prepared = timed("resize", lambda: stages.prepare(images).pixels)
-    pixels = stages.moved(prepared)
-    timed("tower", lambda: stages.method.clip.vision(pixels))
-    evidence = timed("method", lambda: stages.evidence(pixels, run.class_name))
-    spent["method"] = max(0.0, spent["method"] - spent["tower"])  # which ran the tower again
-    maps = timed("maps", lambda: [each.cpu() for each in stages.maps(evidence, [image.size for image in images])])
-    scores = evidence.score.tolist()
+
+def _of_batch(
+    stages: Stages, batch: Sequence[Path], run: RunInfo, folder: Path, tiling: Tiling | None
+) -> dict[str, float]:
+    """Seconds an image at each stage."""
+    clock = _Clock(stages.runtime.device, len(batch))
+    images = clock.timed("decode", lambda: [_decoded(path) for path in batch])
+    parts = clock.timed("resize", lambda: _parts(images, tiling))
+    found = [answer for chunk in chunks(parts, len(batch)) for answer in _scored(stages, chunk, run.class_name, clock)]
+    # Of the method, which ran the tower again.
+    clock.spent["method"] = max(0.0, clock.spent["method"] - clock.spent["tower"])
+    maps = clock.timed("maps", lambda: _joined(images, parts, [anomaly_map for anomaly_map, _ in found]))
+    scores = [
+        max(score for part, (_, score) in zip(parts, found, strict=True) if part.number == n)
+        for n in range(len(images))
+    ]
     with ReportWriter(folder, replace(run, threshold=None, pixel_threshold=None, overlay="heat")) as report:
         answers = [
-            (image, Prediction(image.source, run.class_name, score, None, anomaly_map.numpy()))
+            (image, Prediction(image.source, run.class_name, score, None, anomaly_map))
             for image, score, anomaly_map in zip(images, scores, maps, strict=True)
         ]
 
@@ -167,8 +225,29 @@ def _of_batch(stages: Stages, batch: Sequence[Path], run: RunInfo, folder: Path)
             for answer in answers:
                 report.add(*answer)
 
-        timed("write", write)
-    return spent
+        clock.timed("write", write)
+    return clock.spent
+
+
+def _scored(stages: Stages, parts: Sequence[_Part], class_name: str, clock: _Clock) -> list[tuple[np.ndarray, float]]:
+    """The map and the score of each part."""
+    images = [part.image for part in parts]
+    pixels = stages.moved(clock.timed("resize", lambda: stages.prepare(images).pixels))
+    clock.timed("tower", lambda: stages.method.clip.vision(pixels))
+    evidence = clock.timed("method", lambda: stages.evidence(pixels, class_name))
+    sizes = [image.size for image in images]
+    maps = clock.timed("maps", lambda: [each.cpu().numpy() for each in stages.maps(evidence, sizes)])
+    return list(zip(maps, evidence.score.tolist(), strict=True))
+
+
+def _joined(images: Sequence[DecodedImage], parts: Sequence[_Part], maps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The maps of the images; one that is not cut is that of its only part."""
+    if len(parts) == len(images):
+        return [*maps]
+    whole = [np.zeros(image.size, np.float32) for image in images]
+    for part, anomaly_map in zip(parts, maps, strict=True):
+        whole[part.number][part.where] += anomaly_map * part.weight
+    return [np.clip(total, 0, 1) for total in whole]
 
 
 @torch.inference_mode()

@@ -68,5 +68,7 @@ def table(found: "Throughput") -> Iterator[str]:
     yield f"{'together':<10}{1000 * together:12.2f}{found.images_per_second:10.1f}"
     yield ""
     yield f"Stages one after the other in {where}, batches of {found.batch}; together on {found.threads} threads."
+    if found.passes != 1:
+        yield f"Through the tower for an image: {found.passes:g} tiles, coarse passes included."
     yield f"Tower: {found.tower_flops / 1e9:.1f} GFLOP an image, {found.share_of_peak:.0%} of the peak of this device"
     yield f"({found.peak / 1e9:,.0f} GFLOP/s, the product of two large matrices)."
