@@ -21,7 +21,7 @@ from zsad.data.synthetic import part
 from zsad.errors import ConfigError
 from zsad.predictor import Detector
 from zsad.service.app import create_app
-from zsad.service.asked import takes_normal
+from zsad.service.served_method import takes_normal
 from zsad.service.settings import ServiceSettings
 from zsad.testing import MethodCase
 from zsad.types import Prediction

@@ -29,13 +29,15 @@ def detectors() -> dict[str, Detector]:
 
 @pytest.fixture(autouse=True)
 def _loaded_once(detectors: dict[str, Detector], monkeypatch: pytest.MonkeyPatch) -> None:
+    load_anew = zsad.load
+
     def load(name: str, **arguments: Any) -> Detector:
         key = f"{name} {arguments}"
-        found = detectors[key] = detectors.get(key) or zsad.load(name, **arguments)
+        found = detectors[key] = detectors.get(key) or load_anew(name, **arguments)
         found.pixel_threshold = None
         return found
 
-    monkeypatch.setattr("zsad.cluster.job.load", load)
+    monkeypatch.setattr("zsad.loading.load", load)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import torch
 from jaxtyping import Float
 from PIL import Image
+from pyarrow import parquet
+from starlette.testclient import TestClient
 from torch import Tensor, fx
 
 from tests.small import SIZE, frozen
@@ -30,6 +33,7 @@ from zsad.methods.clip import ClipDetector, ClipDetectorConfig
 from zsad.parts.maps import resize
 from zsad.predictor import Detector
 from zsad.runtime import RuntimeConfig
+from zsad.service.app import create_app
 from zsad.types import Evidence, Failure
 
 SIDE = SIZE
@@ -113,6 +117,15 @@ def test_auto_is_exported_with_what_it_remembers(kind: str, tmp_path: Path) -> N
         assert np.abs(ours.anomaly_map - theirs.anomaly_map).max() <= 1e-4
 
 
+def test_files_and_range_are_the_fingerprint(path: Path, exported: ExportedDetector, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(path.read_bytes() + entry("note", "another"))
+    others = [load(changed), load(path, value_range=(0, 4095))]
+    assert others[1].value_range == (0, 4095)
+    assert len({exported.fingerprint, *(one.fingerprint for one in others)}) == 3
+    assert load(path).fingerprint == exported.fingerprint
+
+
 def test_thresholds_and_classes(path: Path, exported: ExportedDetector) -> None:
     assert load(path, threshold=0.7).decision("bolt").threshold == 0.7
     assert exported.decision("object") == exported.decision("Bolt")
@@ -129,25 +142,65 @@ def test_a_stream_goes_on_after_a_failure(exported: ExportedDetector, tmp_path: 
     assert isinstance(second, Failure)
 
 
-def test_the_command_runs_without_torch(path: Path, tmp_path: Path) -> None:
+def test_the_command_runs_without_torch(path: Path, exported: ExportedDetector, tmp_path: Path) -> None:
     Image.fromarray(_pictures()[0]).save(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("path\na.png\n")
     program = (
-        "import sys; from zsad.cli.main import main; status = main(sys.argv[1:]); "
-        "print(status, sorted({'torch', 'onnx'} & sys.modules.keys()))"
+        "import sys; from zsad.cli.main import main; ours, theirs = sys.argv[1:4], sys.argv[4:]; "
+        "print(main(['predict', *theirs, *ours]), sorted({'torch', 'onnx'} & sys.modules.keys())); "
+        "print(main(['predict', 'list.csv', '--engine', 'local', '--out', 'shards', *ours[:2], '--quiet'])); "
+        "from zsad import export; from zsad.service.app import create_app; create_app({'one': export.load(ours[1])}); "
+        "print(sorted({'torch', 'onnx'} & sys.modules.keys()))"
     )
-    arguments = ["predict", str(tmp_path / "a.png"), "--detector", str(path), "--out", str(tmp_path / "out")]
-    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines()[-1] == "0 []", ran.stderr
+    arguments = ["--detector", str(path), "--quiet", "a.png", "--out", "out"]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == ["0 []", "0", "[]"], ran.stderr
+    (row,) = parquet.read_table(tmp_path / "shards" / "shards").to_pylist()
+    expected = exported.predict(tmp_path / "a.png")
+    assert (row["score"], row["p_value"], row["threshold"]) == (expected.score, expected.p_value, 0.4)
+    assert json.loads(row["regions"]) == json.loads(json.dumps([one.as_dict() for one in expected.regions()]))
     report = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert report["run"]["detector"] == "clip"
     assert report["predictions"][0]["threshold"] == 0.4
     assert (tmp_path / "out" / "regions.json").exists()
 
 
+def test_it_is_served_beside_a_detector(detector: Detector, exported: ExportedDetector) -> None:
+    contents = list[bytes]()
+    for picture in _pictures():
+        buffer = BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        contents.append(buffer.getvalue())
+    files = [("images", (f"{number}.png", content)) for number, content in enumerate(contents)]
+    app = create_app({"graph": exported, "method": detector})
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        listed, other = client.get("/v1/detectors").json()["detectors"]
+        answers = client.post("/v1/predict", files=files, data={"regions": "true"})
+        wrong_class = client.post("/v1/predict", files=files, data={"class_name": "screw"})
+        with_normal = client.post("/v1/predict", files=[*files, ("normal", files[0][1])])
+        theirs = client.post("/v1/predict", files=files, data={"detector": "method", "class_name": "bolt"})
+    assert (listed["name"], listed["only_class"], listed["takes_normal"]) == ("graph", "bolt", False)
+    assert (other["name"], other["only_class"]) == ("method", None)
+    found = answers.json()
+    assert (found["detector"], found["failures"]) == ("graph", [])
+    expected, by_method = exported.predict([*contents]), theirs.json()["predictions"]
+    for one, prediction, its in zip(found["predictions"], expected, by_method, strict=True):
+        assert (one["score"], one["p_value"], one["threshold"]) == (prediction.score, prediction.p_value, 0.4)
+        assert one["regions"] == json.loads(json.dumps([region.as_dict() for region in prediction.regions()]))
+        assert one["score"] == pytest.approx(its["score"], abs=1e-4)
+        assert one["is_anomalous"] == its["is_anomalous"]
+    assert wrong_class.status_code == with_normal.status_code == 422
+    assert "exported for, bolt" in wrong_class.json()["rule"]
+
+
 def test_options_that_make_another_detector_are_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from zsad.cli.main import main
 
     assert main(["predict", str(path.parent), "--detector", str(path), "--backbone", "tiny"]) == 2
+    assert main(["predict", str(path.parent), "--detector", str(path), "--tile", "32"]) == 2
+    assert main(["predict", "list.csv", "--engine", "local", "--detector", str(path), "--set", "sigma=1"]) == 2
     assert main(["predict", "x.png", "--detector", str(path.parent / "none.onnx")]) == 2
     capsys.readouterr()
 

@@ -129,26 +129,36 @@ def add_runtime(parser: ArgumentParser, **defaults: Any) -> None:
     RuntimeConfig.add_options(parser, "device", "precision", "batch_size", **defaults)
 
 
-FIXED = ("backbone", "weights", "activation", "position_resize", "image_size", "set", "normal")
+FIXED = (
+    *("backbone", "weights", "activation", "position_resize", "image_size", "set", "normal"),
+    *("tile", "overlap", "coarse"),
+)
 """Options that make another detector, which cannot be made of an exported one."""
 
 
 def load_any(options: Namespace, threshold: float | None = None) -> "Detector | ExportedDetector":
     """The detector that the options describe, or an exported one, for which PyTorch is not loaded."""
     from zsad import export
-    from zsad.errors import ConfigError
 
     if not export.is_exported(options.detector):
         return load_detector(options, threshold)
+    return export.load(options.detector, **exported_arguments(options, threshold))
+
+
+def exported_arguments(options: Namespace, threshold: float | None = None) -> dict[str, Any]:
+    """The keyword arguments of :func:`zsad.export.load`, as the options say.
+
+    Raises:
+        ConfigError: options are given that an exported detector does not have any more.
+    """
+    from zsad.errors import ConfigError
+
     given = [f"--{name.replace('_', '-')}" for name in FIXED if getattr(options, name, None)]
     given += ["--precision"] if options.precision != "fp32" else []
     if given:
         rule = "an exported detector stays as it was exported"
         raise ConfigError(rule, ", ".join(given), "leave these out, or export a detector that has them")
-    exported = export.load(options.detector, threshold=threshold, device=options.device)
-    if getattr(options, "value_range", None):
-        exported.value_range = options.value_range
-    return exported
+    return {"threshold": threshold, "device": options.device, "value_range": getattr(options, "value_range", None)}
 
 
 def load_detector(options: Namespace, threshold: float | None = None, detector: str | None = None) -> "Detector":

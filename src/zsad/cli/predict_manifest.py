@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zsad.cli.answers import Teller
-from zsad.cli.options import load_arguments
+from zsad.cli.options import exported_arguments, load_arguments
 from zsad.wording import pluralised
 
 if TYPE_CHECKING:
@@ -97,11 +97,13 @@ def _source(options: Namespace) -> str:
 
 def _job(options: Namespace) -> "Job":
     from zsad.cluster import Job
+    from zsad.export import is_exported
 
+    arguments_of = exported_arguments if is_exported(options.detector) else load_arguments
     size = {} if options.shard_size is None else {"shard_size": options.shard_size}
     return Job(
         options.detector,
-        load_arguments(options, options.threshold),
+        arguments_of(options, options.threshold),
         options.pixel_threshold,
         options.min_area,
         options.with_maps,

@@ -4,10 +4,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zsad.cli.options import add_backbone, add_runtime, describe, load_detector
+from zsad.cli.options import add_backbone, add_runtime, describe, load_any
 from zsad.wording import say
 
 if TYPE_CHECKING:
+    from zsad.export import ExportedDetector
     from zsad.predictor import Detector
     from zsad.service.settings import ServiceSettings
 
@@ -22,7 +23,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.description = DESCRIPTION
     group = parser.add_argument_group("detectors")
     group.add_argument(
-        "detectors", nargs="*", default=["auto"], metavar="DETECTOR", help="saved folders, or methods (default: auto)"
+        "detectors",
+        nargs="*",
+        default=["auto"],
+        metavar="DETECTOR",
+        help="saved folders, exported files, or methods (default: auto)",
     )
     group.add_argument("--backbone", metavar="NAME", help="of all of them (default: tiny, for trying out)")
     add_backbone(group)
@@ -98,20 +103,22 @@ def _settings(options: Namespace) -> "ServiceSettings":
     )
 
 
-def _detectors(options: Namespace) -> "dict[str, Detector]":
-    """The detectors by name.
+def _detectors(options: Namespace) -> "dict[str, Detector | ExportedDetector]":
+    """The detectors by name; that of an exported one is its file's.
 
     Raises:
         ConfigError: two have the same name.
     """
     from zsad.errors import ConfigError
+    from zsad.export import is_exported
 
-    found = dict[str, "Detector"]()
+    found = dict[str, "Detector | ExportedDetector"]()
     for named in options.detectors:
-        detector = load_detector(Namespace(**vars(options), detector=named))
-        if detector.name in found:
+        detector = load_any(Namespace(**vars(options), detector=named))
+        name = Path(named).stem if is_exported(named) else detector.name
+        if name in found:
             rule = "detectors that are served together have different names"
-            raise ConfigError(rule, f"two called {detector.name}", "rename a folder")
-        found[detector.name] = detector
+            raise ConfigError(rule, f"two called {name}", "rename a folder or file")
+        found[name] = detector
         say(describe(detector))
     return found

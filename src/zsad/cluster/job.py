@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from zsad import export
 from zsad.config import check_within
 from zsad.errors import ConfigError
-from zsad.loading import load
-from zsad.methods import FewShot, TransductiveMethod
-from zsad.predictor import Detector
+
+if TYPE_CHECKING:
+    from zsad.export import ExportedDetector
+    from zsad.predictor import Detector
 
 MAX_SHARD = 1_000_000
 """Images."""
@@ -19,8 +21,9 @@ class Job:
     """What is done with the images of a manifest; every worker gets it.
 
     Attributes:
-        detector: name of a method, or folder of a saved detector that every machine has under this path.
-        arguments: keyword arguments of :func:`zsad.load`.
+        detector: name of a method, or folder or file of a saved or exported detector that every machine has under this
+            path.
+        arguments: keyword arguments of :func:`zsad.load`, or :func:`zsad.export.load`.
         pixel_threshold: score from which a pixel belongs to a region; None is that of the calibration.
         min_area: of the smallest region, in px.
         maps: whether anomaly maps are written, as 16-bit PNG.
@@ -37,15 +40,23 @@ class Job:
     def __post_init__(self) -> None:
         check_within("the number of images in a shard (--shard-size)", self.shard_size, 1, MAX_SHARD)
 
-    def load(self) -> Detector:
+    def load(self) -> "Detector | ExportedDetector":
         """The detector.
 
         Raises:
-            ConfigError: it scores images by one another, which no shard holds all of; or as :func:`zsad.load`.
+            ConfigError: it scores images by one another, which no shard holds all of; or as these functions.
         """
-        detector = load(self.detector, **self.arguments)
+        detector = export.load(self.detector, **self.arguments) if export.is_exported(self.detector) else self._load()
         if self.pixel_threshold is not None:
             detector.pixel_threshold = self.pixel_threshold
+        return detector
+
+    def _load(self) -> "Detector":
+        """A detector that needs PyTorch, which nothing else here loads."""
+        from zsad.loading import load
+        from zsad.methods import FewShot, TransductiveMethod
+
+        detector = load(self.detector, **self.arguments)
         method = detector.method
         if isinstance(method, TransductiveMethod) and method.scores_folder(max(2, self.shard_size)):
             rule = "images of a manifest are scored one by one, so that shards do not change a score"

@@ -5,15 +5,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zsad.cluster import ray_engine, shards
 from zsad.cluster.job import Job
 from zsad.cluster.manifest import Manifest
 from zsad.cluster.shards import Counts, Plan
 from zsad.locks import alone
-from zsad.predictor import Detector
 from zsad.remote import Output
+
+if TYPE_CHECKING:
+    from zsad.export import ExportedDetector
+    from zsad.predictor import Detector
 
 Engine = Literal["local", "ray"]
 Observer = Callable[[Counts], None]
@@ -67,7 +70,7 @@ def predict_manifest(
     return total
 
 
-def _plan(manifest: Manifest, detector: Detector, job: Job) -> Plan:
+def _plan(manifest: Manifest, detector: "Detector | ExportedDetector", job: Job) -> Plan:
     return Plan(
         manifest.fingerprint,
         len(manifest),
@@ -79,7 +82,7 @@ def _plan(manifest: Manifest, detector: Detector, job: Job) -> Plan:
     )
 
 
-def _decisions(detector: Detector, manifest: Manifest) -> str:
+def _decisions(detector: "Detector | ExportedDetector", manifest: Manifest) -> str:
     """SHA-256 of all that decides, apart from the scores."""
     values = {name: asdict(detector.decision(name)) for name in manifest.class_names}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -87,7 +90,7 @@ def _decisions(detector: Detector, manifest: Manifest) -> str:
 
 def _scored(
     engine: Engine,
-    detector: Detector,
+    detector: "Detector | ExportedDetector",
     manifest: Manifest,
     plan: Plan,
     job: Job,
@@ -99,7 +102,7 @@ def _scored(
     if len(done) == plan.shards:
         return
     if engine == "ray":
-        device = detector.runtime.device_type
+        device = detector.identity.device.partition(":")[0]
         yield from ray_engine.scored(manifest.table, plan, job, out, done, workers, device)
         return
     for shard in shards.shards_of(manifest.table, plan, done):

@@ -23,6 +23,7 @@ from zsad.types import Failure, Prediction
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from zsad.export import ExportedDetector
     from zsad.predictor import Detector
 
 FORMAT = 1
@@ -191,7 +192,7 @@ def _counted(plan: Plan, output: Output, number: int) -> Counts:
     return counts
 
 
-def score(detector: "Detector", shard: Shard, plan: Plan, output: Output) -> Counts:
+def score(detector: "Detector | ExportedDetector", shard: Shard, plan: Plan, output: Output) -> Counts:
     """Score the images of a shard and write it.
 
     Raises:

@@ -5,9 +5,10 @@ files, decoded ahead in threads -> resized as before export -> graph: map and sc
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, cast, overload
 
 import numpy as np
 from PIL import Image
@@ -23,9 +24,11 @@ from zsad.export import SUFFIXES
 from zsad.export.card import ExportCard
 from zsad.export.enlarging import resized
 from zsad.export.sessions import LOADERS, Session, checked
+from zsad.files import content_hash
 from zsad.threads import helpers, in_order, readers
 from zsad.types import DecodedImage, Failure, Identity, Prediction, Size
 
+T = TypeVar("T")
 Answer = tuple[DecodedImage, Prediction] | Failure
 ANY = "object"
 """The class name that is used where none is given."""
@@ -66,6 +69,13 @@ class ExportedDetector(Deciding):
         """What it is and where it runs."""
         card = self.card
         return Identity(card.method, card.backbone, card.weights, card.image_size, card.precision, self._session.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of all that decides scores and maps: of its files, and the range of samples."""
+        file = Path(self._source)
+        files = [file, file.with_suffix(".bin")] if file.suffix == SUFFIXES["openvino"] else [file]
+        return sha256(repr((*map(content_hash, files), self.value_range)).encode()).hexdigest()
 
     @property
     def calibration(self) -> Calibration | None:
@@ -117,27 +127,27 @@ class ExportedDetector(Deciding):
 
     def stream(
         self,
-        sources: Sequence[str | os.PathLike[str]],
+        sources: Iterable[T],
         class_name: str = ANY,
         size: Size | None = None,
         progress: Callable[[int], None] | None = None,
-        read: Callable[[str | os.PathLike[str]], DecodedImage | Failure] | None = None,
+        read: Callable[[T], DecodedImage | Failure] | None = None,
     ) -> Iterator[Answer]:
         """Score files one by one, in order; a file without a score gives a :class:`Failure`, and the rest goes on.
 
         Args:
-            sources: paths.
+            sources: paths, or what ``read`` takes.
             class_name: what they show; by default what the detector was exported for.
             size: (rows, cols) of all maps; by default each has the size of its image.
             progress: never called; that of a detector is, where files are compared with one another first.
-            read: reads a source; by default files.
+            read: from a source to its image, called in threads; by default, files are decoded.
 
         Raises:
             ConfigError: the detector was exported for another class.
         """
-        name, reading = self._class(class_name), read or self.read
+        name, reading = self._class(class_name), cast(Callable[[T], DecodedImage | Failure], read or self.read)
 
-        def prepare(source: str | os.PathLike[str]) -> tuple[DecodedImage | Failure, np.ndarray | None]:
+        def prepare(source: T) -> tuple[DecodedImage | Failure, np.ndarray | None]:
             item = reading(source)
             return item, None if isinstance(item, Failure) else self._resized(item)
 
@@ -189,13 +199,20 @@ class ExportedDetector(Deciding):
         return asked
 
 
-def load(path: str | os.PathLike[str], *, threshold: float | None = None, device: str = "auto") -> ExportedDetector:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    threshold: float | None = None,
+    device: str = "auto",
+    value_range: tuple[float, float] | None = None,
+) -> ExportedDetector:
     """Load an exported detector.
 
     Args:
         path: of a file that ``zsad export`` or :func:`zsad.export.export` wrote.
         threshold: score in [0, 1] from which an image counts as anomalous; by default that of the detector.
         device: ``"auto"``, ``"cpu"`` or what the runtime of the format has.
+        value_range: the samples that are black and white in all image files; by default those of the detector.
 
     Raises:
         InputError: the file does not exist, is damaged, or was not written by zsad.
@@ -212,7 +229,9 @@ def load(path: str | os.PathLike[str], *, threshold: float | None = None, device
     if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError("a threshold lies in [0, 1]", threshold, "give a number such as 0.5")
     card, session = LOADERS[file.suffix](file, device)
-    return ExportedDetector(card, session, str(file), threshold)
+    detector = ExportedDetector(card, session, str(file), threshold)
+    detector.value_range = value_range or detector.value_range
+    return detector
 
 
 def _plain(name: str) -> str:

@@ -5,14 +5,13 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 import zsad
 from zsad.errors import ZsadError
-from zsad.predictor import Detector
 from zsad.service import schema
 from zsad.service.asked import asked
 from zsad.service.forms import Body, Budget, Form, Lease, read_form
@@ -22,15 +21,22 @@ from zsad.service.metrics import Metrics
 from zsad.service.outlines import regions_of_maps
 from zsad.service.page import files
 from zsad.service.refusal import BROKEN, TOO_LATE, UNAVAILABLE, UNUSABLE, ClientGone, Refusal, described, status_of
+from zsad.service.served import served
 from zsad.service.settings import ServiceSettings
 from zsad.service.worker import Worker
 from zsad.threads import helpers
+
+if TYPE_CHECKING:
+    from zsad.export import ExportedDetector
+    from zsad.predictor import Detector
 
 CLIENT_CLOSED = 499
 """What access logs of nginx call a request whose client has gone; nobody receives it."""
 
 
-def create_app(detectors: Mapping[str, Detector], settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(
+    detectors: "Mapping[str, Detector | ExportedDetector]", settings: ServiceSettings | None = None
+) -> FastAPI:
     """The application of a service, for any ASGI server.
 
     Time limits of connections are those of ``zsad serve``; behind another server they are its own.
@@ -79,13 +85,17 @@ class Service:
     """
 
     def __init__(
-        self, detectors: Mapping[str, Detector], settings: ServiceSettings, worker: Worker, metrics: Metrics
+        self,
+        detectors: "Mapping[str, Detector | ExportedDetector]",
+        settings: ServiceSettings,
+        worker: Worker,
+        metrics: Metrics,
     ) -> None:
-        self.detectors, self.settings, self.worker, self.metrics = detectors, settings, worker, metrics
+        self.detectors, self.settings, self.worker, self.metrics = served(detectors), settings, worker, metrics
         self.threads = ThreadPoolExecutor(helpers(), "zsad-regions")
         self._budget = Budget(settings.max_pending_bytes)
         # The worker changes detectors while it answers: what is told of them is told from now.
-        self.described = [schema.describe(name, detector) for name, detector in detectors.items()]
+        self.described = [schema.describe(detector) for detector in self.detectors.values()]
 
     def close(self) -> None:
         """Finish what was accepted."""

@@ -7,11 +7,9 @@ from typing import Literal, get_args
 
 from zsad.config import check_class_name
 from zsad.errors import ConfigError, unknown_name
-from zsad.methods._few_shot import FewShot
-from zsad.methods._transductive import TransductiveMethod
-from zsad.predictor import Detector
 from zsad.service.forms import Form, Upload
 from zsad.service.refusal import AT_LEAST_ONE, BAD_REQUEST, NOT_FOUND, UNUSABLE, Refusal
+from zsad.service.served import Served
 
 Maps = Literal["none", "png"]
 IMAGES, NORMAL = "images", "normal"
@@ -62,7 +60,7 @@ class Asked:
         output: what the answer has.
     """
 
-    detector: Detector
+    detector: Served
     class_name: str
     images: list[Upload]
     normal: list[Upload]
@@ -72,22 +70,10 @@ class Asked:
     @property
     def is_whole(self) -> bool:
         """Whether the images are one task, rather than a task each that others may share a batch with."""
-        method = self.detector.method
-        is_mutual = isinstance(method, TransductiveMethod) and method.scores_folder(len(self.images))
-        return bool(self.normal) or (self.together and is_mutual)
+        return bool(self.normal) or (self.together and self.detector.scores_together(len(self.images)))
 
 
-def takes_normal(detector: Detector) -> bool:
-    """Whether normal images can be given with a request: the method remembers them without learning from them."""
-    method = detector.method
-    return (
-        isinstance(method, FewShot)
-        and type(method).start_fit is FewShot.start_fit
-        and detector.runtime.precision == "fp32"
-    )
-
-
-def asked(form: Form, detectors: Mapping[str, Detector]) -> Asked:
+def asked(form: Form, detectors: Mapping[str, Served]) -> Asked:
     """What a form asks for.
 
     Args:
@@ -106,12 +92,12 @@ def asked(form: Form, detectors: Mapping[str, Detector]) -> Asked:
     class_name = check_class_name(form.fields.get("class_name", "object"))
     if not form.files.get(IMAGES):
         raise Refusal(BAD_REQUEST, AT_LEAST_ONE, "none", f"send some as files named {IMAGES}")
-    if normal and not takes_normal(detector):
-        able = [other for other, one in detectors.items() if takes_normal(one)]
+    if normal and not detector.abilities.takes_normal:
+        able = [other for other, one in detectors.items() if one.abilities.takes_normal]
         remedy = f"choose {' or '.join(able)}" if able else "fit a detector to them (zsad fit), and serve that"
         raise ConfigError("the detector can compare with normal images of a request", name, remedy)
-    output = _output(form.fields)
-    if output.regions and output.pixel_threshold is None and detector.decision(class_name).pixel_threshold is None:
+    output, decided = _output(form.fields), detector.detector.decision(class_name)
+    if output.regions and output.pixel_threshold is None and decided.pixel_threshold is None:
         value = f"none, and {name} is not calibrated on {class_name}"
         raise ConfigError("regions need a threshold for pixels", value, "send pixel_threshold, in [0, 1]")
     together = flag(form.fields, "together", default=True)

@@ -4,12 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from zsad.methods._few_shot import FewShot
-from zsad.methods._transductive import TransductiveMethod
-from zsad.predictor import Detector
 from zsad.reports.pages import caveat
-from zsad.service.asked import LARGEST_AREA, LARGEST_SIDE, takes_normal
+from zsad.service.asked import LARGEST_AREA, LARGEST_SIDE
 from zsad.service.refusal import BAD_REQUEST, TIMEOUT, TOO_LARGE, TOO_LATE, TOO_MANY, UNSUPPORTED, UNUSABLE
+from zsad.service.served import Served
 from zsad.service.settings import ServiceSettings
 
 
@@ -96,6 +94,7 @@ class OneDetector(BaseModel):
     needs_several: bool = Field(description="whether an image alone has no score")
     takes_normal: bool = Field(description="whether normal images can be given with a request")
     needs_normal: bool = Field(description="whether it scores nothing without normal images")
+    only_class: str | None = Field(description="the one class that it scores, of an exported one; null for any")
     remembers: str = Field(description="its memory bank, in words; may be empty")
     calibration: str = Field(description="in words; may be empty")
     calibrated_class: str | None
@@ -112,26 +111,10 @@ class Detectors(BaseModel):
     version: str = Field(description="of zsad")
 
 
-def describe(name: str, detector: Detector) -> dict[str, Any]:
+def describe(detector: Served) -> dict[str, Any]:
     """A detector, for clients."""
-    method, calibration = detector.method, detector.calibration
-    return OneDetector(
-        name=name,
-        method=detector.card.method,
-        backbone=method.clip.name,
-        weights=method.clip.weights.rpartition("/")[2],  # paths of this machine are nobody's business
-        image_size=detector.image_size,
-        scores_together=isinstance(method, TransductiveMethod) and method.scores_folder(2),
-        needs_several=isinstance(method, TransductiveMethod) and method.scores_folder(1),
-        takes_normal=takes_normal(detector),
-        needs_normal=isinstance(method, FewShot) and method.needs_normal and not method.is_few_shot,
-        remembers=detector.memory_summary,
-        calibration=calibration.summary if calibration else "",
-        calibrated_class=calibration.class_name if calibration else None,
-        threshold=detector.threshold,
-        pixel_threshold=detector.pixel_threshold,
-        caveat=caveat(method.clip.name, method.clip.weights),
-    ).model_dump()
+    about, told = detector.detector.identity, detector.described()
+    return OneDetector.model_validate({**told, "caveat": caveat(about.backbone, about.weights)}).model_dump()
 
 
 def limits(settings: ServiceSettings) -> dict[str, float]:

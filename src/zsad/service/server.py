@@ -9,15 +9,18 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from zsad.errors import ConfigError
-from zsad.predictor import Detector
 from zsad.service.app import create_app
 from zsad.service.protocol import guarded
 from zsad.service.settings import LONGEST_HEAD, ServiceSettings
+
+if TYPE_CHECKING:
+    from zsad.export import ExportedDetector
+    from zsad.predictor import Detector
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 KEEP_ALIVE = 15
@@ -72,7 +75,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    detectors: Mapping[str, Detector],
+    detectors: "Mapping[str, Detector | ExportedDetector]",
     settings: ServiceSettings,
     listener: socket.socket,
     started: Callable[[], Any] = lambda: None,
@@ -91,7 +94,7 @@ def serve(
     run(server, listener, started)
 
 
-def make_server(detectors: Mapping[str, Detector], settings: ServiceSettings) -> Server:
+def make_server(detectors: "Mapping[str, Detector | ExportedDetector]", settings: ServiceSettings) -> Server:
     """A server of the application, with its limits on connections."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # malformed requests are answered, and no news
     config = uvicorn.Config(

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from threading import Condition, Semaphore, Thread
 
 from zsad.errors import ZsadError
-from zsad.methods._transductive import TransductiveMethod
-from zsad.pipeline import Answer, Pipeline
+from zsad.export.exported import Answer
 from zsad.service.jobs import Job, RefusedImage, read_upload
 from zsad.service.metrics import Metrics
 from zsad.service.refusal import UNAVAILABLE, Refusal, too_many
@@ -148,7 +147,7 @@ class Worker:
 
     def _stream(self, taken: list[Task]) -> Iterator[Task]:
         """The first task, and those that join it."""
-        first, batch = taken[0], taken[0].job.asked.detector.runtime.images_at_once
+        first, batch = taken[0], taken[0].job.asked.detector.batch
         yield first
         until = time.monotonic() + self._settings.max_wait_ms / 1000
         while (task := self._joining(first, until, is_short=len(taken) < batch)) is not None:
@@ -170,10 +169,9 @@ class Worker:
 
     def _answer_stream(self, first: Task) -> None:
         detector, class_name = first.job.asked.detector, first.job.asked.class_name
-        pipeline = Pipeline(detector.stages, class_name, detector.decision(class_name))
         taken, answered, start = [first], 0, time.monotonic()
         try:
-            for found in pipeline.run(self._stream(taken), _read):
+            for found in detector.run(class_name, self._stream(taken), _read):
                 self._answered(taken[answered], found)
                 answered, start = answered + 1, self._measured(start)
         except Exception as error:
@@ -182,12 +180,13 @@ class Worker:
                 self._fail(taken[answered], error)
             else:
                 for task in taken[answered:]:
-                    self._answer_alone(pipeline, task)
+                    self._answer_alone(task)
         self._metrics.stream(len(taken))
 
-    def _answer_alone(self, pipeline: Pipeline, task: Task) -> None:
+    def _answer_alone(self, task: Task) -> None:
+        asked = task.job.asked
         try:
-            for found in pipeline.run([task], _read):
+            for found in asked.detector.run(asked.class_name, [task], _read):
                 self._answered(task, found)
         except Exception as error:
             self._fail(task, error)
@@ -199,12 +198,12 @@ class Worker:
             _check_normal(job)
             normal = [upload.content for upload in asked.normal]
             with detector.temporary_memory(normal, asked.class_name) if normal else nullcontext():
-                answers = detector.stream(
-                    [*range(len(asked.images))], asked.class_name, progress=lambda _: _check_awaited(job), read=job.read
+                answers = detector.run_whole(
+                    asked.class_name, [*range(len(asked.images))], job.read, lambda _: _check_awaited(job)
                 )
                 for index, found in enumerate(answers):
                     _check_awaited(job)
-                    job.explanation = detector.explanation
+                    job.explanation = detector.detector.explanation
                     self._answered(Task(job, index), found)
                     start = self._measured(start)
         except Abandoned:
@@ -249,10 +248,10 @@ def _tell(job: Job) -> None:
     """Warnings and explanation of a job, once; by the thread that owns the detector."""
     if job.warnings is not None:
         return
-    detector, class_name = job.asked.detector, job.asked.class_name
+    served, class_name = job.asked.detector, job.asked.class_name
+    detector = served.detector
     job.warnings = [*detector.memory_warnings(class_name), *detector.calibration_warnings(class_name)]
-    if not job.explanation and isinstance(detector.method, TransductiveMethod):
-        job.explanation = detector.method.explain(1)
+    job.explanation = job.explanation or served.told_alone()
 
 
 def _check_awaited(job: Job) -> None:
