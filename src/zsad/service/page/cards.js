@@ -48,7 +48,7 @@ function card(item) {
 }
 function refreshCard(item, box) {
   box.classList.toggle("good", item.good);
-  box.querySelector(".score").textContent = item.result && !item.good ? shown(item.result.score) : item.good ? "" : "…";
+  box.querySelector(".score").textContent = item.result && !item.good ? shown(item.result.score) : item.good ? "" : state.isScoring ? "…" : "–";
   box.querySelector(".badge").replaceWith(badge(item));
   box.querySelector(".detail").textContent = item.good ? "" : details(item);
   box.querySelector(".enlarge").setAttribute("aria-label", `Enlarge ${spoken(item)}`);

@@ -1,7 +1,7 @@
 /* The page: from images to scores, and what its controls do. */
 
 import { addItem, at, className, count, detector, isBad, make, marked, scoredItems, shown, state } from "./state.js";
-import { ask, detectors, predictionForm, Problem, useToken } from "./service.js";
+import { ask, detectors, predictionForm, Problem, sentence, useToken } from "./service.js";
 import { bytesOf, decodeMap, SCALE } from "./maps.js";
 import { dropped, named } from "./files.js";
 import { handlers, refreshCards, showMore } from "./cards.js";
@@ -51,7 +51,7 @@ function refresh() {
 }
 function failureBox(failure) {
   const box = make("div", "failure");
-  box.append(make("b", "", failure.source), `${failure.rule}; found: ${failure.value}. ${failure.remedy}.`);
+  box.append(make("b", "", failure.source), `${sentence(failure.rule)} Found: ${failure.value}. ${sentence(failure.remedy)}`);
   return box;
 }
 function marking(good) {
@@ -73,6 +73,9 @@ function describe() {
     one.needs_normal ? "Images are compared with those that you mark as good." : "Each image is judged by itself.";
   at("about").textContent = `${how} ${one.name} runs on ${one.backbone} at ${one.image_size} px.` +
     (one.remembers ? ` It remembers ${one.remembers}.` : "") + (one.calibration ? ` Calibrated: ${one.calibration}.` : "");
+  at("class-name").disabled = Boolean(one.only_class);
+  if (one.only_class) at("class-name").value = one.only_class;
+  at("class-help").textContent = one.only_class ? "This detector was exported for these." : "In plain English, such as “metal nut”.";
   at("caveat").textContent = one.caveat;
   at("caveat").hidden = !one.caveat;
   at("drop-help").textContent = `PNG, JPEG, TIFF, BMP, WebP, DICOM and others; at most ${state.limits.max_files} at a time.`;
@@ -102,8 +105,9 @@ async function score(fresh = false) {
   if (!task.one) return;
   if (blocked) { show(blocked); await refresh(); return; }
   const mine = running = new AbortController();
+  state.isScoring = true;
   for (const item of [...task.images, ...task.normal]) { item.result = null; item.map = null; }
-  state.failures = fresh && !task.whole ? state.failures : [];
+  if (task.whole || !fresh) Object.assign(state, { explanation: "", warnings: [] });
   const begun = setting();
   busy("Sending images", null);
   await refresh();
@@ -115,7 +119,7 @@ async function score(fresh = false) {
     if (error.name !== "AbortError") troubled(error);
     else if (running === mine) say("Cancelled.");
   } finally {
-    if (running === mine) { running = null; at("busy").hidden = true; await refresh(); }
+    if (running === mine) { running = null; state.isScoring = false; at("busy").hidden = true; await refresh(); }
   }
   if (running === null && !at("problem").checkVisibility()) say(at("summary").textContent);
 }
@@ -153,7 +157,7 @@ async function singly({ one, images }, signal) {
 }
 /* Results name their image by its number in the request. */
 async function take(answer, images) {
-  state.explanation = answer.explanation; state.warnings = answer.warnings;
+  state.explanation = answer.explanation.replace(" (--normal DIR)", ""); state.warnings = answer.warnings;
   fail(answer.failures, images);
   await Promise.all(answer.predictions.map(async found => {
     const item = images[found.index], bytes = bytesOf(found.map);
@@ -176,6 +180,8 @@ function troubled(error) {
 }
 function add(found) {
   if (!found.length) { show(new Problem("There is no image among these files.", "Choose PNG, JPEG, TIFF or other images.")); return; }
+  const names = new Set(found.map(([, name]) => name));
+  state.failures = state.failures.filter(failure => !names.has(failure.source));  // they are tried again
   for (const [file, name] of found) addItem(file, name);
   score(true);
 }

@@ -12,14 +12,14 @@ let token = sessionStorage.getItem(KEY) || "";
 export function useToken(text) { token = text; sessionStorage.setItem(KEY, text); }
 const headers = () => token ? { Authorization: `Bearer ${token}` } : {};
 
+export const sentence = words => !words ? "" : `${words[0].toUpperCase()}${words.slice(1)}${/[.?!]$/.test(words) ? "" : "."}`;
+
 function problem(status, body) {
   let told = {};
   try { told = JSON.parse(body); } catch { /* a proxy may answer something else */ }
   if (status === 401) return new Problem("This service asks for an access token.", "Enter the one you were given.", status);
   if (!told.rule) return new Problem(`The service answered ${status || "nothing"}.`, "Try again in a moment.", status);
-  const rule = told.rule[0].toUpperCase() + told.rule.slice(1);
-  const remedy = told.remedy[0].toUpperCase() + told.remedy.slice(1);
-  return new Problem(`${rule}. Found: ${told.value}.`, `${remedy}${/[.?!]$/.test(remedy) ? "" : "."}`, status, told.failures);
+  return new Problem(`${sentence(told.rule)} Found: ${told.value}.`, sentence(told.remedy), status, told.failures);
 }
 const unreachable = () =>
   new Problem("The service does not answer.", "Is zsad serve still running? Start it again, and try once more.");

@@ -4,7 +4,7 @@ export const state = {
   detectors: [], limits: {}, items: [], failures: [],
   threshold: null,  // null: no decisions
   outline: 0.5, opacity: 0.85, layer: "heat", sort: "score", asTable: false,
-  explanation: "", warnings: [], scored: null,  // what the scores were made with
+  explanation: "", warnings: [], isScoring: false, scored: null,  // what the scores were made with
 };
 let numbered = 0;
 

@@ -3,7 +3,7 @@
 import { at, className, detector, isBad, make, ordered, shown, state } from "./state.js";
 import { badge, handlers, spoken } from "./cards.js";
 
-const COLUMNS = [["name", "Image"], ["score", "Score"], [null, "Decision"], [null, "p"], ["size", "Size in px"], [null, "Good"]];
+const COLUMNS = [["name", "Image"], ["score", "Score"], [null, "Decision"], [null, "p-value"], ["size", "Size in px"], [null, "Good"]];
 
 export function refreshTable() {
   const head = at("table").tHead.rows[0];
