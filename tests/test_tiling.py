@@ -2,6 +2,7 @@
 
 import csv
 import json
+import struct
 from itertools import pairwise
 from pathlib import Path
 
@@ -274,6 +275,14 @@ def test_options_of_tiles_go_with_tiles(tmp_path: Path, capsys: pytest.CaptureFi
     Image.fromarray(COLOURS).save(tmp_path / "a.png")
     assert main(["predict", str(tmp_path / "a.png"), "--detector", "clip", "--overlap", "3"]) == 2
     assert "say --tile PX" in capsys.readouterr().err
+
+
+def test_a_header_with_two_widths_is_left_to_the_decoder(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COLOURS)
+    content = (tmp_path / "a.tif").read_bytes()
+    one = next(struct.pack("<HHI", 256, kind, 1) for kind in (3, 4) if struct.pack("<HHI", 256, kind, 1) in content)
+    (tmp_path / "a.tif").write_bytes(content.replace(one, struct.pack("<HHI", 256, 3, 2)))
+    assert not tiled_pass.is_large(tmp_path / "a.tif")
 
 
 def test_a_tiff_in_memory_is_the_same(tiled: zsad.Detector, tmp_path: Path) -> None:

@@ -139,4 +139,4 @@ def size_of_tiff(path: str | os.PathLike[str]) -> Size:
 
     with reading(os.fspath(path)), open(path, "rb") as stream, TiffFile(stream) as file:
         page = file.pages[0].aspage()
-        return page.imagelength, page.imagewidth
+        return int(page.imagelength), int(page.imagewidth)  # a damaged header has tuples there
