@@ -62,7 +62,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "src/zsad/scoring.py": ("tests/test_scoring.py", "tests/test_predictor.py", "tests/evaluator"),
     "recipes/": ("tests/methods/test_recipe_rows.py", "tests/benchmark/test_recipe.py"),
 }
-"""Which tests are about a file, the nearest first; the file's own name stands for ``{name}``."""
+"""Which tests are about a file, the nearest first; ``{name}`` stands for the file's package and its own name."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,18 @@ def preload() -> None:
 def tests_about(fault: Fault, root: Path) -> tuple[str, ...]:
     """Files and folders of tests, the nearest first, each once; the examples in the file's own docstrings are some."""
     patterns = next(tests for start, tests in TESTS.items() if fault.path.startswith(start))
-    path = Path(fault.path)
-    name = path.parent.name if path.stem in ("method", "__init__") else path.stem.lstrip("_")
     found: dict[str, None] = {fault.path: None} if fault.path.endswith(".py") else {}
     for pattern in patterns:
-        matches = sorted(root.glob(pattern.format(name=name)))
-        found |= dict.fromkeys(str(one.relative_to(root)) for one in matches)
+        for name in _names(Path(fault.path)):
+            matches = sorted(root.glob(pattern.format(name=name)))
+            found |= dict.fromkeys(str(one.relative_to(root)) for one in matches)
     return tuple(found)
+
+
+def _names(path: Path) -> list[str]:
+    """What tests of a file are called by: the package that it is in, and its own name."""
+    package = [] if f"{path.parent}/" in TESTS else [path.parent.name]
+    return package if path.stem in ("method", "__init__") and package else [*package, path.stem.lstrip("_")]
 
 
 def failing(copy: Path, tests: Sequence[str]) -> list[str]:
