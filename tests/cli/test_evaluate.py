@@ -13,11 +13,15 @@ import zsad
 from tests.evaluator.making import data, left, train
 from tests.trainer.toys import register_toys
 from zsad.checkpoint import IMAGES
+from zsad.cli import evaluate as evaluating
 from zsad.cli.main import main
 from zsad.files import content_hash
 from zsad.results import store
 
 SMALL = ["--backbone", "small", "--weights", "random", "--device", "cpu", "--resolution", "40"]
+
+
+DEFAULT = evaluating.RESAMPLES
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,7 @@ def test_it_prints_a_table_and_leaves_everything(
     assert (out / "report.html").stat().st_size > 1000
     assert found.command == " ".join(["zsad", *arguments])
     assert found.machine
+    assert (DEFAULT, found.protocol.resamples) == (1000, 50)
     assert not said.err
 
 
@@ -160,8 +165,11 @@ def test_another_evaluation_is_kept_unless_it_is_to_be_replaced(
     assert store.read(out).protocol.max_images == 1
 
 
-@pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2"]], ids=["0", "2"])
-def test_a_command_that_was_killed_goes_on_to_the_same_bytes(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["clip"], ["fe-clip", "--shots", "2", "--no-intervals"]], ids=["0", "2"])
+def test_a_command_that_was_killed_goes_on_to_the_same_bytes(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "RESAMPLES", DEFAULT)  # as in the process
     given, out = data(tmp_path / "data", "metal_nut", "carpet", "tile"), tmp_path / "out"
     for hue, name in enumerate(("metal_nut", "carpet", "tile")):
         train(tmp_path / "data" / name, 3, hue)

@@ -21,6 +21,8 @@ DESCRIPTION = """Measure a detector on labelled data: exact metrics of each clas
 intervals, and a report with the worst errors. The same command again resumes where it was interrupted. --shots K
 first shows the detector K normal images of the train split of each class (methods with a few-shot mode). Several
 detectors are measured on the same pass over each image, each in a folder of its name in DIR."""
+RESAMPLES = 1000
+"""Draws of the images of a class, for intervals."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -74,7 +76,7 @@ def run(options: Namespace) -> int:
         max_images=options.max_images,
         shots=options.shots,
         shots_seed=options.shots_seed,
-        resamples=0 if options.no_intervals else 1000,
+        resamples=0 if options.no_intervals else RESAMPLES,
         further=several_names(options.metrics),
     )
     bars = Bars()
