@@ -160,6 +160,14 @@ def test_the_loss_is_that_of_the_code_written_out() -> None:
     torch.testing.assert_close(terms["dice"], dice)
 
 
+@pytest.mark.parametrize("fusion", [True, False])
+def test_the_image_score_teaches_the_layers_of_patches_by_the_fused_ones_alone(fusion: bool) -> None:
+    method = stirred(AdaClipConfig(temperature=0.5, fusion=fusion))
+    method(images(2), NAMES[:2]).score.sum().backward()
+    gradients = [layer.weight.grad for layer in method.patch_layers]
+    assert all((gradient is not None and gradient.abs().max() > 0) == fusion for gradient in gradients)
+
+
 @pytest.mark.parametrize(
     ("options", "trained"),
     [
