@@ -19,7 +19,7 @@ from zsad.data.synthetic import part
 from zsad.methods.clip import ClipDetector
 from zsad.types import Evidence
 
-RANDOM = ["--backbone", "ViT-B-32", "--weights", "random"]
+RANDOM = ["--backbone", "tiny", "--weights", "random"]
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_the_threshold_decides(mixed: Path, tmp_path: Path, capsys: pytest.Captu
         (["--backbone", "ViT-L-14-337"], "did you mean 'ViT-L-14-336'?"),
         (["--backbone", "ViT-L-14-336"], "use --weights openai"),
         ([*RANDOM, "--threshold", "7"], "a threshold lies in [0, 1]; got 7.0"),
-        ([*RANDOM, "--image-size", "8"], "at least 64 px"),
+        ([*RANDOM, "--image-size", "8"], "at least 32 px"),
         ([*RANDOM, "--batch-size", "0"], "at least one image"),
         ([*RANDOM, "--device", "nonsense"], "the device must exist"),
         ([*RANDOM, "--set", "sigmma=8"], "did you mean 'sigma'?"),
@@ -364,7 +364,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "saved"
     options = {"sigma": 9.0}
-    zsad.load(backbone="ViT-B-32", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
+    zsad.load(backbone="tiny", weights="random", image_size=96, threshold=0.25, options=options).save(saved)
     image = str(mixed / "good.png")
     assert main(["predict", image, "--detector", str(saved), "--out", str(tmp_path / "a")]) == 0
     assert "score ≥ 0.25" in capsys.readouterr().out
@@ -377,7 +377,7 @@ def test_a_saved_detector_answers_as_it_did(mixed: Path, tmp_path: Path, capsys:
 def test_a_saved_detector_refuses_another_backbone(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    zsad.load("clip", backbone="ViT-B-32", weights="random").save(tmp_path)
+    zsad.load("clip", backbone="tiny", weights="random").save(tmp_path)
     card = json.loads((tmp_path / "detector.json").read_text())
     (tmp_path / "detector.json").write_text(json.dumps(card | {"fingerprint": "of other weights"}))
     arguments = ["predict", str(mixed / "good.png"), "--detector", str(tmp_path), "--out", str(tmp_path / "out")]
