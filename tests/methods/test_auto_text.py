@@ -51,7 +51,7 @@ def test_a_trained_method_is_joined_by_its_folder(tmp_path: Path) -> None:
 
 def test_an_untrained_method_is_refused() -> None:
     with pytest.raises(ConfigError, match="wmoe-clip is trained before it is used"):
-        zsad.load("auto", backbone="ViT-B-32", weights="random", options={"text": "wmoe-clip"})
+        zsad.load("auto", backbone="tiny-research", weights="random", options={"text": "wmoe-clip"})
 
 
 def test_a_method_of_another_backbone_is_refused(tmp_path: Path) -> None:

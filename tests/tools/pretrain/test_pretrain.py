@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests import small
 from zsad.backbones import weights
 from zsad.backbones.config import get
 from zsad.backbones.state_dicts import read_state
@@ -231,10 +232,7 @@ def test_words_say_the_state() -> None:
 def test_the_vocabulary_is_the_first_part_of_that_of_clip(tmp_path: Path) -> None:
     assert gzip.decompress(first_merges(4)) == b"i n\nt h\na n\nr e\n"
     (tmp_path / "merges.txt.gz").write_bytes(first_merges(3000))
-    tokenizer, whole = (
-        Tokenizer.from_merges(tmp_path / "merges.txt.gz", 32),
-        weights.load("ViT-B-32", "random").tokenizer,
-    )
+    tokenizer, whole = Tokenizer.from_merges(tmp_path / "merges.txt.gz", 32), small.tokenizer()
     assert len(tokenizer) == 512 + 3000 + 2
     first, last = len(tokenizer) - 2, len(tokenizer) - 1
     assert tokenizer.encode("a photo of the house") == [first, *whole.encode("a photo of the house")[1:-1], last]
@@ -244,7 +242,7 @@ def test_the_vocabulary_is_the_first_part_of_that_of_clip(tmp_path: Path) -> Non
 
 
 def test_padding_changes_no_feature() -> None:
-    clip = weights.load("ViT-B-32", "random")
+    clip = small.frozen()
     ids = [clip.tokenizer.encode(text) for text in ("a nut", "a photo of a long metal nut")]
     prompts = pad(ids)
     with torch.inference_mode():
