@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError
 
 from zsad.backbones.config import VisionConfig
@@ -19,19 +18,19 @@ MAPS = torch.zeros(2, 1, 4, 4)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "found"),
+    "wrong",
     [
-        (lambda: state_features(torch.zeros(2, 3)), TypeCheckError),
-        (lambda: state_features(torch.zeros(2, 3, 4, dtype=torch.int64)), TypeCheckError),
-        (lambda: Evidence(MAPS, torch.zeros(3)), TypeCheckError),
-        (lambda: shorten_middle("text", UNTYPED), BeartypeCallHintViolation),
-        (lambda: VisionConfig(UNTYPED, 2, 2, 32, 8), BeartypeCallHintViolation),
-        (lambda: Tokenizer.from_merges(UNTYPED, 77), TypeCheckError),
+        lambda: state_features(torch.zeros(2, 3)),
+        lambda: state_features(torch.zeros(2, 3, 4, dtype=torch.int64)),
+        lambda: Evidence(MAPS, torch.zeros(3)),
+        lambda: shorten_middle("text", UNTYPED),
+        lambda: VisionConfig(UNTYPED, 2, 2, 32, 8),
+        lambda: Tokenizer.from_merges(UNTYPED, 77),
     ],
     ids=["axes", "numbers", "axis", "argument", "field", "name in text"],
 )
-def test_what_is_wrong_is_found(wrong: Callable[[], object], found: type[Exception]) -> None:
-    with pytest.raises(found):
+def test_what_is_wrong_is_found(wrong: Callable[[], object]) -> None:
+    with pytest.raises(TypeCheckError):
         wrong()
     assert shorten_middle("text", 12) == "text"
     assert Evidence(MAPS, torch.zeros(2)).score.shape == (2,)
