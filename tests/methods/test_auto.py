@@ -277,3 +277,24 @@ def test_text_of_another_method_is_joined() -> None:
 def test_distances_below_the_noise_are_alike() -> None:
     near = log_distance(torch.tensor([0.0, 1e-5]))
     assert float(near[1] - near[0]) < 0.011
+
+
+def test_options_at_their_bounds_are_taken_and_beyond_them_refused() -> None:
+    AutoConfig(text_weight=0, max_references=2, rotations=72, ordinary=1, image_shares=(1.0,), directions=1, window=0)
+    beyond: list[dict[str, object]] = [
+        {"text_weight": 10.5},
+        {"max_references": 1},
+        {"rotations": 0},
+        {"ordinary": 1.01},
+        {"share": 0},
+        {"unlike": 1.5},
+        {"image_shares": (0.02, 1.2)},
+        {"directions": 0},
+        {"window": -1},
+        {"levels": (25,)},
+        {"neighbourhoods": ()},
+        {"image_shares": ()},
+    ]
+    for options in beyond:
+        with pytest.raises(ConfigError):
+            AutoConfig(**options)  # type: ignore[arg-type]
