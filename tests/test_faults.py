@@ -12,6 +12,9 @@ from benchmarks.faults.killing import Killer
 from benchmarks.faults.running import run
 from benchmarks.faults.trial import Reference, different, files, half_written, moments
 
+from zsad.files import TEMPORARY
+from zsad.trainer import state
+
 VERSIONS = {"out/b": frozenset({b"first", b"second"})}
 CHEAP = ("predict", "data draw", "train", "serve")
 
@@ -82,6 +85,18 @@ def test_a_full_disk_is_one_for_everything_that_is_made(tmp_path: Path) -> None:
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 28  # ENOSPC
     assert files(tmp_path) == {"b": b"a"}
+
+
+def test_the_state_of_a_training_is_written_under_a_name_that_is_swept(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        Killer(tmp_path, log=os.open(tmp_path.parent / "log", os.O_WRONLY | os.O_CREAT)).watch()
+        state.write(state.TrainingState(0, {}, [], {}), tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    log = (tmp_path.parent / "log").read_text().splitlines()
+    opened = [line.removeprefix("open ") for line in log if line.startswith("open ")]
+    assert [*map(bool, map(TEMPORARY.fullmatch, opened))] == [True], log
 
 
 def test_moments_are_spread_over_the_time_of_a_command() -> None:

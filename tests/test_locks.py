@@ -51,6 +51,11 @@ def test_a_folder_in_which_nothing_was_written_is_not_left_behind(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="null byte"), alone(tmp_path / "a\0b"):
+        pass
+
+
 def test_a_thread_may_ask_again(tmp_path: Path) -> None:
     with alone(tmp_path), alone(tmp_path), alone(tmp_path / "." / "below" / ".."):
         assert (tmp_path / LOCK).exists()

@@ -49,7 +49,7 @@ def alone(folder: Path, *below: str, shared: bool = False) -> Iterator[None]:
             yield
     finally:
         if is_new:
-            with suppress(OSError):  # kept if not empty
+            with suppress(OSError, ValueError):  # kept if not empty; a name with a NUL in it
                 folder.rmdir()
 
 
@@ -97,7 +97,7 @@ def _alone(lock: Path, shared: bool = False, waiting: bool = False) -> Iterator[
         lock.parent.mkdir(parents=True, exist_ok=True)
         key = threading.get_ident(), lock.parent.resolve() / lock.name
         file = None if key in _held else _taken(lock, shared, waiting)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError("the output folder must be writable", error, "choose another --out") from error
     if file is None:  # by this thread, in an enclosing block
         yield

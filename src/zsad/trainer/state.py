@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zsad.config import from_mapping
 from zsad.documents import DocumentError, read_json
 from zsad.errors import ConfigError, InputError, WeightsError
-from zsad.files import replacing
+from zsad.files import write_atomically
 from zsad.methods import Method
 from zsad.tensors.reading import check_finite, read_safetensors
 
@@ -57,9 +57,9 @@ def write(state: TrainingState, folder: Path) -> None:
     metadata = {"epochs": state.epochs, "run": state.run, "history": state.history}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / FILE, lasting=True) as temporary:
-            save_file(tensors, temporary, {key: json.dumps(value) for key, value in metadata.items()})
+        # Not save_file: it writes into a temporary file of its own name beside the target, which a kill would leave.
+        content = save(tensors, {key: json.dumps(value) for key, value in metadata.items()})
+        write_atomically(folder / FILE, content, lasting=True)
     except (OSError, SafetensorError) as error:
         raise InputError("the folder of a run must be writable", error, "choose another folder") from error
 
