@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import OrderedDict
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ for name in ("SIGINT", "SIGHUP"):
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         ours = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
         signal.signal(getattr(signal, name), ours)
+NUMBERS = count()
 jaxtyping.jaxtyped = jaxtyped
 jaxtyping.install_import_hook("zsad", "tests.checked.checked")
 # Whether it reached the disk no test can see; it takes milliseconds, a thousand times.
@@ -61,8 +63,14 @@ def _draw_random_weights_once() -> None:
     weights._random = random
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder: Path = tmp_path_factory.mktemp("cache")
+def _own_cache(_caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Numbered here: pytest would read all folders of the session for the next number of each.
+    folder = _caches / str(next(NUMBERS))
     monkeypatch.setenv("ZSAD_CACHE", str(folder / "zsad"))
     monkeypatch.setenv("HF_HOME", str(folder / "hf"))
