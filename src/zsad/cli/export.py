@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from zsad.export.card import ExportCard
 
 DESCRIPTION = """Write a detector as one graph, from a picture to its anomaly map and its score, with its thresholds and
-its calibration. Nothing is written unless the graph gives the same maps and scores; with --int8, how far they are
-apart is measured and stated."""
+its calibration. Nothing is written unless the graph gives the same maps and scores. With --int8, how far they are
+apart is measured, on normal images of the class or on drawn ones, and stated; a calibration is left out unless normal
+images allow to make it again."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -27,16 +28,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(SUFFIXES), default="onnx", help="default: onnx")
     parser.add_argument("--class-name", default="object", metavar="WORDS", help='what images show, e.g. "metal nut"')
     group = parser.add_argument_group("8 bits")
-    group.add_argument(
-        "--int8", action="store_true", help="towers multiply in 8 bits: smaller, often faster, less exact"
-    )
-    group.add_argument(
-        "--normal",
-        type=Path,
-        metavar="DIR",
-        help="normal images of the class: the loss is measured on them, and a calibration for a false-positive rate is "
-        "made again (without them: on drawn images, and calibrations are left out)",
-    )
+    group.add_argument("--int8", action="store_true", help="towers multiply in 8 bits: smaller, faster, less exact")
+    group.add_argument("--normal", type=Path, metavar="DIR", help="measure that on these, and calibrate again")
     add_detector(parser, positional=True)
     parser.set_defaults(run=run, device="cpu", precision="fp32", batch_size=1, runtime_fields=("device",))
 
