@@ -27,7 +27,7 @@ def configure(parser: ArgumentParser) -> None:
         nargs="*",
         default=["auto"],
         metavar="DETECTOR",
-        help="saved folders, exported files, or methods (default: auto)",
+        help="folders, exported files, or methods (default: auto)",
     )
     group.add_argument("--backbone", metavar="NAME", help="of all of them (default: tiny, for trying out)")
     add_backbone(group)
