@@ -3,6 +3,7 @@
 import gzip
 import html
 import json
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
+from tests import small
 from tests.small import tokenizer
 from zsad import methods
 from zsad.backbones.tokenizer import Tokenizer, clean
@@ -263,3 +265,10 @@ def test_the_length_counts_ids_that_are_never_used(tmp_path: Path) -> None:
     words["added_tokens"][-1]["id"] = words["model"]["vocab"]["<|endoftext|>"] = 60000
     (tmp_path / "tokenizer.json").write_text(json.dumps(words))
     assert len(Tokenizer.from_tokenizer_json(tmp_path / "tokenizer.json", 77)) == 60001
+
+
+def test_a_copy_of_a_clip_shares_it() -> None:
+    clip = small.frozen()
+    again = deepcopy(clip)
+    assert again.tokenizer is clip.tokenizer
+    assert again.vision.class_embedding is not clip.vision.class_embedding

@@ -78,6 +78,10 @@ class Tokenizer:
         backend.no_truncation()
         return cls(backend, context)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "Tokenizer":
+        """Itself, for copies of a Clip: nothing of it changes, and copying the vocabulary takes a tenth of a second."""
+        return self
+
     def __len__(self) -> int:
         """The largest id plus one: the number of embeddings that a text tower needs."""
         return self._size
