@@ -182,6 +182,13 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         zsad.load(tmp_path / "out")
 
 
+def test_entry_points_of_the_backport_are_as_good(site: Path) -> None:
+    pytest.importorskip("importlib_metadata")  # once it is imported, it answers for the standard library
+    install(site, "zsad-more", METHOD, methods="outside = zsad_more:Outside")
+    assert methods.get("outside").__name__ == "Outside"
+    assert methods.origin("outside").package == "zsad-more"
+
+
 def test_an_installed_package_offers_a_method_and_a_layout(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

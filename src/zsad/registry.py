@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from zsad.errors import ConfigError, unknown_name
 
@@ -23,6 +23,21 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """Names of methods and layouts, on the command line and in files."""
 WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@runtime_checkable
+class Offer(Protocol):
+    """An entry point, of the standard library or of importlib_metadata, which serves all once anything imports it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def dist(self) -> Any: ...
+    def load(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -158,7 +173,7 @@ class Registry(Generic[T]):
                 found.append(Unavailable(name, self._offerers(name), f"{error.rule}; got {error.value}"))
         return found
 
-    def _offers(self) -> dict[str, tuple[EntryPoint, ...]]:
+    def _offers(self) -> dict[str, tuple[Offer, ...]]:
         return _offers(self._group, tuple(sys.path))
 
     def _offerers(self, name: str) -> str:
@@ -171,7 +186,7 @@ class Registry(Generic[T]):
             rule = f"the name of a {self._what} belongs to one package"
             raise ConfigError(rule, f"{name!r} of {packages}", "uninstall one of them")
 
-    def _load(self, name: str, offer: EntryPoint) -> type[T]:
+    def _load(self, name: str, offer: Offer) -> type[T]:
         """The class of an entry point; whatever its module does wrong is one error of ours."""
         _check_name(name)
         remedy = f"install the package {_package(offer)} again, or uninstall it"
@@ -223,18 +238,18 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _package(offer: EntryPoint) -> str:
-    return offer.dist.name if offer.dist is not None else offer.module.partition(".")[0]
+def _package(offer: Offer) -> str:
+    return str(offer.dist.name) if offer.dist is not None else offer.module.partition(".")[0]
 
 
-def _is_of(offer: EntryPoint, cls: type) -> bool:
+def _is_of(offer: Offer, cls: type) -> bool:
     return offer.module.partition(".")[0] == cls.__module__.partition(".")[0]
 
 
 @cache
-def _offers(group: str, path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+def _offers(group: str, path: tuple[str, ...]) -> dict[str, tuple[Offer, ...]]:
     """The entry points of a group by name, each of another package; for one search path they are read once."""
-    found: dict[str, tuple[EntryPoint, ...]] = {}
+    found: dict[str, tuple[Offer, ...]] = {}
     for offer in entry_points(group=group):
         found[offer.name] = (*found.get(offer.name, ()), offer)
     return found

@@ -127,8 +127,8 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
     make(tmp_path, "a/1.png", "locked/2.png")
     scandir = os.scandir
 
-    def denied(path: str) -> object:
-        if Path(path).name == "locked":
+    def denied(path: str | int) -> object:
+        if str(path) == str(tmp_path / "locked"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 

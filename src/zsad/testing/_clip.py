@@ -41,14 +41,14 @@ def build(config: ClipConfig = CONFIG, seed: int = 0) -> Clip:
         _DRAWN[key] = _draw(config, seed).state_dict()
         if len(_DRAWN) > KEPT:
             _DRAWN.popitem(last=False)
-    with SkipInit():
+    with torch.device("cpu"), SkipInit():
         clip = Clip("small", config, tokenizer())
     clip.load_state_dict(_DRAWN[key])
     return clip
 
 
 def _draw(config: ClipConfig, seed: int) -> Clip:
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip = Clip("small", config, tokenizer())
         with torch.no_grad():
