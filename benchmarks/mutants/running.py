@@ -33,6 +33,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/methods/test_gradient_routes.py",
         "tests/methods/test_recipe_rows.py",
         "tests/methods/test_few_shot.py",
+        "tests/methods/test_vision_only.py",
         "tests/contract",
         "tests/trainer",
     ),
