@@ -8,24 +8,10 @@
 Exit status 1 where a bar is missed.
 """
 
-import argparse
 import sys
 
+from benchmarks import subcommands
 from benchmarks.service import load, malformed, parity
 
-
-def main() -> int:
-    """Run one of them; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for name, module in (("parity", parity), ("malformed", malformed), ("load", load)):
-        command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
-        module.configure(command)
-        command.set_defaults(run=module.run)
-    options = parser.parse_args()
-    status: int = options.run(options)
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(subcommands.run(__doc__, parity=parity, malformed=malformed, load=load))
