@@ -74,7 +74,8 @@ def test_maps_and_scores_give_the_numbers_of_their_detector(
 
 
 def test_without_scores_it_is_the_maximum_of_the_map(nuts: str, made: dict[str, Prediction], tmp_path: Path) -> None:
-    evaluate_maps(save(made, tmp_path / "maps"), nuts, tmp_path / "out", PROTOCOL)
+    found = evaluate_maps(save(made, tmp_path / "maps"), nuts, tmp_path / "out", PROTOCOL)
+    assert "The score of an image is the maximum of its map." in found.data_sets[0].warnings[0]
     images = store.read_images(tmp_path / "out" / NUT)
     assert {Path(image.source).with_suffix("").as_posix(): image.score for image in images} == {
         name: float(one.anomaly_map.max()) for name, one in made.items()
@@ -104,6 +105,7 @@ def test_a_report_of_predict_is_evaluated_to_the_numbers_of_the_detector(
     assert main(["evaluate", "--maps", "p", *words, "maps"]) == 0
     assert main(["evaluate", *fast, *words, "detector"]) == 0
     found, expected = (json.loads(Path(name, "evaluation.json").read_text()) for name in ("maps", "detector"))
+    assert "The score of an image is that of the report." in found["data_sets"][0]["warnings"][0]
     (ours,), (theirs,) = found["data_sets"][0]["classes"], expected["data_sets"][0]["classes"]
     for name, metric in theirs["metrics"].items():
         # Maps have 16 bits; PRO-200 takes 200 thresholds, of which one moves in images as small as these.

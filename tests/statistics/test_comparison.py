@@ -256,6 +256,22 @@ def test_few_images_and_images_seen_in_training_are_warned_of(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("is_transductive", [(True, False), (False, True), (True, True), (False, False)])
+def test_seeing_more_of_the_test_images_is_told(is_transductive: tuple[bool, bool], tmp_path: Path) -> None:
+    both = [evaluation(tmp_path / str(seed), 1.0, seed) for seed in (1, 2)]
+    for folder, is_one in zip(both, is_transductive, strict=True):
+        path = folder / store.EVALUATION
+        saved = json.loads(path.read_text())
+        saved["data_sets"][0]["classes"][0]["is_transductive"] = is_one
+        path.write_text(json.dumps(saved))
+    a, b = ("transductive" if is_one else "zero-shot" for is_one in is_transductive)
+    told = (
+        f"A is {a}, B {b}: in a transductive setting the test images of a class judge one another, without their "
+        "labels, which others do not see."
+    )
+    assert (told in compare(*both, draws=100).warnings) == (a != b)
+
+
 def test_p_values_by_hand() -> None:
     draws = np.array([0.2, 0.1, -0.1, 0.3, 0.0, 0.2, 0.4, 0.1, np.nan])
     assert significance(draws) == significance(-draws) == 2 * (2 + 1) / (8 + 1)

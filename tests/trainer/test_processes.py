@@ -16,9 +16,28 @@ from tests.trainer.toys import draw
 from zsad.errors import ConfigError, DependencyError, InputError, ZsadError
 from zsad.runtime import RuntimeConfig
 from zsad.trainer import processes
+from zsad.trainer.loop import TrainingRun
+from zsad.trainer.observers import Epoch, TrainingObserver
 from zsad.trainer.processes import FabricProcesses, Processes
 from zsad.trainer.recipe import Recipe
 from zsad.trainer.training import prepare_run, samples_of
+
+
+class Noting(TrainingObserver):
+    """Appends what it is told to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begun(self, run: TrainingRun) -> None:
+        self._note("begun")
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._note(str(epoch.number))
+
+    def _note(self, line: str) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
 
 
 @pytest.mark.filterwarnings("ignore")  # of Lightning Fabric
@@ -28,9 +47,11 @@ def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
     folders = {}
     for count in (1, 2):
         runtime = RuntimeConfig(device="cpu", processes=count, workers=1)
+        out, observers = tmp_path / str(count), [Noting(tmp_path / f"{count}.txt")]
         folders[count] = zsad.train(
-            "coop", data, tmp_path / str(count), runtime=runtime, image_size=64, epochs=1, batch_size=5
+            "coop", data, out, runtime=runtime, observers=observers, image_size=64, epochs=1, batch_size=5
         )
+        assert observers[0].path.read_text().split() == ["begun", "1"]
     ours, theirs = (load_file(folders[count] / "trained_state.safetensors") for count in (2, 1))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     start = prepare_run(Recipe("coop", image_size=64), samples_of(data, "test"), tmp_path).method.state_dict()
@@ -101,18 +122,20 @@ class OneOfTwo(FabricProcesses):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("wmoe-clip", {}), ("wmoe-clip", {"balance_weight": 0.5}), ("inctrl", {})],
+    ("name", "options", "micro_batch"),
+    [("wmoe-clip", {}, None), ("wmoe-clip", {}, 2), ("vcp-clip", {}, 2), ("wmoe-clip", {"balance_weight": 0.5}, None), ("inctrl", {}, None)],
 )
 def test_chance_and_what_images_share_are_those_of_one_process(
-    name: str, options: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, options: dict[str, float], micro_batch: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Six images of one step: noise of each, the balance of all, and batch normalisation."""
+    """Six images of one step, in micro-batches or none: noise of each, the balance of all, and batch normalisation."""
     register(monkeypatch)
     recipe = Recipe(name, backbone="small", weights="random", options=options, training={"batch_size": 6})
     samples, gradients, terms = samples_of(draw(tmp_path / "data", 3, 32), "test"), [], []
     for rank in (None, 0, 1):
-        run = prepare_run(recipe, samples, tmp_path, runtime=RuntimeConfig(device="cpu", workers=1, cache_gb=0))
+        micro = None if rank is None else micro_batch
+        runtime = RuntimeConfig(device="cpu", workers=1, cache_gb=0, micro_batch=micro)
+        run = prepare_run(recipe, samples, tmp_path, runtime=runtime)
         run.processes = noting = OneOfTwo(rank or 0)
         if rank is None:
             noting.count = 1

@@ -1,4 +1,4 @@
-"""Random numbers for the images of a batch: the same for each, also where a process has only a part of the batch."""
+"""Random numbers for the images of a batch: the same for each, also where only a part of the batch is at hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +23,8 @@ def part_of_batch(first: int, images: int) -> Iterator[None]:
 def normal_noise(images: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Standard normal numbers, [images, *shape], from PyTorch's global generator.
 
-    Within :func:`part_of_batch`, those of the whole batch are drawn, so that processes whose generators have the same
-    state go on with the same state, and each image has the numbers that it would have in one process.
+    Within :func:`part_of_batch`, those of the whole batch are drawn: from the same state of the generator, an image
+    has the same numbers in any micro-batch, of one process or of several.
 
     Args:
         images: at hand.

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,12 +210,13 @@ class TrainingRun:
         batches = self.images.batches(indices, self.runtime.workers, self._loss.needs_pixels)
         sums: dict[str, float] = {}
         for number, (step, part) in enumerate(zip(steps, parts, strict=True)):
-            torch.manual_seed(mixed(self.seed, epoch, number))
             self._set_rates(epoch, (epoch - first) * len(steps) + number)
             self._optimiser.zero_grad()
+            first_image = 0 if copies > 1 else self.processes.place(len(step))
             for micro in range(math.ceil(len(part) / micro_batch)):
                 batch = next(batches)
-                with self._known_place(len(step), micro * micro_batch):
+                torch.manual_seed(mixed(self.seed, epoch, number))  # each draws as the whole batch does
+                with part_of_batch(first_image + micro * micro_batch, len(step)):
                     terms = self._loss.terms(batch, epoch)
                 self._check_finite("loss", terms, f"at step {number + 1} of epoch {epoch + 1}")
                 torch.stack(list(terms.values())).sum().mul(len(batch.indices) / (len(step) * copies)).backward()
@@ -227,12 +227,6 @@ class TrainingRun:
             self._optimiser.step()
         self.processes.average(self._statistics.values())
         return {name: total / len(self.images) for name, total in self.processes.total(sums).items()}
-
-    def _known_place(self, images: int, passed: int) -> AbstractContextManager[None]:
-        """Within, noise for images is drawn by their places in a batch of which this process has a part."""
-        if self.processes.count == 1 or self.method.couples_images:
-            return nullcontext()
-        return part_of_batch(self.processes.place(images) + passed, images)
 
     def _set_rates(self, epoch: int, step: int) -> None:
         for group in self._optimiser.param_groups:
