@@ -166,7 +166,7 @@ BROKEN: list[tuple[str, type[Method], str]] = [
     ("no_file_is_opened", changed(reading), "was opened"),
     ("bf16_is_near_fp32", changed(lambda m, e, *_: Evidence(e.maps, e.score.to(m.clip.dtype))), "bfloat16"),
     ("class_names_matter_where_the_method_says_so", of(ClipDetector, uses_class_names=False), "maps that differ by"),
-    ("class_names_matter_where_the_method_says_so", of(Bare, uses_class_names=True), "the same score for two classes"),
+    ("class_names_matter_where_the_method_says_so", of(Bare, uses_class_names=True), "the same score and maps for two classes"),
     ("mixed_class_names_equal_separate_ones", changed(by_first_name), "scores that differ by"),
     ("any_class_name_is_answered", of(Bare, uses_class_names=True), "warnings: "),
     ("paper_and_backbone_are_named", of(ClipDetector, paper_backbone="ViT-Q"), "unknown backbone 'ViT-Q'"),
@@ -191,7 +191,7 @@ BROKEN: list[tuple[str, type[Method], str]] = [
     ("odd_folders_are_answered", folder(scaled), "copies with the scores"),
     ("one_image_is_answered_or_refused", of(MuSc, forward=lambda *_: NO_NUMBERS), "not finite"),
     ("one_image_is_answered_or_refused", of(MuSc, forward=lambda *_: 1 / 0), "ZeroDivisionError"),
-    ("trained_parameters_decide_the_answer", of(Bare, predict_from_features=lambda *_: FIXED), "the same maps"),
+    ("trained_parameters_decide_the_answer", of(Bare, predict_from_features=lambda *_: FIXED), "the same score"),
 ]
 FIXED = Evidence(torch.full((3, 1, 4, 4), 0.5), torch.full((3,), 0.5))
 NO_NUMBERS = Evidence(torch.full((1, 1, 4, 4), torch.nan), torch.full((1,), torch.nan))

@@ -18,7 +18,7 @@ from zsad.errors import ConfigError
 from zsad.methods import Config, Method, Trainable
 from zsad.scoring import anomaly_maps
 from zsad.testing import METHOD_PROMISES, MethodCase, Promise
-from zsad.testing._comparing import run, target
+from zsad.testing._comparing import run, stir, target
 
 OF_MAPS = {"focal", "dice", "local"}
 """Terms of losses that compare maps with masks."""
@@ -37,6 +37,21 @@ def make(name: str, config: Config) -> Method:
 @pytest.mark.parametrize("promise", METHOD_PROMISES, ids=lambda promise: promise.name)
 def test_what_every_method_promises(name: str, promise: Promise) -> None:
     promise(MethodCase(methods.get(name), tuple(QUICK.get(name, {}).items())))
+
+
+@every_method
+def test_names_change_scores_and_maps_and_trained_parameters_maps(name: str) -> None:
+    """Where a method promises no more than that they change either."""
+    method = make(name, methods.get(name).config_type())
+    before = run(method, 2, class_names=["metal nut"] * 2)
+    if method.uses_class_names:
+        after = run(method, 2, class_names=["carpet"] * 2)
+        assert (after.score - before.score).abs().min() > 1e-4
+        assert (after.maps - before.maps).abs().max() > 1e-4
+    if isinstance(method, Trainable):
+        stir(method)
+        after = run(method, 2, class_names=["metal nut"] * 2)
+        assert (after.maps - before.maps).abs().max() > 1e-5
 
 
 @every_method

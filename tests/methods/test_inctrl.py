@@ -53,7 +53,7 @@ ROUTES = {
 }
 LOSS_VARIANTS = [{"score_logits": False}]
 QUICK = {"map": "holistic"}
-"""The promises of all methods are that maps depend on class names and on what is trained; M depends on neither."""
+"""The maps of all methods depend on class names and on what is trained, except M, which depends on neither."""
 
 AUTHORS = json.loads((Path(__file__).parent / "authors.json").read_text(encoding="utf-8"))["inctrl"]
 NAMES = ["metal nut", "carpet", "metal nut", "transistor"]
