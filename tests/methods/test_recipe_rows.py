@@ -256,7 +256,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         ],
         "backbone": "tiny",
         "image_size": 224,
-        "seeds": [1, 2],
+        "seeds": [1, 2, 3],
         "precision": "bf16",
         "max_train_images": 40,
         "max_test_images": 25,
