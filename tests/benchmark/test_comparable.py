@@ -164,6 +164,27 @@ def test_activation_and_precision_count(papers: Plan, tmp_path: Path) -> None:
     assert differs(papers, tmp_path, "wmoe-clip", 'precision = "bf16"') == {"trained in bf16, not fp32"}
 
 
+@pytest.mark.parametrize(
+    ("detector", "shots", "source", "image_auroc"),
+    [
+        ("anomalyclip", 0, "KAnoCLIP, Table 1", 0.915),
+        ("adaclip", 0, "WMoE-CLIP, Table 1", 0.920),
+        ("mvfa-ad", 0, "KAnoCLIP, Table 1", 0.889),
+        ("anomalygpt", 1, "FE-CLIP, Table 5", 0.941),
+        ("promptad", 1, "FE-CLIP, Table 5", 0.946),
+    ],
+)
+def test_numbers_of_methods_of_others_stand_beside_ours(
+    papers: Plan, tmp_path: Path, detector: str, shots: int, source: str, image_auroc: float
+) -> None:
+    path = tmp_path / "one.toml"
+    path.write_text(ONE.format(detector=detector, more=f"shots = [{shots}]"))
+    benchmark = recipe.read(path)
+    one = plan.plan(benchmark, recipe.entrants(benchmark, tmp_path), {}, {}, papers.known)
+    (row,) = (row for row in beside(one, "mvtec") if (row.source, row.metric) == (source, "image_auroc"))
+    assert (row.detector.removesuffix("-1-shot"), row.value) == (detector, image_auroc)
+
+
 def test_a_row_of_ones_own_has_a_title_in_any_case(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('method = "fe-clip"\n')
     path = tmp_path / "one.toml"

@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 
-from zsad import published
+from zsad import methods, published
 from zsad.errors import ConfigError
 from zsad.published import AVERAGES, METRICS, _tables
 
@@ -35,10 +35,10 @@ COUNTS = {
 """Numbers of each table: lines by columns, less the dashes."""
 
 SUSPECTS = {
-    ("acd-clip", "winclip clip-ad anomaly-clip ada-clip", "bmad-brain", "image_auroc image_ap"),
+    ("acd-clip", "winclip clip-ad anomalyclip adaclip", "bmad-brain", "image_auroc image_ap"),
     ("afr-clip", "winclip", "mpdd", "image_auroc"),
     ("afr-clip", "afr-clip", "mvtec", "pixel_auroc"),
-    ("afr-clip", "anomaly-clip", "average-industrial", "pixel_f1_max"),
+    ("afr-clip", "anomalyclip", "average-industrial", "pixel_f1_max"),
     ("fe-clip", "april-gan", "mpdd", "image_auroc image_ap"),
     ("fe-clip", "coop", "brain-mri", "image_auroc image_ap"),
     ("fe-clip", "fe-clip", "dagm", "image_auroc image_ap"),
@@ -48,7 +48,7 @@ SUSPECTS = {
     ("fe-clip", "winclip", "mpdd", "pixel_auroc pixel_pro"),
     ("kanoclip", "april-gan", "dagm", "pixel_auroc"),
     ("kanoclip", "clip", "bmad-brain", "image_auroc"),
-    ("wmoe-clip", "winclip clip-ad anomaly-clip ada-clip", "ksdd2", "image_auroc image_f1_max"),
+    ("wmoe-clip", "winclip clip-ad anomalyclip adaclip", "ksdd2", "image_auroc image_f1_max"),
     ("wmoe-clip", "aa-clip", "dagm", "image_auroc image_f1_max"),
 }
 """Paper, methods, data sets and metrics of what is marked as doubtful."""
@@ -78,6 +78,11 @@ def test_every_name_of_the_lists_is_used() -> None:
     assert {row.data_set for row in rows} == set(published.data_sets())
     assert {row.metric for row in rows} == set(METRICS)
     assert {row.paper for row in rows} == set(published.papers())
+
+
+def test_methods_have_their_names_of_this_package() -> None:
+    """By another name their numbers would never stand beside ours."""
+    assert set(published.methods()) <= set(methods.built_in())
 
 
 @pytest.mark.parametrize("kind", ["methods", "data_sets"])
@@ -128,6 +133,11 @@ def test_filters_narrow_the_rows_together() -> None:
         ({"paper": "fe-clp"}, "fe-clip"),
         ({"data_set": "mvtek"}, "mvtec"),
         ({"method": "winclp"}, "winclip"),
+        ({"method": "anomaly-clip"}, "anomalyclip"),
+        ({"method": "ada-clip"}, "adaclip"),
+        ({"method": "mvfa"}, "mvfa-ad"),
+        ({"method": "anomaly-gpt"}, "anomalygpt"),
+        ({"method": "prompt-ad"}, "promptad"),
         ({"metric": "pixel_pro_200"}, "pixel_pro"),
     ],
 )
@@ -177,10 +187,10 @@ def test_every_reason_is_given_somewhere() -> None:
 
 
 def test_a_note_says_what_other_papers_print() -> None:
-    (row,) = published.rows("wmoe-clip", "head-ct", "anomaly-clip", "image_auroc")
+    (row,) = published.rows("wmoe-clip", "head-ct", "anomalyclip", "image_auroc")
     assert row.value == 95.3
     assert row.note == "Elsewhere: 93.4 (AFR-CLIP, KAnoCLIP)."
-    (row,) = published.rows("fe-clip", "mvtec", "anomaly-clip", "pixel_pro")
+    (row,) = published.rows("fe-clip", "mvtec", "anomalyclip", "pixel_pro")
     assert row.note == ""
 
 
