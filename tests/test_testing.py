@@ -166,7 +166,11 @@ BROKEN: list[tuple[str, type[Method], str]] = [
     ("no_file_is_opened", changed(reading), "was opened"),
     ("bf16_is_near_fp32", changed(lambda m, e, *_: Evidence(e.maps, e.score.to(m.clip.dtype))), "bfloat16"),
     ("class_names_matter_where_the_method_says_so", of(ClipDetector, uses_class_names=False), "maps that differ by"),
-    ("class_names_matter_where_the_method_says_so", of(Bare, uses_class_names=True), "the same score and maps for two classes"),
+    (
+        "class_names_matter_where_the_method_says_so",
+        of(Bare, uses_class_names=True),
+        "the same score and maps for two classes",
+    ),
     ("mixed_class_names_equal_separate_ones", changed(by_first_name), "scores that differ by"),
     ("any_class_name_is_answered", of(Bare, uses_class_names=True), "warnings: "),
     ("paper_and_backbone_are_named", of(ClipDetector, paper_backbone="ViT-Q"), "unknown backbone 'ViT-Q'"),

@@ -123,7 +123,13 @@ class OneOfTwo(FabricProcesses):
 
 @pytest.mark.parametrize(
     ("name", "options", "micro_batch"),
-    [("wmoe-clip", {}, None), ("wmoe-clip", {}, 2), ("vcp-clip", {}, 2), ("wmoe-clip", {"balance_weight": 0.5}, None), ("inctrl", {}, None)],
+    [
+        ("wmoe-clip", {}, None),
+        ("wmoe-clip", {}, 2),
+        ("vcp-clip", {}, 2),
+        ("wmoe-clip", {"balance_weight": 0.5}, None),
+        ("inctrl", {}, None),
+    ],
 )
 def test_chance_and_what_images_share_are_those_of_one_process(
     name: str, options: dict[str, float], micro_batch: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
