@@ -1,7 +1,9 @@
 """The open loop between the blocks, other image sizes, prompts of any length, and weights that never change."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,6 +107,38 @@ def test_identity_edits_change_nothing(clip: Clip) -> None:
     same(edited.last, plain.last)
     for index in range(-1, DEPTH):
         same(edited.kept[index], plain.kept[index])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_listeners_are_told_the_input_of_their_block_in_the_order_of_the_blocks(clip: Clip, shared: bool) -> None:
+    pixels, heard = images(2), dict[int, Tensor]()
+    plain = clip.vision(pixels, keep=range(-1, DEPTH))
+    with clip.vision.sharing() if shared else nullcontext():
+        clip.vision(pixels)
+        trace = clip.vision.run_listened(pixels, {i: partial(heard.__setitem__, i) for i in (3, 0, 2)}, keep=[1])
+    assert list(heard) == [0, 2, 3]
+    for index, tokens in heard.items():
+        same(tokens, plain.kept[index - 1])
+    assert trace.kept.keys() == {1}
+    same(trace.kept[1], plain.kept[1])
+    same(trace.last, plain.last)
+    assert trace.grid == plain.grid
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("index", [DEPTH, -1])
+def test_a_listener_of_a_block_outside_the_tower_is_refused(clip: Clip, shared: bool, index: int) -> None:
+    with clip.vision.sharing() if shared else nullcontext():
+        with pytest.raises(ConfigError, match=rf"a block index lies in 0..{DEPTH - 1}; got {index}"):
+            clip.vision.run_listened(images(1), {index: lambda tokens: None})
+        clip.vision(images(1))
+
+
+def test_a_block_that_is_refused_is_not_asked_for_again(clip: Clip) -> None:
+    with clip.vision.sharing():
+        with pytest.raises(ConfigError, match="a block index lies in"):
+            clip.vision(images(1), keep=[DEPTH])
+        assert clip.vision(images(1), keep=[0]).kept.keys() == {0}
 
 
 @pytest.mark.parametrize("index", [DEPTH, -2, 100])

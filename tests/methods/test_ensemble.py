@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from tests.methods.declared import ANSWER
-from tests.small import DEPTH, frozen, images
+from tests.small import DEPTH, frozen, images, ready
 from zsad.errors import ConfigError
 from zsad.methods import get
 from zsad.methods.ensemble import QUANTILES, Ensemble, EnsembleConfig, ranks
@@ -16,6 +16,12 @@ from zsad.testing._folders import loading
 
 CONSTANTS = ANSWER | {"members": ("clip", "clip-ac"), "settings": (), "fusion": "mean", "normal_images": 0}
 FIVE = ("clip", "clip-ac", "coop", "april-gan", "wmoe-clip")
+BESIDE_THE_TOWER = ("anomalyclip", "clip-ad", "kanoclip", "promptad")
+"""Methods with a second stream that is fed by the blocks of the unchanged tower."""
+READING = ("anomalygpt", "auto", "ensemble", "inctrl", "patchcore", "vcp-clip")
+"""Other methods that only read the blocks of the tower."""
+OWN = {"adaclip": 1, "fe-clip": 1, "winclip": 2}
+"""Passes that some methods have besides: of the edited tower, and of windows of two sizes."""
 CLASSES = ["nut", "screw", "nut"]
 
 
@@ -38,7 +44,7 @@ def alone(method: Ensemble, pixels: Tensor, names: list[str]) -> tuple[Tensor, T
 
 
 def test_members_share_one_pass_once_their_blocks_are_known_and_answer_as_alone() -> None:
-    method = make(fusion="mean")
+    method = make((*FIVE, *BESIDE_THE_TOWER[:3]), fusion="mean")
     with torch.inference_mode():
         scores, maps = alone(method, images(3), CLASSES)
         method(images(3), CLASSES)
@@ -47,6 +53,24 @@ def test_members_share_one_pass_once_their_blocks_are_known_and_answer_as_alone(
         assert counted == [1]
         torch.testing.assert_close(found.maps, maps, rtol=0, atol=0)
         torch.testing.assert_close(found.score, scores.mean(1), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", [*BESIDE_THE_TOWER, *READING, *OWN])
+@torch.no_grad()
+def test_a_method_shares_the_pass_of_another_unless_it_edits_the_tower(name: str) -> None:
+    torch.manual_seed(0)
+    clip, pixels = frozen(), images(2)
+    method, plain, counted = ready(get(name)(clip).eval()), get("clip")(clip).eval(), [0]
+    alone = method(pixels, CLASSES[:2])
+    clip.vision.transformer.register_forward_hook(lambda *_: counted.__setitem__(0, counted[0] + 1))
+    for _ in range(2):  # the second time all blocks are known
+        counted[0] = 0
+        with clip.vision.sharing():
+            plain(pixels, CLASSES[:2])
+            found = method(pixels, CLASSES[:2])
+    assert counted == [1 + OWN.get(name, 0)]
+    torch.testing.assert_close(found.maps, alone.maps, rtol=0, atol=0)
+    torch.testing.assert_close(found.score, alone.score, rtol=0, atol=0)
 
 
 def test_other_images_and_edits_have_passes_of_their_own() -> None:

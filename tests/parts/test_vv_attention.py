@@ -88,3 +88,18 @@ def test_the_stream_beside_the_tower_is_the_same_and_keeps_nothing_of_it(clip: C
     torch.testing.assert_close(trace.last, kept.last, rtol=0, atol=0)
     assert trace.grid == kept.grid
     assert not trace.kept
+
+
+@pytest.mark.parametrize("start", range(DEPTH))
+@torch.no_grad()
+def test_the_stream_beside_a_shared_pass_is_the_same(clip: Clip, start: int) -> None:
+    pixels, levels = images(2, 40, 24), sorted({start, DEPTH - 1})
+    apart, expected = run_with_tower(clip.vision, pixels, start, levels, keep=[1])
+    with clip.vision.sharing():
+        clip.vision(pixels)
+        for _ in range(2):
+            trace, stream = run_with_tower(clip.vision, pixels, start, levels, keep=[1])
+            torch.testing.assert_close(stream, expected, rtol=0, atol=0)
+            torch.testing.assert_close(trace.last, apart.last, rtol=0, atol=0)
+            assert trace.kept.keys() == {1}
+            torch.testing.assert_close(trace.kept[1], apart.kept[1], rtol=0, atol=0)

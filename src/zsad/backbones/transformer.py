@@ -167,7 +167,7 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: an index lies outside the tower.
         """
-        self._check(before, after, (index for index in keep if index != INPUT))
+        self.check(before, after, (index for index in keep if index != INPUT))
         kept = {INPUT: tokens} if INPUT in keep else {}
         turn = None if self.periods is None else rotation(grid, self.periods, tokens.dtype)
         for index, block in enumerate(self.blocks):
@@ -180,7 +180,12 @@ class Transformer(nn.Module):
                 kept[index] = tokens
         return tokens, kept
 
-    def _check(self, *uses: Iterable[int]) -> None:
+    def check(self, *uses: Iterable[int]) -> None:
+        """Refuse indices of blocks, from 0, that the tower does not have.
+
+        Raises:
+            ConfigError: there is one.
+        """
         for index in (index for use in uses for index in use):
             if not 0 <= index < len(self.blocks):
                 raise ConfigError(

@@ -1,9 +1,10 @@
 """The vision tower of CLIP, which is also that of DINOv2 and DINOv3 where it is so configured."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,8 @@ from zsad.types import Size, Trace
 
 MIN_GRID = 2
 
+Listener = Callable[[Tensor], None]
+"""Reads the tokens (batch, tokens, width) that enter a block, and changes nothing."""
 
 OFFSET = 0.1
 """Cells by which DINOv2's code enlarges a grid when it resizes positions, against rounding errors of the size."""
@@ -95,14 +98,46 @@ class VisionTower(nn.Module):
         tokens, grid = self.embed(images)
         return self.run(tokens, grid, before=before, after=after, keep=keep)
 
+    def run_listened(
+        self,
+        images: Float[Tensor, "batch 3 rows cols"],
+        listeners: Mapping[int, Listener],
+        *,
+        keep: Collection[int] = (),
+    ) -> Trace:
+        """Run the unchanged tower and hand the inputs of blocks to listeners, in the order of the blocks.
+
+        Nothing is kept for them, except while passes are shared (:meth:`sharing`): then they read what the shared pass
+        keeps.
+
+        Args:
+            images: normalised.
+            listeners: by block index from 0.
+            keep: as of :meth:`forward`.
+
+        Raises:
+            ConfigError: an index lies outside the tower.
+            InputError: the images are too small for a 2×2 grid.
+        """
+        if self._shared is None:
+            edits = {index: partial(_heard, listener) for index, listener in listeners.items()}
+            return self(images, before=edits, keep=keep)
+        self.transformer.check(listeners)
+        # The input of a block is the output of the one before it, and that of block 0 is kept as INPUT = -1.
+        trace = self(images, keep={*keep, *(index - 1 for index in listeners)})
+        for index in sorted(listeners):
+            listeners[index](trace.kept[index - 1])
+        return Trace(kept={block: trace.kept[block] for block in keep}, last=trace.last, grid=trace.grid)
+
     @contextmanager
     def sharing(self) -> Iterator[None]:
         """While the block lasts, passes of the same tensor of images that no edit changes are one pass.
 
         It keeps every block that was asked for in such a block before, so that the first images may need more passes
-        than those that follow. What is handed out must not be modified in place.
+        than those that follow. A block of this kind within another shares with it. What is handed out must not be
+        modified in place.
         """
-        token = _SHARED.set(_SharedPass(self))
+        token = _SHARED.set(self._shared or _SharedPass(self))
         try:
             yield
         finally:
@@ -169,10 +204,10 @@ class VisionTower(nn.Module):
 
     def _run_shared(self, shared: _SharedPass, tokens: Tensor, grid: Size, keep: set[int]) -> Trace:
         """The pass of these tokens, run again only if a block is asked for that it did not keep."""
-        self._asked_for |= keep
         if shared.trace is None or not keep <= shared.trace.kept.keys():
-            last, kept = self.transformer(tokens, grid, keep=set(self._asked_for))
+            last, kept = self.transformer(tokens, grid, keep=self._asked_for | keep)
             shared.trace = Trace(kept=kept, last=last, grid=grid)
+        self._asked_for |= keep
         trace = shared.trace
         return Trace(kept={block: trace.kept[block] for block in keep}, last=trace.last, grid=grid)
 
@@ -221,3 +256,9 @@ class VisionTower(nn.Module):
             antialias=self.position_resize == "bicubic_antialias",
         )
         return torch.cat([first, resized.flatten(2)[0].T.to(table.dtype)])
+
+
+def _heard(listener: Listener, tokens: Tensor, _: Size) -> Tensor:
+    """As an edit that leaves the tokens as they are."""
+    listener(tokens)
+    return tokens

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from zsad.backbones.transformer import VALUE, Attention, Block
 from zsad.backbones.vision import VisionTower
 from zsad.errors import ConfigError
-from zsad.types import Size, Trace
+from zsad.types import Trace
 
 
 def run_with_tower(
@@ -28,14 +28,14 @@ def run_with_tower(
     """Run the tower on images, and with it the V-V stream of :func:`vv_stream`.
 
     Of the original path the last output and those of the blocks in ``keep`` are kept, and of the stream its current
-    tokens and the requested outputs.
+    tokens and the requested outputs. While the tower shares its passes, the stream reads the blocks of the shared one.
 
     Returns:
         The trace of the unchanged tower, and Float[Tensor, "batch tokens width"] of the stream by block index.
     """
     stream = _VVStream(tower, levels)
-    inputs = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
-    trace = tower(images, before=inputs, keep=keep)
+    listeners = {index: partial(stream.listen, index) for index in range(start, max(levels) + 1)}
+    trace = tower.run_listened(images, listeners, keep=keep)
     return trace, stream.read
 
 
@@ -72,7 +72,7 @@ def vv_stream(tower: VisionTower, trace: Trace, start: int, levels: Sequence[int
         raise ConfigError("the trace must keep every block under the V-V stream", f"without {missing}", "keep them")
     stream = _VVStream(tower, levels)
     for index in range(start, max(levels) + 1):
-        stream.listen(index, trace.kept[index - 1], trace.grid)
+        stream.listen(index, trace.kept[index - 1])
     return stream.read
 
 
@@ -90,12 +90,11 @@ class _VVStream:
         self.tokens: Tensor | None = None
         self.read: dict[int, Tensor] = {}
 
-    def listen(self, index: int, tokens: Float[Tensor, "batch tokens width"], grid: Size) -> Tensor:
-        """Update the stream at block ``index``; the input of the block itself is unchanged."""
+    def listen(self, index: int, tokens: Float[Tensor, "batch tokens width"]) -> None:
+        """Update the stream at block ``index``, of which these are the input."""
         block = self.tower.transformer.blocks[index]
         assert isinstance(block, Block)
         stream = tokens if self.tokens is None else self.tokens
         self.tokens = stream + vv_attention(block.attention, block.norm_1(tokens))
         if index in self.levels:
             self.read[index] = self.tokens
-        return tokens

@@ -9,7 +9,7 @@ from torch import Tensor
 from zsad.backbones.transformer import Block
 from zsad.backbones.vision import VisionTower
 from zsad.parts.vv_attention import vv_attention
-from zsad.types import Size, Trace
+from zsad.types import Trace
 
 STAGES = 4
 
@@ -32,15 +32,14 @@ def staged_stream(
     depth, read = len(tower.transformer.blocks), {}
     state: dict[str, Tensor] = {}
 
-    def listen(index: int, tokens: Tensor, grid: Size) -> Tensor:
+    def listen(index: int, tokens: Tensor) -> None:
         attended = _attended(tower, index, tokens)
         begins = index % (depth / STAGES) == 0
         state["tokens"] = attended if begins else state["tokens"] + attended
         if index in blocks:
             read[index] = state["tokens"]
-        return tokens
 
-    trace = tower(images, before={index: partial(listen, index) for index in range(depth)}, keep=blocks)
+    trace = tower.run_listened(images, {index: partial(listen, index) for index in range(depth)}, keep=blocks)
     return trace, read
 
 
