@@ -1,8 +1,12 @@
 """What the site says of methods without being told: their place in the navigation, and a table of all."""
 
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from mkdocs.exceptions import PluginError
 
 SECTION = "Methods"
 
@@ -53,8 +57,7 @@ def table_of_methods(docs: Path) -> str:
 def _row(name: str, method: Any, docs: Path) -> str:
     from zsad.methods import FewShot, Trainable, TransductiveMethod
 
-    page, paper = f"{name}.md", method.paper
-    linked = f"[`{name}`]({page})" if (docs / "methods" / page).exists() else f"`{name}`"
+    paper = method.paper
     first = (sys.modules[method.__module__].__doc__ or "").strip().splitlines()[0]
     idea = first.partition(": ")[2] or first
     few_shot = ("needed" if method.needs_normal else "possible") if issubclass(method, FewShot) else "no"
@@ -62,8 +65,27 @@ def _row(name: str, method: Any, docs: Path) -> str:
         idea += " Images of a folder score one another."
     training = _training(method.training_defaults) if issubclass(method, Trainable) else "none"
     source = f"[{paper.authors}, {paper.venue} {paper.year}]({paper.url})"
-    cells = (linked, idea.replace("|", "\\|"), few_shot, method.paper_backbone, training, source)
+    cells = (
+        f"[`{name}`]({_place(name, docs)})",
+        idea.replace("|", "\\|"),
+        few_shot,
+        method.paper_backbone,
+        training,
+        source,
+    )
     return f"| {' | '.join(cells)} |"
+
+
+def _place(name: str, docs: Path) -> str:
+    """What is said of a method, from ``methods/``: its page, or the section that has it in its heading."""
+    folder = docs / "methods"
+    if (folder / f"{name}.md").exists():
+        return f"{name}.md"
+    for page in (docs / "methods.md", *sorted(folder.glob("*.md"))):
+        for heading in re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            if name in heading.split(" and "):
+                return f"{Path(os.path.relpath(page, folder)).as_posix()}#{heading.replace(' ', '-')}"
+    raise PluginError(f"no page of {docs.name}/ describes the method {name}")
 
 
 def _training(training: Any) -> str:

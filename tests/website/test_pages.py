@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mkdocs.exceptions import PluginError
 from website.hooks import GENERATED, PAGES
 from website.methods import of_methods, table_of_methods
 
@@ -48,7 +49,7 @@ def test_a_new_page_of_a_method_is_in_the_section_on_methods(tmp_path: Path) -> 
 
 
 def test_table_of_methods_has_a_row_for_each_with_its_page_and_its_paper() -> None:
-    rows = [line for line in table_of_methods(ROOT / "docs").splitlines() if line.startswith(("| [`", "| `"))]
+    rows = [line for line in table_of_methods(ROOT / "docs").splitlines() if line.startswith("| [`")]
     assert len(rows) == len(methods.built_in())
     for name, row in zip(methods.built_in(), rows, strict=True):
         assert f"`{name}`" in row
@@ -56,6 +57,20 @@ def test_table_of_methods_has_a_row_for_each_with_its_page_and_its_paper() -> No
     (acd,) = (row for row in rows if "`acd-clip`" in row)
     assert acd.startswith("| [`acd-clip`](acd-clip.md) | adapters in both towers")
     assert "| ViT-L-14-336 | 20 epochs, Adam 1e-3 (text_ 5e-4) |" in acd
+
+
+def test_a_method_without_a_page_leads_to_its_section(tmp_path: Path) -> None:
+    table = table_of_methods(ROOT / "docs")
+    for link in (
+        "[`clip`](../methods.md#clip-and-clip-ac)",
+        "[`clip-ac`](../methods.md#clip-and-clip-ac)",
+        "[`winclip`](../methods.md#winclip)",
+        "[`patchcore`](few-shot.md#patchcore)",
+    ):
+        assert f"\n| {link} | " in table
+    (tmp_path / "methods.md").write_text("# Methods\n\n## aa-clip-of-another-kind\n")
+    with pytest.raises(PluginError, match=r"^no page of .* describes the method aa-clip$"):
+        table_of_methods(tmp_path)
 
 
 def test_citation_has_what_its_format_asks_for() -> None:
