@@ -1,6 +1,7 @@
 """DINOv2 and DINOv3 in our tower: against transformers on random weights, in every layout, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,28 @@ def test_every_block_is_that_of_transformers(kind: str, layout: str, size: tuple
         close(clip.vision.project(trace.last[:, 0]), theirs.pooler_output)
         patches = theirs.last_hidden_state[:, 1 if kind == "dinov2" else 5 :]
         close(clip.vision.patch_map(trace.last, trace.grid).flatten(2).transpose(1, 2), patches)
+
+
+@pytest.mark.parametrize("name", ["dinov2-small", "dinov2-small-reg4", "dinov3-small"])
+@torch.inference_mode()
+def test_every_block_of_a_published_architecture_is_that_of_transformers(name: str) -> None:
+    """At full width and depth, where positions of 37 × 37 patches are resized to 4 × 5."""
+    config = configs.get(name)
+    # Spread as at a width of 32: wider towers with larger weights would attend to single patches.
+    model = oracle.randomise(oracle.build(config), 0.2 * (32 / config.vision.width) ** 0.5)
+    # transformers resizes the positions of DINOv2 without its offset.
+    way = "bicubic" if name == "dinov2-small" else config.position_resize
+    with weights.SkipInit():
+        clip = Clip(name, replace(config, position_resize=way))
+    clip.load_state_dict(to_our_names(oracle.authors_keys(model), vision_only=True))
+    patch, depth = config.vision.patch, config.vision.depth
+    images = small.images(2, 4 * patch, 5 * patch)
+    theirs = model(images, output_hidden_states=True)
+    trace = clip.vision(images, keep=range(-1, depth))
+    assert (depth, trace.grid) == (12, (4, 5))
+    for block in range(-1, depth):
+        close(trace.kept[block], theirs.hidden_states[block + 1])
+    close(clip.vision.project(trace.last), theirs.last_hidden_state)
 
 
 @pytest.mark.parametrize("name", ["dinov2-small", "dinov2-base-reg4", "dinov3-small"])

@@ -34,11 +34,11 @@ def build(config: ClipConfig) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def randomise(model: nn.Module) -> nn.Module:
-    """Weights so large that attention is far from even."""
+def randomise(model: nn.Module, scale: float = 0.2) -> nn.Module:
+    """Weights so large that attention is far from even, at a width of 32."""
     torch.manual_seed(0)
     for parameter in model.parameters():
-        parameter.add_(0.2 * torch.randn_like(parameter))
+        parameter.add_(scale * torch.randn_like(parameter))
     return model
 
 
