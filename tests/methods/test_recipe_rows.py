@@ -254,6 +254,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
             *(*UNTRAINED, "musc", "auto", "acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"),
             *("aa-clip", "adaclip", "anomalyclip", "april-gan", "clip-ad", "coop", "mvfa-ad", "vcp-clip"),
         ],
+        "controls": ["clip-ac", "acd-clip", "afr-clip", "fe-clip", "kanoclip", "wmoe-clip"],
         "backbone": "tiny",
         "image_size": 224,
         "seeds": [1, 2, 3],

@@ -18,7 +18,8 @@ from zsad.methods._trainable import TrainingConfig
 from zsad.trainer.augmentation import augment
 from zsad.trainer.images import TrainingImages
 from zsad.trainer.observers import Epoch, ProgressLog, TensorBoardScalars
-from zsad.trainer.recipe import read
+from zsad.trainer.recipe import Recipe, read
+from zsad.trainer.training import train
 
 # --- images and masks ---
 
@@ -170,7 +171,7 @@ def test_every_recipe_of_the_repository_is_one(request: pytest.FixtureRequest) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("method = 'clip'", "something to train"),
+        ("method = 'clip'\n[training]\nepochs = 3", "something to train"),
         ("method = 'winclp'", "did you mean 'winclip'"),
         ("method = 'toy-editor'\n[training]\nepochz = 3", "did you mean 'epochs'"),
         ("method = 'toy-editor'\n[training]\nepochs = 0", "at least one epoch"),
@@ -184,6 +185,13 @@ def test_a_wrong_recipe_is_refused(text: str, message: str, tmp_path: Path, monk
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read(str(tmp_path / "recipe.toml"))
+
+
+def test_a_recipe_may_be_of_a_method_that_is_never_trained(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("method = 'winclip'\nbackbone = 'ViT-B-16'\noptions = { sigma = 2.0 }")
+    assert read(str(tmp_path / "recipe.toml")) == Recipe("winclip", backbone="ViT-B-16", options={"sigma": 2.0})
+    with pytest.raises(ConfigError, match="something to train"):
+        train(str(tmp_path / "recipe.toml"), "mvtec:nowhere", tmp_path / "out")
 
 
 def test_rates_follow_their_schedules() -> None:

@@ -127,7 +127,7 @@ def _table(
             warnings |= dict.fromkeys(
                 warning for _, _, evaluation in runs for warning in evaluation.data_sets[0].warnings
             )
-        numbers += printed(plan, split, entrant, data_set)
+        numbers += [] if entrant.control_of else printed(plan, split, entrant, data_set)
     # No paper's tables have transductive numbers.
     shots = set() if setting == "transductive" else {entrant.shots for entrant in entrants}
     return Table(
@@ -237,6 +237,11 @@ def _facts(plan: Plan, evaluations_of: Evaluations) -> list[str]:
         facts.append(
             f"With shots, each class is judged by a memory of {' or '.join(map(str, shots))} normal images of its "
             f"own train split, drawn with seed{'s' * (len(benchmark.shots_seeds) > 1)} {seeds}."
+        )
+    if benchmark.controls:
+        facts.append(
+            "Rows of random weights are controls: the same detector on a backbone that was never trained, one draw for "
+            "all seeds."
         )
     if len(benchmark.seeds) > 1 or (shots and len(benchmark.shots_seeds) > 1):
         facts.append("± is the sample standard deviation over seeds. What is not trained has none.")

@@ -192,8 +192,8 @@ def plan(
 
 
 def takes_part(entrant: BenchmarkDetector, split: Split) -> bool:
-    """Whether a split is for a detector, whatever that is shown."""
-    return split.detectors is None or entrant.base in split.detectors
+    """Whether a split is for a detector, whatever that is shown; a control takes part wherever its detector does."""
+    return split.detectors is None or (entrant.control_of or entrant.base) in split.detectors
 
 
 def share(

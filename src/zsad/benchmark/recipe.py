@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from zsad import methods
-from zsad.backbones.config import Activation, PositionResize
+from zsad.backbones.config import RANDOM, Activation, PositionResize
 from zsad.config import check_seed, check_within, from_mapping
 from zsad.documents import DocumentError, read_toml
 from zsad.errors import ConfigError, unknown_name
@@ -77,6 +77,9 @@ class Benchmark:
         max_test_images: images of each class and state that are evaluated, for quick runs; all where not given.
         change: what is different for a detector, by its name.
         untrained: detectors whose options leave nothing to train, beside the methods that never are.
+        controls: detectors that also take part with a backbone of random weights (drawn with seed 0, whatever the seed
+            of training) and all else alike, as ``NAME-random-weights``: what of a result needs no pretrained backbone.
+            Their rows come last in the tables, without numbers of papers.
     """
 
     OLDER_NAMES: ClassVar[Mapping[str, str]] = {"most": "max_train_images", "most_tested": "max_test_images"}
@@ -101,6 +104,7 @@ class Benchmark:
     max_test_images: int | None = None
     change: dict[str, Change] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, values in (
@@ -125,6 +129,7 @@ class Benchmark:
         _once("seed of shots", [str(seed) for seed in self.shots_seeds])
         if min(self.shots) < 0:
             raise ConfigError("shots of a benchmark are not negative", min(self.shots), "say shots = [4]")
+        _once("control", self.controls)
         _once("split", [split.name for split in self.split])
         for what, names in (("split", [split.name for split in self.split]), ("data set", list(self.data))):
             for name in names:
@@ -158,6 +163,7 @@ class BenchmarkDetector:
         is_row: whether it is a row of a paper's ablations, whose own numbers its recipe holds.
         shots: normal images of each class that it is shown.
         base: its name whatever it is shown, by which it is trained.
+        control_of: the base of the detector that this one is with random weights; empty for all but controls.
     """
 
     name: str
@@ -167,6 +173,24 @@ class BenchmarkDetector:
     is_row: bool = False
     shots: int = 0
     base: str = ""
+    control_of: str = ""
+
+    def control(self) -> "BenchmarkDetector":
+        """The same detector on a backbone with random weights.
+
+        Raises:
+            ConfigError: the weights of this one are random already.
+        """
+        if self.recipe.weights == RANDOM:
+            rule = "a control is of a detector whose backbone has other than random weights"
+            raise ConfigError(rule, self.name, "take it out of controls, or name weights")
+        return replace(
+            self,
+            name=f"{self.name}-random-weights",
+            title=f"{self.title}, random weights",
+            recipe=replace(self.recipe, weights=RANDOM),
+            control_of=self.name,
+        )
 
     def shown(self, shots: int, seeds: Sequence[int]) -> "BenchmarkDetector":
         """The same detector that is shown so many normal images of each class, drawn with these seeds."""
@@ -192,7 +216,7 @@ def read(path: Path) -> Benchmark:
 
 
 def entrants(benchmark: Benchmark, folder: Path) -> tuple[BenchmarkDetector, ...]:
-    """The detectors of a benchmark.
+    """The detectors of a benchmark, and after them its controls.
 
     Args:
         benchmark: what names them.
@@ -203,11 +227,13 @@ def entrants(benchmark: Benchmark, folder: Path) -> tuple[BenchmarkDetector, ...
     """
     detectors = [_entrant(benchmark, name, folder) for name in benchmark.detectors]
     names = [one.name for one in detectors]
-    shown = [each for one in detectors for each in _shown(benchmark, one)]
-    _once("detector", [*names, *(one.name for one in shown if one.shots)])
+    controls = [one.control() for one in detectors if one.name in benchmark.controls]
+    shown = [each for one in (*detectors, *controls) for each in _shown(benchmark, one)]
+    _once("detector", [*names, *(one.name for one in controls), *(one.name for one in shown if one.shots)])
     named = [
         *benchmark.change,
         *benchmark.untrained,
+        *benchmark.controls,
         *(one for split in benchmark.split for one in split.detectors or ()),
     ]
     for name in named:

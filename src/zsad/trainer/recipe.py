@@ -141,7 +141,8 @@ def read(method_or_file: str | type[Method]) -> Recipe:
     """The recipe in a TOML file, or the one that a method's name or class stands for.
 
     Raises:
-        ConfigError: the file is missing, is no TOML, or has a wrong or missing key; or the name is unknown.
+        ConfigError: the file is missing, is no TOML, or has a wrong or missing key; the name is unknown; or it says how
+            to train a method that has nothing to train.
     """
     if isinstance(method_or_file, type):
         recipe = Recipe(methods.name_of(method_or_file))
@@ -154,5 +155,6 @@ def read(method_or_file: str | type[Method]) -> Recipe:
         except (OSError, DocumentError) as error:
             raise ConfigError("a recipe is a readable TOML file", f"{path}: {error}", "see recipes/") from error
         recipe = from_mapping(Recipe, values, f"recipe {path.name}")
-    recipe.training_config()
+    if recipe.training or issubclass(methods.get(recipe.method), Trainable):
+        recipe.training_config()
     return recipe

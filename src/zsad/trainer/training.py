@@ -87,6 +87,7 @@ def train(
         DependencyError: several processes are asked for, and Lightning Fabric is not installed.
     """
     chosen = (method if isinstance(method, Recipe) else read(method)).changed(**changes)
+    chosen.training_config()  # a method that has nothing to train is refused before data are read
     chosen_data = data if isinstance(data, TrainingData) else TrainingData(data)
     runtime = (runtime or RuntimeConfig()).resolved()
     arguments = chosen, chosen_data, Path(out), seed, resume, runtime, tuple(observers)
