@@ -143,7 +143,9 @@ def differs(papers: Plan, folder: Path, detector: str, more: str = "") -> set[st
     path.write_text(ONE.format(detector=detector, more=more))
     benchmark = recipe.read(path)
     one = plan.plan(benchmark, recipe.entrants(benchmark, folder), {}, {}, papers.known)
-    return {words for row in beside(one, "mvtec") for words in row.differs}
+    rows = beside(one, "mvtec")
+    assert rows
+    return {words for row in rows for words in row.differs}
 
 
 def test_a_file_called_paper_is_not_the_papers_model_for_that(papers: Plan, tmp_path: Path) -> None:
@@ -183,6 +185,34 @@ def test_numbers_of_methods_of_others_stand_beside_ours(
     one = plan.plan(benchmark, recipe.entrants(benchmark, tmp_path), {}, {}, papers.known)
     (row,) = (row for row in beside(one, "mvtec") if (row.source, row.metric) == (source, "image_auroc"))
     assert (row.detector.removesuffix("-1-shot"), row.value) == (detector, image_auroc)
+
+
+@pytest.mark.parametrize("name", ["acd-clip", "adaclip", "april-gan", "aa-clip", "mvfa-ad", "vcp-clip"])
+def test_what_authors_ran_under_plain_gelu_is_comparable_under_it(papers: Plan, tmp_path: Path, name: str) -> None:
+    file, more = str(RECIPES / name / "paper.toml"), "[change.mvfa-ad]\nimage_size = 240" if name == "mvfa-ad" else ""
+    assert differs(papers, tmp_path, file, more) == set()
+    assert differs(papers, tmp_path, name, more) == set()
+    other = differs(papers, tmp_path, file, f'activation = "quick_gelu"\n{more}')
+    assert other == {"activation quick_gelu, not gelu"}
+
+
+@pytest.mark.parametrize(("name", "options"), [("april-gan", ""), ("acd-clip", '[options]\nvariant = "paper"\n')])
+def test_a_row_of_ones_own_is_comparable_under_the_activation_of_its_options(
+    papers: Plan, tmp_path: Path, name: str, options: str
+) -> None:
+    """Plain GELU for the authors' code, the weights' own for what their paper says."""
+    head, numbers = f'method = "{name}"\nbackbone = "ViT-L-14-336"\n', "[published.mvtec]\nimage_auroc = 12.3\n"
+    (tmp_path / "mine.toml").write_text(head + options + numbers)
+    assert differs(papers, tmp_path, "mine.toml") == set()
+
+
+def test_the_size_of_images_is_that_of_the_authors(papers: Plan, tmp_path: Path) -> None:
+    """Of the backbone for most; 240 px for MVFA-AD, 238 in whole patches of 14."""
+    for name, theirs in (("mvfa-ad", 238), ("april-gan", 518)):
+        for side in (238, 518):
+            more = f"[change.{name}]\nimage_size = {side}"
+            expected = set() if side == theirs else {f"ViT-L-14-336 at {side} px, not {theirs}"}
+            assert differs(papers, tmp_path, name, more) == expected
 
 
 def test_a_row_of_ones_own_has_a_title_in_any_case(tmp_path: Path) -> None:

@@ -252,6 +252,7 @@ def test_the_optimisation_of_a_method(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_backbone_and_class_names(name: str) -> None:
     assert methods.get(name).paper_backbone == BACKBONES[name]
+    assert methods.get(name).paper_image_size == {"mvfa-ad": 240}.get(name)  # code; others as all on their backbone
     assert methods.get(name).uses_class_names == (name not in READ_NO_NAMES)
 
 

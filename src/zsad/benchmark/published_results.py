@@ -70,7 +70,12 @@ def _of_row(entrant: BenchmarkDetector, data_set: str) -> Iterator[tuple[str, Pu
     if entrant.shots:  # its numbers are zero-shot ones
         return
     for metric, value in recipe.published.get(data_set, {}).items():
-        rows = [row for row in published.rows(recipe.method, data_set, recipe.method, metric) if row.value == value]
+        place = (recipe.method, recipe.method, data_set, value)
+        rows = [
+            row
+            for row in published.rows(metric=metric)  # of a method or data set that no table has there are none
+            if (row.paper, row.method, row.data_set, row.value) == place
+        ]
         rows.sort(key=lambda row: row.table not in recipe.paper)
         bare = PublishedNumber(
             recipe.method, "", recipe.method, "", data_set, metric, value, 0, "", "", "", "", recipe.activation or ""
@@ -101,24 +106,32 @@ def _differs(
 
 
 def _tower(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
-    recipe = entrant.recipe
-    theirs = row.backbone or methods.get(recipe.method).paper_backbone
-    side, usual = (
-        architectures.image_size_for(recipe.backbone, recipe.image_size),
-        architectures.image_size_for(recipe.backbone, None),
+    recipe, method = entrant.recipe, methods.get(entrant.recipe.method)
+    theirs = row.backbone or method.paper_backbone
+    side, wanted_side = (
+        architectures.image_size_for(recipe.backbone, size) for size in (recipe.image_size, method.paper_image_size)
     )
     if recipe.backbone != theirs:
         yield f"backbone {recipe.backbone}, not {theirs}"
-    elif side != usual:
-        yield f"{recipe.backbone} at {side} px, not {usual}"
+    elif side != wanted_side:
+        yield f"{recipe.backbone} at {side} px, not {wanted_side}"
     if recipe.weights == "random" or recipe.weights not in (None, *architectures.weight_names(recipe.backbone)):
         yield f"{recipe.weights} weights"
     elif recipe.backbone == theirs:
-        known = architectures.get(theirs).weights
-        usually = known[recipe.weights].activation if recipe.weights in known else architectures.get(theirs).activation
-        ours, wanted = recipe.tower_activation() or usually, row.activation or usually
-        if ours != wanted:
-            yield f"activation {ours}, not {wanted}"
+        yield from _activation(entrant, row)
+
+
+def _activation(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:
+    """That of the row or, where it has none of its own, of the code of the method's authors; else of the weights."""
+    recipe, method = entrant.recipe, methods.get(entrant.recipe.method)
+    backbone = architectures.get(recipe.backbone)
+    usual = backbone.weights[recipe.weights].activation if recipe.weights in backbone.weights else backbone.activation
+    options = recipe.options if entrant.is_row else {}  # other numbers are of the method by default
+    config = from_mapping(method.config_type, options, f"options of {entrant.name}")
+    ours = recipe.tower_activation() or usual
+    wanted = row.activation or method.authors_activation(config) or usual
+    if ours != wanted:
+        yield f"activation {ours}, not {wanted}"
 
 
 def _changed(entrant: BenchmarkDetector, row: PublishedNumber) -> Iterator[str]:

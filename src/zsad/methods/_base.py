@@ -112,6 +112,7 @@ class Method(nn.Module, ABC):
         paper: where the method comes from.
         config_type: the dataclass of its configuration.
         paper_backbone: the architecture that the paper uses, see ``zsad backbones``.
+        paper_image_size: side in px of the paper's images; None where it is the default of that backbone.
         uses_class_names: whether results depend on the class names.
         needs_text: whether the method needs a text tower; it is refused on a backbone that only sees.
         foreign: names of the modules whose weights come from elsewhere; they are hashed and never saved.
@@ -122,6 +123,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[Paper]
     config_type: ClassVar[type[Config]] = Config
     paper_backbone: ClassVar[str] = "ViT-L-14-336"
+    paper_image_size: ClassVar[int | None] = None
     uses_class_names: ClassVar[bool] = True
     needs_text: ClassVar[bool] = True
     foreign: tuple[str, ...] = ("clip",)

@@ -125,6 +125,7 @@ class MvfaAd(FewShot, Trainable):
         url="https://arxiv.org/abs/2403.12570",
     )
     config_type = MvfaAdConfig
+    paper_image_size = published.IMAGE_SIZE
     # train_zero.py; train_few.py has a rate of 1e-3.
     training_defaults = TrainingConfig(epochs=50, batch_size=1, learning_rate=1e-4, betas=(0.5, 0.999))
 
