@@ -137,6 +137,18 @@ UNTRAINED = ["clip", "clip-ac", "winclip"]
 VISA_TO_MVTEC = split("visa-to-mvtec", "visa", "mvtec")
 MVTEC_TO_VISA = split("mvtec-to-visa", "mvtec", "visa")
 WINCLIP = {"winclip": {"backbone": "ViT-B-16-plus-240", "weights": "laion400m_e31", "image_size": 240}}
+OTHER_FILES = [
+    *("../anomalyclip/paper.toml", "../adaclip/paper.toml", "../april-gan/paper.toml", "../clip-ad/paper.toml"),
+    *("../coop/paper.toml", "../vcp-clip/paper.toml", "../aa-clip/paper.toml", "../mvfa-ad/paper.toml"),
+]
+# CLIP-AD's and MVFA-AD's code: their backbones and sizes
+OF_OTHERS = WINCLIP | {"clip-ad": WINCLIP["winclip"], "mvfa-ad": {"image_size": 240}}
+# April-GAN, VCP-CLIP and CLIP-AD: their authors' scripts for VisA
+FOR_VISA: dict[str, Any] = {
+    "april-gan": {"training": {"epochs": 3}},
+    "vcp-clip": {"training": {"learning_rate": 2e-5}},
+    "clip-ad": OF_OTHERS["clip-ad"] | {"options": {"sigma": 2.0, "cluster_radius": 1.5, "cluster_least": 25}},
+}
 LARGE = {"backbone": "ViT-L-14-336", "weights": "openai", "image_size": 518, "seeds": [111]}
 POLYPS_AND_BMAD = "cvc-colondb cvc-clinicdb kvasir bmad-brain bmad-liver bmad-resc"
 GROUPS = "acd-clip-groups_2 acd-clip-groups_3 acd-clip-groups_4 acd-clip-groups_6 acd-clip-equations"
@@ -200,7 +212,12 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
         ),
         "split": [VISA_TO_MVTEC, MVTEC_TO_VISA],
     },
-    "papers-mvtec-to-visa": LARGE | {"detectors": [*UNTRAINED, *PAPERS], "split": [MVTEC_TO_VISA], "change": WINCLIP},
+    "papers-mvtec-to-visa": LARGE
+    | {
+        "detectors": [*UNTRAINED, *OTHER_FILES, *PAPERS],
+        "split": [MVTEC_TO_VISA],
+        "change": OF_OTHERS | FOR_VISA,
+    },
     # FE-CLIP, section 4.2, and KAnoCLIP, section 3.1: trained on MVTec AD; what tables 1 and 2 of each test on
     "papers-mvtec-to-all": LARGE
     | {
@@ -225,6 +242,7 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     | {
         "detectors": [
             *UNTRAINED,
+            *OTHER_FILES,
             PAPERS[0],
             "../acd-clip/ablation/groups_2_medical.toml",
             *PAPERS[1:],
@@ -235,11 +253,12 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
                 "visa",
                 "mvtec btad mpdd kolektor-sdd ksdd2 dagm dtd-synthetic rsdd head-ct brain-mri brain-mri-bayes-pfl "
                 "br35h covid19 isic-2016 cvc-colondb cvc-clinicdb endotect kvasir tn3k bmad-brain bmad-liver bmad-resc",
-                "clip clip-ac winclip acd-clip afr-clip fe-clip kanoclip wmoe-clip",
+                "clip clip-ac winclip anomalyclip adaclip april-gan clip-ad coop vcp-clip aa-clip mvfa-ad "
+                "acd-clip afr-clip fe-clip kanoclip wmoe-clip",
             ),
             split("visa-to-medical", "visa", POLYPS_AND_BMAD, "acd-clip-groups_2_medical"),
         ],
-        "change": WINCLIP,
+        "change": OF_OTHERS,
     },
     # FE-CLIP, table 5: 0, 1, 2 and 4 shots; section 4.2: five runs
     "few-shot-fe-clip": {

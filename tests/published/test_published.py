@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from dataclasses import asdict
 from importlib.resources import files
 from statistics import mean
 
@@ -10,6 +11,7 @@ import pytest
 
 from zsad import methods, published
 from zsad.errors import ConfigError
+from zsad.methods import Trainable
 from zsad.published import AVERAGES, METRICS, _tables
 
 COUNTS = {
@@ -115,8 +117,31 @@ def test_images_and_options_of_a_paper_go_with_its_rows() -> None:
     assert (row.activation, row.options, row.pack) == ("gelu", options, None)
     known = {(one.paper, one.data_set) for one in published.rows()}
     assert set(_tables.packs()) <= known
-    assert {(paper, name) for paper, name in _tables.settings() if name} <= known
-    assert {paper for paper, _ in _tables.settings()} <= set(published.papers())
+
+
+def test_settings_are_no_defaults_of_methods_that_are_printed_on_the_data_set() -> None:
+    printed = {(row.method, row.data_set) for row in published.rows()}
+    assert {(name, data_set) for name, data_set in _tables.settings() if data_set} <= printed
+    assert {name for name, data_set in _tables.settings() if not data_set} <= set(published.papers())
+    for row in published.rows():
+        method = methods.get(row.method)
+        usual = asdict(method.config_type()) | (
+            asdict(method.training_defaults) if issubclass(method, Trainable) else {}
+        )
+        assert all(usual[key] != value for key, value in row.options.items())
+
+
+def test_authors_settings_for_a_data_set_go_with_numbers_in_any_paper() -> None:
+    """From the authors' scripts; elsewhere all is by default."""
+    for method, data_set, options in (
+        ("april-gan", "visa", {"epochs": 3}),
+        ("vcp-clip", "visa", {"learning_rate": 2e-5}),
+        ("clip-ad", "visa", {"sigma": 2, "cluster_radius": 1.5, "cluster_least": 25}),
+        ("aa-clip", "kvasir", {"sigma": 21, "smoothing_window": 9, "map_weight": 1}),
+    ):
+        assert [row.options for row in published.rows(data_set=data_set, method=method)]
+        assert all(row.options == options for row in published.rows(data_set=data_set, method=method))
+        assert all(row.options == {} for row in published.rows(data_set="mvtec", method=method))
 
 
 def test_filters_narrow_the_rows_together() -> None:

@@ -2,7 +2,7 @@
 
 One file per paper holds its tables as printed, with a mark at every number that is not reliable; ``methods.csv`` and
 ``data_sets.csv`` map the names in the papers to ours, ``packs.csv`` lists data sets whose images differ from those
-published, ``settings.csv`` further settings of the papers' own methods. See ``docs/published.md``.
+published, ``settings.csv`` further settings of methods on some data sets. See ``docs/published.md``.
 
 >>> [row.value for row in rows("kanoclip", "mvtec", "winclip")]
 [91.8, 85.1]

@@ -44,7 +44,8 @@ class PublishedNumber:
         note: remarks on the number or its data set, in full sentences.
         suspect: why the number or its description is not reliable; ``""`` if nothing is known against it.
         activation: of the backbone of the paper's own method, where it differs from that of the weights.
-        options: of the paper's own method, where they are not its defaults.
+        options: fields of the method's configuration and training that its authors set otherwise for the data set than
+            they are by default.
         pack: the version of the data set; None for the published one.
     """
 
@@ -174,8 +175,8 @@ def packs() -> dict[tuple[str, str], Pack]:
 
 @cache
 def settings() -> dict[tuple[str, str], dict[str, str]]:
-    """Settings of papers' own methods, by paper and data set; ``""`` is all other data sets."""
-    return {(line["paper"], line["data_set"]): line for line in _names("settings")}
+    """Settings that the authors of a method publish, by method and data set; ``""`` is all other data sets."""
+    return {(line["method"], line["data_set"]): line for line in _names("settings")}
 
 
 @cache
@@ -207,8 +208,7 @@ def _rows_of_cell(
     method = _ours("methods", paper)[method] if method else file.method
     data_set = _ours("data_sets", paper)[place["data set"]]
     own = method == file.method
-    usual = settings().get((paper, ""), {})
-    setting = usual | settings().get((paper, data_set), {}) if own else {}
+    setting = settings().get((method, ""), {}) | settings().get((method, data_set), {})
     for metric, number in zip(metrics, (part.strip() for part in cell.split("/")), strict=True):
         if number == NOTHING:
             continue
