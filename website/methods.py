@@ -1,6 +1,10 @@
-"""What the site says of methods without being told: their place in the navigation, and a table of all."""
+"""What the site says of methods without being told: their place in the navigation, and a table of all.
+
+The README has a shorter table: ``python -m website.methods`` writes it.
+"""
 
 import os
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -9,6 +13,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 
 SECTION = "Methods"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def of_methods(navigation: list[Any], docs: Path) -> list[Any]:
@@ -55,25 +61,27 @@ def table_of_methods(docs: Path) -> str:
 
 
 def _row(name: str, method: Any, docs: Path) -> str:
-    from zsad.methods import FewShot, Trainable, TransductiveMethod
+    from zsad.methods import Trainable, TransductiveMethod
 
-    paper = method.paper
-    first = (sys.modules[method.__module__].__doc__ or "").strip().splitlines()[0]
-    idea = first.partition(": ")[2] or first
-    few_shot = ("needed" if method.needs_normal else "possible") if issubclass(method, FewShot) else "no"
+    paper, idea = method.paper, _idea(method)
     if issubclass(method, TransductiveMethod):
-        idea += " Images of a folder score one another."
+        idea += ". Images of a folder score one another"
     training = _training(method.training_defaults) if issubclass(method, Trainable) else "none"
     source = f"[{paper.authors}, {paper.venue} {paper.year}]({paper.url})"
-    cells = (
-        f"[`{name}`]({_place(name, docs)})",
-        idea.replace("|", "\\|"),
-        few_shot,
-        method.paper_backbone,
-        training,
-        source,
-    )
-    return f"| {' | '.join(cells)} |"
+    linked = f"[`{name}`]({_place(name, docs)})"
+    return f"| {' | '.join((linked, idea, _normal_images(method), method.paper_backbone, training, source))} |"
+
+
+def _idea(method: Any) -> str:
+    """What the docstring of its module begins with, without its name and the last full stop."""
+    first = (sys.modules[method.__module__].__doc__ or "").strip().splitlines()[0]
+    return (first.partition(": ")[2] or first).replace("|", "\\|").removesuffix(".")
+
+
+def _normal_images(method: Any) -> str:
+    from zsad.methods import FewShot
+
+    return ("needed" if method.needs_normal else "possible") if issubclass(method, FewShot) else "no"
 
 
 def _place(name: str, docs: Path) -> str:
@@ -86,6 +94,21 @@ def _place(name: str, docs: Path) -> str:
             if name in heading.split(" and "):
                 return f"{Path(os.path.relpath(page, folder)).as_posix()}#{heading.replace(' ', '-')}"
     raise PluginError(f"no page of {docs.name}/ describes the method {name}")
+
+
+def readme_with_table(readme: str) -> str:
+    """The README with its table as it should be between the marks: first the methods that are not trained."""
+    from zsad import methods
+
+    known = sorted((issubclass(methods.get(name), methods.Trainable), name) for name in methods.built_in())
+    lines = ["| method | idea | normal images | trained |", "|---|---|---|---|"]
+    for is_trained, name in known:
+        method, place = methods.get(name), posixpath.normpath(f"docs/methods/{_place(name, ROOT / 'docs')}")
+        cells = (f"[`{name}`]({place})", _idea(method), _normal_images(method), "yes" if is_trained else "no")
+        lines.append(f"| {' | '.join(cells)} |")
+    before, begin, rest = readme.partition("<!-- methods -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    return "\n".join([before + begin, *lines, "", end + after])
 
 
 def _training(training: Any) -> str:
@@ -101,3 +124,7 @@ def _training(training: Any) -> str:
 def _short(rate: float) -> str:
     mantissa, exponent = f"{rate:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+if __name__ == "__main__":
+    README.write_text(readme_with_table(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mkdocs.exceptions import PluginError
 from website.hooks import GENERATED, PAGES
-from website.methods import of_methods, table_of_methods
+from website.methods import of_methods, readme_with_table, table_of_methods
 
 from zsad import methods, published
 
@@ -71,6 +71,28 @@ def test_a_method_without_a_page_leads_to_its_section(tmp_path: Path) -> None:
     (tmp_path / "methods.md").write_text("# Methods\n\n## aa-clip-of-another-kind\n")
     with pytest.raises(PluginError, match=r"^no page of .* describes the method aa-clip$"):
         table_of_methods(tmp_path)
+
+
+def test_the_readme_has_the_table_and_the_number_of_the_methods() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == readme_with_table(readme)
+    assert "\n| [`winclip`](docs/methods.md#winclip) | windows of patches" in readme
+    assert "\n| [`inctrl`](docs/methods/inctrl.md) | residuals between" in readme
+    of_the_literature = {*methods.built_in()} - {"auto", "ensemble"}
+    trained = [name for name in methods.built_in() if issubclass(methods.get(name), methods.Trainable)]
+    found = re.search(r"(\d+) methods of the literature and one that joins them, (\d+) of them trained", readme)
+    assert found is not None
+    assert [int(number) for number in found.groups()] == [len(of_the_literature), len(trained)]
+
+
+def test_the_page_on_methods_has_each_in_both_tables_with_its_smoothing() -> None:
+    page = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+    papers, maps = (page.partition(f"\n{head} ")[2].partition("\n\n")[0] for head in ("| | backbone", "| | code"))
+    for name in {*methods.built_in()} - {"ensemble"}:
+        assert re.search(rf"^\|[^|]*`{name}`", maps, re.MULTILINE), name
+        row = re.search(rf"^\|[^|]*`{name}`[^|]*\|[^|]*\|[^|]*\| (?:none|σ = ([\d.]+)) \|", papers, re.MULTILINE)
+        assert row is not None, name
+        assert methods.get(name).config_type().sigma == float(row[1] or 0), name
 
 
 def test_citation_has_what_its_format_asks_for() -> None:
