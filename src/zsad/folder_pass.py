@@ -91,7 +91,7 @@ class ScoredFolder:
     """
 
     def __init__(self, scores: FolderScores, first_pass: FirstPass) -> None:
-        self.explanation = scores.explanation
+        self.explanation, self.by_one_another = scores.explanation, scores.by_one_another
         self._evidence, self._first_pass = scores.evidence, first_pass
         self._rows = {index: row for row, index in enumerate(scores.indices)}
 

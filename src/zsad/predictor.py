@@ -415,7 +415,10 @@ class Detector(Deciding):
             return None
         size_px, overlap, coarse = self.tiling
         whole = f", joined with the whole image (weight {coarse:g})" if coarse else ""
-        told = self.method.explain(1) if isinstance(self.method, TransductiveMethod) else ""
+        told = ""
+        if isinstance(self.method, TransductiveMethod):
+            is_alone = self.method.scores_folder(2)
+            told = "Tiles are not compared with one another." if is_alone else self.method.explain(1)
         cut = f"Images are scored by tiles of {size_px} px that overlap by {overlap} px or more{whole}."
         self.explanation, self.scored_together = f"{cut} {told}".strip(), False
         decided = self.decision(class_name)
@@ -440,7 +443,7 @@ class Detector(Deciding):
         first_pass = FirstPass(read, stages.pixels, runtime.images_at_once, progress, runtime.workers)
         with stages.exact():
             folder = ScoredFolder(method.score_folder(first_pass.load, count, class_name), first_pass)
-        self.explanation, self.scored_together = folder.explanation, True
+        self.explanation, self.scored_together = folder.explanation, folder.by_one_another
         return folder
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests import small
-from zsad.errors import ConfigError
+from zsad.errors import ConfigError, ZsadWarning
 from zsad.methods import FolderScores
 from zsad.methods.auto import Auto
 from zsad.methods.auto.joining import Scale, image_values, joined, log_distance, probability
@@ -151,6 +151,7 @@ def test_unrelated_images_are_scored_by_text_and_told_so() -> None:
     torch.testing.assert_close(scores_of(found), text.score, rtol=0, atol=1e-6)
     assert "text alone" in found.explanation
     assert "too little in common" in found.explanation
+    assert not found.by_one_another
 
 
 def test_one_readable_image_is_scored_by_text() -> None:
@@ -216,12 +217,44 @@ def test_both_kinds_are_compared_with() -> None:
     assert "2 normal images and 2 unlabelled images" in method.explain(3)
 
 
+def test_scores_depend_on_what_is_remembered_and_not_on_how_it_came() -> None:
+    """In one fit or two, normal images first or last: good images below 1/2, the defective one above."""
+    images = folder(20, anomalous=[19])
+    split, last, first = fitted(images[:8]), fitted(images[:0], images[8:16]), fitted(images[:8], images[8:16])
+    for method, more in ((split, images[8:9]), (last, images[:8])):
+        method.fit_normal(more)
+        method.finish_fit()
+    with torch.inference_mode():
+        at_once = fitted(images[:9])(images, ["object"] * 20).score
+        in_two, by_both, other_order = (method(images, ["object"] * 20).score for method in (split, last, first))
+    torch.testing.assert_close(in_two, at_once, rtol=0, atol=0.03)
+    torch.testing.assert_close(by_both, other_order, rtol=0, atol=1e-6)
+    for scores in (at_once, in_two, by_both):
+        assert float(scores[16:19].max()) < 0.5 < float(scores[19])
+
+
+def test_a_single_image_more_keeps_the_scale() -> None:
+    images = folder(20, anomalous=[19])
+    method = fitted(images[:16])
+    before = method.scales.clone()
+    method.fit_normal(images[16:17])
+    method.finish_fit()
+    torch.testing.assert_close(method.scales, before, rtol=0, atol=0.1)
+
+
+def test_unlabelled_images_of_several_kinds_are_warned_of() -> None:
+    with pytest.warns(ZsadWarning, match="too little in common to judge others by"):
+        fitted(folder(0), folder(6), unlike=1e-6)
+
+
 def test_rotated_references_know_a_rotated_image() -> None:
     images = folder(3)
     turned = torch.rot90(images[:1], 1, (2, 3))
     plain, rotated = (fitted(images, rotations=count) for count in (1, 4))
     with torch.inference_mode():
-        distances = [method._from_remembered(method.observe(turned, ["object"]).patches) for method in (plain, rotated)]
+        distances = [
+            method._remembered.log_distances(method.observe(turned, ["object"]).patches) for method in (plain, rotated)
+        ]
     assert float(distances[1].median()) < float(distances[0].median()) - 1
 
 

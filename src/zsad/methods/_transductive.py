@@ -23,11 +23,13 @@ class FolderScores:
         evidence: of these images, on the CPU, maps on the patch grid.
         indices: which image of the folder each is.
         explanation: one or two sentences for users: what judged the images, and why. May be empty.
+        by_one_another: whether the images judged one another; false where each was judged alone after all.
     """
 
     evidence: Evidence
     indices: list[int]
     explanation: str
+    by_one_another: bool = True
 
     @classmethod
     def of_none(cls, grid: Size = (1, 1)) -> "FolderScores":

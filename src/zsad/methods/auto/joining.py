@@ -3,9 +3,8 @@
     z = (value - median) / deviation, the deviation from the highest 1 % of the patches of references
     T = (z_reference + w z_text) / (1 + w),   P(anomalous) = 1/2 + arctan(T - 3) / π
 
-A weighted Cauchy combination of p-values (Liu and Xie, "Cauchy Combination Test", JASA 2020): it needs no independence,
-and as the tails are heavy, the kind of evidence that stands out decides. Why logarithms, this weight and these shares
-were chosen: ``docs/methods/auto.md``.
+A weighted mean of standardised evidence, in which weak evidence of one kind does not outvote strong evidence of the
+other. Why logarithms, this weight and these shares were chosen: ``docs/methods/auto.md``.
 """
 
 import math
@@ -49,6 +48,12 @@ class Scale:
     def of_text(cls, odds: Float[Tensor, "*shape"] | None) -> "Scale":
         """That of log-odds by text; one without effect where there is no text."""
         return cls(0.0, 1.0) if odds is None else cls.of(odds)
+
+    def mean_with(self, other: "Scale", own_count: int, other_count: int) -> "Scale":
+        """The mean of both, weighted by how many images each is of."""
+        share = own_count / (own_count + other_count)
+        median = share * self.median + (1 - share) * other.median
+        return Scale(median, share * self.deviation + (1 - share) * other.deviation)
 
     def standardised(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The values in deviations from the median."""

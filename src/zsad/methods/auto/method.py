@@ -14,6 +14,7 @@ How they are joined, and on which data that was chosen, is in ``docs/methods/aut
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +27,14 @@ from torch.nn import functional as F
 from zsad import methods
 from zsad.backbones.clip import Clip
 from zsad.config import from_mapping
-from zsad.errors import ConfigError, InputError
+from zsad.errors import ConfigError, InputError, ZsadWarning
 from zsad.methods._base import Method, Paper
 from zsad.methods._few_shot import FewShot
 from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
 from zsad.methods.auto.config import AutoConfig
 from zsad.methods.auto.joining import Scale, image_values, joined, probability
-from zsad.methods.auto.ordinary import MutualOptions, Statistic, leave_one_out, log_distances, mutual, ordinary_images
+from zsad.methods.auto.ordinary import MutualOptions, Statistic, log_distances, mutual, ordinary_images
+from zsad.methods.auto.remembered import Remembered
 from zsad.methods.clip import ClipDetector
 from zsad.parts.maps import LEAST_ODDS
 from zsad.passes import forward_passes
@@ -43,7 +45,6 @@ from zsad.references import (
     has_cnn,
     level_features,
     level_widths,
-    nearest_distance,
     patch_features,
     rotations,
     tower_features,
@@ -55,6 +56,8 @@ HYBRID_LEVELS, VIT_LEVELS = (6,), (6, 12, 18, 24)
 USUAL = Scale(median=-2.6, deviation=0.36)
 """Of log distances of patches, where a single reference cannot tell: the median over the validation sets."""
 ANY_CLASS = "object"
+WORTH_A_FOLDER = 4
+"""Normal images that judge better than an unlabelled folder does: ``docs/methods/auto.md``."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Auto(FewShot, TransductiveMethod):
                 raise self._no_text("an image alone")
             return observed.evidence
         text_scale, scale = (Scale(*values) for values in self.scales.tolist())
-        distances = self._from_remembered(observed.patches)
+        distances = self._remembered.log_distances(observed.patches)
         return self._joined(observed.text, distances, text_scale, scale, observed.patches.grid)
 
     def reference_features(self, images: Float[Tensor, "batch 3 rows cols"]) -> PatchFeatures:
@@ -185,18 +188,20 @@ class Auto(FewShot, TransductiveMethod):
         """Keep the ordinary ones of unlabelled images, and measure how both kinds of evidence spread over patches."""
         (bank, *_), counts, texts = zip(*self._added, strict=True)
         self._added, text, count = [], _concatenated(texts), sum(counts)
-        text_scale, scale = Scale.of_text(text), USUAL
         added = range(bank.images - count, bank.images)
+        before = self.bank.images + self.unlabelled.images - count
         if bank is self.unlabelled and count > 1:
             drawn = self._drawn(count)
             numbers, text = [added[index] for index in drawn], None if text is None else text[drawn]
             fresh = bank.without({*range(bank.images)} - {*numbers})
             found = ordinary_images(fresh, numbers, text, self._mutual_options)
+            self._warn_of_unlike(found.scale)
             dropped = torch.tensor(sorted({*added} - {*numbers} | {*found.dropped})).to(bank.image)
             bank.keep(torch.isin(bank.image, dropped, invert=True).nonzero().flatten())
-            text_scale, scale = found.text_scale, found.scale
-        elif bank.images > 1:
-            scale = Scale.of(leave_one_out(bank, bank, added, nearest_distance, self.config.window))
+            scale = self._remembered.scale() if before else found.scale
+        else:
+            scale = self._remembered.scale() if before + count > 1 else USUAL
+        text_scale = Scale.of_text(text).mean_with(Scale(*self.scales[0].tolist()), count, before)
         values = [[each.median, each.deviation] for each in (text_scale, scale)]
         self.scales = torch.tensor(values, device=self.scales.device)
 
@@ -269,7 +274,10 @@ class Auto(FewShot, TransductiveMethod):
             for bank, kind in ((self.bank, "normal"), (self.unlabelled, "unlabelled"))
             if len(bank)
         ]
-        return f"Each image was compared with {' and '.join(counts)}{self._by_what}."
+        told = f"Each image was compared with {' and '.join(counts)}{self._by_what}."
+        if count > 1 and not len(self.unlabelled) and len(self.bank.image.unique()) < WORTH_A_FOLDER:
+            told += " A folder of many images of one kind judges itself about as well as so few normal ones do."
+        return told
 
     @property
     def _by_what(self) -> str:
@@ -303,11 +311,18 @@ class Auto(FewShot, TransductiveMethod):
         is_rotated = self.config.rotations > 1
         self.remember(self.reference_features(images) if is_rotated else observed.patches, observed.text, bank)
 
-    def _from_remembered(self, patches: PatchFeatures) -> Float[Tensor, "batch cells"]:
-        """Log distances from the banks; their mean where both have entries."""
-        banks = ((self.bank, nearest_distance), (self.unlabelled, self._mutual))
-        found = [log_distances(patches, bank, statistic, self.config.window) for bank, statistic in banks if len(bank)]
-        return torch.stack(found).mean(0)
+    @property
+    def _remembered(self) -> Remembered:
+        return Remembered(self.bank, self.unlabelled, self._mutual, self.config.window)
+
+    def _warn_of_unlike(self, scale: Scale) -> None:
+        if scale.median > math.log(self.config.unlike):
+            warnings.warn(
+                "The unlabelled images have too little in common to judge others by: references are of one kind. "
+                "Remember images of one kind, or known-good ones.",
+                ZsadWarning,
+                stacklevel=2,
+            )
 
     def _joined(
         self,
@@ -345,7 +360,7 @@ class Auto(FewShot, TransductiveMethod):
         if not parts:
             return FolderScores.of_none()
         explanation = f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
-        return FolderScores(_together(parts), indices, explanation)
+        return FolderScores(_together(parts), indices, explanation, by_one_another=False)
 
 
 def _concatenated(texts: Sequence[Tensor | None]) -> Tensor | None:

@@ -103,18 +103,3 @@ def _joined_streams(
     distances: Float[Tensor, "streams batch images cells"], statistic: Statistic
 ) -> Float[Tensor, "batch cells"]:
     return torch.stack([log_distance(statistic(stream[None])) for stream in distances]).mean(0)
-
-
-def leave_one_out(
-    source: ReferenceBank, bank: ReferenceBank, images: Sequence[int], statistic: Statistic, window: int | None = None
-) -> Float[Tensor, "images cells"]:
-    """Log distances of images of a bank from the other images of another, or of the same.
-
-    Args:
-        source: that holds the images.
-        bank: that they are compared with, under the same numbers.
-        images: their numbers.
-        statistic, window: as of :func:`log_distances`.
-    """
-    rows = [log_distances(source.patches_of(image), bank, statistic, window, [image]) for image in images]
-    return torch.cat(rows)
