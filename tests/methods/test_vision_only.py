@@ -76,7 +76,9 @@ def test_auto_compares_with_normal_images() -> None:
     method.finish_fit()
     score = method(images[3:], ["object"] * 2).score
     assert score[1] > score[0]
-    assert method.explain(2) == "Each image was compared with 3 normal images; small-dinov2 has no text tower."
+    told = "Each image was compared with 3 normal images; small-dinov2 has no text tower."
+    assert method.explain(1) == told
+    assert method.explain(2).startswith(f"{told} A folder of many images")
 
 
 @torch.inference_mode()
