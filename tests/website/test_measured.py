@@ -48,9 +48,10 @@ def leaderboard(name: str) -> str:
                 label = f"{said}, `{REFERENCE}`" if method == REFERENCE else said
                 if issubclass(methods.get(method), methods.Trainable):
                     label += f", {head[0]}"
-                columns = (title.rpartition(" ") for title in head[1:])
-                here = {data: cell for (data, _, of), cell in zip(columns, cells, strict=True) if of == score}
-                found.setdefault(label, {}).update(here)
+                for title, cell in zip(head[1:], cells, strict=True):
+                    data, _, of = title.rpartition(" ")
+                    if of == score and found.setdefault(label, {}).setdefault(data, cell) != cell:
+                        raise AssertionError(f"{method} has {found[label][data]} and {cell} for {title}")
     data = list(dict.fromkeys(data for cells in found.values() for data in cells))
     return table(["", *data], [[label, *(cells.get(each, "") for each in data)] for label, cells in found.items()])
 
@@ -58,7 +59,9 @@ def leaderboard(name: str) -> str:
 def few_shot(name: str) -> str:
     """The rows as they are; the head says which data and how many normal images."""
     found = [row for row in rows("choosing.md", name) if row[0][0] in SCORES.values()]
-    return table(["", *found[0][0][1:]], [[head[0] + remark, *cells] for head, remark, cells in found])
+    of_the_first = found[0][0][1:]
+    same = [[head[0] + remark, *cells] for head, remark, cells in found if head[1:] == of_the_first]
+    return table(["", *of_the_first], same)
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
