@@ -32,7 +32,7 @@ from zsad.predictor import Detector
 from zsad.results.schema import Protocol
 
 DETECTORS = ("fe-clip", "acd-clip", "kanoclip", "wmoe-clip", "afr-clip")
-COLUMNS = ("taken out", "in its place", "map", "score", "ranks", *METRICS, "it")
+COLUMNS = ("removed", "replaced by", "map", "score", "ranks", *METRICS, "effect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

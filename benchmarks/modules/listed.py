@@ -120,7 +120,7 @@ def kanoclip(method: KanoClip) -> list[Module[KanoClip]]:
     config = method.config
     found: list[Module[KanoClip]] = []
     if config.learned_prompts:
-        found.append(Module("learned vectors (eq. 1)", "none: words alone", at("prompts", _words_alone)))
+        found.append(Module("learned vectors (eq. 1)", "none: the fixed words alone", at("prompts", _words_alone)))
     if config.vv_attention:
         original = option(vv_attention=False, global_token="original")
         found.append(Module("V-V attention (eq. 7, 8)", "original blocks", original))
@@ -144,21 +144,21 @@ def kanoclip(method: KanoClip) -> list[Module[KanoClip]]:
 
 
 def _parts_of_bi_cmci() -> list[Module[KanoClip]]:
-    """Each branch, its residual scale at 0; and the shifts of the deformable attention."""
+    """Each branch, its residual scale at 0; and the offsets of the deformable attention."""
     scales = {
         "self-attention of texts": "states_themselves.scale",
         "deformable self-attention of patches": "patches_themselves.scale",
-        "text-to-visual (patches read texts)": "each_other.scale_visual",
-        "visual-to-text (texts read patches)": "each_other.scale_text",
-        "perceptrons of patches": "patches_mlp.scale",
-        "perceptrons of texts": "states_mlp.scale",
+        "text-to-visual (patches attend to texts)": "each_other.scale_visual",
+        "visual-to-text (texts attend to patches)": "each_other.scale_text",
+        "MLPs of patches": "patches_mlp.scale",
+        "MLPs of texts": "states_mlp.scale",
         "all six branches": "*.scale*",
     }
     found: list[Module[KanoClip]] = [
         Module(f"Bi-CMCI: {name}", "residual 0", at(f"stages.*.{path}", empty)) for name, path in scales.items()
     ]
     shifts = at("stages.*.patches_themselves.branch.shift", empty)
-    return [*found, Module("Bi-CMCI: shifts of the samples", "0", shifts)]
+    return [*found, Module("Bi-CMCI: offsets of the samples", "0", shifts)]
 
 
 def _words_alone(prompts: Any) -> None:
