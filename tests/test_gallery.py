@@ -282,8 +282,9 @@ def test_a_transductive_detector_judges_by_all_images_of_a_class(
         answer = whole[one.source]
         assert not isinstance(answer, Failure)
         np.testing.assert_allclose(drawn[one.source].anomaly_map, answer[1].anomaly_map, atol=1e-5)
-    with pytest.raises(InputError, match="at least two images"):
-        gallery([musc], chosen[:1], tmp_path / "figure.png")
+    drawn.clear()
+    gallery([musc], chosen[:1], tmp_path / "figure.png")
+    assert "Scored by text alone" in musc.explanation
 
 
 def test_images_keep_the_order_that_was_chosen(found: list[GalleryCandidate], tmp_path: Path) -> None:

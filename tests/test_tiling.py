@@ -265,10 +265,10 @@ def test_the_report_of_a_large_image(tmp_path: Path) -> None:
     assert abs(found["regions"][0]["peak_position"][1] - y) <= 4
 
 
-def test_what_scores_images_by_one_another_takes_no_tiles() -> None:
-    detector = zsad.load("musc", image_size=32, tiling=TILING)
-    with pytest.raises(InputError, match="at least two images"):
-        detector.predict(COLOURS)
+def test_what_scores_images_by_one_another_scores_tiles_by_text() -> None:
+    detector, by_text = (zsad.load(name, image_size=32, tiling=TILING) for name in ("musc", "clip-ac"))
+    assert detector.predict(COLOURS).score == pytest.approx(by_text.predict(COLOURS).score, abs=1e-6)
+    assert not detector.scored_together
 
 
 def test_options_of_tiles_go_with_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -228,7 +228,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 CONFIGS |= declared("CONSTANTS")
 TRAININGS |= declared("TRAINING")
 BACKBONES = dict.fromkeys(CONFIGS, "ViT-L-14-336") | {"winclip": "ViT-B-16-plus-240"} | declared("BACKBONE")
-READ_NO_NAMES = {"fe-clip", "musc", "patchcore", "wmoe-clip", *declared("READS_NO_NAMES")}
+READ_NO_NAMES = {"fe-clip", "patchcore", "wmoe-clip", *declared("READS_NO_NAMES")}
 
 
 def test_every_method_is_in_the_tables() -> None:

@@ -1,6 +1,7 @@
 """MuSc against its equations written out, and on folders of every kind."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 from tests import small
 from zsad.backbones import weights
 from zsad.errors import ConfigError, InputError
-from zsad.methods import FolderScores
+from zsad.methods import FolderScores, musc
+from zsad.methods.clip_ac import ClipAc
 from zsad.methods.musc import MuSc, MuScConfig, mean_similarity
 from zsad.scoring import anomaly_maps
 from zsad.testing._folders import loading
@@ -168,14 +170,31 @@ def test_nothing_readable_gives_no_scores() -> None:
     assert (found.indices, len(found.evidence.maps), len(found.evidence.score)) == ([], 0, 0)
 
 
-def test_one_image_is_refused_in_words() -> None:
-    with pytest.raises(InputError, match=r"1 of 3 that can be read.*clip-ac"):
-        score(folder(3), unreadable=[0, 2])
-    method = MuSc(small.frozen())
+@torch.inference_mode()
+def test_one_image_is_answered_by_text() -> None:
+    images = folder(3)
+    method, expected = MuSc(small.frozen()), ClipAc(small.frozen())(images[1:2], ["metal nut"])
     assert not method.scores_folder(1)
     assert method.scores_folder(2)
-    with pytest.raises(InputError, match=r"at least two images.*clip-ac"):
-        method(folder(1), ["object"])
+    alone = method(images[1:2], ["metal nut"])
+    found = method.score_folder(loading(images, 3, [0, 2]), 3, "metal nut")
+    assert found.indices == [1]
+    for evidence in (alone, found.evidence):
+        assert torch.equal(evidence.maps, expected.maps)
+        assert torch.equal(evidence.score, expected.score)
+    assert (method.explain(1), found.by_one_another) == (found.explanation, False)
+    assert re.match(r"Scored by text alone \(clip-ac\): .* at least two images", found.explanation)
+
+
+@torch.inference_mode()
+def test_one_image_is_refused_without_text() -> None:
+    images, method = folder(3), MuSc(small.vision_only("dinov2"))
+    rule = r"one alone by text; got one on small-dinov2, which has no text tower.*use a CLIP"
+    with pytest.raises(InputError, match=rule):
+        method(images[:1], ["object"])
+    with pytest.raises(InputError, match=rule):
+        method.score_folder(loading(images, 3, [0, 2]), 3, "object")
+    assert method.score_folder(loading(images, 3, [0, 1, 2]), 3, "object").indices == []
 
 
 def test_copies_of_one_image_have_no_score() -> None:
@@ -216,14 +235,35 @@ def test_the_last_image_that_is_left_alone_comes_with_another_group() -> None:
     torch.testing.assert_close(maps_of(found)[[1, 4]], maps_of(score(images[[1, 4]])), rtol=0, atol=1e-5)
 
 
-def test_images_of_different_kinds_are_told_so() -> None:
+def test_the_similarity_is_the_mean_over_pairs() -> None:
     tokens = F.normalize(torch.tensor([[1.0, 0, 0], [0.2, 1, 0], [0, 0.1, 1], [1, 1, 1]]), dim=-1)
     cosines = [float(tokens[a] @ tokens[b]) for a in range(4) for b in range(4) if a != b]
     assert mean_similarity(tokens) == pytest.approx(sum(cosines) / 12, abs=1e-6)
-    method = MuSc(small.frozen())
-    assert "several kinds" in method.explanation(4, tokens)
-    assert "several kinds" not in method.explanation(4, F.normalize(tokens + 2, dim=-1))
-    assert method.explanation(4, tokens).startswith("4 images")
+
+
+@torch.inference_mode()
+def test_images_of_different_kinds_are_scored_by_text() -> None:
+    images = torch.stack([torch.full((3, SIDE, SIDE), value) for value in (3.0, 0.0, -3.0)])
+    together = score(images[:2])
+    assert together.explanation.startswith("2 images judged one another by MuSc")
+    assert together.by_one_another
+    found, expected = score(images, batch=1, unreadable=[1]), ClipAc(small.frozen())(images, ["object"] * 3)
+    assert (found.indices, found.by_one_another) == ([0, 2], False)
+    torch.testing.assert_close(found.evidence.maps, expected.maps[::2], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.evidence.score, expected.score[::2], rtol=1e-5, atol=1e-6)
+    assert found.explanation.startswith("Scored by text alone (clip-ac): the images seem to be of several kinds")
+
+
+@torch.inference_mode()
+def test_without_text_images_of_different_kinds_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, images = MuSc(small.vision_only("dinov2")), folder(4)
+    together = method.score_folder(loading(images), 4, "object")
+    assert "several kinds" not in together.explanation
+    monkeypatch.setattr(musc, "OF_ONE_KIND", 1.01)
+    found = method.score_folder(loading(images), 4, "object")
+    assert torch.equal(found.evidence.score, together.evidence.score)
+    assert found.explanation.startswith("4 images judged one another")
+    assert "several kinds" in found.explanation
 
 
 # --- projections and hybrids ---

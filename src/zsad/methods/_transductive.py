@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zsad.methods._base import Method
+from zsad.passes import forward_passes
 from zsad.types import Evidence, Size
 
 LoadImages = Callable[[Sequence[int]], Iterator[tuple[list[int], Tensor]]]
@@ -78,3 +79,32 @@ class TransductiveMethod(Method):
             count: of the images.
         """
         return ""
+
+
+def scored_alone(
+    method: Method, load: LoadImages, indices: Sequence[int], class_name: str, explanation: str
+) -> FolderScores:
+    """The images of a folder that can be read, each by the forward pass of a method.
+
+    Args:
+        method: that judges images one by one.
+        load: gives the images.
+        indices: of the images.
+        class_name: what they show, in plain English.
+        explanation: for users, where an image has a score.
+
+    Raises:
+        InputError: an image can be read, and the method refuses it.
+    """
+    found, parts = list[int](), list[Evidence]()
+
+    def judge(batch: tuple[list[int], Tensor]) -> tuple[list[int], Evidence]:
+        return batch[0], method(batch[1], [class_name] * len(batch[1]))
+
+    for batch, evidence in forward_passes(judge, load(indices), method.clip.device.type):
+        found += batch
+        parts.append(evidence)
+    if not found:
+        return FolderScores.of_none()
+    maps, scores = torch.cat([part.maps.cpu() for part in parts]), torch.cat([part.score.cpu() for part in parts])
+    return FolderScores(Evidence(maps, scores), found, explanation, by_one_another=False)

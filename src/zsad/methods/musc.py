@@ -12,7 +12,8 @@ decided beyond the paper is in ``docs/methods/musc.md``.
                of the most similar class tokens
 
 Images are compared within groups of bounded size, every n-th image in one group, so that memory does not grow with the
-folder. On a hybrid backbone, three stages of its CNN take the place of the blocks.
+folder. On a hybrid backbone, three stages of its CNN take the place of the blocks. What MuSc cannot judge, one image or
+images of several kinds, is given the answer of CLIP-AC, by text, and the explanation says so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,8 @@ from zsad.backbones.transformer import l2_normalize, level_index
 from zsad.config import check_within
 from zsad.errors import ConfigError, InputError
 from zsad.methods._base import Config, Paper
-from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
+from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod, scored_alone
+from zsad.methods.clip_ac import ClipAc
 from zsad.parts.maps import pixel_maps
 from zsad.passes import forward_passes
 from zsad.references import (
@@ -49,6 +51,7 @@ MAPS_AT_ONCE = 16
 OF_ONE_KIND = 0.6
 """Mean cosine between class tokens below which images are hardly of one kind. On the embedded backbone folders of one
 kind have 0.67 to 0.93, of two kinds 0.28 to 0.57, and of unrelated photographs 0.33."""
+BY_TEXT = "Scored by text alone (clip-ac):"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,6 @@ class MuSc(TransductiveMethod):
         url="https://arxiv.org/abs/2401.16753",
     )
     config_type = MuScConfig
-    uses_class_names = False
     needs_text = False
 
     def __init__(self, clip: Clip, config: MuScConfig | None = None) -> None:
@@ -160,18 +162,28 @@ class MuSc(TransductiveMethod):
         return count >= 2
 
     def forward(self, images: Float[Tensor, "batch 3 rows cols"], class_names: Sequence[str]) -> Evidence:
-        """Refuses: an image alone has no score.
+        """Evidence of CLIP-AC: an image alone has no other to be compared with.
 
         Raises:
-            InputError: always.
+            InputError: on a backbone without text.
         """
-        raise _too_few("one alone")
+        if not self.clip.has_text:
+            raise _too_few(self.clip.name)
+        evidence: Evidence = ClipAc(self.clip)(images, class_names)  # which has no weights of its own
+        return evidence
+
+    def explain(self, count: int) -> str:
+        """What judges images one by one."""
+        return f"{BY_TEXT} MuSc compares at least two images with one another. Give several images of one kind."
 
     def score_folder(self, load: LoadImages, count: int, class_name: str) -> FolderScores:
         """Maps by the other images of the group, scores by all images of the folder.
 
+        Evidence of CLIP-AC where fewer than two images can be read, or where they are of several kinds and the backbone
+        has text.
+
         Raises:
-            InputError: one image alone can be read.
+            InputError: one image alone can be read, on a backbone without text.
         """
         indices: list[int] = []
         maps, peaks, tokens = [], [], []
@@ -184,13 +196,16 @@ class MuSc(TransductiveMethod):
             indices += [group.indices[row] for row in new]
             del group  # before the next is loaded
         if not indices:
-            return FolderScores.of_none()
+            return scored_alone(self, load, range(count), class_name, self.explain(1))
         class_tokens = torch.cat(tokens)
+        if self.clip.has_text and mean_similarity(class_tokens) < OF_ONE_KIND:
+            reason = "the images seem to be of several kinds, which MuSc cannot judge: put each in a folder of its own."
+            return scored_alone(self, load, sorted(indices), class_name, f"{BY_TEXT} {reason}")
         scores = similarity_smoothed_scores(torch.cat(peaks), class_tokens, self.config.neighbours)
         return FolderScores(Evidence(torch.cat(maps), scores), indices, self.explanation(count, class_tokens))
 
     def _groups(self, load: LoadImages, count: int) -> Iterator[_Group]:
-        """Groups of at least two readable images, together all of them.
+        """Groups of at least two readable images, together all of them; none where fewer are in the folder.
 
         An image that alone of its group can be read joins the next group; after the last one it comes with another
         group that was given before.
@@ -211,9 +226,8 @@ class MuSc(TransductiveMethod):
             del group  # before the next is loaded
         if alone is not None:
             others = self._load(load, before)
-            if others is None:
-                raise _too_few(f"1 of {count} that can be read")
-            yield alone.preceded_by(others)
+            if others is not None:
+                yield alone.preceded_by(others)
 
     def _load(self, load: LoadImages, indices: Sequence[int]) -> _Group | None:
         """The features of those images that can be read; None where none can."""
@@ -278,9 +292,9 @@ def mean_similarity(class_tokens: Float[Tensor, "images embed"]) -> float:
     return float((class_tokens.double().sum(0).square().sum() - count) / (count * (count - 1)))
 
 
-def _too_few(found: str) -> InputError:
+def _too_few(backbone: str) -> InputError:
     return InputError(
-        "MuSc scores at least two images, by one another",
-        found,
-        "give more images of the same kind, or say --detector clip-ac, which judges each alone",
+        "MuSc scores at least two images by one another, and one alone by text",
+        f"one on {backbone}, which has no text tower",
+        "give more images of the same kind, or use a CLIP as the backbone",
     )
