@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import zsad
 from zsad import demo
 from zsad.cli.main import main
 from zsad.data.layouts import get
@@ -35,7 +36,10 @@ def test_it_judges_the_same_cells_three_times(tmp_path: Path, capsys: pytest.Cap
     written = {Path(entry["source"]).name: f"{entry['score']:.3f}" for entry in found["predictions"]}
     assert written == {row[4]: row[1] for row in rows}  # the report is of the unlabelled folder
     labels = [row[3] == "defective" for row in rows]
-    aurocs = re.findall(r"\(\S+\) +([01]\.\d{3})  +[\d.]+ to [\d.]+$", text, re.MULTILINE)
+    judged = re.findall(r"\(\S+\) +(\S+) +([01]\.\d{3})  +[\d.]+ to [\d.]+$", text, re.MULTILINE)
+    settings, aurocs = zip(*judged, strict=True)
+    assert settings == ("zero-shot", "transductive", "few-shot")
+    assert found["run"]["setting"] == "transductive"
     assert len(aurocs) == 3
     for column, value in enumerate(aurocs):
         assert abs(auroc([float(row[column]) for row in rows], labels) - float(value)) < 0.06  # rounding may make ties
@@ -68,11 +72,12 @@ def test_known_good_cells_are_never_judged() -> None:
 def test_tables_show_what_was_given() -> None:
     samples, _ = demo.choose(get("elpv").samples(demo.photographs()), 8, 1, seed=0)
     labels = [float(sample.label or 0) for sample in samples]
-    columns = [demo.Judged("a (x)", "text", labels, {}), demo.Judged("b (y)", "folder", [1 - x for x in labels], {})]
+    flipped = [1 - label for label in labels]
+    columns = [demo.Judged("a (x)", "text", labels, {}), demo.Judged("b (y)", "folder", flipped, {}, "transductive")]
     table = demo.auroc_table(samples, columns).splitlines()
     assert [line.split() for line in table[1:3]] == [
-        ["a", "(x)", "1.000", "1.00", "to", "1.00"],
-        ["b", "(y)", "0.000", "0.00", "to", "0.00"],
+        ["a", "(x)", "zero-shot", "1.000", "1.00", "to", "1.00"],
+        ["b", "(y)", "transductive", "0.000", "0.00", "to", "0.00"],
     ]
     lines = demo.ranking(samples, columns, by=1).splitlines()
     assert [line.split()[:3] for line in lines[1:9]] == [["0.000", "1.000", "good"]] * 8
@@ -86,7 +91,8 @@ def test_the_figure_shows_the_first_of_each_kind() -> None:
     image = DecodedImage(np.full((40, 40, 3), 90, np.uint8), "a.png")
     answer = image, Prediction("a.png", "cell", 0.5, None, np.zeros((40, 40), np.float32))
     hot = image, replace(answer[1], anomaly_map=np.ones((40, 40), np.float32))
-    quiet, loud = (demo.judge("a", "a", samples, iter([one] * 6)) for one in (answer, hot))
+    detector = zsad.load("clip", image_size=32)
+    quiet, loud = (demo.judge(detector, "a", "a", samples, iter([one] * 6)) for one in (answer, hot))
     assert quiet.scores == [0.5] * 6
     one, two = demo.figure(samples, [quiet]), demo.figure(samples, [quiet, loud])
     assert two.width > one.width

@@ -5,7 +5,7 @@ known to be good.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from zsad.gallery.figure import pages
 from zsad.gallery.panels import Panel, Style, map_panel
 from zsad.metrics import auroc, bootstrap_interval
 from zsad.predictor import Detector
+from zsad.results.schema import Setting, setting_by
 from zsad.types import DecodedImage, Failure, Prediction
 from zsad.wording import shorten_middle
 
@@ -44,12 +45,14 @@ class Judged:
         heading: the same in a word or three, for a column.
         scores: of the samples, in their order.
         answers: of those that the figure shows, by their number.
+        setting: whether each sample was judged alone, with reference images, or all by one another.
     """
 
     by: str
     heading: str
     scores: list[float]
     answers: dict[int, Answer]
+    setting: Setting = "zero-shot"
 
 
 def photographs() -> Path:
@@ -107,6 +110,7 @@ def stream(detector: Detector, samples: Sequence[Sample], name: str) -> Iterator
 
 
 def judge(
+    detector: Detector,
     by: str,
     heading: str,
     samples: Sequence[Sample],
@@ -116,6 +120,7 @@ def judge(
     """Collect the scores, and the maps that the figure shows.
 
     Args:
+        detector: that gives the answers.
         by, heading: see :class:`Judged`.
         samples: what was judged.
         answers: in the order of the samples.
@@ -129,7 +134,7 @@ def judge(
             judged.answers[number] = image, prediction
         if write:
             write(image, prediction)
-    return judged
+    return replace(judged, setting=setting_by(detector.scored_together, has_references=bool(detector.memory_summary)))
 
 
 def figure_rows(samples: Sequence[Sample]) -> list[int]:
@@ -153,13 +158,14 @@ def figure(samples: Sequence[Sample], columns: Sequence[Judged]) -> Image.Image:
 
 
 def auroc_table(samples: Sequence[Sample], columns: Sequence[Judged]) -> str:
-    """The image AUROC of each detector with its interval, and on how many images."""
+    """The setting and the image AUROC of each detector with its interval, and on how many images."""
     labels = [sample.label or 0 for sample in samples]
-    lines = [f"{'judged by':<46}  {'image AUROC':>11}  {'95 % interval':>14}"]
+    lines = [f"{'judged by':<37}  {'setting':<12}  {'image AUROC':>11}  {'95 % interval':>14}"]
     for column in columns:
         low, high = bootstrap_interval(auroc, column.scores, labels)
         value = auroc(column.scores, labels)
-        lines.append(f"{shorten_middle(column.by, 46):<46}  {value:>11.3f}  {f'{low:.2f} to {high:.2f}':>14}")
+        judged = f"{shorten_middle(column.by, 37):<37}  {column.setting:<12}"
+        lines.append(f"{judged}  {value:>11.3f}  {f'{low:.2f} to {high:.2f}':>14}")
     good = labels.count(0)
     return "\n".join([*lines, f"on {good} good and {len(labels) - good} defective cells, the same for all"])
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import zsad
+from zsad import spreadsheets
 from zsad.cli.main import main
 from zsad.cli.predict import calibrating
 from zsad.data.synthetic import part
@@ -203,11 +204,13 @@ def test_output_and_report_say_what_judged_the_images(
     out = capsys.readouterr().out
     lines = out.splitlines()
     told = " ".join(line.strip() for line in lines[2 : lines.index("")])
-    assert told.startswith("4 images judged one another by MuSc")
+    assert told.startswith("transductive: 4 images judged one another by MuSc")
     assert max(map(len, lines[:-1])) <= 80
     assert "uncalibrated: give --threshold P\n" in out
     run = json.loads((tmp_path / "o" / "predictions.json").read_text())["run"]
-    assert run["explanation"] == told
+    assert f"{run['setting']}: {run['explanation']}" == told
+    rows = spreadsheets.read(tmp_path / "o" / "predictions.csv")
+    assert {row["setting"] for row in rows if row["score"]} == {"transductive"}
 
 
 @pytest.mark.parametrize(

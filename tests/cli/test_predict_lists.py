@@ -55,7 +55,7 @@ def test_a_list_gives_a_line_of_json_an_image_and_writes_nothing(
     assert "whole image file" in lines[1]["error"]
     assert [line.partition(":")[2].split(":")[0] for line in captured.err.splitlines()] == [" left out", " skipped"]
     expected = zsad.load("clip", image_size=64, threshold=0.1).predict(str(photos[1]))
-    assert lines[0]["score"] == expected.score
+    assert (lines[0]["score"], lines[0]["setting"]) == (expected.score, "zero-shot")
     assert lines[0]["is_anomalous"] is (expected.score >= 0.1)
     assert (lines[0]["rows"], lines[0]["cols"]) == (30, 40)
     (region,) = lines[0]["regions"]

@@ -359,7 +359,7 @@ def test_a_browser_shows_sorts_and_filters(out: Path, tmp_path: Path) -> None:
     assert "these numbers mean nothing" in dump(tmp_path / "random" / "report.html", "", tmp_path / "profile")
 
 
-UNCALIBRATED = replace(RUN, threshold=None, explanation="The 4 images are compared with one another.")
+UNCALIBRATED = replace(RUN, threshold=None, setting="transductive", explanation="They are compared.")
 
 
 @pytest.fixture
@@ -377,7 +377,8 @@ def test_without_a_threshold_nothing_is_decided(ranked: Path) -> None:
     found = json.loads((ranked.parent / "predictions.json").read_text())
     assert [(entry["threshold"], entry["is_anomalous"]) for entry in found["predictions"]] == [(None, None)] * 4
     assert (found["run"]["threshold"], found["warnings"]) == (None, [])
-    assert found["run"]["explanation"] == UNCALIBRATED.explanation
+    assert (found["run"]["setting"], found["run"]["explanation"]) == ("transductive", "They are compared.")
+    assert [row["setting"] for row in rows] == ["transductive"] * 4
 
 
 SLIDER = """
@@ -423,7 +424,7 @@ def test_the_slider_decides_and_counts(ranked: Path, tmp_path: Path) -> None:
         "anomalous,anomalous,anomalous|--threshold 0.400|flags 3 of 4 images (75\u00a0%)|good,bad,bad,bad"
     )
     assert (said.get("selected", "--threshold 0.400"), said["copied"]) == ("--threshold 0.400", "Copied")
-    assert said["cleared"] == ",,,||open,open,open,open" + UNCALIBRATED.explanation
+    assert said["cleared"] == ",,,||open,open,open,open" + "transductive: They are compared."
 
 
 CALIBRATED = """

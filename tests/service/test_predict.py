@@ -53,6 +53,7 @@ def test_an_answer_is_the_prediction(name: str) -> None:
     found = Predictions.model_validate(answer.json(), strict=False).model_dump(mode="json")
     assert (found["detector"], found["class_name"], found["failures"]) == (name, "metal nut", [])
     assert found["explanation"] == detector(name).explanation
+    assert found["setting"] == ("transductive" if detector(name).scored_together else "zero-shot")
     assert [(one["index"], one["source"]) for one in found["predictions"]] == [(0, "0.png"), (1, "1.png"), (2, "2.png")]
     for one, prediction in zip(found["predictions"], expected, strict=True):
         same(one, prediction)
@@ -95,12 +96,14 @@ def test_images_are_compared_with_normal_ones_of_the_request_alone(name: str) ->
         answer = asking.post("/v1/predict", files=[*files(2), *files(2, "normal", first=2)], data=form)
         later = asking.post("/v1/predict", files=files(1), data=form)
     assert answer.status_code == 200, answer.text
+    assert answer.json()["setting"] == "few-shot"
     for one, prediction in zip(answer.json()["predictions"], expected, strict=True):
         same(one, prediction)
     if name == "patchcore":
         assert (later.status_code, later.json()["value"]) == (422, "no normal image")
     else:
         same(later.json()["predictions"][0], own.predict(photo(0), "nut"))
+        assert later.json()["setting"] == "zero-shot"
 
 
 def test_images_of_a_request_can_be_scored_each_alone() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zsad.wording import printable
 
 if TYPE_CHECKING:
+    from zsad.results.schema import Setting
     from zsad.types import DecodedImage, Prediction
 
 
@@ -39,18 +40,20 @@ class Teller:
 
 
 class JsonLines:
-    """Prints an object a line: ``Prediction.as_dict`` with ``notes``, or ``source`` and ``error``.
+    """Prints an object a line: ``Prediction.as_dict`` with ``setting`` and ``notes``, or ``source`` and ``error``.
 
     Args:
+        setting: what judged the images.
         min_area: of the smallest region, in px.
     """
 
-    def __init__(self, min_area: int = 1) -> None:
-        self._min_area = min_area
+    def __init__(self, setting: "Setting", min_area: int = 1) -> None:
+        self._more, self._min_area = {"setting": setting}, min_area
 
     def add(self, image: "DecodedImage", prediction: "Prediction") -> None:
         """Print the answer."""
-        write(json.dumps(prediction.as_dict(min_area=self._min_area) | {"notes": image.notes}))
+        found = prediction.as_dict(min_area=self._min_area)
+        write(json.dumps(found | self._more | {"notes": image.notes}))
 
     def add_failure(self, source: str, message: str) -> None:
         """Print why there is none."""

@@ -59,13 +59,14 @@ def _columns(options: Namespace, samples: "list[Sample]", normal: "list[Sample]"
 
     name = options.text_detector
     text = load_detector(Namespace(**vars(options) | {"detector": name, "set": []}))
-    yield demo.judge(f"text alone ({name})", "text", samples, demo.stream(text, samples, "text"))
+    yield demo.judge(text, f"text alone ({name})", "text", samples, demo.stream(text, samples, "text"))
     detector, name = load_detector(options), options.detector
     say(describe(detector))
     answers = demo.stream(detector, samples, "folder")
     first = next(answers)  # after which the detector can explain itself
     with ReportWriter(options.out, run_info(detector, demo.CLASS_NAME)) as report:
-        yield demo.judge(f"one another, unlabelled ({name})", "folder", samples, chain([first], answers), report.add)
+        by = f"one another, unlabelled ({name})"
+        yield demo.judge(detector, by, "folder", samples, chain([first], answers), report.add)
     with detector.temporary_memory([sample.image for sample in normal], demo.CLASS_NAME):
         by = f"{len(normal)} other cells that are good ({name})"
-        yield demo.judge(by, f"{len(normal)} normal", samples, demo.stream(detector, samples, "normal"))
+        yield demo.judge(detector, by, f"{len(normal)} normal", samples, demo.stream(detector, samples, "normal"))

@@ -215,6 +215,7 @@ def run_info(detector: "Detector | ExportedDetector", class_name: str) -> "RunIn
 
     import zsad
     from zsad.reports.predictions import RunInfo
+    from zsad.results.schema import setting_by
 
     about, decision = detector.identity, detector.decision(class_name)
     return RunInfo(
@@ -233,6 +234,7 @@ def run_info(detector: "Detector | ExportedDetector", class_name: str) -> "RunIn
         explanation=detector.explanation,
         pixel_threshold=decision.pixel_threshold,
         calibration=decision.calibration.summary if decision.calibration else "",
+        setting=setting_by(detector.scored_together, has_references=bool(detector.memory_summary)),
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zsad.data.sources import ImageScan
     from zsad.export import ExportedDetector
     from zsad.predictor import Detector
-    from zsad.reports.predictions import ReportWriter
+    from zsad.reports.predictions import ReportWriter, RunInfo
     from zsad.types import DecodedImage, Failure, Prediction
 
     Answer = tuple[DecodedImage, Prediction] | Failure
@@ -92,6 +92,8 @@ def run(options: Namespace) -> int:
     """Predict, write the report or lines of JSON, and print a summary."""
     from tqdm import tqdm
 
+    from zsad.results.schema import judged_by
+
     _check_regions(options)
     if options.engine:
         return predict_manifest.run(options)
@@ -116,13 +118,14 @@ def run(options: Namespace) -> int:
         answers = iter(tqdm(stream, total=len(sources), unit="image", disable=options.quiet or None))
         # An error that every image has shows before an earlier report is replaced.
         first_answers = _until_first_score(answers)
-        for line in wrapped(detector.explanation):
+        about = _about(options, detector)
+        for line in wrapped(judged_by(about.setting, about.explanation)):
             tell(line)
         with ExitStack() as stack:
-            sinks: list[Sink] = [JsonLines(options.min_area)] if options.json else []
+            sinks: list[Sink] = [JsonLines(about.setting, options.min_area)] if options.json else []
             report = None
             if options.out is not None:
-                report = stack.enter_context(_report(options, detector, warnings, scanned, sources))
+                report = stack.enter_context(_report(options.out, about, warnings, scanned, sources))
                 sinks.append(report)
             tally = Tally()
             _write([*sinks, tally], scanned, chain(first_answers, answers))
@@ -135,9 +138,13 @@ def run(options: Namespace) -> int:
     return 1 if tally.failures else 0
 
 
+def _about(options: Namespace, detector: "Detector | ExportedDetector") -> "RunInfo":
+    return replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
+
+
 def _report(
-    options: Namespace,
-    detector: "Detector | ExportedDetector",
+    out: Path,
+    about: "RunInfo",
     warnings: list[str],
     scanned: "ImageScan",
     sources: "Sequence[Frame | Path]",
@@ -145,8 +152,7 @@ def _report(
     from zsad.reports.predictions import ReportWriter
     from zsad.threads import helpers
 
-    about = replace(run_info(detector, options.class_name), min_area=options.min_area, overlay=options.overlay)
-    return ReportWriter(options.out, about, warnings, scanned.describe_ignored(), helpers(), sources)
+    return ReportWriter(out, about, warnings, scanned.describe_ignored(), helpers(), sources)
 
 
 def _fit(detector: "Detector | ExportedDetector", normal: Sequence[Path], class_name: str) -> None:

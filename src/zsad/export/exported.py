@@ -40,10 +40,11 @@ class ExportedDetector(Deciding):
     Attributes:
         card: what the file says of it.
         explanation: empty; that of a detector says what judged the images.
+        scored_together: false; a detector may score images by one another.
         value_range: the samples that are black and white, of all images; may be set.
     """
 
-    explanation = ""
+    explanation, scored_together = "", False
 
     def __init__(self, card: ExportCard, session: Session, source: str, threshold: float | None = None) -> None:
         self.card, self._session, self._source = card, session, source

@@ -39,6 +39,7 @@ from zsad.reports import regions as region_files
 from zsad.reports.earlier import TABLE
 from zsad.reports.rendered import RenderedImage, render_image
 from zsad.reports.score_warnings import score_warnings
+from zsad.results.schema import Setting
 from zsad.types import DecodedImage, Prediction
 from zsad.types.large import LargePrediction
 
@@ -62,6 +63,7 @@ COLUMNS = (
     "overlay",
     "regions",
     "volume",
+    "setting",
     "notes",
     "error",
 )
@@ -83,6 +85,8 @@ class RunInfo:
         min_area: of the smallest region, in px.
         overlay: what is drawn over the images: ``"heat"`` or the ``"outline"`` of the regions.
         explanation: what judged the images, and why, in a sentence or two; empty where the detector says it all.
+        setting: whether each image was judged alone (zero-shot), with reference images (few-shot), or the images of
+            the run by one another (transductive).
         calibration: on what the decisions and p-values stand, in words; empty where the detector is not calibrated.
     """
 
@@ -103,6 +107,7 @@ class RunInfo:
     pixel_threshold: float | None = None
     min_area: int = 1
     overlay: Overlay = "heat"
+    setting: Setting = "zero-shot"
 
 
 @dataclass(frozen=True)
@@ -257,7 +262,7 @@ class ReportWriter:
             regions=None if image.regions is None else len(image.regions),
             volume=volume,
         )
-        with self._listed(_row(entry)):
+        with self._listed(_row(entry) | {"setting": self.run.setting}):
             for path, content in ((map_path, image.map), (overlay_path, image.overlay)):
                 _write_content(self.out / path, content)
             if self._regions is not None and image.regions is not None:

@@ -301,13 +301,32 @@ class DetectorInfo:
     setting: Setting = "zero-shot"
 
 
+def setting_by(is_transductive: bool, has_references: bool) -> Setting:
+    """What judged images: one another, reference images that are none of them, or each itself.
+
+    >>> setting_by(is_transductive=True, has_references=True), setting_by(is_transductive=False, has_references=False)
+    ('transductive', 'zero-shot')
+    """
+    if is_transductive:
+        return "transductive"
+    return "few-shot" if has_references else "zero-shot"
+
+
+def judged_by(setting: Setting, explanation: str) -> str:
+    """The setting and what judged the images, as they are told to users.
+
+    >>> judged_by("zero-shot", "")
+    'zero-shot: each test image is judged alone.'
+    """
+    return f"{setting}: {explanation or SETTINGS[setting] + '.'}"
+
+
 def setting_of(detector: DetectorInfo, protocol: Protocol, classes: Iterable[ClassResult]) -> Setting:
     """What judged the test images of an evaluation; of maps that another tool made, nobody knows."""
     if detector.method == MAPS:
         return "unknown"
-    if any(result.is_transductive for result in classes):
-        return "transductive"
-    return "few-shot" if detector.memory or protocol.shots else "zero-shot"
+    is_transductive = any(result.is_transductive for result in classes)
+    return setting_by(is_transductive, has_references=bool(detector.memory or protocol.shots))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from threading import Lock
 from zsad.data.decode import decode
 from zsad.data.decoding.guard import at_most, unreadable
 from zsad.errors import DependencyError, InputError, ZsadError
+from zsad.results.schema import Setting
 from zsad.service.answers import Answer, answer, reduced_size
 from zsad.service.asked import Asked
 from zsad.service.forms import Upload
@@ -49,6 +50,8 @@ class Job:
         asked: by the client.
         max_pixels: of one image.
         done: its answer; an error that concerns all images.
+        setting: whether each image is judged alone, with normal images, or all by one another.
+        scored_together: whether the images were scored by one another.
         explanation: what judged the images.
         warnings: about the numbers; None until its first image is taken.
     """
@@ -56,6 +59,8 @@ class Job:
     asked: Asked
     max_pixels: int
     done: "Future[Answer]" = field(default_factory=Future)
+    setting: Setting = "zero-shot"
+    scored_together: bool = False
     explanation: str = ""
     warnings: list[str] | None = None
     born: float = field(default_factory=time.monotonic)
@@ -129,6 +134,7 @@ class Job:
         return {
             "detector": asked.detector.name,
             "class_name": asked.class_name,
+            "setting": self.setting,
             "explanation": self.explanation,
             "warnings": self.warnings or [],
             "predictions": [found for found in self._answers if found is not None],

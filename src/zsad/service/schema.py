@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from zsad.reports.pages import caveat
+from zsad.results.schema import Setting
 from zsad.service.asked import LARGEST_AREA, LARGEST_SIDE
 from zsad.service.refusal import BAD_REQUEST, TIMEOUT, TOO_LARGE, TOO_LATE, TOO_MANY, UNSUPPORTED, UNUSABLE
 from zsad.service.served import Served
@@ -59,6 +60,7 @@ class Predictions(BaseModel):
 
     detector: str
     class_name: str
+    setting: Setting = Field(description="each image judged alone, with normal images, or all by one another")
     explanation: str = Field(description="what judged the images; may be empty")
     warnings: list[str]
     predictions: list[OnePrediction]

@@ -17,6 +17,7 @@ from threading import Condition, Semaphore, Thread
 
 from zsad.errors import ZsadError
 from zsad.export.exported import Answer
+from zsad.results.schema import setting_by
 from zsad.service.jobs import Job, RefusedImage, read_upload
 from zsad.service.metrics import Metrics
 from zsad.service.refusal import UNAVAILABLE, Refusal, too_many
@@ -204,6 +205,7 @@ class Worker:
                 for index, found in enumerate(answers):
                     _check_awaited(job)
                     job.explanation = detector.detector.explanation
+                    job.scored_together = detector.detector.scored_together
                     self._answered(Task(job, index), found)
                     start = self._measured(start)
         except Abandoned:
@@ -245,13 +247,14 @@ def _read(task: Task) -> DecodedImage | Failure:
 
 
 def _tell(job: Job) -> None:
-    """Warnings and explanation of a job, once; by the thread that owns the detector."""
+    """Warnings, explanation and setting of a job, once; by the thread that owns the detector."""
     if job.warnings is not None:
         return
     served, class_name = job.asked.detector, job.asked.class_name
     detector = served.detector
     job.warnings = [*detector.memory_warnings(class_name), *detector.calibration_warnings(class_name)]
     job.explanation = job.explanation or served.told_alone()
+    job.setting = setting_by(job.scored_together, has_references=bool(detector.memory_summary))
 
 
 def _check_awaited(job: Job) -> None:

@@ -47,8 +47,7 @@ function keep() {  // not at every step of a slider: browsers limit how often an
 
 /* Made once. */
 function head() {
-  at("judged").textContent = run.explanation;
-  at("judged").hidden = !run.explanation;
+  at("judged").textContent = [run.setting, run.explanation].filter(Boolean).join(": ");
   at("what").textContent = `${run.detector} on ${run.backbone} at ${run.image_size} px, ` +
     `looking for anomalies of: ${classes.size > 1 ? [...classes].join(", ") : run.class_name}`;
   at("weights").textContent = `Weights: ${run.weights}. Precision: ${run.precision} on ${run.device}.` +

@@ -157,7 +157,8 @@ async function singly({ one, images }, signal) {
 }
 /* Results name their image by its number in the request. */
 async function take(answer, images) {
-  state.explanation = answer.explanation.replace(" (--normal DIR)", ""); state.warnings = answer.warnings;
+  state.explanation = [answer.setting, answer.explanation.replace(" (--normal DIR)", "")].filter(Boolean).join(": ");
+  state.warnings = answer.warnings;
   fail(answer.failures, images);
   await Promise.all(answer.predictions.map(async found => {
     const item = images[found.index], bytes = bytesOf(found.map);
