@@ -236,6 +236,7 @@ class _RunExecution:
                 folder,
                 seed=self.run.seed,
                 runtime=replace(self.runtime, precision=self.plan.benchmark.precision),
+                max_images=self.plan.benchmark.max_train_images,
             )
             done = _taken_up(training)
             if done < training.training.epochs:

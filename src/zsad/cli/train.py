@@ -19,6 +19,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("method", metavar="METHOD|RECIPE", help="zsad methods; or a file, e.g. recipes/…/paper.toml")
     data = parser.add_argument_group("data")
     add_data(data, "LAYOUT:PATH")
+    data.add_argument(
+        "--max-images", type=int, metavar="N", help="per class and label, drawn with seed 0 (default: all)"
+    )
     data.add_argument("--knowledge", type=Path, metavar="FILE", help="more descriptions of defects (zsad knowledge)")
     method = parser.add_argument_group("method")
     method.add_argument("--backbone", metavar="NAME", help="default: that of the recipe, or tiny")
@@ -54,7 +57,7 @@ def run(options: Namespace) -> int:
         say(f"{options.out} holds no run yet: training starts", stderr=True)
     folder = train(
         options.method,
-        TrainingData(options.data, options.split, options.classes, options.knowledge),
+        TrainingData(options.data, options.split, options.classes, options.knowledge, options.max_images),
         options.out,
         seed=options.seed,
         resume=options.resume,

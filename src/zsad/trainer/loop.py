@@ -103,7 +103,8 @@ class TrainingRun:
         """
         saved = state.read(self.folder)
         ours, theirs = _comparable(self.identity), _comparable(saved.run)
-        different = [key for key in ours if theirs.get(key) != ours[key]]
+        untold = {"max_images"} - theirs.keys()  # in earlier versions: of these the hash of the data tells
+        different = [key for key in ours if key not in untold and theirs.get(key) != ours[key]]
         if different:
             raise ConfigError(
                 f"a run is resumed with the settings that it was started with in {self.folder}",

@@ -18,7 +18,8 @@ from zsad.backbones import weights as backbone_weights
 from zsad.backbones.config import absolute_weights, image_size_for
 from zsad.config import check_seed, from_mapping
 from zsad.data.layouts import Sample
-from zsad.data.specification import DataSet, Split, in_words, samples_of
+from zsad.data.sampling import subset
+from zsad.data.specification import DataSet, Split, data_set, each, in_words, samples_of
 from zsad.errors import ConfigError, InputError
 from zsad.locks import alone
 from zsad.methods import Method
@@ -43,12 +44,32 @@ class TrainingData:
         split: the split that is trained on.
         classes: the classes that are trained on; all where not given.
         knowledge: file of descriptions of defects (``zsad knowledge build``), in addition to those in the package.
+        max_images: of each class and state (normal, anomalous) of each data set, how many images are trained on, drawn
+            with seed 0 whatever the seed of training; all where not given.
     """
 
     data_sets: str | DataSet | Sequence[str | DataSet]
     split: Split = "test"
     classes: Sequence[str] | None = None
     knowledge: str | os.PathLike[str] | None = None
+    max_images: int | None = None
+
+    def samples(self) -> list[Sample]:
+        """What is trained on, in its natural order.
+
+        Raises:
+            ConfigError, InputError: as :func:`zsad.data.specification.samples_of` does; or ``max_images`` is below 1.
+        """
+        data_sets = [data_set(one) for one in each(self.data_sets)]
+        chosen = samples_of(data_sets, self.split, self.classes)
+        if self.max_images is None:
+            return chosen
+        kept = {id(sample) for sample in chosen}
+        return [
+            sample
+            for one in data_sets
+            for sample in subset([image for image in one.samples if id(image) in kept], self.max_images)
+        ]
 
 
 def train(
@@ -67,7 +88,7 @@ def train(
     Args:
         method: its name or class, to train it as its paper does; or a recipe, or the path of one.
         data: a data set as ``LAYOUT:PATH`` or :class:`zsad.data.DataSet`, or several of them; or a
-            :class:`TrainingData` for another split than ``test``, for some classes, or with a knowledge file.
+            :class:`TrainingData` for another split than ``test``, for some classes or images, or with a knowledge file.
         out: folder of the run; written after every epoch.
         seed: of initial parameters, order, augmentation and all other random numbers.
         resume: continue the run in ``out``, to the same weights as without the interruption.
@@ -113,8 +134,15 @@ def _train(
     with alone(folder) if is_first else nullcontext():
         if is_first:
             check_output_folder(folder, resume)
-        samples = samples_of(data.data_sets, data.split, data.classes)
-        run = prepare_run(recipe, samples, folder, seed=seed, knowledge=data.knowledge, runtime=runtime)
+        run = prepare_run(
+            recipe,
+            data.samples(),
+            folder,
+            seed=seed,
+            knowledge=data.knowledge,
+            runtime=runtime,
+            max_images=data.max_images,
+        )
         run.processes = together
         start = run.synchronise(start_or_resume(run, resume) if is_first else 0)
         for observer in observers if is_first else ():
@@ -131,8 +159,11 @@ def prepare_run(
     seed: int = 111,
     knowledge: str | os.PathLike[str] | None = None,
     runtime: RuntimeConfig | None = None,
+    max_images: int | None = None,
 ) -> TrainingRun:
     """A run that has not started: the method with its initial parameters, on its device, and the images.
+
+    ``max_images`` is written down: the limit within which the samples were drawn.
 
     Raises:
         ConfigError, InputError, WeightsError: as :func:`train` does.
@@ -169,6 +200,7 @@ def prepare_run(
         "data": content_hash_of(hashes, masks),
         "classes": dict(Counter(in_words(sample.class_name) for sample in images.samples)),
         "left_out": images.left_out,
+        "max_images": max_images,
         "knowledge": base,
         "versions": {"zsad": version("zsad"), "torch": torch.__version__, "python": platform.python_version()},
     }
