@@ -107,7 +107,7 @@ NEEDED = {
         "Bi-CMCI: deformable",
         "Bi-CMCI: text-to-visual",
         "Bi-CMCI: visual-to-text",
-        "Bi-CMCI: shifts",
+        "Bi-CMCI: offsets",
         "Conv-Adapter",
     ),
     "wmoe-clip": (
@@ -378,7 +378,7 @@ def test_the_command_prints_a_row_for_each_module(tmp_path: Path, capsys: pytest
     detector = zsad.load("wmoe-clip", image_size=64)
     rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| ")]
     names = [row[0].removeprefix("| ") for row in rows]
-    assert names == ["taken out", "nothing", *(one.name for one in modules_of(detector.method))]
+    assert names == ["removed", "nothing", *(one.name for one in modules_of(detector.method))]
     evaluated = zsad.evaluate(detector, [data_set(data)], tmp_path / "out", resolution=None, max_images=1, resamples=0)
     means = evaluated.data_sets[0].means
     expected = [f"{100 * (means[name].value or 0):.1f}" for name in ("image_auroc", "pixel_auroc", "pixel_ap")]
