@@ -140,6 +140,8 @@ CONSTANTS = (
     ),
     Named("KAnoCLIP: PyTorch's betas", KANOCLIP, "betas=(0.5, 0.999), ", ""),
     Named("KAnoCLIP: layer scale 0", KANOCLIP, "layer_scale: float = 1e-4", "layer_scale: float = 0.0"),
+    Named("KAnoCLIP: ReLU in the MLPs", "methods/kanoclip/cross_modal.py", "nn.GELU()", "nn.ReLU()"),
+    Named("KAnoCLIP: ReLU before the offsets", "methods/kanoclip/deformable_attention.py", "F.gelu(", "F.relu("),
     Named("ACD-CLIP: ReLU in the heads", ACD_CLIP, "nn.LeakyReLU()", "nn.ReLU()"),
     Named("ACD-CLIP: another slope in the heads", ACD_CLIP, "nn.LeakyReLU()", "nn.LeakyReLU(0.2)"),
     Named("ACD-CLIP: ReLU in the gateway", "methods/acd_clip/gateway.py", "nn.GELU()", "nn.ReLU()"),

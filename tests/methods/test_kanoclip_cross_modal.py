@@ -72,6 +72,18 @@ def test_a_residual_is_scaled_for_each_channel() -> None:
     torch.testing.assert_close(residual(x), x + torch.arange(HIDDEN) * residual.norm(x))
 
 
+def test_each_mlp_is_two_layers_with_gelu_between() -> None:
+    """Residual, four times as wide inside; the paper names no activation."""
+    stage, generator = make(0.5), torch.Generator().manual_seed(2)
+    for residual in (stage.patches_mlp, stage.states_mlp):
+        x = 2 * torch.randn(2, 3, HIDDEN, generator=generator)
+        first, second = (one for one in residual.branch.children() if isinstance(one, torch.nn.Linear))
+        assert first.weight.shape == (4 * HIDDEN, HIDDEN)
+        inside = residual.norm(x) @ first.weight.T + first.bias
+        active = inside * (1 + torch.erf(inside / 2**0.5)) / 2
+        torch.testing.assert_close(residual(x), x + 0.5 * (active @ second.weight.T + second.bias))
+
+
 def test_the_parts_and_their_order() -> None:
     """Themselves, each other, perceptrons: section 2.4."""
     stage, (patches, states) = make(1.0), inputs()

@@ -13,10 +13,10 @@ WIDTH, HEADS, GROUPS = 8, 2, 4
 GRIDS = [(4, 4), (5, 3), (2, 7), (3, 2)]
 
 
-def make(stride: int = 2, seed: int = 0) -> DeformableAttention:
+def make(stride: int = 2, seed: int = 0, groups: int = GROUPS) -> DeformableAttention:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return DeformableAttention(WIDTH, HEADS, GROUPS, stride)
+        return DeformableAttention(WIDTH, HEADS, groups, stride)
 
 
 def cells_of(grid: Size, batch: int = 2) -> Tensor:
@@ -69,6 +69,29 @@ def slow_samples(x: Tensor, grid: Size, stride: int) -> Tensor:
     )
 
 
+def slow_position(attention: DeformableAttention, image: Tensor, row: int, col: int, samples: Size) -> list[float]:
+    """(col, row) at which one group, [rows, cols, channels] of its queries, takes one of its samples.
+
+    DAT: a 5×5 depthwise convolution, LayerNorm over channels, GELU, projection without bias, tanh, times the distance
+    between samples.
+    """
+    stride = attention.look.stride[0]
+    window = attention.look.bias.clone()
+    for down in range(5):
+        for across in range(5):
+            y, x = row * stride + down - 2, col * stride + across - 2
+            if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:
+                window = window + attention.look.weight[:, 0, down, across] * image[y, x]
+    centred = window - window.mean()
+    normed = centred / (centred.square().mean() + 1e-5).sqrt() * attention.norm.weight + attention.norm.bias
+    active = [0.5 * value * (1 + math.erf(value / math.sqrt(2))) for value in normed.tolist()]
+    position = []
+    for weights, place, count in zip(attention.shift.weight.tolist(), (col, row), reversed(samples), strict=True):
+        shift = math.tanh(sum(weight * value for weight, value in zip(weights, active, strict=True)))
+        position.append(min(max((2 * place + 1) / count - 1 + shift * 2 / count, -1), 1))
+    return position
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_without_shifts_it_is_attention_over_plain_samples(grid: Size, stride: int) -> None:
@@ -109,6 +132,23 @@ def test_positions_stay_on_the_grid_and_groups_have_their_own(grid: Size) -> Non
     assert ((moved - plain).abs() <= reach + 1e-6).all()
     first, second = moved.unflatten(0, (2, GROUPS))[0, :2]
     assert (first - second).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_positions_equal_the_offsets_written_out(grid: Size, stride: int) -> None:
+    attention, groups = make(stride, groups=2), 2
+    stir(attention)
+    with torch.no_grad():
+        query = attention.query(cells_of(grid))
+        rows, cols = samples = (math.ceil(grid[0] / stride), math.ceil(grid[1] / stride))
+        expected = [
+            [[slow_position(attention, image, row, col, samples) for col in range(cols)] for row in range(rows)]
+            for cells in query.unflatten(1, grid)
+            for image in cells.chunk(groups, -1)
+        ]
+        ours = attention.positions(query, grid)
+    torch.testing.assert_close(ours, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_each_group_reads_its_own_channels() -> None:
