@@ -85,7 +85,7 @@ def test_each_mlp_is_two_layers_with_gelu_between() -> None:
 
 
 def test_the_parts_and_their_order() -> None:
-    """Themselves, each other, perceptrons: section 2.4."""
+    """Themselves, each other, MLPs: the order of Grounding DINO's feature enhancer, since the paper gives none."""
     stage, (patches, states) = make(1.0), inputs()
     visual = stage.patches_themselves(stage.read_patches(patches), GRID)
     text = stage.states_themselves(stage.read_states(states))
