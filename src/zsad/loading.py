@@ -92,8 +92,9 @@ def load(
     image_size_for(card.backbone, card.image_size)  # what does not fit is said before the weights are read
     runtime = (runtime or RuntimeConfig(str(device), precision, int(plain(batch_size)))).resolved()
     method = _on_its_backbone(method_type, config, card)
-    # Tensors that were trained on a backbone do not fit it under other settings, which are then a mistake.
-    swaps = {"backbone", "weights"} if checkpoint.trained_state(method) else {"backbone", "weights", *SETTINGS}
+    # What was trained or remembered on a backbone does not fit it under other settings, which are then a mistake.
+    is_bound = checkpoint.trained_state(method) or (folder and checkpoint.read_training_record(folder).memory)
+    swaps = {"backbone", "weights"} if is_bound else {"backbone", "weights", *SETTINGS}
     another = _is_folder(detector) and given.keys() & swaps
     if card.fingerprint not in (None, method.fingerprint) and not another:
         former = _on_former_weights(method_type, config, card)
@@ -198,7 +199,7 @@ def _of_another_backbone(detector: str | os.PathLike[str], given: dict[str, Any]
     if not _is_folder(detector):
         remedy = "install zsad again: its files are not of one version"
     elif settings:
-        remedy = "leave them as they were in training, train anew with them, or name the backbone as well"
+        remedy = "leave them as they were, train or fit anew with them, or name the backbone as well"
     return WeightsError(
         f"the backbone of {detector} must be the one that it was saved with",
         settings or f"other weights or settings ({weights})",

@@ -44,7 +44,7 @@ def test_positions_of_training_are_those_of_use(tmp_path: Path, capsys: pytest.C
     image = str(next((tmp_path / "data").glob("*/test/good/*.png")))
     predict = ["predict", image, "--detector", str(out), "--device", "cpu", "--out", str(tmp_path / "run")]
     assert main([*predict, "--position-resize", "bicubic"]) == 2
-    assert "position_resize bicubic. Remedy: leave them as they were in training" in capsys.readouterr().err
+    assert "position_resize bicubic. Remedy: leave them as they were, train or fit" in capsys.readouterr().err
     assert main([*predict, "--position-resize", "bilinear"]) == 0
 
 
