@@ -20,6 +20,7 @@ ABSURD = {
 }
 COUNTS = {
     ("evaluate", "--max-images"),
+    ("train", "--max-images"),
     ("gallery", "--random"),
     ("gallery", "--worst"),
     ("gallery", "--best"),

@@ -50,7 +50,7 @@ def test_people_find_what_looks_wrong(tmp_path: Path) -> None:
         assert scored(page) == expected
         assert "parts/broken.png" in page.text("#failed")
         assert "notes.txt" not in page.text("body")
-        assert page.text("#judged") == "transductive: " + detector("auto").explanation.replace(" (--normal DIR)", "")
+        assert page.text("#judged") == "zero-shot: " + detector("auto").explanation.replace(" (--normal DIR)", "")
         assert page.js("document.getElementById('announced').textContent") == "4 images scored"
 
         # A threshold decides at once, from the keyboard.
