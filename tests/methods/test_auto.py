@@ -143,9 +143,10 @@ def test_identical_images_have_equal_scores() -> None:
     assert float(scores.max() - scores.min()) < 1e-3
 
 
-def test_unrelated_images_are_scored_by_text_and_told_so() -> None:
+@pytest.mark.parametrize("references", [64, 3])
+def test_unrelated_images_are_scored_by_text_and_told_so(references: int) -> None:
     images = torch.randn(5, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
-    found = score(images, unlike=1e-6)
+    found = score(images, unlike=1e-6, max_references=references)
     with torch.inference_mode():
         text = ClipAc(small.frozen())(images, ["object"] * 5)
     torch.testing.assert_close(scores_of(found), text.score, rtol=0, atol=1e-6)

@@ -30,7 +30,7 @@ from zsad.config import from_mapping
 from zsad.errors import ConfigError, InputError, ZsadWarning
 from zsad.methods._base import Method, Paper
 from zsad.methods._few_shot import FewShot
-from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod
+from zsad.methods._transductive import FolderScores, LoadImages, TransductiveMethod, scored_alone
 from zsad.methods.auto.config import AutoConfig
 from zsad.methods.auto.joining import Scale, image_values, joined, probability
 from zsad.methods.auto.ordinary import MutualOptions, Statistic, log_distances, mutual, ordinary_images
@@ -346,21 +346,18 @@ class Auto(FewShot, TransductiveMethod):
         reason: str,
     ) -> FolderScores:
         """All images by text alone, and why."""
-        if self.text is None and (indices or rest):
-            raise self._no_text(reason)
-        parts = [observed.evidence for observed in seen if observed.evidence is not None]
-
-        def judge(batch: tuple[list[int], Tensor]) -> tuple[list[int], Evidence]:
-            assert self.text is not None
-            return batch[0], self.text(batch[1], [class_name] * len(batch[1]))
-
-        for batch, evidence in forward_passes(judge, load(rest), self.scales.device.type):
-            parts.append(evidence)
-            indices = indices + batch
-        if not parts:
+        if self.text is None:
+            if indices or rest:
+                raise self._no_text(reason)
             return FolderScores.of_none()
         explanation = f"Scored by text alone ({self.config.text}): {reason}. Add known-good images (--normal DIR)."
-        return FolderScores(_together(parts), indices, explanation, by_one_another=False)
+        others = scored_alone(self.text, load, rest, class_name, explanation)
+        parts = [observed.evidence for observed in seen if observed.evidence is not None]
+        if not parts:
+            return others
+        if others.indices:
+            parts.append(others.evidence)
+        return FolderScores(_together(parts), [*indices, *others.indices], explanation, by_one_another=False)
 
 
 def _concatenated(texts: Sequence[Tensor | None]) -> Tensor | None:
